@@ -1,0 +1,75 @@
+# Everything installs itself into $(VENV) when first needed. Needed beforehand: make and Python 3.11.
+#   make test ARGS="-k race"                      arguments for the command behind a target
+#   make test PYTHON=python3.13 VENV=.venv-3.13   another interpreter, in its own environment
+#   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
+
+PYTHON ?= python3
+VENV   ?= .venv
+DJANGO ?= django
+ARGS   ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two pips in one environment get in each other's way.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.example ## Show stale reads and how they are prevented, on a real site
+	$(PY) -m example_project.demo $(ARGS)
+
+.PHONY: serve
+serve: $(VENV)/.example ## Run the example site on this machine
+	$(PY) -m example_project.serve $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.example $(VENV)/.test ## Run the tests and report their coverage
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
+.PHONY: bench
+bench: $(VENV)/.example $(VENV)/.test ## Measure the cost of reads and writes
+	$(PY) -m tests.benchmarks $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.lint ## Check style, formatting and the direction of imports
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+
+.PHONY: types
+types: $(VENV)/.example $(VENV)/.test $(VENV)/.lint ## Check the types
+	$(PY) -m mypy $(ARGS)
+
+.PHONY: docs
+docs: $(VENV)/.docs ## Build the documentation into docs/_build/html
+	$(PY) -m sphinx -W -n -b html docs docs/_build/html
+
+.PHONY: format
+format: $(VENV)/.lint ## Rewrite the code in the project's style
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+.PHONY: clean
+clean: ## Remove the environments and everything else that was generated
+	rm -rf .venv* build dist docs/_build htmlcov .coverage* .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The pip that comes with Python 3.11 does not know dependency groups.
+$(VENV)/.pip:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "pip>=25.1"
+	@touch $@
+
+# One stamp for each dependency group of pyproject.toml.
+$(VENV)/.%: pyproject.toml | $(VENV)/.pip
+	$(PIP) --editable . --group $* "$(DJANGO)"
+	@touch $@

@@ -1,0 +1,24 @@
+"""Cached values that are never staler than the data behind them. For Django, on `django-redis`."""
+
+from cache_invalidation.explain import explain
+from cache_invalidation.reads.cached import cached
+from cache_invalidation.registry import Event, on_event, register, registry
+from cache_invalidation.rules import Change, Invalidation, ModelInvalidation
+from cache_invalidation.writes.collect import no_invalidation
+from cache_invalidation.writes.events import publish
+from cache_invalidation.writes.invalidate import invalidate
+
+__all__ = [
+    "Change",
+    "Event",
+    "Invalidation",
+    "ModelInvalidation",
+    "cached",
+    "explain",
+    "invalidate",
+    "no_invalidation",
+    "on_event",
+    "publish",
+    "register",
+    "registry",
+]

@@ -1,0 +1,23 @@
+"""What happens when Django starts."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class CacheInvalidationConfig(AppConfig):
+    """Finds the rules, then connects what makes them act."""
+
+    name = "cache_invalidation"
+    verbose_name = "Cache invalidation"
+
+    def ready(self) -> None:
+        """Each step may be done again."""
+        from cache_invalidation import checks  # noqa: F401 - registers itself
+        from cache_invalidation.registry import registry
+        from cache_invalidation.writes import commit, receivers, saves
+
+        autodiscover_modules("invalidation")
+        registry.settle()
+        receivers.install()
+        saves.install()
+        commit.install()

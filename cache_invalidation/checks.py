@@ -1,0 +1,145 @@
+"""System checks: what a newcomer can get wrong, said before it does harm."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.cache import InvalidCacheBackendError, caches
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import FieldDoesNotExist
+
+from cache_invalidation.conf import configured, declared, settings
+from cache_invalidation.exceptions import InvalidSetting, StoreUnavailable
+from cache_invalidation.placeholders import Template, problem_with
+from cache_invalidation.registry import Rule, registry
+from cache_invalidation.stores import get_store
+
+
+@register
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001 to E003: the dict, its keys, its values."""
+    return list(_check_settings())
+
+
+def _check_settings() -> Iterator[CheckMessage]:
+    values = configured()
+    if not isinstance(values, dict):
+        yield Error(
+            f"CACHE_INVALIDATION is {values!r}, which is not a dict.",
+            hint="Write CACHE_INVALIDATION = {...}, or leave it out.",
+            id="cache_invalidation.E001",
+        )
+        return
+    known = {setting.name: setting for setting in declared()}
+    for name, value in values.items():
+        if name not in known:
+            yield Error(
+                f"CACHE_INVALIDATION has a key {name!r}, which means nothing.",
+                hint=f"The keys are {', '.join(sorted(known))}.",
+                id="cache_invalidation.E002",
+            )
+            continue
+        try:
+            known[name].check(value)
+        except InvalidSetting as error:
+            yield Error(
+                str(error),
+                hint=f"Leave it out to have the default, {known[name].default!r}.",
+                id="cache_invalidation.E003",
+            )
+
+
+@register
+def check_cache(**kwargs: Any) -> list[CheckMessage]:
+    """E004 and E005: the alias, the server behind it. A server that is down is none's mistake."""
+    try:
+        alias = settings.CACHE
+        caches[alias]
+    except InvalidSetting:
+        return []  # E001 or E003.
+    except InvalidCacheBackendError as error:
+        return [
+            Error(
+                f"The cache {alias!r} cannot be used: {error}.",
+                hint="Set CACHE_INVALIDATION['CACHE'] to one of the aliases in CACHES: "
+                f"{', '.join(sorted(django_settings.CACHES))}.",
+                id="cache_invalidation.E004",
+            )
+        ]
+    return list(_check_server(alias))
+
+
+def _check_server(alias: str) -> Iterator[CheckMessage]:
+    try:
+        problem = get_store(alias).problem()
+    except StoreUnavailable:
+        return
+    if problem:
+        yield Error(
+            f"The cache {alias!r} cannot be used: {problem}.",
+            hint="Upgrade the server, or set CACHE_INVALIDATION['CACHE'] to another alias.",
+            id="cache_invalidation.E005",
+        )
+
+
+@register
+def check_rules(**kwargs: Any) -> list[CheckMessage]:
+    """E006 to E008: templates, the fields they name, and `fields`."""
+    messages: list[CheckMessage] = []
+    for rule in registry.rules.values():
+        messages.extend(_check_rule(rule))
+    return messages
+
+
+def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
+    owner = type(rule.declaration)
+    try:
+        templates: Iterable[Template] = rule.templates
+    except (TypeError, ValueError) as error:
+        yield Error(
+            str(error),
+            hint=f"tags, keys and patterns of {owner.__qualname__} are lists of strings such as "
+            "'category:{category_id}'.",
+            obj=owner,
+            id="cache_invalidation.E006",
+        )
+        return
+    for template in templates:
+        for path in sorted(template.paths):
+            if problem := problem_with(path, rule.model):
+                yield Error(
+                    f"The {template.kind} {template.source!r} names {path!r}, but {problem}.",
+                    hint=f"Name a field or property of {rule.model._meta.label}, follow relations "
+                    "with '__', or override get_tags().",
+                    obj=owner,
+                    id="cache_invalidation.E007",
+                )
+    for name in sorted(rule.fields or ()):
+        try:
+            rule.model._meta.get_field(name)
+        except FieldDoesNotExist:
+            yield Error(
+                f"fields names {name!r}, but {rule.model._meta.label} has no such field.",
+                hint="Name the fields of which a change matters, or leave `fields` out.",
+                obj=owner,
+                id="cache_invalidation.E008",
+            )
+
+
+@register
+def check_time_limits(**kwargs: Any) -> list[CheckMessage]:
+    """W001: a read that waits for the store longer than the fence of a write lasts."""
+    try:
+        alias, limit = settings.CACHE, settings.FENCE_TIMEOUT
+    except InvalidSetting:
+        return []
+    options = django_settings.CACHES.get(alias, {}).get("OPTIONS", {})
+    if (options.get("SOCKET_TIMEOUT") or 0) <= limit:
+        return []
+    return [
+        Warning(
+            f"The SOCKET_TIMEOUT of the cache {alias!r} is longer than FENCE_TIMEOUT, {limit:g} s.",
+            hint="Set it to a few seconds: a cache that takes longer is of no use.",
+            id="cache_invalidation.W001",
+        )
+    ]

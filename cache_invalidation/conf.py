@@ -1,0 +1,136 @@
+"""The settings: one dict, ``CACHE_INVALIDATION``, whose keys are the attributes of `Settings`.
+
+A value is looked up each time it is used and nothing is kept, so ``override_settings`` works.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar, overload
+
+from django.conf import settings as django_settings
+
+from cache_invalidation.exceptions import InvalidSetting
+
+T = TypeVar("T")
+
+
+def configured() -> Any:
+    """Return what the project put into ``settings.CACHE_INVALIDATION``; not checked."""
+    return getattr(django_settings, "CACHE_INVALIDATION", None) or {}
+
+
+class Setting(Generic[T]):
+    """One key of the dict: its default, and how a value given for it is judged."""
+
+    def __init__(self, default: T, parse: Callable[[Any], T]) -> None:
+        self.default = default
+        self.parse = parse
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Setting[T]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> "Setting[T] | T":
+        if instance is None:
+            return self
+        values = configured()
+        if self.name not in values:
+            return self.default
+        return self.check(values[self.name])
+
+    def check(self, value: Any) -> T:
+        """Return `value` in the setting's type; raise `InvalidSetting` if it is not usable."""
+        try:
+            return self.parse(value)
+        except (TypeError, ValueError) as error:
+            message = f"CACHE_INVALIDATION[{self.name!r}] is {value!r}: {error}."
+            raise InvalidSetting(message) from None
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("it must be a non-empty string")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"it must be one of {', '.join(map(repr, choices))}")
+        return str(value)
+
+    return parse
+
+
+def number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("it must be a number")
+    return float(value)
+
+
+def seconds(value: Any) -> float:
+    if number(value) < 0:
+        raise ValueError("it must be a number of seconds, zero or more")
+    return float(value)
+
+
+def positive_seconds(value: Any) -> float:
+    if number(value) <= 0:
+        raise ValueError("it must be a number of seconds above zero")
+    return float(value)
+
+
+def timeout(value: Any) -> float | None:
+    return None if value is None else positive_seconds(value)
+
+
+def positive_int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("it must be a whole number above zero")
+    return value
+
+
+class Settings:
+    """Typed, read-only view of ``settings.CACHE_INVALIDATION``."""
+
+    # Alias in CACHES in which entries, versions and counters live.
+    CACHE = Setting[str]("default", text)
+
+    # "strict": fence the tags before COMMIT, lift after it; survives a killed writer.
+    # "commit": act after COMMIT only; one round trip, a sub-millisecond window, no crash safety.
+    CONSISTENCY = Setting[str]("strict", one_of("strict", "commit"))
+
+    # Seconds after which the fence of a writer that never came back lapses.
+    FENCE_TIMEOUT = Setting[float](10.0, positive_seconds)
+
+    # What happens to a write whose fence cannot be raised. "ignore": the write goes on, and what
+    # cannot be delivered is logged and counted. "abort": `InvalidationAborted`, a rollback.
+    ON_STORE_FAILURE = Setting[str]("ignore", one_of("ignore", "abort"))
+
+    # Seconds by which a database replica that is read from may be behind.
+    REPLICA_LAG = Setting[float](0.0, seconds)
+
+    # Seconds an entry lives when `cached` is not told otherwise; None: until it is invalidated.
+    DEFAULT_TIMEOUT = Setting[float | None](300.0, timeout)
+
+    # Above this many tags of one family in one batch, the family tag stands in for them.
+    ROW_TAG_LIMIT = Setting[int](500, positive_int)
+
+    # Seconds that callers of a `lock=True` function wait for the one that computes.
+    LOCK_TIMEOUT = Setting[float](5.0, positive_seconds)
+
+    # Seconds for which a store that failed is left alone before it is asked again.
+    RETRY_INTERVAL = Setting[float](1.0, positive_seconds)
+
+    # Seconds after which a process adds its read counters to those in the store.
+    METRICS_FLUSH_INTERVAL = Setting[float](5.0, seconds)
+
+
+def declared() -> Iterator[Setting[Any]]:
+    """Iterate over every setting there is."""
+    return (value for value in vars(Settings).values() if isinstance(value, Setting))
+
+
+settings = Settings()

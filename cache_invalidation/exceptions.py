@@ -1,0 +1,36 @@
+"""Everything this package raises on purpose."""
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+
+
+class CacheInvalidationError(Exception):
+    """Base class of the errors below, for callers that want to catch them all."""
+
+
+class StoreUnavailable(CacheInvalidationError):
+    """The store did not answer, answered nonsense, or is being left alone after it did."""
+
+
+class PatternsNotSupported(CacheInvalidationError):
+    """The cache cannot list its keys, so nothing can be deleted by pattern."""
+
+
+class AlreadyRegistered(CacheInvalidationError):
+    """The model has a rule already; override or unregister that one first."""
+
+
+class NotRegistered(CacheInvalidationError):
+    """The model has no rule that could be removed."""
+
+
+class TemplateError(CacheInvalidationError, ValueError):
+    """A tag, key or pattern template cannot be understood."""
+
+
+class InvalidSetting(CacheInvalidationError, ImproperlyConfigured):
+    """A value in ``settings.CACHE_INVALIDATION`` has the wrong type or is out of range."""
+
+
+class InvalidationAborted(CacheInvalidationError, DatabaseError):
+    """The fence could not be raised and ``ON_STORE_FAILURE`` is ``"abort"``; it was rolled back."""

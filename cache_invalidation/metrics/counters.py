@@ -1,0 +1,75 @@
+"""Counting without a round trip for each event: added up here, flushed now and then."""
+
+import atexit
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping
+from threading import Lock
+from time import monotonic
+
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.stores import get_store
+
+logger = logging.getLogger("cache_invalidation")
+
+
+class Counters:
+    """What this process counted and has not yet added to the counters in the store.
+
+    Losing the store loses no count as long as the process lives.
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = Lock()
+        self._counts: Counter[str] = Counter()
+        self._flush_at = 0.0
+
+    def add(self, *names: str) -> None:
+        """Add one to each of the counters `names`."""
+        with self._lock:
+            counts = self._counts
+            for name in names:
+                counts[name] += 1
+        if monotonic() >= self._flush_at:
+            self.flush()
+
+    def update(self, counts: Mapping[str, int]) -> None:
+        """Add `counts`, without flushing; for those that have just seen the store fail."""
+        with self._lock:
+            self._counts.update(counts)
+
+    def flush(self) -> None:
+        """Add what was counted to the counters in the store; keep it if the store is down."""
+        self._flush_at = monotonic() + settings.METRICS_FLUSH_INTERVAL
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
+        try:
+            get_store().count(counts)
+        except CacheInvalidationError:
+            self.update(counts)
+
+    def discard(self) -> None:
+        """Forget what was counted since the last flush."""
+        with self._lock:
+            self._counts.clear()
+
+
+counters = Counters()
+
+# A child must not count what its parent counted; a process that ends must not take counts along.
+os.register_at_fork(after_in_child=counters._reset)
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    try:
+        counters.flush()
+    except Exception:
+        logger.debug("The last counts of this process are lost.", exc_info=True)

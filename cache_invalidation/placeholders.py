@@ -1,0 +1,153 @@
+"""Templates such as ``category:{category_id}`` and what their placeholders stand for."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import lru_cache
+from string import Formatter
+from typing import Any, Literal
+
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import DecimalField, Field, Model
+
+from cache_invalidation.exceptions import TemplateError
+from cache_invalidation.tags import check_name, escape, escape_glob, is_catch_all, shorten
+
+Kind = Literal["tag", "key", "pattern"]
+Resolver = Callable[[str], Any]
+
+
+class Template:
+    """A parsed template. Placeholders are names joined by ``__``, as in ORM lookups.
+
+    Raises `TemplateError` for what `str.format` would take but a template does not (attributes,
+    indexes, conversions, format specs), and for a tag whose family is not spelled out.
+    """
+
+    def __init__(self, source: str, kind: Kind = "tag") -> None:
+        self.source = check_name(source, kind)
+        self.kind = kind
+        try:
+            self.parts = tuple(_parse(source))
+        except ValueError as error:
+            raise TemplateError(f"The {kind} template {source!r} is malformed: {error}.") from None
+        self.paths = frozenset(path for _, path in self.parts if path is not None)
+        head, placeholder = self.parts[0]
+        if kind == "tag" and placeholder is not None and ":" not in head:
+            raise TemplateError(
+                f"The tag template {source!r} needs a literal family before its first placeholder, "
+                f"for example 'product:{{{placeholder}}}'."
+            )
+        if kind == "pattern" and is_catch_all(source):
+            raise TemplateError(f"The pattern {source!r} would delete every key of the cache.")
+
+    def __repr__(self) -> str:
+        return f"Template({self.source!r}, {self.kind!r})"
+
+    def render(self, resolve: Resolver) -> str:
+        """Return the tag, key or pattern for the values that `resolve` returns for each path."""
+        text = "".join(
+            literal if path is None else literal + self._spell(resolve(path))
+            for literal, path in self.parts
+        )
+        return shorten(text) if self.kind == "tag" else check_name(text, self.kind)
+
+    def collapsed(self) -> str:
+        """Return what stands for every value: the family of a tag, a pattern for keys."""
+        if not self.paths:
+            return self.source
+        if self.kind == "tag":
+            return self.source.partition(":")[0] + ":*"
+        literal = escape_glob if self.kind == "key" else str
+        return "".join(
+            literal(text) + ("" if path is None else "*") for text, path in self.parts
+        ).replace("**", "*")
+
+    def _spell(self, value: Any) -> str:
+        if isinstance(value, Model):
+            value = value.pk
+        if self.kind == "tag":
+            return escape(value)
+        return escape_glob(str(value)) if self.kind == "pattern" else str(value)
+
+
+@lru_cache(maxsize=1024)
+def parse(source: str, kind: Kind = "tag") -> Template:
+    """Return the `Template` for `source`; parsed once."""
+    return Template(source, kind)
+
+
+def _parse(source: str) -> Iterator[tuple[str, str | None]]:
+    for literal, path, spec, conversion in Formatter().parse(source):
+        if path is None:
+            yield literal, None
+            continue
+        if spec or conversion:
+            raise ValueError(f"{{{path}}} must be a plain name, without '!' or ':'")
+        if not all(part.isidentifier() for part in path.split("__")):
+            raise ValueError(f"{{{path}}} must be names joined by '__'")
+        yield literal, path
+
+
+def resolver_for(instance: Model) -> Resolver:
+    """Return a function from a path to the value it has for `instance`.
+
+    Relations are followed; behind a null relation every path is None.
+    """
+
+    def resolve(path: str) -> Any:
+        value: Any = instance
+        for name in path.split("__"):
+            if value is None:
+                return None
+            value = _attribute(value, name)
+        return value
+
+    return resolve
+
+
+def _attribute(value: Any, name: str) -> Any:
+    if not isinstance(value, Model):
+        return getattr(value, name)
+    if name == "pk":
+        name = value._meta.pk.attname
+    try:
+        field = value._meta.get_field(name)
+    except FieldDoesNotExist:
+        return getattr(value, name)
+    if not isinstance(field, Field) or (field.is_relation and name != field.attname):
+        return getattr(value, name)
+    return as_stored(field, getattr(value, name))
+
+
+def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
+    """Return `value` as it would come back from the database, so that '3' and 3 are one tag."""
+    if value is None or hasattr(value, "resolve_expression"):
+        return value
+    try:
+        value = field.to_python(value)
+    except (ValidationError, TypeError, ValueError):
+        return value
+    if isinstance(field, DecimalField) and isinstance(value, Decimal) and value.is_finite():
+        return value.quantize(Decimal(1).scaleb(-field.decimal_places))
+    return value
+
+
+def problem_with(path: str, model: type[Model]) -> str | None:
+    """Return why `path` can not be resolved for `model`, as half a sentence, or None if it can."""
+    current: Any = model
+    for name in path.split("__"):
+        if current is None:
+            return f"{name!r} follows something that is not a relation"
+        try:
+            field = current._meta.pk if name == "pk" else current._meta.get_field(name)
+        except FieldDoesNotExist:
+            attribute = getattr(current, name, None)
+            if attribute is None or callable(attribute):
+                return f"{current._meta.label} has no field or property {name!r}"
+            current = None
+            continue
+        if field.many_to_many or field.one_to_many:
+            return f"{current._meta.label}.{name} has many values"
+        is_column = name == getattr(field, "attname", None) and field.is_relation
+        current = field.related_model if field.is_relation and not is_column else None
+    return None

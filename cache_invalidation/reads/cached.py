@@ -1,0 +1,235 @@
+"""`cached`: values that are never older than the data they were computed from."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial, update_wrapper
+from inspect import iscoroutinefunction
+from time import sleep
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
+
+from asgiref.sync import markcoroutinefunction, sync_to_async
+from django.db import DEFAULT_DB_ALIAS
+
+from cache_invalidation.conf import settings
+from cache_invalidation.conf import timeout as checked_timeout
+from cache_invalidation.delivery import batch_of
+from cache_invalidation.reads.arguments import Signature
+from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
+from cache_invalidation.reads.dependencies import collecting
+from cache_invalidation.reads.protocol import Read, attempt, finish, give_up
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound="_Cached[Any, Any]")
+
+
+class _Default:
+    """Stands for ``DEFAULT_TIMEOUT``, which is looked up at each call."""
+
+    def __repr__(self) -> str:
+        return "DEFAULT_TIMEOUT"
+
+
+DEFAULT: Final = _Default()
+
+
+class _Cached(Generic[P, R]):
+    """What functions and coroutines have in common."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        tags: Tags,
+        timeout: float | _Default | None,
+        lock: bool,
+        name: str | None,
+    ) -> None:
+        self.uncached = function
+        self.signature = Signature(function, name)
+        self.tags = DeclaredTags(tags, self.signature)
+        self.timeout = timeout
+        self.lock = lock
+        update_wrapper(cast(Any, self), function)
+
+    def __repr__(self) -> str:
+        return f"<cached {self.signature.name}>"
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the name of the entry for this call, without the prefix of the cache.
+
+        Raises `TypeError` for an argument that cannot be part of a key.
+        """
+        return self.signature.key(self.signature.bind(args, kwargs))
+
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
+        arguments = self.signature.bind(args, kwargs)
+        lifetime = self.timeout
+        return Read(
+            name=self.signature.name,
+            key=self.signature.key(arguments),
+            tags=self.tags.of_call(arguments, args, kwargs),
+            timeout=settings.DEFAULT_TIMEOUT if isinstance(lifetime, _Default) else lifetime,
+            lock=self.lock,
+        )
+
+    def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        with batch_of(DEFAULT_DB_ALIAS) as batch:
+            batch.entries.add(self.signature.key(self.signature.bind(args, kwargs)))
+            batch.count(self.signature.name, "manual")
+
+    @overload
+    def __get__(self: F, instance: None, owner: type) -> F: ...
+    @overload
+    def __get__(self: F, instance: object, owner: type) -> "BoundCached": ...
+    def __get__(self: F, instance: object | None, owner: type) -> "F | BoundCached":
+        return self if instance is None else BoundCached(self, instance)
+
+
+class CachedFunction(_Cached[P, R]):
+    """A function whose values are kept until what they depend on changes."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the cached value, or compute it; it is stored if that is safe."""
+        read = self._read(args, kwargs)
+        for pause in attempt(read):
+            sleep(pause)
+        return cast(R, read.value) if read.is_hit else self._compute(read, args, kwargs)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make the value for these arguments stale: at COMMIT inside a transaction, else at once.
+
+        Nothing else that depends on the same tags is touched.
+        """
+        self._drop(args, kwargs)
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute the value anew, whatever is cached; store and return it."""
+        read = self._read(args, kwargs)
+        read.refresh, read.lock = True, False
+        for pause in attempt(read):
+            sleep(pause)
+        return self._compute(read, args, kwargs)
+
+    def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        try:
+            with collecting(read.dependencies):
+                value = self.uncached(*args, **kwargs)
+        except BaseException:
+            give_up(read)
+            raise
+        finish(read, value)
+        return value
+
+
+class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
+    """The same for a coroutine function. What may wait for the store or the database runs in
+    Django's thread for such things, where the open transactions are.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        markcoroutinefunction(self)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the cached value, or compute it; it is stored if that is safe."""
+        read = await sync_to_async(self._read)(args, kwargs)
+        await _attempt(read)
+        return cast(R, read.value) if read.is_hit else await self._compute(read, args, kwargs)
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make the value for these arguments stale. See `CachedFunction.invalidate`."""
+        await sync_to_async(self._drop)(args, kwargs)
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute the value anew, whatever is cached; store and return it."""
+        read = await sync_to_async(self._read)(args, kwargs)
+        read.refresh, read.lock = True, False
+        await _attempt(read)
+        return await self._compute(read, args, kwargs)
+
+    async def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        try:
+            with collecting(read.dependencies):
+                value = await self.uncached(*args, **kwargs)
+        except BaseException:
+            await sync_to_async(give_up)(read)
+            raise
+        await sync_to_async(finish)(read, value)
+        return value
+
+
+async def _attempt(read: Read) -> None:
+    steps = attempt(read)
+    # Waiting is done here: in the thread, it would keep the one who computes from the database.
+    while (pause := await sync_to_async(next)(steps, None)) is not None:
+        await asyncio.sleep(pause)
+
+
+class BoundCached:
+    """A cached method of one instance; the instance is the first argument of everything."""
+
+    def __init__(self, function: Any, instance: object) -> None:
+        self.key = partial(function.key, instance)
+        self.invalidate = partial(function.invalidate, instance)
+        self.refresh = partial(function.refresh, instance)
+        self.uncached = partial(function.uncached, instance)
+        self._call: Callable[..., Any] = partial(function, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the cached function with the instance as its first argument."""
+        return self._call(*args, **kwargs)
+
+
+class _Decorator:
+    """What `cached` returns: applied to a function or to a coroutine function."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]]
+    ) -> CachedCoroutine[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R]) -> CachedFunction[P, R]: ...
+    def __call__(self, function: Any) -> Any:
+        if not callable(function):
+            raise TypeError(f"cached() decorates functions, not {function!r}.")
+        kind: Any = CachedCoroutine if iscoroutinefunction(function) else CachedFunction
+        return kind(function, **self.options)
+
+
+def cached(
+    *,
+    tags: Tags,
+    timeout: float | _Default | None = DEFAULT,
+    lock: bool = False,
+    name: str | None = None,
+) -> _Decorator:
+    """Keep the values of a function until something that they depend on changes.
+
+    `tags` says what that is: templates over the arguments (``"category:{category_id}"``), models
+    (any row), instances (that row), and callables that get the arguments and return any of these.
+    `timeout` is in seconds, None for "until invalidated"; ``DEFAULT_TIMEOUT`` if left out. With
+    `lock`, one caller computes and the others wait for it, up to ``LOCK_TIMEOUT``. `name` stands
+    for the function in keys and metrics; it has to be unique.
+
+    Cached functions that are called inside hand their tags up. In a transaction that has written
+    to one of the tags the function is just called, and while a write is in flight its value is not
+    stored. A store that fails costs the cached value, never the call.
+
+    Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
+    called, for arguments that cannot be part of a key.
+    """
+    return _Decorator(tags=tags, timeout=_checked(timeout), lock=lock, name=name)
+
+
+def _checked(value: float | _Default | None) -> float | _Default | None:
+    if isinstance(value, _Default):
+        return value
+    try:
+        return checked_timeout(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"timeout={value!r}: it must be a number of seconds above zero, or None for ever."
+        ) from None

@@ -1,0 +1,108 @@
+"""The tags that a cached function declares, for each of its calls."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.db.models import Model
+
+from cache_invalidation.exceptions import TemplateError
+from cache_invalidation.placeholders import Template, parse
+from cache_invalidation.reads.arguments import Signature
+from cache_invalidation.registry import registry
+from cache_invalidation.tags import check_name, expand, model_tag, row_tag, shorten
+
+Tag = str | type[Model] | Model | Callable[..., Any]
+Tags = Tag | Iterable[Tag]
+
+
+class DeclaredTags:
+    """Templates over the arguments, models (any row), instances (that row), and callables.
+
+    A callable gets the arguments of the call and returns tags, models or instances, one or many.
+    Writes to a model that is named here drop its tags, whether or not a rule is registered for it.
+    """
+
+    def __init__(self, tags: Tags, signature: Signature) -> None:
+        listed = [tags] if isinstance(tags, str | Model) or callable(tags) else list(tags)
+        self.signature = signature
+        self.sources = tuple(listed)
+        self._static: set[str] = set()
+        self._templates: list[Template] = []
+        self._callables: list[Callable[..., Any]] = []
+        for tag in listed:
+            self._sort_in(tag)
+        self._expanded = expand(self._static)
+
+    def _sort_in(self, tag: Any) -> None:
+        if isinstance(tag, str):
+            template = parse(tag)
+            registry.imply_tag(tag)
+            if template.paths:
+                self._check(template)
+                self._templates.append(template)
+            else:
+                self._static.add(tag)
+        elif isinstance(tag, Model) or (isinstance(tag, type) and issubclass(tag, Model)):
+            self._static.add(spell(tag))
+        elif callable(tag):
+            self._callables.append(tag)
+        else:
+            raise TypeError(
+                f"{self.signature.name}(): a tag is a string, a model, an instance or a callable, "
+                f"not {tag!r}."
+            )
+
+    def _check(self, template: Template) -> None:
+        for path in template.paths:
+            if path.split("__")[0] not in self.signature.names:
+                raise TemplateError(
+                    f"The tag {template.source!r} names {path!r}, which is no parameter of "
+                    f"{self.signature.name}({', '.join(self.signature.names)})."
+                )
+
+    def of_call(
+        self, arguments: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Return, expanded, the tags that the value of this call depends on."""
+        if not self._templates and not self._callables:
+            return self._expanded
+        tags = set(self._static)
+        for template in self._templates:
+            tags.add(template.render(lambda path: _lookup(arguments, path)))
+        for function in self._callables:
+            tags.update(_spell_all(function(*args, **kwargs)))
+        return expand(tags)
+
+
+def spell(tag: Any) -> str:
+    """Return the tag for a model, an instance or a string that is one already.
+
+    Raises `ValueError` for a bad string, `TypeError` for anything else.
+    """
+    if isinstance(tag, str):
+        return check_name(tag)
+    if isinstance(tag, Model):
+        registry.imply(type(tag))
+        if tag.pk is None:
+            raise ValueError(f"{tag!r} is not saved, so there is no tag for it.")
+        return shorten(row_tag(type(tag), tag.pk))
+    if isinstance(tag, type) and issubclass(tag, Model):
+        registry.imply(tag)
+        return model_tag(tag)
+    raise TypeError(f"A tag is a string, a model or an instance, not {tag!r}.")
+
+
+def _spell_all(tags: Any) -> set[str]:
+    if isinstance(tags, str | Model | type):
+        return {spell(tags)}
+    return {spell(tag) for tag in tags}
+
+
+def _lookup(arguments: Mapping[str, Any], path: str) -> Any:
+    name, *rest = path.split("__")
+    value = arguments[name]
+    for attribute in rest:
+        if value is None:
+            return None
+        value = getattr(value, attribute)
+    return value

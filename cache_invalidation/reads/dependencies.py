@@ -1,0 +1,47 @@
+"""What a running computation turns out to depend on, handed up from the inner to the outer one."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from cache_invalidation.stores.base import Version, Versions
+
+
+class Dependencies:
+    """Tags, with the versions they had before anything that depends on them was read.
+
+    `storable` turns False for good once something was read that must not be stored, or one tag
+    was met with two versions, which means that it was invalidated meanwhile.
+    """
+
+    def __init__(self, versions: Versions, storable: bool) -> None:
+        self.versions: dict[str, Version] = dict(versions)
+        self.storable = storable
+
+    def absorb(self, versions: Versions, storable: bool) -> None:
+        """Depend on what an inner computation depends on, too."""
+        self.storable = self.storable and storable and self._agrees_with(versions)
+        self.versions.update(versions)
+
+    def _agrees_with(self, versions: Mapping[str, Version]) -> bool:
+        return all(self.versions.get(tag, version) == version for tag, version in versions.items())
+
+
+_running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)
+
+
+def hand_up(versions: Versions, storable: bool) -> None:
+    """Tell the computation that is running, if any, what the value it gets depends on."""
+    outer = _running.get()
+    if outer is not None:
+        outer.absorb(versions, storable)
+
+
+@contextmanager
+def collecting(dependencies: Dependencies) -> Iterator[None]:
+    """Have everything that is read inside of the block handed up to `dependencies`."""
+    token = _running.set(dependencies)
+    try:
+        yield
+    finally:
+        _running.reset(token)

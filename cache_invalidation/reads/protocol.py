@@ -1,0 +1,184 @@
+"""The read path: sample the versions, look, compute, store under the versions sampled.
+
+Used by `cached` for functions and for coroutines; nothing in here knows which of them it serves.
+"""
+
+import logging
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.dependencies import Dependencies, hand_up
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Found, Store, Versions, is_fence, new_token
+from cache_invalidation.transactions import sees_snapshot, written_by_this_thread
+
+logger = logging.getLogger("cache_invalidation")
+
+POLL_INTERVAL: Final = 0.02  # seconds between two looks of a caller that waits for another
+HINTS: Final = 10_000
+
+
+@dataclass(slots=True)
+class Read:
+    """One call of a cached function, on its way.
+
+    `tags` are expanded. `timeout` is in seconds, None for ever. With `refresh`, what is cached does
+    not count. After `attempt`, either `is_hit`
+    is set and `value` is the answer, or the value has to be computed under `dependencies` and
+    handed to `finish`.
+    """
+
+    name: str
+    key: str
+    tags: tuple[str, ...]
+    timeout: float | None
+    lock: bool = False
+    refresh: bool = False
+    is_hit: bool = False
+    value: Any = None
+    mark: str = ""
+    token: str = ""
+    dependencies: Dependencies = field(default_factory=lambda: Dependencies({}, False))
+
+
+# The tags that an entry turned out to depend on besides those declared, by key: asking for their
+# versions along with the entry saves a round trip. Being wrong costs that round trip.
+_hints: dict[str, tuple[str, ...]] = {}
+
+
+def attempt(read: Read) -> Generator[float, None, None]:
+    """Look for the value of `read`; yield the seconds to wait between looks if it is locked.
+
+    Never raises for a failure of the store: then the value is computed and not stored.
+    """
+    try:
+        outcome = _look(read)
+        if read.lock and outcome == "misses" and read.dependencies.storable:
+            outcome = yield from _take_turn(read)
+    except CacheInvalidationError:
+        outcome = "bypasses"
+        read.dependencies = Dependencies({}, False)
+    if not read.refresh:
+        counters.add(outcome, f"{outcome}:{read.name}")
+    if read.is_hit:
+        hand_up(read.dependencies.versions, True)
+
+
+def _take_turn(read: Read) -> Generator[float, None, str]:
+    """Wait until the value is there or this caller is the one to compute it; not for ever."""
+    store, token, deadline = get_store(), new_token(), monotonic() + settings.LOCK_TIMEOUT
+    while True:
+        if store.acquire(read.key, token, settings.LOCK_TIMEOUT):
+            read.token = token
+        elif monotonic() >= deadline:
+            return "misses"
+        else:
+            yield POLL_INTERVAL
+        # Look again even with the lock: who held it before may have just stored the value.
+        outcome = _look(read)
+        if read.is_hit or read.token or not read.dependencies.storable:
+            if read.is_hit:
+                give_up(read)
+            return outcome
+
+
+def _look(read: Read) -> str:
+    """Look once; leave what was found in `read`, and return how to count it."""
+    if written_by_this_thread((read.key, *read.tags)):
+        read.dependencies = Dependencies({}, False)
+        return "bypasses"
+    store = get_store()
+    hint = _hints.get(read.key)
+    asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
+    found = store.lookup(read.key, asked)
+    if found.entry is not None and not read.refresh:
+        versions = _versions_for(read, found, store)
+        if written_by_this_thread(versions):
+            read.dependencies = Dependencies({}, False)
+            return "bypasses"
+        if found.entry.is_valid(versions) and _decode(read, found.entry.payload, store):
+            read.dependencies = Dependencies(versions, True)
+            return "hits"
+    _prepare(read, found, store)
+    return "misses"
+
+
+def _versions_for(read: Read, found: Found, store: Store) -> Versions:
+    """Return, sorted, the versions now of everything that the entry found depends on."""
+    assert found.entry is not None  # noqa: S101
+    further = found.entry.further
+    if not further and len(found.versions) == len(read.tags):
+        return found.versions
+    versions = dict(found.versions)
+    if unknown := [tag for tag in further if tag not in versions]:
+        versions.update(store.versions(unknown))
+    _remember(read.key, further)
+    return {tag: versions[tag] for tag in sorted({*read.tags, *further})}
+
+
+def _remember(key: str, further: tuple[str, ...]) -> None:
+    if _hints.get(key, ()) == further:
+        return
+    if len(_hints) >= HINTS:
+        _hints.clear()
+    _hints[key] = further
+
+
+def _decode(read: Read, payload: Any, store: Store) -> bool:
+    try:
+        read.value = store.decode(payload)
+    except ValueError:
+        logger.warning("The entry %r cannot be read; computing it anew.", read.key, exc_info=True)
+        return False
+    read.is_hit = True
+    return True
+
+
+def _prepare(read: Read, found: Found, store: Store) -> None:
+    """Settle, before anything is computed, under which versions it may be stored."""
+    read.mark = found.mark
+    versions = {tag: found.versions[tag] for tag in read.tags}
+    fenced = found.entry_fenced or any(map(is_fence, versions.values()))
+    storable = not fenced and not sees_snapshot()
+    if storable and (missing := [tag for tag, version in versions.items() if version is None]):
+        versions.update(store.mint(missing, read.timeout))
+        storable = not any(v is None or is_fence(v) for v in versions.values())
+    read.dependencies = Dependencies(versions, storable)
+
+
+def finish(read: Read, value: Any) -> None:
+    """Store `value` if that is allowed, and let those who wait for it go on. Never raises."""
+    dependencies = read.dependencies
+    hand_up(dependencies.versions, dependencies.storable)
+    try:
+        if dependencies.storable:
+            _store(read, value)
+    finally:
+        give_up(read)
+
+
+def _store(read: Read, value: Any) -> None:
+    versions = dict(sorted(read.dependencies.versions.items()))
+    further = tuple(tag for tag in versions if tag not in read.tags)
+    try:
+        get_store().fill(read.key, value, versions, further, read.timeout, read.mark)
+    except StoreUnavailable:
+        return
+    except Exception:
+        logger.exception("%s() returned a value that cannot be stored.", read.name)
+
+
+def give_up(read: Read) -> None:
+    """Let somebody else compute the value, if this caller had the lock for it."""
+    if not read.token:
+        return
+    token, read.token = read.token, ""
+    try:
+        get_store().release(read.key, token)
+    except StoreUnavailable:
+        return  # The lock times out by itself.

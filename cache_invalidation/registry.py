@@ -1,0 +1,297 @@
+"""The central registry: which rules a write to a model fires, who listens to which event.
+
+It is data. What turns it into connected signal receivers is `cache_invalidation.writes`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from itertools import chain
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.db.models import Model
+from django.dispatch import Signal
+
+from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
+from cache_invalidation.placeholders import Template, parse
+from cache_invalidation.rules import Invalidation, ModelInvalidation
+from cache_invalidation.tags import check_name
+
+RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
+Targets = Invalidation | Iterable[Invalidation] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in the project's own words; its payload is read as attributes."""
+
+    name: str
+    payload: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.payload[name]
+        except KeyError:
+            raise AttributeError(f"The event {self.name!r} carries no {name!r}.") from None
+
+
+Subscriber = Callable[[Event], Targets]
+SubscriberT = TypeVar("SubscriberT", bound=Subscriber)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """A Django signal, and the handler that says what each of its sendings makes stale."""
+
+    signal: Signal
+    handler: Callable[..., Targets]
+    sender: Any = None
+
+
+class Rule:
+    """A `ModelInvalidation` made ready for use on the rows of one table."""
+
+    def __init__(self, declaration: ModelInvalidation) -> None:
+        self.declaration = declaration
+        self.model = declaration.model._meta.concrete_model or declaration.model
+        self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
+        self.fields = None if declaration.fields is None else frozenset(declaration.fields)
+
+    @cached_property
+    def templates(self) -> tuple[Template, ...]:
+        """Every template of the rule; raises `TemplateError` or `ValueError` for a bad one."""
+        declaration = self.declaration
+        return (
+            *(parse(source, "tag") for source in declaration.tags),
+            *(parse(source, "key") for source in declaration.keys),
+            *(parse(source, "pattern") for source in declaration.patterns),
+        )
+
+    @cached_property
+    def has_code(self) -> bool:
+        """Whether the rule overrides one of the `get_…` methods."""
+        kind = type(self.declaration)
+        return any(
+            getattr(kind, name) is not getattr(ModelInvalidation, name)
+            for name in ("get_tags", "get_keys", "get_patterns")
+        )
+
+    @cached_property
+    def needs_state(self) -> bool:
+        """Whether the rule looks at anything of the row but its primary key."""
+        paths = frozenset(chain.from_iterable(template.paths for template in self.templates))
+        return self.has_code or self.fields is not None or not paths <= self.key_paths
+
+    @cached_property
+    def key_paths(self) -> frozenset[str]:
+        """The ways in which a template can name the primary key."""
+        key = self.model._meta.pk
+        return frozenset({"pk", key.name, key.attname})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rules that a write to one model fires.
+
+    `own` are those of the model itself, its proxies and its multi-table parents: the written
+    instance is their row too. `inherited` are those of multi-table children, whose row is another.
+    """
+
+    own: tuple[Rule, ...]
+    inherited: tuple[Rule, ...]
+    needs_state: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.own or self.inherited)
+
+
+class Registry:
+    """Rules by model, subscribers by event name, and wired signals."""
+
+    def __init__(self) -> None:
+        self.changed = Signal()
+        self._rules: dict[type[Model], Rule] = {}
+        self._implied: set[type[Model]] = set()
+        self._subscribers: list[tuple[str, Subscriber]] = []
+        self._wires: list[Wire] = []
+        self._plans: dict[type[Model], Plan] = {}
+        self._waiting: set[str] = set()
+
+    @property
+    def rules(self) -> Mapping[type[Model], Rule]:
+        """The rules by the model they were registered for."""
+        return self._rules
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """The signals wired by `connect`."""
+        return tuple(self._wires)
+
+    @property
+    def subscribers(self) -> tuple[tuple[str, Subscriber], ...]:
+        """The subscribers of events, each with the name or wildcard it asked for."""
+        return tuple(self._subscribers)
+
+    def register(
+        self, model: type[Model], declaration: type[ModelInvalidation] = ModelInvalidation
+    ) -> None:
+        """Have every write to `model` fire `declaration`.
+
+        Raises `AlreadyRegistered` if the model has a rule, `TypeError` for anything that has no
+        table or is not a rule.
+        """
+        _check_model(model)
+        if not (isinstance(declaration, type) and issubclass(declaration, ModelInvalidation)):
+            raise TypeError(f"A rule is a subclass of ModelInvalidation, not {declaration!r}.")
+        if model in self._rules and model not in self._implied:
+            raise AlreadyRegistered(
+                f"{model._meta.label} has the rule {self._rules[model].declaration!r} already."
+            )
+        self._implied.discard(model)
+        self._rules[model] = Rule(declaration(model))
+        self._forget_plans()
+
+    def imply(self, model: type[Model]) -> None:
+        """Make sure that writes to `model` drop its own tags, without a rule being declared."""
+        table = model._meta.concrete_model or model
+        if all(rule.model is not table for rule in self.plan(model).own):
+            self.register(table)
+            self._implied.add(table)
+
+    def imply_tag(self, tag: str) -> None:
+        """Do the same for the model that `tag` is spelled after, if there is one."""
+        label = tag.partition(":")[0]
+        if label.count(".") != 1:
+            return
+        if not apps.models_ready:
+            self._waiting.add(label)
+            return
+        try:
+            self.imply(apps.get_model(label))
+        except LookupError:
+            return
+
+    def settle(self) -> None:
+        """Look again at the tags that were implied before the models were loaded."""
+        while self._waiting:
+            self.imply_tag(self._waiting.pop())
+
+    def unregister(self, model: type[Model]) -> None:
+        """Remove the rule of `model`; raise `NotRegistered` if there is none."""
+        if self._rules.pop(model, None) is None:
+            raise NotRegistered(f"{model._meta.label} has no rule.")
+        self._implied.discard(model)
+        self._forget_plans()
+
+    @contextmanager
+    def override(
+        self, model: type[Model], declaration: type[ModelInvalidation] | None
+    ) -> Iterator[None]:
+        """Replace the rule of `model`, or remove it with None, until the block ends."""
+        found, implied = self._rules.pop(model, None), model in self._implied
+        self._implied.discard(model)
+        self._forget_plans()
+        try:
+            if declaration is not None:
+                self.register(model, declaration)
+            yield
+        finally:
+            self._rules.pop(model, None)
+            if found is not None:
+                self._rules[model] = found
+            if implied:
+                self._implied.add(model)
+            self._forget_plans()
+
+    def plan(self, model: type[Model]) -> Plan:
+        """Return the rules that a write to `model` fires."""
+        try:
+            return self._plans[model]
+        except KeyError:
+            return self._plans.setdefault(model, self._make_plan(model))
+
+    def _make_plan(self, model: type[Model]) -> Plan:
+        written = model._meta.concrete_model or model
+        own = tuple(rule for rule in self._rules.values() if issubclass(written, rule.model))
+        inherited = tuple(
+            rule
+            for rule in self._rules.values()
+            if rule.model is not written and issubclass(rule.model, written)
+        )
+        needs_state = any(rule.needs_state for rule in own + inherited)
+        return Plan(own=own, inherited=inherited, needs_state=needs_state)
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        self.changed.send(sender=self)
+
+    def on_event(self, name: str, subscriber: Subscriber) -> None:
+        """Call `subscriber` with each event called `name`; ``*`` in it stands for anything."""
+        self._subscribers.append((check_name(name, "event name"), subscriber))
+
+    def off_event(self, subscriber: Subscriber) -> None:
+        """Stop calling `subscriber`, whatever it listens to."""
+        self._subscribers = [item for item in self._subscribers if item[1] is not subscriber]
+
+    def subscribers_of(self, name: str) -> list[Subscriber]:
+        """Return who listens to the event called `name`, in the order of subscription."""
+        return [
+            subscriber
+            for wanted, subscriber in self._subscribers
+            if wanted == name or fnmatchcase(name, wanted)
+        ]
+
+    def connect(self, signal: Signal, handler: Callable[..., Targets], sender: Any = None) -> None:
+        """Have each sending of `signal` invalidate what ``handler(sender=…, **kwargs)`` returns.
+
+        The handler returns an `Invalidation`, several, or None. A keyword argument ``using`` of
+        the signal names the database whose open transaction the invalidation belongs to.
+        """
+        self._wires.append(Wire(signal=signal, handler=handler, sender=sender))
+        self.changed.send(sender=self)
+
+    def disconnect(self, signal: Signal, handler: Callable[..., Targets]) -> None:
+        """Undo `connect` for this signal and handler, whatever the sender."""
+        self._wires = [w for w in self._wires if w.signal is not signal or w.handler is not handler]
+        self.changed.send(sender=self)
+
+
+def _check_model(model: Any) -> None:
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        raise TypeError(f"Rules are registered for model classes, not for {model!r}.")
+    if model._meta.abstract or model._meta.swapped:
+        raise TypeError(
+            f"{model.__qualname__} has no table of its own; register the models that have one."
+        )
+
+
+registry = Registry()
+
+
+def register(*models: type[Model]) -> Callable[[RuleT], RuleT]:
+    """Register the decorated `ModelInvalidation` for `models`. See `Registry.register`."""
+    if not models:
+        raise TypeError("register() needs at least one model.")
+
+    def decorate(declaration: RuleT) -> RuleT:
+        for model in models:
+            registry.register(model, declaration)
+        return declaration
+
+    return decorate
+
+
+def on_event(*names: str) -> Callable[[SubscriberT], SubscriberT]:
+    """Subscribe the decorated function to the events called `names`. See `Registry.on_event`."""
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TypeError("on_event() needs the name of at least one event.")
+
+    def decorate(subscriber: SubscriberT) -> SubscriberT:
+        for name in names:
+            registry.on_event(name, subscriber)
+        return subscriber
+
+    return decorate

@@ -1,0 +1,157 @@
+"""From an observed change to what it makes stale, rule by rule."""
+
+import logging
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.db import models
+from django.db.models import Model
+
+from cache_invalidation.placeholders import Template, as_stored, resolver_for
+from cache_invalidation.registry import Rule, registry
+from cache_invalidation.rules import Change
+from cache_invalidation.tags import ROOT, check_names, every_row_tag, model_tag, row_tag, shorten
+
+logger = logging.getLogger("cache_invalidation")
+
+
+@dataclass(slots=True, kw_only=True)
+class Consequence:
+    """What one rule makes of one change."""
+
+    rule: Rule
+    change: Change
+    tags: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    patterns: set[str] = field(default_factory=set)
+
+
+def consequences(change: Change) -> Iterator[Consequence]:
+    """Yield what each rule that `change` fires makes stale.
+
+    Never raises for what a rule of the project does: a template that cannot be resolved stands for
+    all its values, code that raises makes everything stale, and both are logged.
+    """
+    plan = registry.plan(change.model)
+    for rule in plan.own:
+        yield _apply(rule, change)
+    for rule in plan.inherited:
+        yield from _apply_to_child(rule, change)
+
+
+def _apply(rule: Rule, change: Change) -> Consequence:
+    result = Consequence(rule=rule, change=change)
+    result.tags.add(model_tag(rule.model))
+    if change.pk is None:
+        result.tags.add(every_row_tag(rule.model))
+    else:
+        result.tags.add(shorten(row_tag(rule.model, _key_of_row(rule.model, change))))
+    if _fires(rule, change):
+        for template in rule.templates:
+            _add_rendered(result, template)
+        if rule.has_code:
+            _add_from_code(result)
+    return result
+
+
+def _apply_to_child(rule: Rule, change: Change) -> Iterator[Consequence]:
+    """Apply the rule of a multi-table child, whose table was not written, to a parent's change."""
+    if change.pk is None or not rule.needs_state:
+        yield _apply(rule, replace(change, model=rule.model, old=None, new=None))
+        return
+    # The caller holds the lock on the parent's row; the child's own row is not being written, so
+    # its state before and after differ in the columns of the parent alone.
+    link = parent_path(rule.model, change.model)
+    child = rule.model._base_manager.using(change.using).filter(**{link: change.pk}).first()
+    if child is None:
+        return
+    states = [_with_values_of(child, state) for state in (change.old, change.new)]
+    yield _apply(rule, replace(change, model=rule.model, pk=child.pk, old=states[0], new=states[1]))
+
+
+def parent_path(child: type[Model], parent: type[Model]) -> str:
+    """Return the ORM lookup that leads from a multi-table child to its row in `parent`."""
+    target = parent._meta.concrete_model or parent
+    names = []
+    while child is not target:
+        link = child._meta.get_ancestor_link(target)
+        assert link is not None  # noqa: S101 - plans hold descendants only
+        names.append(link.name)
+        child = link.related_model
+    return "__".join(names)
+
+
+def _with_values_of(child: Model, parent: Model | None) -> Model | None:
+    if parent is None:
+        return None
+    state = copy(child)
+    for column in parent._meta.concrete_fields:
+        setattr(state, column.attname, getattr(parent, column.attname))
+    return state
+
+
+def _key_of_row(model: type[Model], change: Change) -> Any:
+    """Return the primary key of the row in the table of `model`, as the database has it."""
+    pk = change.pk
+    written = change.model._meta.concrete_model
+    if written is not model and change.instances and model._meta.pk is not None:
+        # A multi-table parent may be keyed by a column of its own.
+        pk = getattr(change.instances[-1], model._meta.pk.attname, pk)
+    if type(pk) is int or isinstance(pk, tuple):
+        return pk
+    return as_stored(model._meta.pk, pk)
+
+
+def _fires(rule: Rule, change: Change) -> bool:
+    if rule.fields is None or change.old is None or change.new is None:
+        return True
+    if change.operation != "update":
+        return True
+    return any(_differs(change.old, change.new, name) for name in rule.fields)
+
+
+def _differs(old: Model, new: Model, name: str) -> bool:
+    column = old._meta.get_field(name)
+    if not isinstance(column, models.Field) or column.many_to_many:
+        return False
+    if column.attname in new.get_deferred_fields():
+        return False
+    before, after = (getattr(state, column.attname) for state in (old, new))
+    return bool(as_stored(column, before) != as_stored(column, after))
+
+
+def _add_rendered(result: Consequence, template: Template) -> None:
+    targets = {"tag": result.tags, "key": result.keys, "pattern": result.patterns}
+    change = result.change
+    if not template.paths:
+        targets[template.kind].add(template.source)
+        return
+    states = change.instances
+    if change.pk is not None and not states and template.paths <= result.rule.key_paths:
+        targets[template.kind].add(template.render(lambda _: change.pk))
+        return
+    try:
+        rendered = {template.render(resolver_for(state)) for state in states}
+    except Exception:
+        logger.exception(
+            "%r of %r cannot be resolved; invalidating all its values", template, result.rule
+        )
+        rendered = set()
+    if rendered:
+        targets[template.kind].update(rendered)
+    else:
+        collapsed = template.collapsed()
+        targets["pattern" if template.kind == "key" else template.kind].add(collapsed)
+
+
+def _add_from_code(result: Consequence) -> None:
+    declaration, change = result.rule.declaration, result.change
+    try:
+        result.tags.update(check_names(map(shorten, declaration.get_tags(change)), "tag"))
+        result.keys.update(check_names(declaration.get_keys(change), "key"))
+        result.patterns.update(check_names(declaration.get_patterns(change), "pattern"))
+    except Exception:
+        logger.exception("%r failed; invalidating everything", declaration)
+        result.tags.add(ROOT)

@@ -1,0 +1,53 @@
+"""Where entries and versions live. `get_store` is the way in."""
+
+from threading import Lock
+from typing import Any
+
+from django.core.cache import caches
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+from django.utils.module_loading import import_string
+
+from cache_invalidation.conf import settings
+from cache_invalidation.stores.base import Store
+
+# By class of the cache backend, the most special first.
+STORES = {
+    "django_redis.cache.RedisCache": "cache_invalidation.stores.redis.RedisStore",
+    "django.core.cache.backends.locmem.LocMemCache": (
+        "cache_invalidation.stores.django_cache.LocMemStore"
+    ),
+    "django.core.cache.backends.base.BaseCache": (
+        "cache_invalidation.stores.django_cache.DjangoCacheStore"
+    ),
+}
+
+_stores: dict[str, Store] = {}
+_lock = Lock()
+
+
+def get_store(alias: str | None = None) -> Store:
+    """Return the store on the cache `alias`, or on the one that is set; made once per process.
+
+    Raises `InvalidCacheBackendError` if there is no such cache.
+    """
+    alias = alias or settings.CACHE
+    store = _stores.get(alias)
+    if store is None:
+        with _lock:
+            store = _stores.get(alias) or _stores.setdefault(alias, _make(alias))
+    return store
+
+
+def _make(alias: str) -> Store:
+    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(caches[alias]).__mro__]
+    path = next(STORES[kind] for kind in kinds if kind in STORES)
+    store: Store = import_string(path)(alias)
+    return store
+
+
+@receiver(setting_changed, dispatch_uid="cache_invalidation.stores")
+def _forget(setting: str, **kwargs: Any) -> None:
+    if setting == "CACHES":
+        with _lock:
+            _stores.clear()

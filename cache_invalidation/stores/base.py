@@ -1,0 +1,246 @@
+"""The protocol: what a store of entries and versions has to do.
+
+A *version* is a random token under a tag. An *entry* is a value together with the versions that
+its tags had before it was computed, and valid only while they all are still the same. A *fence*
+stands in the place of a version while a write is in flight: nothing matches it, and nobody stores
+under it. A version that is missing matches nothing either, so losing one costs a miss.
+"""
+
+from abc import ABC, abstractmethod
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from hashlib import blake2b
+from secrets import token_bytes
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.stores.breaker import Breaker
+
+# Everything that this package keeps in the project's cache is below this prefix.
+NAMESPACE: Final = "ci:"
+
+# A version outlives the entries that use it by this many seconds.
+VERSION_GRACE: Final = 10
+
+# For so many seconds after an entry was invalidated by its own name, a computation that began
+# before is kept from storing it again.
+TOMBSTONE_TIMEOUT: Final = 3600
+
+Version = str | None
+Versions = Mapping[str, Version]
+
+S = TypeVar("S", bound="Store")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def new_token() -> str:
+    """Return 64 random bits: a version, or the name of a fence. Never handed out again."""
+    return urlsafe_b64encode(token_bytes(8))[:11].decode()
+
+
+def is_fence(version: Version) -> bool:
+    """Whether what stands under a tag is a fence."""
+    return version is not None and version[:1] == "!"
+
+
+def seal(versions: Versions) -> bytes:
+    """Return the digest of tags and versions that an entry carries; `versions` sorted by tag."""
+    spelled = "\n".join([f"{tag} {version}" for tag, version in versions.items()])
+    return blake2b(spelled.encode(), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What was found under the name of an entry.
+
+    `further` are the tags it depends on besides those its reader asked for. `payload` is decoded
+    by `Store.decode` once the entry has turned out to be valid.
+    """
+
+    seal: bytes
+    further: tuple[str, ...]
+    payload: Any
+
+    def is_valid(self, versions: Versions) -> bool:
+        """Whether the entry was computed under exactly these versions."""
+        return self.seal == seal(versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to one lookup, all of it as of one moment.
+
+    `mark` is what has to be found unchanged for a fill to be accepted: the tombstone left by an
+    invalidation of this very entry, or "". `entry_fenced`: such an invalidation is in flight.
+    """
+
+    entry: Entry | None
+    versions: Versions
+    mark: str = ""
+    entry_fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a store is told once a write is committed; `token` is that of the fence, if any."""
+
+    token: str
+    tags: Sequence[str] = ()
+    entries: Sequence[str] = ()
+    keys: Sequence[str] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    last: str = ""
+
+
+class Store(ABC):
+    """A shared place for entries, versions, fences and counters.
+
+    Every public method raises `StoreUnavailable` and nothing else when the store fails.
+    """
+
+    # Does a fence hold until the last of several writers on one tag is done or timed out?
+    counts_fences = False
+
+    # Can keys be deleted by pattern?
+    supports_patterns = False
+
+    # Do other processes see what this one stores?
+    is_shared = True
+
+    # Does using it run queries on a connection that may be in a transaction?
+    uses_database = False
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.breaker = Breaker(alias)
+
+    def problem(self) -> str | None:
+        """Return, as half a sentence, why this cache cannot be used; None if it can."""
+        return None
+
+    # What readers need
+
+    @abstractmethod
+    def lookup(self, entry: str, tags: Sequence[str]) -> Found:
+        """Return the entry and the versions of `tags` (expanded), in one round trip."""
+
+    @abstractmethod
+    def versions(self, tags: Sequence[str]) -> Versions:
+        """Return what stands under each of `tags`, in one round trip."""
+
+    @abstractmethod
+    def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
+        """Put a new version under each of `tags` that has none; return what stands there now.
+
+        A new version lasts as long as an entry that is stored for `timeout` seconds needs it.
+        """
+
+    @abstractmethod
+    def fill(
+        self,
+        entry: str,
+        value: Any,
+        versions: Versions,
+        further: Sequence[str],
+        timeout: float | None,
+        mark: str,
+    ) -> bool:
+        """Store `value` for `timeout` seconds if `versions` and `mark` still hold; tell if so.
+
+        Raises whatever the serializer of the cache raises for a value it cannot take.
+        """
+
+    @abstractmethod
+    def decode(self, payload: Any) -> Any:
+        """Return the value that `fill` was given; raise `ValueError` if it is unreadable."""
+
+    @abstractmethod
+    def acquire(self, entry: str, token: str, timeout: float) -> bool:
+        """Try to become the one who computes `entry`, for at most `timeout` seconds."""
+
+    @abstractmethod
+    def release(self, entry: str, token: str) -> None:
+        """Let others compute `entry`, if it is `token` that was to compute it."""
+
+    # What writers need
+
+    @abstractmethod
+    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
+        """Replace the versions of `tags`, and `entries`, by the fence `token`, in one round trip.
+
+        It lapses after ``FENCE_TIMEOUT``; fences of others on the same tags stand beside it.
+        """
+
+    @abstractmethod
+    def deliver(self, delivery: Delivery) -> None:
+        """Drop versions, entries and keys, lift the fence and count, in one round trip.
+
+        A tag that somebody else has fenced stays fenced. Under ``REPLICA_LAG`` the fence stays for
+        that long.
+        """
+
+    @abstractmethod
+    def delete_patterns(self, patterns: Iterable[str]) -> int:
+        """Delete the keys of this alias that match; return how many there were.
+
+        Keys written meanwhile may survive. Raises `PatternsNotSupported` where keys cannot be
+        listed.
+        """
+
+    # Counters
+
+    @abstractmethod
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the counters, in total and for this minute, in one round trip."""
+
+    @abstractmethod
+    def counters(self) -> dict[str, str]:
+        """Return every counter, and `since` and `last`, as text."""
+
+    @abstractmethod
+    def counters_per_minute(self, minutes: Sequence[int]) -> list[dict[str, int]]:
+        """Return the counters of each of `minutes`, counted from the epoch."""
+
+    @abstractmethod
+    def reset_counters(self) -> None:
+        """Set every counter to zero, and `since` to now."""
+
+
+def entry_name(key: str) -> str:
+    return f"{NAMESPACE}e:{key}"
+
+
+def version_name(tag: str) -> str:
+    return f"{NAMESPACE}t:{tag}"
+
+
+def lock_name(entry: str) -> str:
+    return f"{NAMESPACE}l:{entry}"
+
+
+def guarded(
+    *errors: type[BaseException],
+) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+    """Make a method of a store raise `StoreUnavailable` for `errors`, and ask the breaker first."""
+
+    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        @wraps(method)
+        def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            breaker = self.breaker
+            if breaker.is_open and not breaker.may_probe():
+                raise StoreUnavailable(breaker.reason)
+            try:
+                result = method(self, *args, **kwargs)
+            except errors as error:
+                breaker.failed(error)
+                raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            if breaker.is_open:
+                breaker.recovered()
+            return result
+
+        return call
+
+    return decorate

@@ -1,0 +1,58 @@
+"""A circuit breaker: a store that is down costs one time-out per interval, not one per request.
+
+See Nygard, Release It!, "Circuit Breaker".
+"""
+
+import logging
+from threading import Lock
+from time import monotonic
+
+from cache_invalidation.conf import settings
+
+logger = logging.getLogger("cache_invalidation")
+
+
+class Breaker:
+    """Closed while the store answers; open from its first failure until it answers again.
+
+    While it is open, one caller per ``RETRY_INTERVAL`` is let through to probe the store.
+    An outage is logged twice, when it begins and when it ends.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.is_open = False
+        self.outages = 0
+        self.reason = ""
+        self._retry_at = 0.0
+        self._lock = Lock()
+
+    def may_probe(self) -> bool:
+        """Whether this caller is the one to find out if the store is back."""
+        with self._lock:
+            if monotonic() < self._retry_at:
+                return False
+            self._retry_at = monotonic() + settings.RETRY_INTERVAL
+            return True
+
+    def failed(self, error: BaseException) -> None:
+        """Leave the store alone from now on."""
+        with self._lock:
+            begins, self.is_open = not self.is_open, True
+            self.outages += begins
+            self.reason = f"{type(error).__name__}: {error}"
+            self._retry_at = monotonic() + settings.RETRY_INTERVAL
+        if begins:
+            logger.error(
+                "The cache %r failed (%s); going on without it, trying again every %g s.",
+                self.alias,
+                self.reason,
+                settings.RETRY_INTERVAL,
+            )
+
+    def recovered(self) -> None:
+        """Use the store again."""
+        with self._lock:
+            ends, self.is_open = self.is_open, False
+        if ends:
+            logger.warning("The cache %r answers again.", self.alias)

@@ -1,0 +1,287 @@
+"""Entries and versions in any other Django cache: LocMem, Memcached, database, Django's own Redis.
+
+The protocol is the same, but a cache that can only get and set cannot change a fence in one step:
+of two writers that fence one tag at the very same moment, one may lift the other's fence early. A
+reader can then be wrong only if that other writer is killed between its COMMIT and its delivery.
+"""
+
+import pickle
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from math import ceil
+from threading import Lock
+from typing import Any, Final
+
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.stores.base import (
+    NAMESPACE,
+    TOMBSTONE_TIMEOUT,
+    VERSION_GRACE,
+    Delivery,
+    Entry,
+    Found,
+    Store,
+    Versions,
+    entry_name,
+    guarded,
+    is_fence,
+    lock_name,
+    new_token,
+    seal,
+    version_name,
+)
+
+DAY: Final = 24 * 60 * 60  # seconds
+
+_UNSAFE = re.compile(r"[^\x21-\x7e]")
+_FENCE = re.compile(r"!([^!@]+)@(\d+)")
+
+
+class DjangoCacheStore(Store):
+    """Any cache with Django's API."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        # Makes the steps below one for the threads of this process, which is all LocMem needs.
+        self._lock = Lock()
+
+    @property
+    def _cache(self) -> BaseCache:
+        # Django makes one backend for each thread, since not every client can be shared.
+        return caches[self.alias]
+
+    # What readers need
+
+    @guarded(Exception)
+    def lookup(self, entry: str, tags: Sequence[str]) -> Found:
+        name = _safe(entry_name(entry))
+        names = {tag: _safe(version_name(tag)) for tag in tags}
+        found = self._cache.get_many([name, *names.values()])
+        versions = {tag: _version(found.get(key)) for tag, key in names.items()}
+        value = found.get(name)
+        if isinstance(value, tuple) and len(value) == 3:
+            return Found(Entry(*value), versions)
+        text = value if isinstance(value, str) else ""
+        mark = text if text[:1] == "~" else ""
+        return Found(None, versions, mark, entry_fenced=is_fence(text))
+
+    @guarded(Exception)
+    def versions(self, tags: Sequence[str]) -> Versions:
+        return self._versions(tags)
+
+    def _versions(self, tags: Iterable[str]) -> Versions:
+        names = {tag: _safe(version_name(tag)) for tag in tags}
+        found = self._cache.get_many(list(names.values()))
+        return {tag: _version(found.get(key)) for tag, key in names.items()}
+
+    @guarded(Exception)
+    def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
+        # A version's life cannot be prolonged later without the risk of prolonging a fence's.
+        lifetime = None if timeout is None else max(DAY, ceil(timeout) + VERSION_GRACE)
+        for tag in tags:
+            self._cache.add(_safe(version_name(tag)), new_token(), lifetime)
+        return self._versions(tags)
+
+    def fill(
+        self,
+        entry: str,
+        value: Any,
+        versions: Versions,
+        further: Sequence[str],
+        timeout: float | None,
+        mark: str,
+    ) -> bool:
+        # Pickled here, so that a value that cannot be is not taken for a failure of the cache.
+        packed = seal(versions), tuple(further), pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        return self._fill(_safe(entry_name(entry)), packed, versions, timeout, mark)
+
+    @guarded(Exception)
+    def _fill(
+        self, name: str, packed: Any, versions: Versions, timeout: float | None, mark: str
+    ) -> bool:
+        with self._lock:
+            there = self._cache.get(name)
+            blocked = isinstance(there, str) and (is_fence(there) or there != mark)
+            if blocked or self._versions(versions) != versions:
+                return False
+            self._cache.set(name, packed, timeout)
+            return True
+
+    def decode(self, payload: Any) -> Any:
+        try:
+            return pickle.loads(payload)  # noqa: S301 - as trusted as the cache itself
+        except Exception as error:
+            raise ValueError(f"unreadable entry: {error!r}") from error
+
+    @guarded(Exception)
+    def acquire(self, entry: str, token: str, timeout: float) -> bool:
+        return bool(self._cache.add(_safe(lock_name(entry)), token, ceil(timeout)))
+
+    @guarded(Exception)
+    def release(self, entry: str, token: str) -> None:
+        with self._lock:
+            name = _safe(lock_name(entry))
+            if self._cache.get(name) == token:
+                self._cache.delete(name)
+
+    # What writers need
+
+    @guarded(Exception)
+    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
+        names = _protected(tags, entries)
+        deadline = time.time() + settings.FENCE_TIMEOUT
+        with self._lock:
+            found = self._cache.get_many(names)
+            self._set_fences(
+                {name: _others(found.get(name), token) for name in names}, token, deadline
+            )
+
+    def _set_fences(self, fences: Mapping[str, Mapping[str, int]], token: str, till: float) -> None:
+        """Add the fence `token`, which lasts until the time `till`, to those standing."""
+        self._set_many(
+            {name: {**others, token: round(till * 1000)} for name, others in fences.items()}
+        )
+
+    def _set_many(self, fences: Mapping[str, Mapping[str, int]]) -> None:
+        """Write fences that last as long as the last of the writers they name."""
+        by_life: dict[int, dict[str, str]] = {}
+        for name, writers in fences.items():
+            spelled = "".join(f"!{writer}@{till}" for writer, till in writers.items())
+            life = max(1, ceil(max(writers.values()) / 1000 - time.time()))
+            by_life.setdefault(life, {})[name] = spelled
+        for life, values in by_life.items():
+            if failed := self._cache.set_many(values, life):
+                raise StoreUnavailable(f"could not set {failed}")
+
+    @guarded(Exception)
+    def deliver(self, delivery: Delivery) -> None:
+        with self._lock:
+            self._lift(delivery)
+        if delivery.keys:
+            self._cache.delete_many(delivery.keys)
+        if delivery.counts:
+            self._count(delivery.counts)
+            if delivery.last:
+                self._cache.set(f"{NAMESPACE}last", delivery.last, None)
+
+    def _lift(self, delivery: Delivery) -> None:
+        versions = _protected(delivery.tags, ())
+        entries = _protected((), delivery.entries)
+        found = self._cache.get_many([*versions, *entries])
+        standing = {name: _others(found.get(name), delivery.token) for name in versions + entries}
+        if settings.REPLICA_LAG:
+            self._set_fences(standing, delivery.token, time.time() + settings.REPLICA_LAG)
+            return
+        self._set_many({name: others for name, others in standing.items() if others})
+        self._cache.delete_many([name for name in versions if not standing[name]])
+        tombstones = {name: f"~{delivery.token}" for name in entries if not standing[name]}
+        if tombstones:
+            self._cache.set_many(tombstones, TOMBSTONE_TIMEOUT)
+
+    def delete_patterns(self, patterns: Iterable[str]) -> int:
+        raise PatternsNotSupported(
+            f"The cache {self.alias!r} cannot list its keys, so nothing can be deleted by pattern."
+        )
+
+    # Counters: one key for each, since incrementing is all that a cache can do in one step.
+
+    @guarded(Exception)
+    def count(self, counts: Mapping[str, int]) -> None:
+        self._count(counts)
+
+    def _count(self, counts: Mapping[str, int]) -> None:
+        self._cache.add(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)
+        for scope, lifetime in (("", None), (str(int(time.time() // 60)), DAY + 60)):
+            index = f"{NAMESPACE}counters:{scope}"
+            known = self._cache.get(index, frozenset())
+            if not known.issuperset(counts):
+                self._cache.set(index, known.union(counts), lifetime)
+            for name, amount in counts.items():
+                key = _counter(scope, name)
+                if not self._cache.add(key, amount, lifetime):
+                    self._cache.incr(key, amount)
+
+    @guarded(Exception)
+    def counters(self) -> dict[str, str]:
+        extra = self._cache.get_many([f"{NAMESPACE}since", f"{NAMESPACE}last"])
+        totals = {name: str(value) for name, value in self._counters("").items()}
+        return totals | {key.removeprefix(NAMESPACE): value for key, value in extra.items()}
+
+    @guarded(Exception)
+    def counters_per_minute(self, minutes: Sequence[int]) -> list[dict[str, int]]:
+        return [self._counters(str(minute)) for minute in minutes]
+
+    def _counters(self, scope: str) -> dict[str, int]:
+        names = {_counter(scope, n): n for n in self._cache.get(f"{NAMESPACE}counters:{scope}", ())}
+        return {names[key]: value for key, value in self._cache.get_many(list(names)).items()}
+
+    @guarded(Exception)
+    def reset_counters(self) -> None:
+        now = int(time.time() // 60)
+        for scope in ("", *map(str, range(now - DAY // 60, now + 1))):
+            index = f"{NAMESPACE}counters:{scope}"
+            if names := self._cache.get(index):
+                self._cache.delete_many([*(_counter(scope, name) for name in names), index])
+        self._cache.delete(f"{NAMESPACE}last")
+        self._cache.set(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)
+
+
+class LocMemStore(DjangoCacheStore):
+    """The memory of this process: needs nothing, and is seen by nobody else."""
+
+    counts_fences = True
+    supports_patterns = True
+    is_shared = False
+
+    @guarded(Exception)
+    def delete_patterns(self, patterns: Iterable[str]) -> int:
+        cache: Any = self._cache
+        prefix, own = cache.make_key(""), cache.make_key(NAMESPACE)
+        wanted = [_as_fnmatch(pattern) for pattern in patterns]
+        with cache._lock:
+            names = [name for name in cache._cache if name.startswith(prefix)]
+        names = [name.removeprefix(prefix) for name in names if not name.startswith(own)]
+        matching = [name for name in names if any(fnmatchcase(name, glob) for glob in wanted)]
+        self._cache.delete_many(matching)
+        return len(matching)
+
+
+def _as_fnmatch(pattern: str) -> str:
+    """Return a Redis glob pattern as `fnmatch` spells it."""
+    return re.sub(r"\\(.)", r"[\1]", pattern).replace("[^]", "^").replace("[^", "[!")
+
+
+def _safe(name: str) -> str:
+    """Return `name`, or a digest in its place if Memcached would not take it as a key."""
+    if len(name) <= 200 and not _UNSAFE.search(name):
+        return name
+    return f"{NAMESPACE}~{blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+
+def _counter(scope: str, name: str) -> str:
+    return _safe(f"{NAMESPACE}n:{scope}:{name}")
+
+
+def _protected(tags: Sequence[str], entries: Sequence[str]) -> list[str]:
+    return [*(_safe(version_name(t)) for t in tags), *(_safe(entry_name(e)) for e in entries)]
+
+
+def _version(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _others(value: Any, token: str) -> dict[str, int]:
+    """Return the other writers that a fence names and that are not timed out, with deadlines."""
+    if not (isinstance(value, str) and is_fence(value)):
+        return {}
+    now = time.time() * 1000
+    writers = {writer: int(till) for writer, till in _FENCE.findall(value)}
+    return {w: till for w, till in writers.items() if w != token and till > now}

@@ -1,0 +1,27 @@
+-- Store the entry KEYS[1] if the versions KEYS[2…] still are ARGV[5…].
+-- ARGV[1]: the entry. ARGV[2], ARGV[3]: ms that it and its versions have to live, 0 for ever.
+-- ARGV[4]: the tombstone that the reader saw in its place, or "".
+local head = redis.call('GETRANGE', KEYS[1], 0, 31)
+local kind = string.sub(head, 1, 1)
+if kind == '!' or (kind == '~' and head ~= ARGV[4]) then
+  return 0
+end
+for index = 2, #KEYS do
+  if redis.call('GET', KEYS[index]) ~= ARGV[index + 3] then
+    return 0
+  end
+end
+for index = 2, #KEYS do
+  local left = redis.call('PTTL', KEYS[index])
+  if ARGV[2] == '0' then
+    redis.call('PERSIST', KEYS[index])
+  elseif left >= 0 and left < tonumber(ARGV[3]) then
+    redis.call('PEXPIRE', KEYS[index], ARGV[3])
+  end
+end
+if ARGV[2] == '0' then
+  redis.call('SET', KEYS[1], ARGV[1])
+else
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+return 1

@@ -1,0 +1,266 @@
+"""Entries and versions in Redis or Valkey, through the `django-redis` client of an alias.
+
+Scripts are sent whole (EVAL): there is no "script unknown" after a restart, a failover or a flush,
+and the server compiles each of them once.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Final
+
+from django.core.cache import caches
+from redis.exceptions import RedisError
+
+from cache_invalidation.conf import settings
+from cache_invalidation.stores.base import (
+    NAMESPACE,
+    TOMBSTONE_TIMEOUT,
+    VERSION_GRACE,
+    Delivery,
+    Entry,
+    Found,
+    Store,
+    Version,
+    Versions,
+    entry_name,
+    guarded,
+    lock_name,
+    new_token,
+    seal,
+    version_name,
+)
+from cache_invalidation.stores.redis_connection import Server, connect, probe
+from cache_invalidation.tags import ROOT
+
+ERRORS: Final = (RedisError, OSError)
+CHUNK: Final = 1000  # keys for each SCAN and UNLINK
+MINUTES_KEPT: Final = 24 * 60
+
+_LUA = {path.stem: path.read_text() for path in (Path(__file__).parent / "lua").glob("*.lua")}
+_FORMAT = b"\x01"
+
+
+class RedisStore(Store):
+    """Redis 7.0 or Valkey 7.2, or newer.
+
+    Entries and versions are read from the primary, even where `django-redis` is told to read from
+    replicas. Values go through the serializer and the compressor of the alias, names through its
+    ``make_key``.
+    """
+
+    counts_fences = True
+    supports_patterns = True
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        # One backend for all threads: the client below it is made to be shared.
+        self._cache: Any = caches.create_connection(alias)
+        self._codec: Any = self._cache.client
+        self._names: dict[str, str] = {}
+        self.server = Server(root=self._version_key(ROOT))
+        self._redis: Any = connect(self._codec, self.server)
+
+    def close(self) -> None:
+        """Close the connections of this process; the next use opens new ones."""
+        self._redis.connection_pool.disconnect()
+
+    def problem(self) -> str | None:
+        if not hasattr(self._codec, "connection_factory"):
+            return f"{type(self._codec).__qualname__} spreads keys over several servers"
+        return probe(self._codec, self.server.root).problem
+
+    # Names
+
+    def _key(self, name: str) -> str:
+        return str(self._cache.make_key(name))
+
+    def _version_key(self, tag: str) -> str:
+        try:
+            return self._names[tag]
+        except KeyError:
+            if len(self._names) >= 10_000:
+                self._names.clear()
+            return self._names.setdefault(tag, self._key(version_name(tag)))
+
+    def _eval(self, client: Any, script: str, keys: Sequence[str], *args: Any) -> Any:
+        return client.execute_command("EVAL", _LUA[script], len(keys), *keys, *args)
+
+    # What readers need
+
+    @guarded(*ERRORS)
+    def lookup(self, entry: str, tags: Sequence[str]) -> Found:
+        names = [self._key(entry_name(entry)), *map(self._version_key, tags)]
+        raw, *found = self._redis.execute_command("MGET", *names)
+        versions = dict(zip(tags, map(_text, found), strict=True))
+        if raw is None:
+            return Found(None, versions)
+        kind = raw[:1]
+        if kind == _FORMAT:
+            return Found(_unpack(raw), versions)
+        mark = raw.decode(errors="replace") if kind == b"~" else ""
+        return Found(None, versions, mark, entry_fenced=kind == b"!")
+
+    @guarded(*ERRORS)
+    def versions(self, tags: Sequence[str]) -> Versions:
+        found = self._redis.execute_command("MGET", *map(self._version_key, tags))
+        return dict(zip(tags, map(_text, found), strict=True))
+
+    @guarded(*ERRORS)
+    def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
+        lifetime = () if timeout is None else ("PX", _ms(timeout + VERSION_GRACE))
+        fresh = {tag: new_token() for tag in tags}
+        if ROOT in fresh:
+            fresh[ROOT] += self.server.run_id
+        pipeline = self._redis.pipeline(transaction=False)
+        for tag, token in fresh.items():
+            pipeline.execute_command("SET", self._version_key(tag), token, "NX", "GET", *lifetime)
+        found = map(_text, pipeline.execute())
+        return {tag: there or fresh[tag] for tag, there in zip(tags, found, strict=True)}
+
+    def fill(
+        self,
+        entry: str,
+        value: Any,
+        versions: Versions,
+        further: Sequence[str],
+        timeout: float | None,
+        mark: str,
+    ) -> bool:
+        return self._fill(entry, self._pack(value, versions, further), versions, timeout, mark)
+
+    @guarded(*ERRORS)
+    def _fill(
+        self, entry: str, packed: bytes, versions: Versions, timeout: float | None, mark: str
+    ) -> bool:
+        keys = [self._key(entry_name(entry)), *map(self._version_key, versions)]
+        lives = (0, 0) if timeout is None else (_ms(timeout), _ms(timeout + VERSION_GRACE))
+        stored = self._eval(self._redis, "fill", keys, packed, *lives, mark, *versions.values())
+        return bool(stored)
+
+    def _pack(self, value: Any, versions: Versions, further: Sequence[str]) -> bytes:
+        encoded = self._codec.encode(value)
+        payload = encoded if isinstance(encoded, bytes) else str(encoded).encode()
+        tags = "\n".join(further).encode()
+        return b"".join((_FORMAT, seal(versions), len(tags).to_bytes(4), tags, payload))
+
+    def decode(self, payload: Any) -> Any:
+        try:
+            return self._codec.decode(payload)
+        except Exception as error:
+            raise ValueError(f"unreadable entry: {error!r}") from error
+
+    @guarded(*ERRORS)
+    def acquire(self, entry: str, token: str, timeout: float) -> bool:
+        name = self._key(lock_name(entry))
+        return bool(self._redis.set(name, token, nx=True, px=_ms(timeout)))
+
+    @guarded(*ERRORS)
+    def release(self, entry: str, token: str) -> None:
+        self._eval(self._redis, "release", [self._key(lock_name(entry))], token)
+
+    # What writers need
+
+    @guarded(*ERRORS)
+    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
+        keys = self._protected(tags, entries)
+        self._eval(self._redis, "fence", keys, token, _ms(settings.FENCE_TIMEOUT))
+
+    @guarded(*ERRORS)
+    def deliver(self, delivery: Delivery) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        protected = self._protected(delivery.tags, delivery.entries)
+        if protected:
+            lag = _ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
+            arguments = delivery.token, lag, len(delivery.tags), _ms(TOMBSTONE_TIMEOUT)
+            self._eval(pipeline, "lift", protected, *arguments)
+        for chunk in _chunks(map(self._key, delivery.keys)):
+            pipeline.execute_command("UNLINK", *chunk)
+        if delivery.counts:
+            self._count(pipeline, delivery.counts, delivery.last)
+        pipeline.execute()
+
+    def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
+        return [*map(self._version_key, tags), *(self._key(entry_name(e)) for e in entries)]
+
+    @guarded(*ERRORS)
+    def delete_patterns(self, patterns: Iterable[str]) -> int:
+        # Versions and fences are in the same keyspace and none of a pattern's business.
+        own = self._key(NAMESPACE).encode()
+        deleted = 0
+        for pattern in patterns:
+            match = self._codec.make_pattern(pattern)
+            keys = self._redis.scan_iter(match=match, count=CHUNK)
+            for chunk in _chunks(key for key in keys if not key.startswith(own)):
+                deleted += int(self._redis.execute_command("UNLINK", *chunk))
+        return deleted
+
+    # Counters
+
+    @guarded(*ERRORS)
+    def count(self, counts: Mapping[str, int]) -> None:
+        self._count(self._redis, counts)
+
+    def _count(self, client: Any, counts: Mapping[str, int], last: str = "") -> None:
+        names = self._totals, self._minute(int(time.time() // 60))
+        now = datetime.now(UTC).isoformat()
+        pairs = chain.from_iterable(counts.items())
+        self._eval(client, "count", names, MINUTES_KEPT * 60 + 60, now, last, *pairs)
+
+    @guarded(*ERRORS)
+    def counters(self) -> dict[str, str]:
+        found = self._redis.execute_command("HGETALL", self._totals)
+        return {_spell(name): _spell(value) for name, value in found.items()}
+
+    @guarded(*ERRORS)
+    def counters_per_minute(self, minutes: Sequence[int]) -> list[dict[str, int]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for minute in minutes:
+            pipeline.execute_command("HGETALL", self._minute(minute))
+        return [
+            {_spell(name): int(value) for name, value in found.items()}
+            for found in pipeline.execute()
+        ]
+
+    @guarded(*ERRORS)
+    def reset_counters(self) -> None:
+        now = int(time.time() // 60)
+        minutes = (self._minute(minute) for minute in range(now - MINUTES_KEPT, now + 1))
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.execute_command("UNLINK", *minutes, self._totals)
+        since = datetime.now(UTC).isoformat()
+        pipeline.execute_command("HSET", self._totals, "since", since)
+        pipeline.execute()
+
+    @property
+    def _totals(self) -> str:
+        return self._key(f"{NAMESPACE}{{counters}}")
+
+    def _minute(self, minute: int) -> str:
+        return self._key(f"{NAMESPACE}{{counters}}:{minute}")
+
+
+def _text(raw: bytes | None) -> Version:
+    return None if raw is None else raw.decode(errors="replace")
+
+
+def _spell(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
+    keys = iter(keys)
+    while chunk := list(islice(keys, CHUNK)):
+        yield chunk
+
+
+def _unpack(raw: bytes) -> Entry:
+    size = int.from_bytes(raw[17:21])
+    further = tuple(raw[21 : 21 + size].decode(errors="replace").split("\n")) if size else ()
+    return Entry(raw[1:17], further, raw[21 + size :])

@@ -1,0 +1,110 @@
+"""How tags, keys and patterns are spelled: the one place that knows."""
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+from django.db.models import Model
+
+ROOT = "*"
+MAX_LENGTH = 250  # characters; also what Memcached allows
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ESCAPED = re.compile(r"[%*\x00-\x1f\x7f-\x9f]")
+_GLOB = re.compile(r"([*?\[\]\\^])")
+
+
+def check_name(name: Any, what: str = "tag") -> str:
+    """Return `name`; raise `ValueError`, naming it, unless it can be used as a tag, key or pattern.
+
+    It has to be a non-empty string of at most 250 characters without control characters.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"A {what} must be a string, not {name!r}.")
+    if not name or name.isspace():
+        raise ValueError(f"A {what} must not be empty: {name!r}.")
+    if len(name) > MAX_LENGTH:
+        raise ValueError(
+            f"A {what} must not be longer than {MAX_LENGTH} characters; "
+            f"this one has {len(name)}: {name!r}."
+        )
+    if _CONTROL.search(name):
+        raise ValueError(f"A {what} must not contain control characters: {name!r}.")
+    return name
+
+
+def check_names(names: Iterable[Any], what: str = "tag") -> tuple[str, ...]:
+    """Apply `check_name` to each; a lone string is refused, since it would be taken apart."""
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise ValueError(f"{what.capitalize()}s must be a list of strings, not {names!r}.")
+    return tuple(check_name(name, what) for name in names)
+
+
+def is_catch_all(pattern: str) -> bool:
+    """Whether `pattern` matches every key there is."""
+    return not pattern.strip("*")
+
+
+def model_tag(model: type[Model]) -> str:
+    """Return the tag for "any row of this model"; proxies share the one of their table."""
+    return (model._meta.concrete_model or model)._meta.label_lower
+
+
+def row_tag(model: type[Model], pk: Any) -> str:
+    """Return the tag for one row of `model`."""
+    return f"{model_tag(model)}:{escape(pk)}"
+
+
+def every_row_tag(model: type[Model]) -> str:
+    """Return the family tag for "rows of this model of which it is not known which"."""
+    return f"{model_tag(model)}:*"
+
+
+def family(tag: str) -> str | None:
+    """Return the family tag that stands above `tag`, or None for a tag without a colon."""
+    head, colon, _ = tag.partition(":")
+    return f"{head}:*" if colon else None
+
+
+def expand(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return, sorted, every tag that something which depends on `tags` depends on."""
+    expanded = {ROOT, *tags}
+    expanded.update([f"{tag.partition(':')[0]}:*" for tag in expanded if ":" in tag])
+    return tuple(sorted(expanded))
+
+
+def collapse(tags: Iterable[str], limit: int) -> frozenset[str]:
+    """Return `tags` with every family that has more than `limit` members as its family tag."""
+    members: dict[str | None, list[str]] = {}
+    for tag in tags:
+        members.setdefault(family(tag), []).append(tag)
+    collapsed: set[str] = set()
+    for name, group in members.items():
+        if name is not None and (len(group) > limit or name in group):
+            collapsed.add(name)
+        else:
+            collapsed.update(group)
+    return frozenset(collapsed)
+
+
+def escape(value: Any) -> str:
+    """Return `value` as it stands inside a tag: no control characters, no lone ``*``.
+
+    A value from a user must not be able to spell the family tag.
+    """
+    text = value if type(value) is str else str(value)
+    return _ESCAPED.sub(lambda match: f"%{ord(match[0]):02X}", text) if not text.isalnum() else text
+
+
+def shorten(tag: str) -> str:
+    """Return `tag`, or the digest that takes its place when it is too long, in the same family."""
+    if len(tag) <= MAX_LENGTH:
+        return tag
+    digest = blake2b(tag.encode(), digest_size=16).hexdigest()
+    return f"{tag.partition(':')[0]}:~{digest}"
+
+
+def escape_glob(text: str) -> str:
+    """Return `text` so that a Redis glob pattern takes it literally."""
+    return _GLOB.sub(r"\\\1", text)

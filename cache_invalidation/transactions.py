@@ -1,0 +1,180 @@
+"""What the open transactions of this thread have written, and what they can see.
+
+Readers and writers both need this and know nothing else of each other.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cache_invalidation.rules import Invalidation
+
+# Isolation levels under which every query sees the rows as they are committed at that moment.
+_FRESH = {"read committed", "read uncommitted"}
+
+
+class Batch:
+    """Everything invalidated in one savepoint scope of one transaction.
+
+    It is an ``on_commit`` hook, so that Django itself drops it when its savepoint or its
+    transaction is rolled back. Calling it delivers it, once.
+    """
+
+    __slots__ = (
+        "alias",
+        "causes",
+        "closed",
+        "deferred",
+        "deliver",
+        "entities",
+        "entries",
+        "keys",
+        "patterns",
+        "tags",
+    )
+
+    def __init__(self, alias: str, deliver: "Callable[[Batch], object]") -> None:
+        self.alias = alias
+        self.deliver = deliver
+        self.tags: set[str] = set()
+        self.keys: set[str] = set()
+        self.patterns: set[str] = set()
+        self.entries: set[str] = set()
+        self.entities: Counter[str] = Counter()
+        self.causes: Counter[str] = Counter()
+        # What is only known at COMMIT, such as what the subscribers of an event answer.
+        self.deferred: list[Callable[[Batch], None]] = []
+        self.closed = False
+
+    def __call__(self) -> None:
+        if not self.closed:
+            self.deliver(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.tags or self.keys or self.patterns or self.entries or self.deferred)
+
+    def add(self, invalidation: Invalidation, entity_type: str, cause: str) -> None:
+        """Take in what one thing that happened makes stale."""
+        self.tags |= invalidation.tags
+        self.keys |= invalidation.keys
+        self.patterns |= invalidation.patterns
+        self.count(entity_type, cause)
+
+    def count(self, entity_type: str, cause: str) -> None:
+        """Take note that one thing happened to an `entity_type`."""
+        self.entities[entity_type] += 1
+        self.causes[cause] += 1
+
+    def absorb(self, other: "Batch") -> None:
+        """Take over all of `other`, which delivers nothing afterwards."""
+        self.tags |= other.tags
+        self.keys |= other.keys
+        self.patterns |= other.patterns
+        self.entries |= other.entries
+        self.entities.update(other.entities)
+        self.causes.update(other.causes)
+        self.deferred += other.deferred
+        other.closed = True
+
+
+def in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Whether what is written now becomes visible only with a later COMMIT."""
+    # Not get_autocommit(), which would connect to a database that nobody has used yet.
+    return connection.in_atomic_block or (
+        connection.connection is not None and not connection.autocommit
+    )
+
+
+def hooks(connection: BaseDatabaseWrapper) -> list[Any]:
+    """Return Django's list of on_commit hooks: savepoint ids, hook, whether it is robust.
+
+    It is not documented by Django; what is relied on is covered by tests on every supported
+    version.
+    """
+    return cast("list[Any]", connection.run_on_commit)
+
+
+def batches(connection: BaseDatabaseWrapper) -> Iterator[Batch]:
+    """Iterate over the open batches of the transaction of `connection`, oldest first."""
+    for _, hook, _ in hooks(connection):
+        if isinstance(hook, Batch) and not hook.closed:
+            yield hook
+
+
+def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], object]) -> Batch:
+    """Return the batch of the savepoint scope that `connection` is in, a new one if need be.
+
+    The caller has made sure that there is a transaction.
+    """
+    # A block with ``savepoint=False`` leaves a None, and cannot be rolled back by itself.
+    scope = set(connection.savepoint_ids) - {None}
+    for sids, hook, _ in reversed(hooks(connection)):
+        if isinstance(hook, Batch) and not hook.closed:
+            if sids - {None} == scope:
+                return hook
+            # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
+            break
+    batch = Batch(connection.alias, deliver)
+    if connection.in_atomic_block:
+        transaction.on_commit(batch, using=connection.alias, robust=True)
+    else:
+        # Django refuses hooks in a transaction that is managed by hand, but runs and drops them
+        # as in any other.
+        hooks(connection).append((scope, batch, True))
+    return batch
+
+
+def dirty_tags() -> frozenset[str]:
+    """Return the tags that the open transactions of this thread have written to."""
+    dirty: set[str] | None = None
+    for connection in connections.all(initialized_only=True):
+        if connection.run_on_commit:
+            for batch in batches(connection):
+                dirty = (dirty or set()) | batch.tags | batch.entries
+    return frozenset(dirty) if dirty else frozenset()
+
+
+def written_by_this_thread(tags: Iterable[str]) -> bool:
+    """Whether an open transaction of this thread has written to one of `tags`, given expanded."""
+    return not dirty_tags().isdisjoint(tags)
+
+
+def sees_snapshot() -> bool:
+    """Whether a transaction of this thread may see older rows than are committed now.
+
+    That is so in SQLite transactions, and from REPEATABLE READ on. What is computed there must not
+    be stored, since the versions sampled may be newer than the rows.
+    """
+    return any(
+        in_transaction(connection) and _is_frozen(connection)
+        for connection in connections.all(initialized_only=True)
+        if connection.connection is not None
+    )
+
+
+def _is_frozen(connection: BaseDatabaseWrapper) -> bool:
+    if connection.vendor == "postgresql":
+        return _postgres_isolation(connection) not in _FRESH
+    if connection.vendor == "sqlite":
+        # A database in memory has this connection only, and so nobody who could write meanwhile.
+        return not connection.is_in_memory_db()  # type: ignore[attr-defined]
+    return getattr(connection, "isolation_level", None) not in _FRESH
+
+
+def _postgres_isolation(connection: BaseDatabaseWrapper) -> str | None:
+    """Ask the server: the level can come from the role, the database, OPTIONS or SET TRANSACTION.
+
+    The driver's own cursor is used, so that neither the query log nor a project's
+    ``execute_wrapper`` sees a statement that the project did not issue.
+    """
+    if connection.needs_rollback:
+        return None
+    try:
+        with connection.create_cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            return str(cursor.fetchone()[0])
+    except connection.Database.Error:  # type: ignore[attr-defined]
+        return None

@@ -1,0 +1,111 @@
+"""Acting around COMMIT, which Django has no hook for: the connection's `commit` is wrapped.
+
+    settle events -> raise the fence -> COMMIT -> deliver -> the project's own on_commit hooks
+
+Where nothing was invalidated, COMMIT is all that happens.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from cache_invalidation.delivery import Fence, deliver, raise_fence, settle, withdraw
+from cache_invalidation.exceptions import InvalidationAborted
+from cache_invalidation.stores import get_store
+from cache_invalidation.transactions import Batch, batches, hooks
+
+logger = logging.getLogger("cache_invalidation")
+
+ROUNDS: Final = 100  # of events that lead to further events
+
+
+def install() -> None:
+    """Wrap `commit` of every connection there is and will be. May be called again."""
+    connection_created.connect(_on_connection, dispatch_uid="cache_invalidation.commit")
+    for connection in connections.all(initialized_only=True):
+        wrap(connection)
+
+
+def _on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    wrap(connection)
+
+
+def wrap(connection: BaseDatabaseWrapper) -> None:
+    """Have `connection.commit()` fence and deliver what its transaction invalidated."""
+    if not isinstance(connection.__dict__.get("commit"), partial):
+        connection.commit = partial(_commit, connection, connection.commit)  # type: ignore[method-assign]
+
+
+def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
+    batch = _gather(connection)
+    if batch is None:
+        commit()
+        return
+    fence = _fence(batch)
+    try:
+        commit()
+    except BaseException as error:
+        _commit_failed(connection, batch, fence, error)
+        raise
+    deliver(batch, fence)
+    if get_store().uses_database:
+        # Delivering has begun a transaction, which nobody else would end.
+        commit()
+
+
+def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
+    """Take over everything that the savepoints which survived have invalidated."""
+    gathered = Batch(connection.alias, deliver)
+    for _ in range(ROUNDS):
+        for batch in list(batches(connection)):
+            gathered.absorb(batch)
+        if not gathered.deferred:
+            break
+        _settle(gathered)
+    else:
+        logger.error("Events keep leading to further events; %s are ignored.", gathered.deferred)
+        gathered.deferred.clear()
+    hooks(connection)[:] = [
+        entry
+        for entry in hooks(connection)
+        if not (isinstance(entry[1], Batch) and entry[1].closed)
+    ]
+    return gathered if gathered else None
+
+
+def _settle(batch: Batch) -> None:
+    """Settle inside of a savepoint: a query that fails in a subscriber must not cost the write."""
+    try:
+        with transaction.atomic(using=batch.alias):
+            settle(batch)
+    except Exception:
+        logger.exception("A subscriber of an event failed.")
+
+
+def _fence(batch: Batch) -> Fence:
+    try:
+        return raise_fence(batch)
+    except InvalidationAborted:
+        raise
+    except Exception:
+        logger.exception("Raising the fence failed; invalidating after COMMIT only.")
+        return Fence("unfenced", tuple(sorted(batch.tags)), 0.0)
+
+
+def _commit_failed(
+    connection: BaseDatabaseWrapper, batch: Batch, fence: Fence, error: BaseException
+) -> None:
+    """Decide what becomes of the fence when COMMIT raised.
+
+    If the database still answers, it has refused, and nothing was committed. If it does not, the
+    rows may be committed now or in a moment: the fence has to stand until it lapses.
+    """
+    # Whoever manages the transaction by hand may try again; a rollback drops it.
+    hooks(connection).append((set(), batch, True))
+    if isinstance(error, DatabaseError) and connection.is_usable():
+        withdraw(batch, fence)

@@ -1,0 +1,56 @@
+"""Domain events: what a project's own words make stale, at COMMIT."""
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+
+from cache_invalidation.delivery import batch_of
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.registry import Event, Targets, registry
+from cache_invalidation.rules import Invalidation
+from cache_invalidation.tags import check_name
+from cache_invalidation.transactions import Batch
+
+logger = logging.getLogger("cache_invalidation")
+
+
+def publish(name: str, /, *, using: str = DEFAULT_DB_ALIAS, **payload: Any) -> None:
+    """Tell the subscribers of the event `name`, and invalidate what they answer.
+
+    Inside a transaction on the database `using` they are called right before its COMMIT, so that
+    what they name is fenced along with the rest, and not at all after a rollback. Outside of one,
+    they are called at once. One that raises is logged and counted; the others are called anyway.
+
+    Raises `ValueError` for a name that is not a non-empty string.
+    """
+    event = Event(name=check_name(name, "event name"), payload=payload)
+    with batch_of(using) as batch:
+        batch.deferred.append(partial(_tell_subscribers, event))
+
+
+def _tell_subscribers(event: Event, batch: Batch) -> None:
+    for subscriber in registry.subscribers_of(event.name):
+        try:
+            add_targets(batch, subscriber(event), event.name, f"event:{event.name}")
+        except Exception:
+            logger.exception("%r failed on the event %r.", subscriber, event.name)
+            counters.update({"failed": 1})
+
+
+def add_targets(batch: Batch, targets: Targets, entity_type: str, cause: str) -> None:
+    """Add what a subscriber or a signal handler returned; raise `TypeError` for anything else."""
+    if targets is None:
+        return
+    for target in [targets] if isinstance(targets, Invalidation) else _checked(targets):
+        batch.add(target, target.entity_type or entity_type, cause)
+
+
+def _checked(targets: Any) -> Iterable[Invalidation]:
+    found: list[Invalidation] = list(targets)
+    for target in found:
+        if not isinstance(target, Invalidation):
+            raise TypeError(f"Return an Invalidation, several, or None; not {target!r}.")
+    return found

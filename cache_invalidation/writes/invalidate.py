@@ -1,0 +1,90 @@
+"""`invalidate`: for what no signal tells."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import Model, QuerySet
+
+from cache_invalidation.delivery import batch_of
+from cache_invalidation.registry import registry
+from cache_invalidation.resolution import consequences
+from cache_invalidation.rules import Change, Invalidation
+
+
+def invalidate(
+    target: Model | type[Model] | QuerySet[Any] | None = None,
+    /,
+    *,
+    tags: Iterable[str] = (),
+    keys: Iterable[str] = (),
+    patterns: Iterable[str] = (),
+    using: str | None = None,
+    everything: bool = False,
+    entity_type: str | None = None,
+    cause: str = "manual",
+) -> Invalidation:
+    """Make stale whatever depends on `target` and on the names given; return all that was named.
+
+    `target` is an instance, as if it had been saved, a model, as if all its rows had been, or a
+    queryset, as if each row in it had been. Inside a transaction on the database `using` this
+    happens at its COMMIT, and not at all after a rollback; outside of one it happens at once. A
+    store that fails is logged and counted, not raised.
+
+    Raises `ValueError` for a name that is empty, not a string, longer than 250 characters or has
+    control characters, and for a pattern that matches every key unless `everything` is set.
+    """
+    named = Invalidation(tags=tags, keys=keys, patterns=patterns, everything=everything)
+    changes = list(_changes(target, using))
+    if target is None and not named:
+        raise ValueError("invalidate() needs a model, an instance, tags, keys or patterns.")
+    alias = using or (changes[0].using if changes else DEFAULT_DB_ALIAS)
+    found = [consequence for change in changes for consequence in consequences(change)]
+    everything_named = Invalidation(
+        tags=named.tags.union(*(c.tags for c in found)),
+        keys=named.keys.union(*(c.keys for c in found)),
+        patterns=named.patterns.union(*(c.patterns for c in found)),
+        entity_type=entity_type or (found[0].rule.entity_type if found else "manual"),
+        cause=cause,
+        everything=everything,
+    )
+    with batch_of(alias) as batch:
+        for consequence in found:
+            batch.count(consequence.rule.entity_type, cause)
+        if named:
+            batch.count(entity_type or "manual", cause)
+        batch.tags |= everything_named.tags
+        batch.keys |= everything_named.keys
+        batch.patterns |= everything_named.patterns
+    return everything_named
+
+
+def _changes(target: Any, using: str | None) -> Iterable[Change]:
+    if target is None:
+        return
+    if isinstance(target, QuerySet):
+        registry.imply(target.model)
+        for instance in target:
+            yield _change(instance, using or target.db)
+    elif isinstance(target, Model):
+        if target.pk is None:
+            raise ValueError(f"{target!r} is not saved, so nothing can depend on it.")
+        registry.imply(type(target))
+        yield _change(target, using or router.db_for_write(type(target), instance=target))
+    elif isinstance(target, type) and issubclass(target, Model):
+        registry.imply(target)
+        yield Change(
+            model=target._meta.concrete_model or target,
+            operation="manual",
+            using=using or router.db_for_write(target),
+        )
+    else:
+        raise TypeError(
+            f"invalidate() takes a model, an instance or a queryset, not {target!r}; "
+            "names go to tags=, keys= and patterns=."
+        )
+
+
+def _change(instance: Model, using: str) -> Change:
+    model = instance._meta.concrete_model or type(instance)
+    return Change(model=model, operation="manual", using=using, pk=instance.pk, new=instance)

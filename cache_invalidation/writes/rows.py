@@ -1,0 +1,81 @@
+"""Rows as they are in the database, read under the lock that the write is about to take.
+
+Without it, of two writers that move a row from A to B and from B to C, the second may see A as the
+old state, and what depends on B would stay.
+"""
+
+from collections.abc import Collection
+from copy import copy
+from typing import Any
+
+from django.db import connections
+from django.db.models import Model
+from django.db.models.expressions import BaseExpression
+
+from cache_invalidation.transactions import in_transaction
+
+
+def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> Model | None:
+    """Return the row, locked until the transaction on `using` ends; None if there is none.
+
+    Outside of a transaction there is nothing that a lock could last for, and none is taken.
+    """
+    connection = connections[using]
+    rows = model._base_manager.using(using)
+    if not in_transaction(connection):
+        return rows.filter(pk=pk).first()
+    features = connection.features
+    if not features.has_select_for_update:
+        _lock_database(model, using)
+        return rows.filter(pk=pk).first()
+    # An UPDATE leaves the key alone, and need not wait for those who insert references to it.
+    no_key = features.has_select_for_no_key_update and not deleting
+    of = ("self", *_parent_links(model)) if features.has_select_for_update_of else ()
+    return rows.select_for_update(of=of, no_key=no_key).filter(pk=pk).first()
+
+
+def _lock_database(model: type[Model], using: str) -> None:
+    """Take SQLite's only lock as a write does: a transaction that reads first cannot wait for it.
+
+    It would fail at once with "database is locked" where the project's write, alone, would have
+    waited its turn.
+    """
+    quote = connections[using].ops.quote_name
+    table, column = quote(model._meta.db_table), quote(_first_column(model))
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 1 = 0")  # noqa: S608
+
+
+def _first_column(model: type[Model]) -> str:
+    return next(field.column for field in model._meta.local_concrete_fields if field.column)
+
+
+def _parent_links(model: type[Model]) -> list[str]:
+    """Return the lookups to the rows that a multi-table child has in its parents' tables."""
+    links: list[str] = []
+    for link in model._meta.parents.values():
+        if link is not None:
+            parent: type[Model] = link.related_model
+            links += [link.name, *(f"{link.name}__{name}" for name in _parent_links(parent))]
+    return links
+
+
+def state_after(
+    instance: Model, old: Model | None, update_fields: Collection[str] | None, using: str
+) -> Model:
+    """Return the row as it is after `instance` was saved.
+
+    That is not always the instance: attributes outside of `update_fields` were not written, and
+    expressions are known only to the database.
+    """
+    if update_fields is not None and old is not None:
+        written = copy(old)
+        for column in instance._meta.concrete_fields:
+            if column.name in update_fields or column.attname in update_fields:
+                setattr(written, column.attname, getattr(instance, column.attname))
+    else:
+        written = instance
+    if any(isinstance(value, BaseExpression) for value in written.__dict__.values()):
+        rows = type(instance)._base_manager.using(using)
+        return rows.filter(pk=instance.pk).first() or written
+    return written

@@ -1,0 +1,120 @@
+"""Saves, observed where the row is written: inside of the transaction, old and new state at hand.
+
+`pre_save` and `post_save` are not enough. In autocommit one comes before the only statement and the
+other after its COMMIT: there is no moment to raise a fence, and no lock under which the old row can
+be read. Wrapping the whole save in a transaction would move the project's own `post_save` receivers
+into it, where a task that they start does not find the row yet. So it is the step between the two
+signals that is wrapped, `Model._save_table`, and in autocommit it gets a transaction of its own. It
+is not documented by Django; what is relied on is covered by tests on every supported version.
+"""
+
+from functools import wraps
+from typing import Any, Final
+
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from cache_invalidation.registry import Plan, registry
+from cache_invalidation.rules import Change
+from cache_invalidation.transactions import in_transaction
+from cache_invalidation.writes import rows
+from cache_invalidation.writes.collect import collect, is_suspended
+
+_OLD: Final = "_cache_invalidation_old"
+
+
+def install() -> None:
+    """Wrap `Model._save_table`. May be called again."""
+    model: Any = Model
+    if not hasattr(model._save_table, "__wrapped__"):
+        model._save_table = _observed(model._save_table)
+
+
+def _observed(save_table: Any) -> Any:
+    @wraps(save_table)
+    def wrapper(
+        self: Model,
+        raw: bool = False,
+        cls: Any = None,
+        force_insert: bool = False,
+        force_update: bool = False,
+        using: Any = None,
+        update_fields: Any = None,
+    ) -> bool:
+        arguments = raw, cls, force_insert, force_update, using, update_fields
+        plan = registry.plan(type(self))
+        if not plan or is_suspended():
+            return bool(save_table(self, *arguments))
+        connection = connections[using]
+        connection.ensure_connection()
+        if in_transaction(connection):
+            return _save(self, save_table, arguments, plan)
+        with _writing(connection):
+            return _save(self, save_table, arguments, plan)
+
+    return wrapper
+
+
+def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
+    """Save one table of `instance`; collect the change once the last of them is saved.
+
+    A multi-table child has its parents' tables saved first, in calls of their own: the row before
+    has to be read at the first call, and the row after at the last.
+    """
+    raw, cls, force_insert, _, using, update_fields = arguments
+    attributes = instance.__dict__
+    if plan.needs_state and _OLD not in attributes:
+        is_new = instance.pk is None or force_insert or _will_be_inserted(instance, raw)
+        attributes[_OLD] = None if is_new else rows.read(_table(instance), instance.pk, using)
+    try:
+        updated = bool(save_table(instance, *arguments))
+    except BaseException:
+        attributes.pop(_OLD, None)
+        raise
+    if cls is _table(instance):
+        old = new = attributes.pop(_OLD, None)
+        if plan.needs_state:
+            new = rows.state_after(instance, old, update_fields, using)
+        collect(
+            Change(
+                model=cls,
+                operation="update" if updated else "create",
+                using=using,
+                pk=instance.pk,
+                old=old,
+                new=new,
+            )
+        )
+    return updated
+
+
+def _will_be_inserted(instance: Model, raw: bool) -> bool:
+    """Whether Django is about to insert without trying to update: the key was made up just now."""
+    key = instance._meta.pk
+    return instance._state.adding and not raw and (key.has_default() or key.has_db_default())
+
+
+def _table(instance: Model) -> type[Model]:
+    return instance._meta.concrete_model or type(instance)
+
+
+class _writing(transaction.Atomic):  # noqa: N801 - used as a block, like `atomic`
+    """A transaction that is going to write: SQLite takes its lock at the start, and waits for it.
+
+    A transaction that reads first and then wants to write does not wait; see `rows.read`.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__(connection.alias, savepoint=False, durable=False)
+        self.connection = connection
+
+    def __enter__(self) -> None:
+        if self.connection.vendor != "sqlite":
+            return super().__enter__()
+        connection: Any = self.connection
+        mode, connection.transaction_mode = connection.transaction_mode, "IMMEDIATE"
+        try:
+            return super().__enter__()
+        finally:
+            connection.transaction_mode = mode

@@ -1,0 +1,50 @@
+"""Fixtures that every test can use."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+
+from example_project.servers import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The server behind the Redis caches of `tests.settings`."""
+    return os.environ["REDIS_URL"]
+
+
+@pytest.fixture(scope="session")
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client that knows nothing of Django, to look at or spoil what is stored."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """A server for one test alone, which may kill it."""
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def empty_caches(redis_client: redis.Redis) -> None:
+    """Start every test with empty caches; the database cache is emptied with its database."""
+    redis_client.flushdb()
+    caches["locmem"].clear()
+
+
+@pytest.fixture
+def django_cache() -> Callable[[str], BaseCache]:
+    """Return the cache of an alias, emptied."""
+
+    def get(alias: str) -> BaseCache:
+        cache: BaseCache = caches[alias]
+        cache.clear()
+        return cache
+
+    return get

@@ -1,0 +1,48 @@
+"""Servers for the test run, started before Django's settings are read.
+
+Loaded with `-p tests.plugin`, because a conftest would come too late for pytest-django.
+"""
+
+import os
+import platform
+import tempfile
+from collections.abc import Generator
+from contextlib import ExitStack
+
+import django
+import psycopg
+import pytest
+import redis
+
+from example_project.servers import running_servers
+
+
+# pytest-django reads the settings in a plain `tryfirst` hook; only a wrapper runs before that.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    options = early_config.known_args_namespace
+    if not (options.collectonly or options.help or options.version):
+        stack = ExitStack()
+        # Unlike pytest_unconfigure, this also runs when pytest fails before it is configured.
+        early_config.add_cleanup(stack.close)
+        stack.enter_context(running_servers())
+        os.environ["TEST_DIRECTORY"] = stack.enter_context(tempfile.TemporaryDirectory())
+    return (yield)
+
+
+def pytest_report_header() -> str:
+    return ", ".join(
+        [f"Python {platform.python_version()}", f"Django {django.get_version()}", *_servers()]
+    )
+
+
+def _servers() -> Generator[str]:
+    if url := os.environ.get("REDIS_URL"):
+        with redis.Redis.from_url(url) as client:
+            info = client.info("server")
+        # Valkey reports the Redis version it is compatible with as `redis_version`.
+        name = "Valkey" if "valkey_version" in info else "Redis"
+        yield f"{name} {info.get('valkey_version', info['redis_version'])}"
+    if (url := os.environ.get("DATABASE_URL", "")).startswith("postgres"):
+        with psycopg.connect(url) as connection:
+            yield f"PostgreSQL {connection.info.parameter_status('server_version')}"

@@ -1,0 +1,115 @@
+"""Settings of the test run.
+
+`tests.plugin` provides `REDIS_URL`, `DATABASE_URL` and `TEST_DIRECTORY`. Without them the module
+still imports, with stand-ins that need no server, for the type checker and `--collect-only`.
+The tests flush the Redis database that `REDIS_URL` names.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from example_project.database_url import parse_database_url
+
+DIRECTORY = Path(os.environ.get("TEST_DIRECTORY", tempfile.gettempdir()))
+REDIS_URL = os.environ.get("REDIS_URL", "")
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+
+SECRET_KEY = "tests"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.admin",
+    "cache_invalidation",
+    "tests.testapp",
+]
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def _sqlite(name: str) -> dict[str, Any]:
+    # A file, because threads and processes cannot share a database in memory.
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DIRECTORY / f"{name}.sqlite3",
+        "TEST": {"NAME": DIRECTORY / f"test_{name}.sqlite3"},
+        "OPTIONS": {
+            "init_command": "PRAGMA journal_mode=WAL",
+            "timeout": 20,  # seconds to wait for another writer
+        },
+    }
+
+
+def _database(name: str) -> dict[str, Any]:
+    if not DATABASE_URL:
+        return _sqlite(name)
+    return {**parse_database_url(DATABASE_URL), "TEST": {"NAME": f"test_{name}"}}
+
+
+DATABASES = {
+    "default": _database("default"),
+    "other": _database("other"),
+    "sqlite": _sqlite("sqlite"),
+}
+
+
+def _redis(prefix: str, **options: Any) -> dict[str, Any]:
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": prefix,
+        "OPTIONS": {
+            "SOCKET_TIMEOUT": 5,  # seconds
+            "SOCKET_CONNECT_TIMEOUT": 5,  # seconds
+            **options,
+        },
+    }
+
+
+def _locmem(name: str) -> dict[str, Any]:
+    return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": name}
+
+
+CACHES = {
+    "default": _redis("test") if REDIS_URL else _locmem("default"),
+    "zlib": _redis(
+        "zlib",
+        COMPRESSOR="django_redis.compressors.zlib.ZlibCompressor",
+        SERIALIZER="django_redis.serializers.json.JSONSerializer",
+    ),
+    "redis_django": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "redis_django",
+    },
+    "locmem": _locmem("locmem"),
+    "dbcache": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache_table",
+    },
+}

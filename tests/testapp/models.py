@@ -1,0 +1,108 @@
+"""Models with every kind of relation that invalidation has to follow."""
+
+from decimal import Decimal
+
+from django.db import models
+
+
+class Category(models.Model):
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=100, default="")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tag(models.Model):
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Product(models.Model):
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=100, default="")
+    price = models.DecimalField(max_digits=10, decimal_places=2, default=Decimal(0))
+    stock = models.IntegerField(default=0)
+    category = models.ForeignKey(Category, models.CASCADE, null=True, related_name="products")
+    featured_in = models.ForeignKey(
+        Category, models.SET_NULL, null=True, related_name="featured_products"
+    )
+    tags = models.ManyToManyField(Tag, related_name="products")
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProductProxy(Product):
+    class Meta:
+        proxy = True
+
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE, related_name="reviews")
+    text = models.TextField(default="")
+    rating = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Place(models.Model):
+    name = models.CharField(max_length=100)
+    city = models.CharField(max_length=100, default="")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Restaurant(Place):
+    """Multi-table inheritance: one row here and one in `Place`."""
+
+    cuisine = models.CharField(max_length=100, default="")
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Book(models.Model):
+    title = models.CharField(max_length=100)
+    authors = models.ManyToManyField(Author, through="Authorship", related_name="books")
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Authorship(models.Model):
+    author = models.ForeignKey(Author, models.CASCADE)
+    book = models.ForeignKey(Book, models.CASCADE)
+    role = models.CharField(max_length=100, default="")
+
+    def __str__(self) -> str:
+        return self.role
+
+
+class Counter(models.Model):
+    """A number to race for."""
+
+    name = models.CharField(max_length=100, unique=True)
+    value = models.IntegerField(default=0)
+    group = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Unregistered(models.Model):
+    """A model that no rule mentions."""
+
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
