@@ -15,7 +15,7 @@ from example_project.servers import running_servers
 def main() -> None:
     """Serve until Ctrl-C."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
-    # An exit in good order, so that the servers are stopped as well.
+    # An exit in good order, so that nothing is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with running_servers():
         django.setup()

@@ -91,4 +91,5 @@ CACHE_INVALIDATION: dict[str, Any] = {}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
+TIME_ZONE = "UTC"
 USE_TZ = True

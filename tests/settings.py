@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.admin",
     "cache_invalidation",
+    "example_project.airports",
     "tests.testapp",
 ]
 

@@ -1,0 +1,54 @@
+"""What the processes of a race share, and what each of them reports. Loaded before Django is."""
+
+import time
+from collections.abc import Sequence
+from ctypes import Array, c_longlong
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event, Lock
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The rows and rules of a race; goes to each process when that is started."""
+
+    # Django's settings as they are in the parent, which may have changed them for a test.
+    settings: dict[str, Any]
+    strategy: str  # dotted path
+    pause: float  # seconds
+    write_interval: float  # seconds
+    time_limit: float  # seconds
+
+    icaos: Sequence[str]
+    # For each row the newest value whose writer has control back after its COMMIT.
+    committed: "Array[c_longlong]"
+    # For each row the lock that makes its writers take turns, so that "newest" means something.
+    locks: Sequence[Lock]
+
+    go: Event
+    stop: Event
+
+    def is_over(self, started: float) -> bool:
+        """Whether a process that began at `started` has to end.
+
+        If the parent has been killed nobody asks it to, so there is a limit besides.
+        """
+        return self.stop.is_set() or time.monotonic() - started > self.time_limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one process counted."""
+
+    reads: int = 0
+    misses: int = 0
+    stale: int = 0
+    writes: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            reads=self.reads + other.reads,
+            misses=self.misses + other.misses,
+            stale=self.stale + other.stale,
+            writes=self.writes + other.writes,
+        )

@@ -1,0 +1,48 @@
+"""What readers and writers do all the time."""
+
+import random
+import time
+
+from django.db import transaction
+
+from example_project.airports.models import Airport
+from example_project.race.course import Course, Tally
+from example_project.race.strategies import make_strategy
+
+
+def read(course: Course) -> Tally:
+    """Read random rows through the cache, and compare with what was committed before."""
+    strategy = make_strategy(course.strategy, course.pause)
+    started = time.monotonic()
+    reads = stale = 0
+    while not course.is_over(started):
+        row = random.randrange(len(course.icaos))
+        # Noted before the read begins: what is committed in the meantime may be seen or not.
+        newest = course.committed[row]
+        value = strategy.read(course.icaos[row])
+        reads += 1
+        stale += value < newest
+    return Tally(reads=reads, misses=strategy.misses, stale=stale)
+
+
+def write(course: Course) -> Tally:
+    """Raise the elevation of random airports, by one foot at a time."""
+    started = time.monotonic()
+    writes = 0
+    with make_strategy(course.strategy, course.pause).writing():
+        while not course.is_over(started):
+            row = random.randrange(len(course.icaos))
+            with course.locks[row]:
+                course.committed[row] = _raise_elevation(course.icaos[row])
+            writes += 1
+            time.sleep(random.uniform(0, 2 * course.write_interval))
+    return Tally(writes=writes)
+
+
+@transaction.atomic
+def _raise_elevation(icao: str) -> int:
+    """Save a row as a view or the admin would, and return what is committed on return."""
+    airport = Airport.objects.select_for_update().get(icao=icao)
+    airport.elevation_ft += 1
+    airport.save()
+    return airport.elevation_ft

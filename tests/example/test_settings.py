@@ -1,0 +1,73 @@
+"""The settings and the server are run as a user runs them, in a process of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from django.core.management import call_command
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE = 60  # seconds
+
+
+def start(*arguments, **environment):
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**kept, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"REDIS_URL": "redis://localhost"}])
+def test_the_settings_need_no_server(environment):
+    with start("manage.py", "check", **environment) as process:
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, output
+
+
+@pytest.mark.django_db
+def test_the_migrations_are_those_of_the_models():
+    call_command("makemigrations", "airports", check=True, dry_run=True, verbosity=0)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def wait_for(url, process):
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return urlopen(url, timeout=5).read().decode()
+        except OSError:
+            time.sleep(0.1)
+    process.kill()
+    raise AssertionError(process.stdout.read())
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_the_site_is_served_until_it_is_stopped(tmp_path, redis_url, signal_):
+    port = str(free_port())
+    database = f"sqlite:///{tmp_path}/site.sqlite3"
+    environment = {"PORT": port, "REDIS_URL": redis_url, "DATABASE_URL": database}
+    with start("-u", "-m", "example_project.serve", **environment) as process:
+        try:
+            assert "Brazil" in wait_for(f"http://127.0.0.1:{port}/", process)
+            process.send_signal(signal_)
+            output, _ = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "password admin" in output
+    assert "Traceback" not in output
