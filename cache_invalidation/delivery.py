@@ -206,7 +206,7 @@ def _announce(batch: Batch, fence: Fence, duration: float) -> None:
         )
 
     connection = connections[batch.alias]
-    if in_transaction(connection) and not connection.in_atomic_block:
+    if in_transaction(connection) and not (connection.in_atomic_block or batch.by_hand):
         # Inside of COMMIT. A receiver may use the database, which it can once Django runs hooks.
         hooks(connection).insert(0, (set(), announce, True))
     else:

@@ -144,8 +144,7 @@ class Registry:
         table or is not a rule.
         """
         _check_model(model)
-        if not (isinstance(declaration, type) and issubclass(declaration, ModelInvalidation)):
-            raise TypeError(f"A rule is a subclass of ModelInvalidation, not {declaration!r}.")
+        _check_declaration(declaration)
         if model in self._rules and model not in self._implied:
             raise AlreadyRegistered(
                 f"{model._meta.label} has the rule {self._rules[model].declaration!r} already."
@@ -266,6 +265,11 @@ def _check_model(model: Any) -> None:
         raise TypeError(
             f"{model.__qualname__} has no table of its own; register the models that have one."
         )
+
+
+def _check_declaration(declaration: Any) -> None:
+    if not (isinstance(declaration, type) and issubclass(declaration, ModelInvalidation)):
+        raise TypeError(f"A rule is a subclass of ModelInvalidation, not {declaration!r}.")
 
 
 registry = Registry()

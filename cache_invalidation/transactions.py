@@ -6,6 +6,7 @@ Readers and writers both need this and know nothing else of each other.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
+from weakref import WeakSet
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,6 +17,11 @@ from cache_invalidation.rules import Invalidation
 _FRESH = {"read committed", "read uncommitted"}
 
 
+# Every batch there is, in any thread. As long as there is none, which is what a reader meets nearly
+# always, nobody has to look through the connections for those of this thread.
+_alive: "WeakSet[Batch]" = WeakSet()
+
+
 class Batch:
     """Everything invalidated in one savepoint scope of one transaction.
 
@@ -24,7 +30,9 @@ class Batch:
     """
 
     __slots__ = (
+        "__weakref__",
         "alias",
+        "by_hand",
         "causes",
         "closed",
         "deferred",
@@ -39,6 +47,8 @@ class Batch:
     def __init__(self, alias: str, deliver: "Callable[[Batch], object]") -> None:
         self.alias = alias
         self.deliver = deliver
+        # Whether the project ends the transaction itself, and Django runs no hooks right after it.
+        self.by_hand = False
         self.tags: set[str] = set()
         self.keys: set[str] = set()
         self.patterns: set[str] = set()
@@ -48,6 +58,7 @@ class Batch:
         # What is only known at COMMIT, such as what the subscribers of an event answer.
         self.deferred: list[Callable[[Batch], None]] = []
         self.closed = False
+        _alive.add(self)
 
     def __call__(self) -> None:
         if not self.closed:
@@ -77,6 +88,7 @@ class Batch:
         self.entities.update(other.entities)
         self.causes.update(other.causes)
         self.deferred += other.deferred
+        self.by_hand |= other.by_hand
         other.closed = True
 
 
@@ -118,6 +130,7 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
             # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
             break
     batch = Batch(connection.alias, deliver)
+    batch.by_hand = not (connection.in_atomic_block and connection.commit_on_exit)
     if connection.in_atomic_block:
         transaction.on_commit(batch, using=connection.alias, robust=True)
     else:
@@ -129,17 +142,16 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
 
 def dirty_tags() -> frozenset[str]:
     """Return the tags that the open transactions of this thread have written to."""
-    dirty: set[str] | None = None
+    dirty: set[str] = set()
     for connection in connections.all(initialized_only=True):
-        if connection.run_on_commit:
-            for batch in batches(connection):
-                dirty = (dirty or set()) | batch.tags | batch.entries
-    return frozenset(dirty) if dirty else frozenset()
+        for batch in batches(connection):
+            dirty |= batch.tags | batch.entries
+    return frozenset(dirty)
 
 
 def written_by_this_thread(tags: Iterable[str]) -> bool:
     """Whether an open transaction of this thread has written to one of `tags`, given expanded."""
-    return not dirty_tags().isdisjoint(tags)
+    return bool(_alive) and not dirty_tags().isdisjoint(tags)
 
 
 def sees_snapshot() -> bool:

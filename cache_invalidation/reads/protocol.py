@@ -5,16 +5,16 @@ Used by `cached` for functions and for coroutines; nothing in here knows which o
 
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, hand_up
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Found, Store, Versions, is_fence, new_token
+from cache_invalidation.stores.base import Entry, Found, Store, Versions, is_fence, new_token
 from cache_invalidation.transactions import sees_snapshot, written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
@@ -22,28 +22,46 @@ logger = logging.getLogger("cache_invalidation")
 POLL_INTERVAL: Final = 0.02  # seconds between two looks of a caller that waits for another
 HINTS: Final = 10_000
 
+Outcome = Literal["hits", "misses", "bypasses"]
+
+
+class Default:
+    """Stands for ``DEFAULT_TIMEOUT``, which is looked up when it is needed."""
+
+    def __repr__(self) -> str:
+        return "DEFAULT_TIMEOUT"
+
 
 @dataclass(slots=True)
 class Read:
     """One call of a cached function, on its way.
 
     `tags` are expanded. `timeout` is in seconds, None for ever. With `refresh`, what is cached does
-    not count. After `attempt`, either `is_hit`
-    is set and `value` is the answer, or the value has to be computed under `dependencies` and
-    handed to `finish`.
+    not count. After `attempt`, either `is_hit` is set and `value` is the answer; or the value has
+    to be computed and handed to `finish`, and may be stored if it is `storable`.
     """
 
     name: str
     key: str
     tags: tuple[str, ...]
-    timeout: float | None
+    timeout: float | Default | None
     lock: bool = False
     refresh: bool = False
     is_hit: bool = False
     value: Any = None
+    storable: bool = False
+    versions: Versions | None = None
     mark: str = ""
     token: str = ""
-    dependencies: Dependencies = field(default_factory=lambda: Dependencies({}, False))
+
+    @property
+    def lifetime(self) -> float | None:
+        """The seconds for which the value may be kept; None for ever."""
+        return settings.DEFAULT_TIMEOUT if isinstance(self.timeout, Default) else self.timeout
+
+    def dependencies(self) -> Dependencies:
+        """Return what collects the dependencies of the value while it is computed."""
+        return Dependencies(self.versions or {}, self.storable)
 
 
 # The tags that an entry turned out to depend on besides those declared, by key: asking for their
@@ -58,18 +76,17 @@ def attempt(read: Read) -> Generator[float, None, None]:
     """
     try:
         outcome = _look(read)
-        if read.lock and outcome == "misses" and read.dependencies.storable:
+        if read.lock and outcome == "misses" and read.storable:
             outcome = yield from _take_turn(read)
     except CacheInvalidationError:
-        outcome = "bypasses"
-        read.dependencies = Dependencies({}, False)
+        outcome, read.storable = "bypasses", False
     if not read.refresh:
         counters.add(outcome, f"{outcome}:{read.name}")
-    if read.is_hit:
-        hand_up(read.dependencies.versions, True)
+    if read.is_hit and read.versions is not None:
+        hand_up(read.versions, True)
 
 
-def _take_turn(read: Read) -> Generator[float, None, str]:
+def _take_turn(read: Read) -> Generator[float, None, Outcome]:
     """Wait until the value is there or this caller is the one to compute it; not for ever."""
     store, token, deadline = get_store(), new_token(), monotonic() + settings.LOCK_TIMEOUT
     while True:
@@ -81,37 +98,35 @@ def _take_turn(read: Read) -> Generator[float, None, str]:
             yield POLL_INTERVAL
         # Look again even with the lock: who held it before may have just stored the value.
         outcome = _look(read)
-        if read.is_hit or read.token or not read.dependencies.storable:
-            if read.is_hit:
-                give_up(read)
+        if read.is_hit:
+            give_up(read)
+        if read.is_hit or read.token or not read.storable:
             return outcome
 
 
-def _look(read: Read) -> str:
+def _look(read: Read) -> Outcome:
     """Look once; leave what was found in `read`, and return how to count it."""
+    read.storable = False
     if written_by_this_thread((read.key, *read.tags)):
-        read.dependencies = Dependencies({}, False)
         return "bypasses"
     store = get_store()
     hint = _hints.get(read.key)
     asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
     found = store.lookup(read.key, asked)
     if found.entry is not None and not read.refresh:
-        versions = _versions_for(read, found, store)
+        versions = _versions_for(read, found, found.entry, store)
         if written_by_this_thread(versions):
-            read.dependencies = Dependencies({}, False)
             return "bypasses"
-        if found.entry.is_valid(versions) and _decode(read, found.entry.payload, store):
-            read.dependencies = Dependencies(versions, True)
+        if found.entry.is_valid(versions) and _decode(read, found.entry, store):
+            read.versions = versions
             return "hits"
     _prepare(read, found, store)
     return "misses"
 
 
-def _versions_for(read: Read, found: Found, store: Store) -> Versions:
+def _versions_for(read: Read, found: Found, entry: Entry, store: Store) -> Versions:
     """Return, sorted, the versions now of everything that the entry found depends on."""
-    assert found.entry is not None  # noqa: S101
-    further = found.entry.further
+    further = entry.further
     if not further and len(found.versions) == len(read.tags):
         return found.versions
     versions = dict(found.versions)
@@ -129,9 +144,9 @@ def _remember(key: str, further: tuple[str, ...]) -> None:
     _hints[key] = further
 
 
-def _decode(read: Read, payload: Any, store: Store) -> bool:
+def _decode(read: Read, entry: Entry, store: Store) -> bool:
     try:
-        read.value = store.decode(payload)
+        read.value = store.decode(entry.payload)
     except ValueError:
         logger.warning("The entry %r cannot be read; computing it anew.", read.key, exc_info=True)
         return False
@@ -144,32 +159,33 @@ def _prepare(read: Read, found: Found, store: Store) -> None:
     read.mark = found.mark
     versions = {tag: found.versions[tag] for tag in read.tags}
     fenced = found.entry_fenced or any(map(is_fence, versions.values()))
-    storable = not fenced and not sees_snapshot()
-    if storable and (missing := [tag for tag, version in versions.items() if version is None]):
-        versions.update(store.mint(missing, read.timeout))
-        storable = not any(v is None or is_fence(v) for v in versions.values())
-    read.dependencies = Dependencies(versions, storable)
+    read.storable = not fenced and not sees_snapshot()
+    missing = [tag for tag, version in versions.items() if version is None]
+    if read.storable and missing:
+        versions.update(store.mint(missing, read.lifetime))
+        read.storable = not any(v is None or is_fence(v) for v in versions.values())
+    read.versions = versions
 
 
-def finish(read: Read, value: Any) -> None:
+def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
     """Store `value` if that is allowed, and let those who wait for it go on. Never raises."""
-    dependencies = read.dependencies
     hand_up(dependencies.versions, dependencies.storable)
     try:
         if dependencies.storable:
-            _store(read, value)
+            _store(read, value, dependencies)
     finally:
         give_up(read)
 
 
-def _store(read: Read, value: Any) -> None:
-    versions = dict(sorted(read.dependencies.versions.items()))
+def _store(read: Read, value: Any, dependencies: Dependencies) -> None:
+    versions = dict(sorted(dependencies.versions.items()))
     further = tuple(tag for tag in versions if tag not in read.tags)
     try:
-        get_store().fill(read.key, value, versions, further, read.timeout, read.mark)
+        get_store().fill(read.key, value, versions, further, read.lifetime, read.mark)
     except StoreUnavailable:
         return
     except Exception:
+        # Serializers raise what they like, and the page has its value.
         logger.exception("%s() returned a value that cannot be stored.", read.name)
 
 

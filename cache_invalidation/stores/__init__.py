@@ -17,12 +17,15 @@ STORES = {
     "django.core.cache.backends.locmem.LocMemCache": (
         "cache_invalidation.stores.django_cache.LocMemStore"
     ),
+    "django.core.cache.backends.db.DatabaseCache": (
+        "cache_invalidation.stores.database_cache.DatabaseCacheStore"
+    ),
     "django.core.cache.backends.base.BaseCache": (
         "cache_invalidation.stores.django_cache.DjangoCacheStore"
     ),
 }
 
-_stores: dict[str, Store] = {}
+_stores: dict[str | None, Store] = {}  # None is the one that is set
 _lock = Lock()
 
 
@@ -31,11 +34,12 @@ def get_store(alias: str | None = None) -> Store:
 
     Raises `InvalidCacheBackendError` if there is no such cache.
     """
-    alias = alias or settings.CACHE
     store = _stores.get(alias)
     if store is None:
+        name = alias or settings.CACHE
         with _lock:
-            store = _stores.get(alias) or _stores.setdefault(alias, _make(alias))
+            store = _stores.get(name) or _stores.setdefault(name, _make(name))
+            _stores[alias] = store
     return store
 
 
@@ -48,6 +52,6 @@ def _make(alias: str) -> Store:
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.stores")
 def _forget(setting: str, **kwargs: Any) -> None:
-    if setting == "CACHES":
+    if setting in ("CACHES", "CACHE_INVALIDATION"):
         with _lock:
             _stores.clear()

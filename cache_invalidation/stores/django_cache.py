@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, Final
 
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.base import BaseCache, InvalidCacheKey
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
@@ -155,7 +155,8 @@ class DjangoCacheStore(Store):
         by_life: dict[int, dict[str, str]] = {}
         for name, writers in fences.items():
             spelled = "".join(f"!{writer}@{till}" for writer, till in writers.items())
-            life = max(1, ceil(max(writers.values()) / 1000 - time.time()))
+            # One more, because some caches round what expires down to a whole second.
+            life = max(1, ceil(max(writers.values()) / 1000 - time.time()) + 1)
             by_life.setdefault(life, {})[name] = spelled
         for life, values in by_life.items():
             if failed := self._cache.set_many(values, life):
@@ -165,12 +166,21 @@ class DjangoCacheStore(Store):
     def deliver(self, delivery: Delivery) -> None:
         with self._lock:
             self._lift(delivery)
-        if delivery.keys:
-            self._cache.delete_many(delivery.keys)
+        if keys := [key for key in delivery.keys if self._can_hold(key)]:
+            self._cache.delete_many(keys)
         if delivery.counts:
-            self._count(delivery.counts)
+            with self._lock:
+                self._count(delivery.counts)
             if delivery.last:
                 self._cache.set(f"{NAMESPACE}last", delivery.last, None)
+
+    def _can_hold(self, key: str) -> bool:
+        """Whether the cache takes `key` at all: Memcached refuses spaces, for instance."""
+        try:
+            self._cache.make_and_validate_key(key)
+        except InvalidCacheKey:
+            return False
+        return True
 
     def _lift(self, delivery: Delivery) -> None:
         versions = _protected(delivery.tags, ())
@@ -195,7 +205,8 @@ class DjangoCacheStore(Store):
 
     @guarded(Exception)
     def count(self, counts: Mapping[str, int]) -> None:
-        self._count(counts)
+        with self._lock:
+            self._count(counts)
 
     def _count(self, counts: Mapping[str, int]) -> None:
         self._cache.add(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)
@@ -205,9 +216,21 @@ class DjangoCacheStore(Store):
             if not known.issuperset(counts):
                 self._cache.set(index, known.union(counts), lifetime)
             for name, amount in counts.items():
-                key = _counter(scope, name)
-                if not self._cache.add(key, amount, lifetime):
-                    self._cache.incr(key, amount)
+                self._increase(_counter(scope, name), amount, lifetime)
+
+    def _increase(self, key: str, amount: int, lifetime: int | None) -> None:
+        cache = self._cache
+        if cache.add(key, amount, lifetime):
+            return
+        if type(cache).incr is BaseCache.incr:
+            # It would give the counter the default timeout, and is no more atomic than this.
+            cache.set(key, cache.get(key, 0) + amount, lifetime)
+            return
+        try:
+            cache.incr(key, amount)
+        except ValueError:
+            # It was reset or evicted just now.
+            cache.set(key, amount, lifetime)
 
     @guarded(Exception)
     def counters(self) -> dict[str, str]:
@@ -278,10 +301,13 @@ def _version(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _others(value: Any, token: str) -> dict[str, int]:
-    """Return the other writers that a fence names and that are not timed out, with deadlines."""
+def standing_fences(value: Any) -> dict[str, int]:
+    """Return the writers that a fence names and that are not timed out, with their deadlines."""
     if not (isinstance(value, str) and is_fence(value)):
         return {}
     now = time.time() * 1000
-    writers = {writer: int(till) for writer, till in _FENCE.findall(value)}
-    return {w: till for w, till in writers.items() if w != token and till > now}
+    return {writer: int(till) for writer, till in _FENCE.findall(value) if int(till) > now}
+
+
+def _others(value: Any, token: str) -> dict[str, int]:
+    return {writer: till for writer, till in standing_fences(value).items() if writer != token}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.core.cache import caches
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from cache_invalidation.conf import settings
@@ -57,8 +58,9 @@ class RedisStore(Store):
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
         # One backend for all threads: the client below it is made to be shared.
-        self._cache: Any = caches.create_connection(alias)
-        self._codec: Any = self._cache.client
+        backend: Any = caches.create_connection(alias)
+        self._cache = backend
+        self._codec = backend.client
         self._names: dict[str, str] = {}
         self.server = Server(root=self._version_key(ROOT))
         self._redis: Any = connect(self._codec, self.server)
@@ -88,12 +90,29 @@ class RedisStore(Store):
     def _eval(self, client: Any, script: str, keys: Sequence[str], *args: Any) -> Any:
         return client.execute_command("EVAL", _LUA[script], len(keys), *keys, *args)
 
+    def _ask(self, *command: Any) -> Any:
+        """Send the one command that every hit is made of, without what the client adds to it.
+
+        Its bookkeeping for tracing and maintenance takes as long as the command itself.
+        """
+        pool = self._redis.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_command(*command)
+            return connection.read_response()
+        except RedisConnectionError:
+            connection.disconnect()
+        finally:
+            pool.release(connection)
+        # The server had closed this connection; the client's own way includes a second try.
+        return self._redis.execute_command(*command)
+
     # What readers need
 
     @guarded(*ERRORS)
     def lookup(self, entry: str, tags: Sequence[str]) -> Found:
         names = [self._key(entry_name(entry)), *map(self._version_key, tags)]
-        raw, *found = self._redis.execute_command("MGET", *names)
+        raw, *found = self._ask("MGET", *names)
         versions = dict(zip(tags, map(_text, found), strict=True))
         if raw is None:
             return Found(None, versions)
@@ -110,13 +129,13 @@ class RedisStore(Store):
 
     @guarded(*ERRORS)
     def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
-        lifetime = () if timeout is None else ("PX", _ms(timeout + VERSION_GRACE))
+        lifetime = None if timeout is None else _ms(timeout + VERSION_GRACE)
         fresh = {tag: new_token() for tag in tags}
         if ROOT in fresh:
             fresh[ROOT] += self.server.run_id
         pipeline = self._redis.pipeline(transaction=False)
         for tag, token in fresh.items():
-            pipeline.execute_command("SET", self._version_key(tag), token, "NX", "GET", *lifetime)
+            pipeline.set(self._version_key(tag), token, nx=True, get=True, px=lifetime)
         found = map(_text, pipeline.execute())
         return {tag: there or fresh[tag] for tag, there in zip(tags, found, strict=True)}
 

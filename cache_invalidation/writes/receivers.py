@@ -117,7 +117,8 @@ def _reconnect(**kwargs: Any) -> None:
         _connect(signals.pre_delete, _before_delete, model)
     for field in chain.from_iterable(model._meta.local_many_to_many for model in models):
         through = field.remote_field.through
-        if any(registry.plan(side) for side in (field.model, field.related_model, through)):
+        sides: list[Any] = [field.model, field.related_model, through]
+        if any(map(registry.plan, sides)):
             _connect(signals.m2m_changed, _m2m_changed, through)
     for wire in registry.wires:
         _connect(wire.signal, _receiver_of(wire), wire.sender)

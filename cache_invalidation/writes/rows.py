@@ -53,9 +53,8 @@ def _first_column(model: type[Model]) -> str:
 def _parent_links(model: type[Model]) -> list[str]:
     """Return the lookups to the rows that a multi-table child has in its parents' tables."""
     links: list[str] = []
-    for link in model._meta.parents.values():
+    for parent, link in model._meta.parents.items():
         if link is not None:
-            parent: type[Model] = link.related_model
             links += [link.name, *(f"{link.name}__{name}" for name in _parent_links(parent))]
     return links
 

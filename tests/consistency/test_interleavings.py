@@ -1,0 +1,143 @@
+"""The protocol, step by step, in every order. See `exploration`."""
+
+import re
+from typing import Any
+
+import pytest
+import redis
+from django.core.cache import caches
+
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Delivery, Store, Versions
+from tests.consistency.exploration import ENTRY, TAG, TAGS, Explorer, Raw, Reader
+
+NAMES = {ENTRY: f"ci:e:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
+
+
+def without(fence: str, writer: str) -> str | None:
+    """Return what is left of a fence once that of `writer` has timed out; None for nothing."""
+    timed_out = re.sub(rf"!{writer}@\d+", f"!{writer}@1", fence)
+    return timed_out if re.search(r"@\d\d", timed_out) else None
+
+
+class RedisShelf:
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.keys = {name: f"test:1:{key}" for name, key in NAMES.items()}
+
+    def load(self) -> Raw:
+        values: Any = self.client.mget(list(self.keys.values()))
+        return {n: v for n, v in zip(self.keys, values, strict=True) if v is not None}
+
+    def restore(self, raw: Raw) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.delete(*self.keys.values())
+        if raw:
+            pipeline.mset({self.keys[name]: value for name, value in raw.items()})
+        pipeline.execute()
+
+    def lapse(self, raw: Raw, writer: str) -> Raw:
+        fence = raw.get(TAG, b"").decode()
+        if fence.startswith("!"):
+            left = without(fence, writer)
+            raw = {n: v for n, v in raw.items() if n != TAG}
+            return raw if left is None else {**raw, TAG: left.encode()}
+        return raw
+
+
+class LocMemShelf:
+    def load(self) -> Raw:
+        found = caches["locmem"].get_many(NAMES.values())
+        return {name: found[key] for name, key in NAMES.items() if key in found}
+
+    def restore(self, raw: Raw) -> None:
+        caches["locmem"].delete_many(NAMES.values())
+        caches["locmem"].set_many({NAMES[name]: value for name, value in raw.items()})
+
+    def lapse(self, raw: Raw, writer: str) -> Raw:
+        fence = raw.get(TAG, "")
+        if fence.startswith("!"):
+            left = without(fence, writer)
+            raw = {n: v for n, v in raw.items() if n != TAG}
+            return raw if left is None else {**raw, TAG: left}
+        return raw
+
+
+@pytest.fixture(params=["default", "locmem"])
+def explorer(request: pytest.FixtureRequest, redis_client: redis.Redis, settings: Any) -> Explorer:
+    # No fence may lapse while the exploration runs, but when the exploration says so.
+    settings.CACHE_INVALIDATION = {"FENCE_TIMEOUT": 3600}
+    shelf = RedisShelf(redis_client) if request.param == "default" else LocMemShelf()
+    return Explorer(get_store(request.param), shelf)
+
+
+def test_no_interleaving_of_two_writers_and_two_readers_serves_a_stale_value(
+    explorer: Explorer,
+) -> None:
+    assert explorer.run() > 1_000
+
+
+@pytest.mark.parametrize("sabotage", ["no_fence", "lift_of_all", "late_sample", "blind_fill"])
+def test_the_exploration_finds_what_is_broken(
+    explorer: Explorer, sabotage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SABOTAGE[sabotage](explorer, monkeypatch)
+    with pytest.raises(AssertionError, match="stale"):
+        explorer.run()
+
+
+def no_fence(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that acts after COMMIT only."""
+    monkeypatch.setattr(explorer.store, "fence", lambda *args: None)
+
+
+def lift_of_all(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first writer that is done lifts the fences of the others: harmless until one crashes."""
+    shelf, deliver = explorer.shelf, explorer.store.deliver
+
+    def lift(delivery: Delivery) -> None:
+        deliver(delivery)
+        shelf.restore({name: value for name, value in shelf.load().items() if name != TAG})
+
+    monkeypatch.setattr(explorer.store, "deliver", lift)
+
+
+def late_sample(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that takes the versions after it has computed."""
+    fill, store = explorer.store.fill, explorer.store
+
+    def fill_late(entry: str, value: Any, versions: Versions, *rest: Any) -> bool:
+        return fill(entry, value, current(store), *rest)
+
+    monkeypatch.setattr(explorer.store, "fill", fill_late)
+
+
+def current(store: Store) -> Versions:
+    versions = dict(store.versions(TAGS))
+    missing = [tag for tag, version in versions.items() if version is None]
+    return {**versions, **store.mint(missing, 60)} if missing else versions
+
+
+def blind_fill(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that comes back with its old value after it was dropped."""
+
+    def mint(tags: Any, timeout: float | None) -> Versions:
+        shelf = explorer.shelf
+        fixed: Any = "samesamesam" if isinstance(shelf, LocMemShelf) else b"samesamesam"
+        shelf.restore({**dict.fromkeys(tags, fixed), **shelf.load()})
+        return {tag: explorer.store.versions([tag])[tag] for tag in tags}
+
+    monkeypatch.setattr(explorer.store, "mint", mint)
+
+
+SABOTAGE = {
+    "no_fence": no_fence,
+    "lift_of_all": lift_of_all,
+    "late_sample": late_sample,
+    "blind_fill": blind_fill,
+}
+
+
+def test_a_reader_that_met_a_fence_stores_nothing(explorer: Explorer) -> None:
+    explorer.store.fence([TAG], [], "writer")
+    assert explorer.look(Reader()).at == "done"

@@ -1,0 +1,100 @@
+"""Writers that die at a step of the protocol: nothing stale is served, and nothing is stuck."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation.stores import get_store
+from tests.testapp.models import Category, Product
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FENCE_TIMEOUT = 1.5  # seconds
+
+AFTER_COMMIT = ("between COMMIT and the first line after it", "in autocommit, after COMMIT")
+BEFORE_COMMIT = ("before the fence", "between fence and COMMIT")
+
+
+@cached(tags=["testapp.product:{pk}"], name="killed-writers")
+def name_of(pk: int) -> str:
+    return Product.objects.get(pk=pk).name
+
+
+@pytest.fixture(autouse=True)
+def rule(settings: Any) -> Iterator[None]:
+    settings.CACHE_INVALIDATION = {"FENCE_TIMEOUT": FENCE_TIMEOUT}
+    with registry.override(Product, ModelInvalidation):
+        yield
+
+
+@pytest.fixture
+def product() -> Product:
+    category = Category.objects.create(name="A")
+    product = Product.objects.create(name="old", category=category)
+    assert name_of(product.pk) == "old"
+    assert is_cached(product.pk)
+    return product
+
+
+def is_cached(pk: int) -> bool:
+    """Whether the next read would be a hit; without making it one."""
+    tags = name_of._read((pk,), {}).tags
+    found = get_store().lookup(name_of.key(pk), tags)
+    return found.entry is not None and found.entry.is_valid(found.versions)
+
+
+def kill_writer(product: Product, step: str) -> None:
+    """Let a writer change the name and die at `step`."""
+    database = connection.settings_dict["NAME"]
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.consistency.victim_settings",
+        "FENCE_TIMEOUT": str(FENCE_TIMEOUT),
+    }
+    command = [sys.executable, "-m", "tests.consistency.victim", database, str(product.pk), step]
+    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, f"the writer was not killed {step}"
+
+
+def wait_until_cached_again(pk: int) -> str:
+    for _ in range(200):
+        name = name_of(pk)
+        if is_cached(pk):
+            return name
+        time.sleep(0.05)
+    pytest.fail("the tag stayed fenced")
+
+
+@pytest.mark.parametrize("step", AFTER_COMMIT)
+def test_a_writer_killed_after_commit_leaves_nothing_stale(product: Product, step: str) -> None:
+    kill_writer(product, step)
+    assert Product.objects.get(pk=product.pk).name == "new", "it was killed too early"
+    assert not is_cached(product.pk)
+    assert name_of(product.pk) == "new"
+    assert wait_until_cached_again(product.pk) == "new"
+
+
+@pytest.mark.parametrize("step", BEFORE_COMMIT)
+def test_a_writer_killed_before_commit_changes_nothing(product: Product, step: str) -> None:
+    kill_writer(product, step)
+    assert name_of(product.pk) == "old"
+    assert wait_until_cached_again(product.pk) == "old"
+
+
+def test_without_the_fence_a_killed_writer_does_leave_something_stale(product: Product) -> None:
+    """What "commit" consistency does not promise; so the tests above can fail."""
+    os.environ["CONSISTENCY"] = "commit"
+    try:
+        kill_writer(product, "between COMMIT and the first line after it")
+    finally:
+        del os.environ["CONSISTENCY"]
+    assert Product.objects.get(pk=product.pk).name == "new"
+    assert name_of(product.pk) == "old"

@@ -1,0 +1,48 @@
+"""Readers and writers in several processes on the same few rows, for real and for a while."""
+
+from collections.abc import Callable
+
+import pytest
+
+from example_project.airports.loading import load, read_airports
+from example_project.race.harness import Result, run
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+Race = Callable[[str, float], Result]
+
+SECONDS = 22
+READS = 100_000
+
+
+@pytest.fixture
+def race() -> Race:
+    load(read_airports(["IE"]))
+
+    def start(strategy: str, seconds: float) -> Result:
+        return run(
+            f"example_project.race.strategies.{strategy}",
+            seconds=seconds,
+            writers=2,
+            readers=4,
+            rows=16,
+            pause_ms=3,
+            write_interval_ms=8,
+        )
+
+    return start
+
+
+def test_nothing_stale_is_read_and_nothing_stale_is_left(race: Race) -> None:
+    results = [race("Ours", SECONDS)]
+    # A slow machine takes longer to read as often.
+    while sum(result.reads for result in results) < READS and len(results) < 4:
+        results.append(race("Ours", SECONDS))
+    assert sum(result.reads for result in results) >= READS
+    assert sum(result.writes for result in results) > 1_000
+    assert [(result.stale, result.left_stale) for result in results] == [(0, 0)] * len(results)
+
+
+def test_the_recipe_that_most_projects_write_does_read_stale(race: Race) -> None:
+    """If the harness did not find these, it would prove nothing above."""
+    assert race("Hand", 8).stale > 0
