@@ -9,7 +9,7 @@ from copy import copy
 from typing import Any
 
 from django.db import connections
-from django.db.models import Model
+from django.db.models import Manager, Model, QuerySet
 from django.db.models.expressions import BaseExpression
 
 from cache_invalidation.transactions import in_transaction
@@ -21,17 +21,45 @@ def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> 
     Outside of a transaction there is nothing that a lock could last for, and none is taken.
     """
     connection = connections[using]
-    rows = model._base_manager.using(using)
-    if not in_transaction(connection):
-        return rows.filter(pk=pk).first()
-    features = connection.features
-    if not features.has_select_for_update:
+    lock = in_transaction(connection)
+    if lock and not connection.features.has_select_for_update:
         _lock_database(model, using)
-        return rows.filter(pk=pk).first()
+        lock = False
+    manager = model._base_manager.using(using)
+    if type(model._base_manager) is not Manager or model._meta.parents or _is_composite(model):
+        return _query(model, using, lock, deleting).filter(pk=pk).first()
+    # Every save of a row whose rule looks at its values comes here, and compiling the query would
+    # take longer than running it.
+    key = model._meta.pk.get_db_prep_value(pk, connection)
+    sql = _sql(model, pk, using, lock, deleting)
+    return next(iter(manager.raw(sql, [key])), None)
+
+
+def _query(model: type[Model], using: str, lock: bool, deleting: bool) -> QuerySet[Model]:
+    rows = model._base_manager.using(using)
+    if not lock:
+        return rows
+    features = connections[using].features
     # An UPDATE leaves the key alone, and need not wait for those who insert references to it.
     no_key = features.has_select_for_no_key_update and not deleting
     of = ("self", *_parent_links(model)) if features.has_select_for_update_of else ()
-    return rows.select_for_update(of=of, no_key=no_key).filter(pk=pk).first()
+    return rows.select_for_update(of=of, no_key=no_key)
+
+
+_compiled: dict[tuple[type[Model], str, bool, bool], str] = {}
+
+
+def _sql(model: type[Model], pk: Any, using: str, lock: bool, deleting: bool) -> str:
+    """Return the SELECT of one row by its key, which is the only parameter."""
+    name = model, using, lock, deleting
+    if name in _compiled:
+        return _compiled[name]
+    query = _query(model, using, lock, deleting).filter(pk=pk).query
+    return _compiled.setdefault(name, str(query.get_compiler(using).as_sql()[0]))
+
+
+def _is_composite(model: type[Model]) -> bool:
+    return len(model._meta.pk_fields) > 1
 
 
 def _lock_database(model: type[Model], using: str) -> None:

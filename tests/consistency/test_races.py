@@ -171,12 +171,14 @@ def wait_until_blocked(database: str, thread: Thread) -> None:
     for _ in range(WAIT * 20):
         if database == "default":
             with connections[database].cursor() as cursor:
+                cursor.execute("SELECT pg_stat_clear_snapshot()")  # It is kept within a transaction.
                 cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type='Lock'")
                 if cursor.fetchone()[0]:
                     return
         thread.join(0.05 if database == "default" else 0.5)
         if database == "sqlite" and thread.is_alive():
             return
+    thread.finish()
     pytest.fail("the second writer never waited for the first")
 
 

@@ -1,0 +1,271 @@
+"""Many-to-many relations, deletes and cascades, as rules see them."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core import serializers
+from django.db import connection, connections
+from django.db.models.signals import post_save, pre_delete
+from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
+
+from cache_invalidation import Change, ModelInvalidation, no_invalidation, registry
+from cache_invalidation.rules import Invalidation
+from tests.testapp.models import Author, Book, Category, Product, Review, Tag, Unregistered
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+
+Deliveries = list[Invalidation]
+
+
+class ProductRule(ModelInvalidation):
+    tags = ["category:{category_id}"]
+
+
+class TagRule(ModelInvalidation):
+    tags = ["tag-name:{name}"]
+
+
+@pytest.fixture(autouse=True)
+def rules() -> Iterator[None]:
+    with registry.override(Product, ProductRule), registry.override(Tag, TagRule):
+        yield
+
+
+@pytest.fixture(params=["default", "sqlite"])
+def using(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def product(using: str) -> Product:
+    category = Category.objects.using(using).create(name="A")
+    return Product.objects.using(using).create(name="P", category=category)
+
+
+@pytest.fixture
+def tags(using: str) -> list[Tag]:
+    return [Tag.objects.using(using).create(name=name) for name in ("red", "green", "blue")]
+
+
+def tags_of(product: Product, *tags: Tag) -> set[str]:
+    return {
+        "testapp.product",
+        f"testapp.product:{product.pk}",
+        f"category:{product.category_id}",
+        "testapp.tag",
+        *(f"testapp.tag:{tag.pk}" for tag in tags),
+        *(f"tag-name:{tag.name}" for tag in tags),
+    }
+
+
+def delivered(deliveries: Deliveries) -> set[str]:
+    assert len(deliveries) == 1
+    found = set(deliveries[0].tags)
+    deliveries.clear()
+    return found
+
+
+def test_adding_removing_and_setting_name_the_rows_of_both_sides(
+    product: Product, tags: list[Tag], deliveries: Deliveries
+) -> None:
+    red, green, blue = tags
+    deliveries.clear()
+    product.tags.add(red, green)
+    assert delivered(deliveries) == tags_of(product, red, green)
+    product.tags.remove(red)
+    assert delivered(deliveries) == tags_of(product, red)
+    product.tags.set([blue])
+    assert delivered(deliveries) == tags_of(product, green, blue)
+
+
+def test_clearing_names_the_rows_that_were_related(
+    product: Product, tags: list[Tag], deliveries: Deliveries
+) -> None:
+    red, green, _ = tags
+    product.tags.add(red, green)
+    deliveries.clear()
+    product.tags.clear()
+    assert delivered(deliveries) == tags_of(product, red, green)
+
+
+def test_the_other_side_does_the_same(
+    product: Product, tags: list[Tag], deliveries: Deliveries
+) -> None:
+    red = tags[0]
+    deliveries.clear()
+    red.products.add(product)
+    assert delivered(deliveries) == tags_of(product, red)
+    red.products.clear()
+    assert delivered(deliveries) == tags_of(product, red)
+
+
+def test_adding_what_is_there_already_invalidates_nothing(
+    product: Product, tags: list[Tag], deliveries: Deliveries
+) -> None:
+    product.tags.add(tags[0])
+    deliveries.clear()
+    product.tags.add(tags[0])
+    assert deliveries == []
+
+
+def test_a_relation_through_a_model_names_both_sides(using: str, deliveries: Deliveries) -> None:
+    book = Book.objects.using(using).create(title="B")
+    author = Author.objects.using(using).create(name="A")
+    with (
+        registry.override(Book, ModelInvalidation),
+        registry.override(Author, ModelInvalidation),
+        registry.override(Book.authors.through, ModelInvalidation),
+    ):
+        book.authors.add(author, through_defaults={"role": "editor"})
+    assert delivered(deliveries) >= {
+        f"testapp.book:{book.pk}",
+        f"testapp.author:{author.pk}",
+        "testapp.authorship",
+        "testapp.authorship:*",
+    }
+
+
+def test_a_delete_names_the_state_of_the_database_not_that_of_the_instance(
+    product: Product, deliveries: Deliveries
+) -> None:
+    pk, category_id = product.pk, product.category_id
+    deliveries.clear()
+    product.category_id = None
+    product.delete()
+    assert delivered(deliveries) == {
+        "testapp.product",
+        f"testapp.product:{pk}",
+        f"category:{category_id}",
+    }
+
+
+def test_deleting_a_queryset_names_every_row(
+    product: Product, using: str, deliveries: Deliveries
+) -> None:
+    other = Product.objects.using(using).create(name="Q")
+    names = {f"testapp.product:{row.pk}" for row in (product, other)}
+    deliveries.clear()
+    Product.objects.using(using).all().delete()
+    assert delivered(deliveries) >= names
+
+
+def test_a_cascade_names_the_rows_it_deletes(
+    product: Product, using: str, deliveries: Deliveries
+) -> None:
+    row = f"testapp.product:{product.pk}"
+    deliveries.clear()
+    Category.objects.using(using).get().delete()
+    assert row in delivered(deliveries)
+
+
+def test_models_without_a_rule_are_deleted_as_fast_as_ever(product: Product) -> None:
+    Review.objects.using(product._state.db).create(product=product)
+    assert not pre_delete.has_listeners(Review)
+    assert not pre_delete.has_listeners(Unregistered)
+    assert pre_delete.has_listeners(Product)
+
+
+def test_a_fixture_names_its_rows(using: str, deliveries: Deliveries) -> None:
+    category = Category.objects.using(using).create(name="A")
+    product = Product(pk=77, name="from a fixture", category=category, created=now())
+    text = serializers.serialize("json", [product])
+    deliveries.clear()
+    for item in serializers.deserialize("json", text, using=using):
+        item.save(using=using)
+    assert "testapp.product:77" in deliveries[0].tags
+    assert f"category:{category.pk}" in deliveries[0].tags
+
+
+def test_a_save_that_fails_invalidates_nothing_and_leaves_no_trace(
+    product: Product, deliveries: Deliveries
+) -> None:
+    deliveries.clear()
+    product.name = None  # type: ignore[assignment]
+    with pytest.raises(Exception, match=r"(?i)not.null"):
+        product.save()
+    assert deliveries == []
+    product.name = "fine"
+    product.save()
+    assert len(deliveries) == 1
+    assert not [name for name in vars(product) if "invalidation" in name]
+
+
+def test_a_receiver_that_saves_again_loses_no_state(
+    product: Product, using: str, deliveries: Deliveries
+) -> None:
+    b, c = (Category.objects.using(using).create(name=name) for name in "BC")
+    a = product.category_id
+    deliveries.clear()
+
+    def move_on(instance: Product, **kwargs: object) -> None:
+        if instance.category_id == b.pk:
+            instance.category = c
+            instance.save()
+
+    post_save.connect(move_on, sender=Product)
+    try:
+        product.category = b
+        product.save()
+    finally:
+        post_save.disconnect(move_on, sender=Product)
+    named = set().union(*(delivery.tags for delivery in deliveries))
+    assert named >= {f"category:{pk}" for pk in (a, b.pk, c.pk)}
+
+
+def test_post_save_in_autocommit_still_comes_after_commit(product: Product, using: str) -> None:
+    seen = []
+
+    def look(instance: Product, **kwargs: object) -> None:
+        seen.append(connections[using].in_atomic_block)
+
+    post_save.connect(look, sender=Product)
+    try:
+        product.save()
+    finally:
+        post_save.disconnect(look, sender=Product)
+    assert seen == [False]
+
+
+def test_a_model_without_a_rule_is_saved_without_a_transaction_or_a_query_of_ours() -> None:
+    row = Unregistered.objects.create(name="x")
+    with CaptureQueriesContext(connection) as queries:
+        row.save()
+    assert len(queries) == 1
+
+
+def test_a_rule_without_placeholders_reads_no_old_state() -> None:
+    with registry.override(Unregistered, ModelInvalidation):
+        row = Unregistered.objects.create(name="x")
+        with CaptureQueriesContext(connection) as queries:
+            row.save()
+    assert [query["sql"].split()[0] for query in queries] == ["BEGIN", "UPDATE", "COMMIT"]
+
+
+def test_the_key_decides_what_change_a_rule_is_told(product: Product) -> None:
+    seen: list[Change] = []
+
+    class Curious(ModelInvalidation):
+        def get_tags(self, change: Change) -> list[str]:
+            seen.append(change)
+            return []
+
+    with registry.override(Product, Curious):
+        product.name = "renamed"
+        product.save()
+        created = Product.objects.using(product._state.db).create(name="created")
+        created.delete()
+    assert [change.operation for change in seen] == ["update", "create", "delete"]
+    names = [(getattr(c.old, "name", None), getattr(c.new, "name", None)) for c in seen]
+    assert names == [("P", "renamed"), (None, "created"), ("created", None)]
+
+
+def test_nothing_is_collected_while_invalidation_is_off(
+    product: Product, tags: list[Tag], deliveries: Deliveries
+) -> None:
+    deliveries.clear()
+    with no_invalidation():
+        product.save()
+        product.tags.add(tags[0])
+        product.delete()
+    assert deliveries == []
