@@ -1,6 +1,6 @@
 """System checks: what a newcomer can get wrong, said before it does harm."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -10,7 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 
 from cache_invalidation.conf import configured, declared, settings
 from cache_invalidation.exceptions import InvalidSetting, StoreUnavailable
-from cache_invalidation.placeholders import Template, problem_with
+from cache_invalidation.placeholders import problem_with
 from cache_invalidation.registry import Rule, registry
 from cache_invalidation.stores import get_store
 
@@ -60,7 +60,7 @@ def check_cache(**kwargs: Any) -> list[CheckMessage]:
     except InvalidCacheBackendError as error:
         return [
             Error(
-                f"The cache {alias!r} cannot be used: {error}.",
+                f"The cache {alias!r} cannot be used: {str(error).rstrip('.')}.",
                 hint="Set CACHE_INVALIDATION['CACHE'] to one of the aliases in CACHES: "
                 f"{', '.join(sorted(django_settings.CACHES))}.",
                 id="cache_invalidation.E004",
@@ -93,18 +93,16 @@ def check_rules(**kwargs: Any) -> list[CheckMessage]:
 
 def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
     owner = type(rule.declaration)
-    try:
-        templates: Iterable[Template] = rule.templates
-    except (TypeError, ValueError) as error:
+    if rule.defect is not None:
         yield Error(
-            str(error),
+            str(rule.defect),
             hint=f"tags, keys and patterns of {owner.__qualname__} are lists of strings such as "
             "'category:{category_id}'.",
             obj=owner,
             id="cache_invalidation.E006",
         )
         return
-    for template in templates:
+    for template in rule.templates:
         for path in sorted(template.paths):
             if problem := problem_with(path, rule.model):
                 yield Error(
@@ -127,8 +125,32 @@ def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
 
 
 @register
+def check_implied_rules(**kwargs: Any) -> list[CheckMessage]:
+    """W002 and W003: models that are named in tags and have no rule, or do not exist."""
+    messages: list[CheckMessage] = [
+        Warning(
+            f"{model._meta.label} has no rule, and is only named in the tags of cached functions.",
+            hint="Register it: a process that writes to it without importing those functions "
+            "does not know that anything depends on it.",
+            obj=model,
+            id="cache_invalidation.W002",
+        )
+        for model in sorted(registry.implied, key=lambda model: model._meta.label)
+    ]
+    messages += [
+        Warning(
+            f"The tag {label!r} is spelled like that of a model, but there is no such model.",
+            hint="Nothing drops it by itself. Correct it, or spell it without a dot.",
+            id="cache_invalidation.W003",
+        )
+        for label in sorted(registry.misspelled)
+    ]
+    return messages
+
+
+@register
 def check_time_limits(**kwargs: Any) -> list[CheckMessage]:
-    """W001: a read that waits for the store longer than the fence of a write lasts."""
+    """W001: a fence that may have lapsed before its writer hears that it stands."""
     try:
         alias, limit = settings.CACHE, settings.FENCE_TIMEOUT
     except InvalidSetting:

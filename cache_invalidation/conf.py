@@ -4,6 +4,7 @@ A value is looked up each time it is used and nothing is kept, so ``override_set
 """
 
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
@@ -36,6 +37,8 @@ class Setting(Generic[T]):
         if instance is None:
             return self
         values = configured()
+        if not isinstance(values, dict):
+            raise InvalidSetting(f"CACHE_INVALIDATION is {values!r}, which is not a dict.")
         if self.name not in values:
             return self.default
         return self.check(values[self.name])
@@ -67,6 +70,8 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("it must be a number")
+    if not isfinite(value):
+        raise ValueError("it must be a finite number")
     return float(value)
 
 

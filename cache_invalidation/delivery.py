@@ -116,20 +116,22 @@ def _deliver(batch: Batch, fence: Fence) -> None:
     store, started = get_store(), monotonic()
     failures: list[CacheInvalidationError] = []
     patterns = sorted(batch.patterns)
+    delivery = Delivery(
+        token=fence.token,
+        tags=fence.tags,
+        entries=sorted(batch.entries),
+        keys=sorted(batch.keys),
+        counts=_counts(batch, fence),
+        last=_last(batch, fence),
+    )
     try:
-        store.deliver(
-            Delivery(
-                token=fence.token,
-                tags=fence.tags,
-                entries=sorted(batch.entries),
-                keys=sorted(batch.keys),
-                counts=_counts(batch, fence),
-                last=_last(batch, fence),
-            )
-        )
+        if not store.deliver(delivery):
+            counters.update(delivery.counts)
     except CacheInvalidationError as error:
         failures.append(error)
-        # A fence that stands has dropped the versions already, and lapses by itself.
+        if fence.holds:
+            # It has dropped the versions already, unless the server has lost it since.
+            logger.warning("The fence of %s stays until it lapses (%s).", fence.tags, error)
         tags = () if fence.holds else fence.tags
         _failed(batch, Invalidation(tags=tags, keys=batch.keys, everything=True), error)
     try:

@@ -33,4 +33,7 @@ class InvalidSetting(CacheInvalidationError, ImproperlyConfigured):
 
 
 class InvalidationAborted(CacheInvalidationError, DatabaseError):
-    """The fence could not be raised and ``ON_STORE_FAILURE`` is ``"abort"``; it was rolled back."""
+    """The fence of a transaction could not be raised, so the transaction was rolled back.
+
+    Only where ``ON_STORE_FAILURE`` is ``"abort"``.
+    """

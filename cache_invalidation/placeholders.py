@@ -1,7 +1,7 @@
 """Templates such as ``category:{category_id}`` and what their placeholders stand for."""
 
 from collections.abc import Callable, Iterator
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from string import Formatter
 from typing import Any, Literal
@@ -31,17 +31,29 @@ class Template:
         except ValueError as error:
             raise TemplateError(f"The {kind} template {source!r} is malformed: {error}.") from None
         self.paths = frozenset(path for _, path in self.parts if path is not None)
-        head, placeholder = self.parts[0]
-        if kind == "tag" and placeholder is not None and ":" not in head:
+        if kind == "tag" and self.paths and ":" not in self.head:
             raise TemplateError(
                 f"The tag template {source!r} needs a literal family before its first placeholder, "
-                f"for example 'product:{{{placeholder}}}'."
+                f"for example 'product:{{{min(self.paths)}}}'."
             )
-        if kind == "pattern" and is_catch_all(source):
-            raise TemplateError(f"The pattern {source!r} would delete every key of the cache.")
+        if kind != "tag" and is_catch_all(self.collapsed()):
+            raise TemplateError(
+                f"The {kind} template {source!r} needs something literal besides its placeholders: "
+                "where their values are not known, it would stand for every key of the cache."
+            )
 
     def __repr__(self) -> str:
         return f"Template({self.source!r}, {self.kind!r})"
+
+    @property
+    def head(self) -> str:
+        """The text before the first placeholder."""
+        head = ""
+        for literal, path in self.parts:
+            head += literal
+            if path is not None:
+                break
+        return head
 
     def render(self, resolve: Resolver) -> str:
         """Return the tag, key or pattern for the values that `resolve` returns for each path."""
@@ -54,9 +66,9 @@ class Template:
     def collapsed(self) -> str:
         """Return what stands for every value: the family of a tag, a pattern for keys."""
         if not self.paths:
-            return self.source
+            return "".join(literal for literal, _ in self.parts)
         if self.kind == "tag":
-            return self.source.partition(":")[0] + ":*"
+            return self.head.partition(":")[0] + ":*"
         literal = escape_glob if self.kind == "key" else str
         return "".join(
             literal(text) + ("" if path is None else "*") for text, path in self.parts
@@ -125,11 +137,18 @@ def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
         return value
     try:
         value = field.to_python(value)
-    except (ValidationError, TypeError, ValueError):
-        return value
-    if isinstance(field, DecimalField) and isinstance(value, Decimal) and value.is_finite():
-        return value.quantize(Decimal(1).scaleb(-field.decimal_places))
+        if isinstance(field, DecimalField) and isinstance(value, Decimal):
+            return _with_places(field, value)
+    except (ValidationError, TypeError, ValueError, InvalidOperation):
+        pass  # What the database does not take either is a tag as it is.
     return value
+
+
+def _with_places(field: "DecimalField[Any, Any]", value: Decimal) -> Decimal:
+    places: int | None = field.decimal_places
+    if places is None or not value.is_finite():
+        return value
+    return value.quantize(Decimal(1).scaleb(-places), context=Context(prec=field.max_digits))
 
 
 def problem_with(path: str, model: type[Model]) -> str | None:

@@ -16,7 +16,7 @@ from django.db.models import Model
 from django.dispatch import Signal
 
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.placeholders import Template, parse
+from cache_invalidation.placeholders import Kind, Template, parse
 from cache_invalidation.rules import Invalidation, ModelInvalidation
 from cache_invalidation.tags import check_name
 
@@ -60,15 +60,22 @@ class Rule:
         self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
         self.fields = None if declaration.fields is None else frozenset(declaration.fields)
 
-    @cached_property
-    def templates(self) -> tuple[Template, ...]:
-        """Every template of the rule; raises `TemplateError` or `ValueError` for a bad one."""
-        declaration = self.declaration
-        return (
-            *(parse(source, "tag") for source in declaration.tags),
-            *(parse(source, "key") for source in declaration.keys),
-            *(parse(source, "pattern") for source in declaration.patterns),
-        )
+        self.templates: tuple[Template, ...] = ()
+        # Why the templates cannot be used. A system check says it; a write must not fail of it.
+        self.defect: Exception | None = None
+        try:
+            self.templates = tuple(self._parse())
+        except (TypeError, ValueError) as error:
+            self.defect = error
+
+    def _parse(self) -> Iterator[Template]:
+        kinds: tuple[Kind, ...] = ("tag", "key", "pattern")
+        for kind in kinds:
+            sources = getattr(self.declaration, f"{kind}s")
+            if isinstance(sources, str):
+                raise TypeError(f"{kind}s is {sources!r}, which is no list of strings.")
+            for source in sources:
+                yield parse(source, kind)
 
     @cached_property
     def has_code(self) -> bool:
@@ -119,11 +126,22 @@ class Registry:
         self._wires: list[Wire] = []
         self._plans: dict[type[Model], Plan] = {}
         self._waiting: set[str] = set()
+        self._misspelled: set[str] = set()
 
     @property
     def rules(self) -> Mapping[type[Model], Rule]:
         """The rules by the model they were registered for."""
         return self._rules
+
+    @property
+    def implied(self) -> frozenset[type[Model]]:
+        """The models that were never registered, and are only named by cached functions."""
+        return frozenset(self._implied)
+
+    @property
+    def misspelled(self) -> frozenset[str]:
+        """Tags that look like those of a model, but whose app has no such model."""
+        return frozenset(self._misspelled)
 
     @property
     def wires(self) -> tuple[Wire, ...]:
@@ -168,10 +186,13 @@ class Registry:
         if not apps.models_ready:
             self._waiting.add(label)
             return
-        try:
-            self.imply(apps.get_model(label))
-        except LookupError:
+        app, name = label.split(".")
+        if app not in apps.app_configs:
             return
+        try:
+            self.imply(apps.get_model(app, name))
+        except LookupError:
+            self._misspelled.add(label)
 
     def settle(self) -> None:
         """Look again at the tags that were implied before the models were loaded."""
@@ -199,6 +220,7 @@ class Registry:
             yield
         finally:
             self._rules.pop(model, None)
+            self._implied.discard(model)
             if found is not None:
                 self._rules[model] = found
             if implied:

@@ -6,13 +6,15 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Model
 
 from cache_invalidation.placeholders import Template, as_stored, resolver_for
 from cache_invalidation.registry import Rule, registry
-from cache_invalidation.rules import Change
-from cache_invalidation.tags import ROOT, check_names, every_row_tag, model_tag, row_tag, shorten
+from cache_invalidation.rules import Change, Invalidation
+from cache_invalidation.tags import ROOT, every_row_tag, model_tag, row_tag, shorten
+from cache_invalidation.transactions import shielded
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -48,6 +50,11 @@ def _apply(rule: Rule, change: Change) -> Consequence:
         result.tags.add(every_row_tag(rule.model))
     else:
         result.tags.add(shorten(row_tag(rule.model, _key_of_row(rule.model, change))))
+    if rule.defect is not None:
+        logger.error(
+            "%r cannot be used (%s); invalidating everything", rule.declaration, rule.defect
+        )
+        result.tags.add(ROOT)
     if _fires(rule, change):
         for template in rule.templates:
             _add_rendered(result, template)
@@ -113,7 +120,10 @@ def _fires(rule: Rule, change: Change) -> bool:
 
 
 def _differs(old: Model, new: Model, name: str) -> bool:
-    column = old._meta.get_field(name)
+    try:
+        column = old._meta.get_field(name)
+    except FieldDoesNotExist:
+        return True  # A system check says so.
     if not isinstance(column, models.Field) or column.many_to_many:
         return False
     if column.attname in new.get_deferred_fields():
@@ -133,10 +143,13 @@ def _add_rendered(result: Consequence, template: Template) -> None:
         targets[template.kind].add(template.render(lambda _: change.pk))
         return
     try:
-        rendered = {template.render(resolver_for(state)) for state in states}
+        with shielded(change.using):
+            rendered = {template.render(resolver_for(state)) for state in states}
     except Exception:
         logger.exception(
-            "%r of %r cannot be resolved; invalidating all its values", template, result.rule
+            "%r of %r cannot be resolved; invalidating all its values",
+            template,
+            result.rule.declaration,
         )
         rendered = set()
     if rendered:
@@ -149,9 +162,21 @@ def _add_rendered(result: Consequence, template: Template) -> None:
 def _add_from_code(result: Consequence) -> None:
     declaration, change = result.rule.declaration, result.change
     try:
-        result.tags.update(check_names(map(shorten, declaration.get_tags(change)), "tag"))
-        result.keys.update(check_names(declaration.get_keys(change), "key"))
-        result.patterns.update(check_names(declaration.get_patterns(change), "pattern"))
+        with shielded(change.using):
+            found = Invalidation(
+                tags=_shortened(declaration.get_tags(change)),
+                keys=declaration.get_keys(change),
+                patterns=declaration.get_patterns(change),
+            )
+        result.tags |= found.tags
+        result.keys |= found.keys
+        result.patterns |= found.patterns
     except Exception:
         logger.exception("%r failed; invalidating everything", declaration)
         result.tags.add(ROOT)
+
+
+def _shortened(tags: Any) -> Any:
+    if isinstance(tags, str | bytes):
+        return tags  # Refused where names are checked, and not taken apart here.
+    return [shorten(tag) if isinstance(tag, str) else tag for tag in tags]

@@ -8,7 +8,7 @@ from django.db.models import Model
 
 from cache_invalidation.tags import check_names, is_catch_all
 
-Operation = Literal["create", "update", "delete", "m2m", "bulk", "manual"]
+Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,9 @@ class Change:
 class Invalidation:
     """What stopped being true: tags, plain cache keys and key patterns.
 
-    Raises `ValueError`, naming the offender, for a name that `tags.check_name` refuses, and for a
-    pattern that matches every key unless `everything` is set.
+    Raises `ValueError`, naming the offender, for a name that is empty, not a string, longer than
+    250 characters or has control characters, and for a pattern that matches every key unless
+    `everything` is set.
     """
 
     tags: frozenset[str] = field(default=frozenset())
@@ -80,15 +81,20 @@ class ModelInvalidation:
     Templates resolve against the row, with ``__`` lookups, for its old and for its new state.
     """
 
+    #: Templates of the tags to drop.
     tags: ClassVar[Sequence[str]] = ()
+
+    #: Templates of plain cache keys to delete, which the project sets by itself.
     keys: ClassVar[Sequence[str]] = ()
+
+    #: Templates of key patterns to delete.
     patterns: ClassVar[Sequence[str]] = ()
 
-    # What the rule declares fires only when one of these fields changed. The tags of the row and
-    # of the model are dropped all the same: something may have cached the other fields.
+    #: What the rule declares fires only when one of these fields changed. The tags of the row and
+    #: of the model are dropped all the same: something may have cached the other fields.
     fields: ClassVar[Sequence[str] | None] = None
 
-    # The name in the metrics; the model's label if None.
+    #: The name in the metrics; the model's label if None.
     entity_type: ClassVar[str | None] = None
 
     def __init__(self, model: type[Model]) -> None:

@@ -2,10 +2,10 @@
 
 from django.dispatch import Signal
 
-# Sent once for each delivered batch, with `invalidation` (an `Invalidation`), `entities` (counts by
-# entity type), `using` (database alias) and `duration` (seconds the delivery took).
+#: Sent once for each delivered batch, with `invalidation` (an `Invalidation`), `entities` (counts
+#: by entity type), `using` (database alias) and `duration` (seconds the delivery took).
 invalidated = Signal()
 
-# Sent once for each batch, or part of one, that could not be delivered, with `invalidation`,
-# `using` and `error`.
+#: Sent once for each batch, or part of one, that could not be delivered, with `invalidation`,
+#: `using` and `error`.
 invalidation_failed = Signal()

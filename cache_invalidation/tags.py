@@ -11,7 +11,8 @@ ROOT = "*"
 MAX_LENGTH = 250  # characters; also what Memcached allows
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ESCAPED = re.compile(r"[%*\x00-\x1f\x7f-\x9f]")
+# Surrogates cannot be encoded, and come from JSON that was cut in the middle of a character.
+_ESCAPED = re.compile(r"[%*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _GLOB = re.compile(r"([*?\[\]\\^])")
 
 

@@ -5,6 +5,7 @@ Readers and writers both need this and know nothing else of each other.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -138,6 +139,37 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
         # as in any other.
         hooks(connection).append((scope, batch, True))
     return batch
+
+
+@contextmanager
+def shielded(using: str) -> Iterator[None]:
+    """Keep a query of the project's rules from breaking the transaction that they run in.
+
+    If the block raises, the transaction on `using` goes on as if the block had not queried it. The
+    savepoint that this takes is made with the first query, so that code without one costs nothing.
+    """
+    connection = connections[using]
+    if not in_transaction(connection) or connection.needs_rollback:
+        yield
+        return
+    savepoints: list[str | None] = []
+
+    def begin(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if not savepoints:
+            savepoints.append(None)  # Making one is a statement, too, and comes here.
+            savepoints[0] = connection.savepoint()
+        return execute(sql, params, many, context)
+
+    try:
+        with connection.execute_wrapper(begin):
+            yield
+        for sid in filter(None, savepoints):
+            connection.savepoint_commit(sid)
+    except BaseException:
+        for sid in filter(None, savepoints):
+            connection.savepoint_rollback(sid)
+            connection.needs_rollback = False
+        raise
 
 
 def dirty_tags() -> frozenset[str]:

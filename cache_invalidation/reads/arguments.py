@@ -55,7 +55,7 @@ class Signature:
             return f"{name}={type(value).__name__}:{value!r}"
         if self._signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
             items = sorted(value.items())
-            return "\n".join([f"**{key}={spell(item)}" for key, item in items])
+            return "\n".join([f"**{key!r}={spell(item)}" for key, item in items])
         try:
             return f"{name}={spell(value)}"
         except TypeError as error:

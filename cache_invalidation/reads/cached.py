@@ -15,7 +15,7 @@ from cache_invalidation.delivery import batch_of
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
-from cache_invalidation.reads.protocol import Default, Read, attempt, finish, give_up
+from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,7 +107,7 @@ class CachedFunction(_Cached[P, R]):
             with collecting(dependencies):
                 value = self.uncached(*args, **kwargs)
         except BaseException:
-            give_up(read)
+            fail(read, dependencies)
             raise
         finish(read, value, dependencies)
         return value
@@ -145,7 +145,7 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
             with collecting(dependencies):
                 value = await self.uncached(*args, **kwargs)
         except BaseException:
-            await sync_to_async(give_up)(read)
+            await sync_to_async(fail)(read, dependencies)
             raise
         await sync_to_async(finish)(read, value, dependencies)
         return value

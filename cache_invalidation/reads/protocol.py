@@ -169,9 +169,12 @@ def _prepare(read: Read, found: Found, store: Store) -> None:
 
 def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
     """Store `value` if that is allowed, and let those who wait for it go on. Never raises."""
-    hand_up(dependencies.versions, dependencies.storable)
+    versions = dependencies.versions
+    # The function may have written itself, in a transaction that is still open.
+    storable = dependencies.storable and not written_by_this_thread((read.key, *versions))
+    hand_up(versions, storable)
     try:
-        if dependencies.storable:
+        if storable:
             _store(read, value, dependencies)
     finally:
         give_up(read)
@@ -187,6 +190,12 @@ def _store(read: Read, value: Any, dependencies: Dependencies) -> None:
     except Exception:
         # Serializers raise what they like, and the page has its value.
         logger.exception("%s() returned a value that cannot be stored.", read.name)
+
+
+def fail(read: Read, dependencies: Dependencies) -> None:
+    """Take note that the function raised: who catches it depends on what it has read, too."""
+    hand_up(dependencies.versions, dependencies.storable)
+    give_up(read)
 
 
 def give_up(read: Read) -> None:

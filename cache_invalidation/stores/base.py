@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from hashlib import blake2b
 from secrets import token_bytes
+from time import monotonic
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from cache_invalidation.exceptions import StoreUnavailable
@@ -113,6 +114,9 @@ class Store(ABC):
     # Does using it run queries on a connection that may be in a transaction?
     uses_database = False
 
+    # Errors which show that the store is there, and refuses one command.
+    refusals: tuple[type[Exception], ...] = ()
+
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self.breaker = Breaker(alias)
@@ -175,8 +179,10 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: Delivery) -> bool:
         """Drop versions, entries and keys, lift the fence and count, in one round trip.
+
+        Return whether it could be counted, too.
 
         A tag that somebody else has fenced stays fenced. Under ``REPLICA_LAG`` the fence stays for
         that long.
@@ -222,20 +228,29 @@ def lock_name(entry: str) -> str:
 
 
 def guarded(
-    *errors: type[BaseException],
+    *errors: type[BaseException], urgent: bool = False
 ) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
-    """Make a method of a store raise `StoreUnavailable` for `errors`, and ask the breaker first."""
+    """Make a method of a store raise `StoreUnavailable` for `errors`, and ask the breaker first.
+
+    What is `urgent` is tried during an outage, too, unless failing is slow.
+    """
 
     def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
         @wraps(method)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             breaker = self.breaker
-            if breaker.is_open and not breaker.may_probe():
+            if breaker.is_open and (breaker.is_slow or not urgent) and not breaker.may_probe():
                 raise StoreUnavailable(breaker.reason)
+            started = monotonic()
             try:
                 result = method(self, *args, **kwargs)
+            except StoreUnavailable:
+                raise
             except errors as error:
-                breaker.failed(error)
+                if isinstance(error, self.refusals):
+                    breaker.refused(error)
+                else:
+                    breaker.failed(error, monotonic() - started)
                 raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
             if breaker.is_open:
                 breaker.recovered()

@@ -32,6 +32,22 @@ def _shielded(method: Callable[Concatenate[DjangoCacheStore, P], R]) -> Method[P
     return call
 
 
+@contextmanager
+def _savepoint(alias: str) -> Iterator[None]:
+    # Not `atomic`: if the connection is gone, that leaves a block open which nobody ever closes.
+    sid = transaction.savepoint(using=alias)
+    try:
+        yield
+        transaction.savepoint_commit(sid, using=alias)
+    except BaseException:
+        try:
+            transaction.savepoint_rollback(sid, using=alias)
+        except Error:
+            # The transaction cannot be saved; whoever opened it is about to find out.
+            connections[alias].needs_rollback = connections[alias].in_atomic_block
+        raise
+
+
 class DatabaseCacheStore(DjangoCacheStore):
     """The database cache. Its counters may lose some of what is counted at the same moment."""
 
@@ -55,7 +71,7 @@ class DatabaseCacheStore(DjangoCacheStore):
                     if connection.in_atomic_block or not (
                         connection.connection is None or connection.autocommit
                     ):
-                        stack.enter_context(transaction.atomic(using=alias))
+                        stack.enter_context(_savepoint(alias))
                 yield
         except Error as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
@@ -66,7 +82,7 @@ class DatabaseCacheStore(DjangoCacheStore):
             super()._set_many(fences)
             found = self._cache.get_many(list(fences))
             fences = {
-                name: standing_fences(found.get(name)) | writers
+                name: {**standing_fences(found.get(name)), **writers}
                 for name, writers in fences.items()
                 if not writers.keys() <= standing_fences(found.get(name)).keys()
             }

@@ -112,7 +112,12 @@ class DjangoCacheStore(Store):
             blocked = isinstance(there, str) and (is_fence(there) or there != mark)
             if blocked or self._versions(versions) != versions:
                 return False
-            self._cache.set(name, packed, timeout)
+            try:
+                self._cache.set(name, packed, timeout)
+            except Exception:  # noqa: BLE001 - clients raise what they like
+                # Too big, perhaps. A cache that does as it is told here is not down.
+                self._cache.delete(name)
+                return False
             return True
 
     def decode(self, payload: Any) -> Any:
@@ -134,7 +139,7 @@ class DjangoCacheStore(Store):
 
     # What writers need
 
-    @guarded(Exception)
+    @guarded(Exception, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         names = _protected(tags, entries)
         deadline = time.time() + settings.FENCE_TIMEOUT
@@ -162,8 +167,8 @@ class DjangoCacheStore(Store):
             if failed := self._cache.set_many(values, life):
                 raise StoreUnavailable(f"could not set {failed}")
 
-    @guarded(Exception)
-    def deliver(self, delivery: Delivery) -> None:
+    @guarded(Exception, urgent=True)
+    def deliver(self, delivery: Delivery) -> bool:
         with self._lock:
             self._lift(delivery)
         if keys := [key for key in delivery.keys if self._can_hold(key)]:
@@ -173,6 +178,7 @@ class DjangoCacheStore(Store):
                 self._count(delivery.counts)
             if delivery.last:
                 self._cache.set(f"{NAMESPACE}last", delivery.last, None)
+        return True
 
     def _can_hold(self, key: str) -> bool:
         """Whether the cache takes `key` at all: Memcached refuses spaces, for instance."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.core.cache import caches
+from django_redis.client import ShardClient
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from cache_invalidation.conf import settings
 from cache_invalidation.stores.base import (
@@ -54,6 +55,7 @@ class RedisStore(Store):
 
     counts_fences = True
     supports_patterns = True
+    refusals = (ResponseError,)
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
@@ -70,7 +72,7 @@ class RedisStore(Store):
         self._redis.connection_pool.disconnect()
 
     def problem(self) -> str | None:
-        if not hasattr(self._codec, "connection_factory"):
+        if isinstance(self._codec, ShardClient):
             return f"{type(self._codec).__qualname__} spreads keys over several servers"
         return probe(self._codec, self.server.root).problem
 
@@ -182,13 +184,13 @@ class RedisStore(Store):
 
     # What writers need
 
-    @guarded(*ERRORS)
+    @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         keys = self._protected(tags, entries)
         self._eval(self._redis, "fence", keys, token, _ms(settings.FENCE_TIMEOUT))
 
-    @guarded(*ERRORS)
-    def deliver(self, delivery: Delivery) -> None:
+    @guarded(*ERRORS, urgent=True)
+    def deliver(self, delivery: Delivery) -> bool:
         pipeline = self._redis.pipeline(transaction=False)
         protected = self._protected(delivery.tags, delivery.entries)
         if protected:
@@ -197,14 +199,20 @@ class RedisStore(Store):
             self._eval(pipeline, "lift", protected, *arguments)
         for chunk in _chunks(map(self._key, delivery.keys)):
             pipeline.execute_command("UNLINK", *chunk)
+        essential = len(pipeline)
         if delivery.counts:
             self._count(pipeline, delivery.counts, delivery.last)
-        pipeline.execute()
+        # A server without memory to spare drops all the same, and only cannot count.
+        answers = pipeline.execute(raise_on_error=False)
+        for answer in answers[:essential]:
+            if isinstance(answer, Exception):
+                raise answer
+        return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
     def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
         return [*map(self._version_key, tags), *(self._key(entry_name(e)) for e in entries)]
 
-    @guarded(*ERRORS)
+    @guarded(*ERRORS, urgent=True)
     def delete_patterns(self, patterns: Iterable[str]) -> int:
         # Versions and fences are in the same keyspace and none of a pattern's business.
         own = self._key(NAMESPACE).encode()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -66,7 +66,7 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
             gathered.absorb(batch)
         if not gathered.deferred:
             break
-        _settle(gathered)
+        settle(gathered)
     else:
         logger.error("Events keep leading to further events; %s are ignored.", gathered.deferred)
         gathered.deferred.clear()
@@ -76,15 +76,6 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
         if not (isinstance(entry[1], Batch) and entry[1].closed)
     ]
     return gathered if gathered else None
-
-
-def _settle(batch: Batch) -> None:
-    """Settle inside of a savepoint: a query that fails in a subscriber must not cost the write."""
-    try:
-        with transaction.atomic(using=batch.alias):
-            settle(batch)
-    except Exception:
-        logger.exception("A subscriber of an event failed.")
 
 
 def _fence(batch: Batch) -> Fence:

@@ -12,7 +12,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.registry import Event, Targets, registry
 from cache_invalidation.rules import Invalidation
 from cache_invalidation.tags import check_name
-from cache_invalidation.transactions import Batch
+from cache_invalidation.transactions import Batch, shielded
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -34,7 +34,9 @@ def publish(name: str, /, *, using: str = DEFAULT_DB_ALIAS, **payload: Any) -> N
 def _tell_subscribers(event: Event, batch: Batch) -> None:
     for subscriber in registry.subscribers_of(event.name):
         try:
-            add_targets(batch, subscriber(event), event.name, f"event:{event.name}")
+            with shielded(batch.alias):
+                targets = subscriber(event)
+            add_targets(batch, targets, event.name, f"event:{event.name}")
         except Exception:
             logger.exception("%r failed on the event %r.", subscriber, event.name)
             counters.update({"failed": 1})

@@ -18,6 +18,7 @@ from cache_invalidation.delivery import batch_of
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import Change
+from cache_invalidation.transactions import shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import collect, is_suspended
 from cache_invalidation.writes.events import add_targets
@@ -134,9 +135,11 @@ def _receiver_of(wire: Wire) -> Any:
         if is_suspended():
             return
         try:
-            targets = wire.handler(sender=sender, **kwargs)
+            using = kwargs.get("using") or DEFAULT_DB_ALIAS
+            with shielded(using):
+                targets = wire.handler(sender=sender, **kwargs)
             name = getattr(wire.handler, "__name__", repr(wire.handler))
-            with batch_of(kwargs.get("using") or DEFAULT_DB_ALIAS) as batch:
+            with batch_of(using) as batch:
                 add_targets(batch, targets, name, f"signal:{name}")
         except Exception:
             # Whoever sends the signal must not fail because of what hangs on it.

@@ -1,13 +1,13 @@
 -- Store the entry KEYS[1] if the versions KEYS[2…] still are ARGV[5…].
 -- ARGV[1]: the entry. ARGV[2], ARGV[3]: ms that it and its versions have to live, 0 for ever.
 -- ARGV[4]: the tombstone that the reader saw in its place, or "".
-local head = redis.call('GETRANGE', KEYS[1], 0, 31)
-local kind = string.sub(head, 1, 1)
+local head = redis.pcall('GETRANGE', KEYS[1], 0, 31)
+local kind = type(head) == 'string' and string.sub(head, 1, 1)
 if kind == '!' or (kind == '~' and head ~= ARGV[4]) then
   return 0
 end
 for index = 2, #KEYS do
-  if redis.call('GET', KEYS[index]) ~= ARGV[index + 3] then
+  if redis.pcall('GET', KEYS[index]) ~= ARGV[index + 3] then
     return 0
   end
 end

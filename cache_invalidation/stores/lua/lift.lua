@@ -2,6 +2,7 @@
 -- ARGV[2]: ms for which the fence stays nevertheless, for replicas of the database.
 -- ARGV[3]: how many of KEYS are versions; the others are entries, where a tombstone that lasts
 -- ARGV[4] ms keeps out whoever began to compute before.
+local DAY = 86400000 -- No fence lasts longer; what says so is damaged.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local versions = tonumber(ARGV[3])
@@ -11,9 +12,10 @@ for index, key in ipairs(KEYS) do
     last = now + ARGV[2]
     value = '!' .. ARGV[1] .. '@' .. string.format('%.0f', last)
   end
-  if redis.call('GETRANGE', key, 0, 0) == '!' then
+  -- pcall: what is of another type than ours is no fence, and is overwritten or dropped.
+  if redis.pcall('GETRANGE', key, 0, 0) == '!' then
     for name, till in string.gmatch(redis.call('GET', key), '!([^!@]+)@(%d+)') do
-      if name ~= ARGV[1] and tonumber(till) > now then
+      if name ~= ARGV[1] and tonumber(till) > now and tonumber(till) < now + DAY then
         value = value .. '!' .. name .. '@' .. till
         last = math.max(last, tonumber(till))
       end
