@@ -5,13 +5,15 @@ A value is looked up each time it is used and nothing is kept, so ``override_set
 
 from collections.abc import Callable, Iterator
 from math import isfinite
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
 
 from cache_invalidation.exceptions import InvalidSetting
 
 T = TypeVar("T")
+
+LONGEST: Final = 10**9  # seconds; servers do not count much further
 
 
 def configured() -> Any:
@@ -76,14 +78,14 @@ def number(value: Any) -> float:
 
 
 def seconds(value: Any) -> float:
-    if number(value) < 0:
-        raise ValueError("it must be a number of seconds, zero or more")
+    if not 0 <= number(value) <= LONGEST:
+        raise ValueError(f"it must be a number of seconds from zero to {LONGEST:,}")
     return float(value)
 
 
 def positive_seconds(value: Any) -> float:
-    if number(value) <= 0:
-        raise ValueError("it must be a number of seconds above zero")
+    if not 0 < number(value) <= LONGEST:
+        raise ValueError(f"it must be a number of seconds above zero and up to {LONGEST:,}")
     return float(value)
 
 

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -44,7 +46,7 @@ def check_names(names: Iterable[Any], what: str = "tag") -> tuple[str, ...]:
 
 def is_catch_all(pattern: str) -> bool:
     """Whether `pattern` matches every key there is."""
-    return not pattern.strip("*")
+    return not pattern.strip("*?")
 
 
 def model_tag(model: type[Model]) -> str:
@@ -94,8 +96,18 @@ def escape(value: Any) -> str:
 
     A value from a user must not be able to spell the family tag.
     """
-    text = value if type(value) is str else str(value)
+    text = value if type(value) is str else _spell(value)
     return _ESCAPED.sub(lambda match: f"%{ord(match[0]):02X}", text) if not text.isalnum() else text
+
+
+def _spell(value: Any) -> str:
+    """Return the same text for equal values, however they came to be: 1.5 and 1.50, two zones."""
+    if isinstance(value, Decimal) and value.is_finite():
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return str(value.astimezone(UTC))
+    return str(value)
 
 
 def shorten(tag: str) -> str:

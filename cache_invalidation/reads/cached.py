@@ -28,6 +28,8 @@ DEFAULT: Final = Default()
 class _Cached(Generic[P, R]):
     """What functions and coroutines have in common."""
 
+    __name__: str
+
     def __init__(
         self,
         function: Callable[P, R],

@@ -54,4 +54,7 @@ def _make(alias: str) -> Store:
 def _forget(setting: str, **kwargs: Any) -> None:
     if setting in ("CACHES", "CACHE_INVALIDATION"):
         with _lock:
+            forgotten = set(_stores.values())
             _stores.clear()
+        for store in forgotten:
+            store.close()

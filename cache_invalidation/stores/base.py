@@ -121,6 +121,9 @@ class Store(ABC):
         self.alias = alias
         self.breaker = Breaker(alias)
 
+    def close(self) -> None:  # noqa: B027 - not every store holds something open
+        """Close what this process holds open; the next use opens it again."""
+
     def problem(self) -> str | None:
         """Return, as half a sentence, why this cache cannot be used; None if it can."""
         return None

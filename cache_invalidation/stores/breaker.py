@@ -43,7 +43,7 @@ class Breaker:
             return True
 
     def refused(self, error: BaseException) -> None:
-        """Take note that the store answers, but not what was asked; logged once for each kind of error."""
+        """Take note that the store refuses a command; logged once for each kind of error."""
         kind = type(error).__name__
         if kind not in self._refusals:
             self._refusals.add(kind)

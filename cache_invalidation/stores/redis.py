@@ -68,7 +68,6 @@ class RedisStore(Store):
         self._redis: Any = connect(self._codec, self.server)
 
     def close(self) -> None:
-        """Close the connections of this process; the next use opens new ones."""
         self._redis.connection_pool.disconnect()
 
     def problem(self) -> str | None:

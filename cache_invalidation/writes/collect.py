@@ -16,6 +16,7 @@ def no_invalidation() -> Iterator[None]:
     """Let writes inside of the block invalidate nothing; also a decorator.
 
     For bulk work that ends in one ``invalidate(Model)``. Explicit calls of `invalidate` still act.
+    In a coroutine, use the block: the decorator knows functions only.
     Whatever was in force before is in force again afterwards, even if the block raises.
     """
     token = _suspended.set(True)

@@ -37,7 +37,9 @@ class Thread(threading.Thread):
 
     def __init__(self, function: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
-        self.function, self.error, self.result = function, None, None
+        self.function = function
+        self.error: BaseException | None = None
+        self.result: Any = None
 
     def run(self) -> None:
         try:
@@ -148,7 +150,8 @@ def test_a_reader_in_a_snapshot_does_not_leave_a_stale_entry_behind(database: st
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             assert names_in(category, database) == ["old"]  # The snapshot begins here.
             gate.wait()
-            return page(category.pk)
+            found: list[str] = page(category.pk)
+            return found
 
     with started(read_in_snapshot) as reader, gate.when_reached():
         product.name = "new"
@@ -171,7 +174,9 @@ def wait_until_blocked(database: str, thread: Thread) -> None:
     for _ in range(WAIT * 20):
         if database == "default":
             with connections[database].cursor() as cursor:
-                cursor.execute("SELECT pg_stat_clear_snapshot()")  # It is kept within a transaction.
+                cursor.execute(
+                    "SELECT pg_stat_clear_snapshot()"
+                )  # It is kept within a transaction.
                 cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type='Lock'")
                 if cursor.fetchone()[0]:
                     return

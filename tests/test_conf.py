@@ -1,0 +1,122 @@
+"""The settings: defaults, types, and that they are read where they are used."""
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from cache_invalidation.conf import Settings, declared, settings
+from cache_invalidation.exceptions import CacheInvalidationError, InvalidSetting
+
+DEFAULTS = {
+    "CACHE": "default",
+    "CONSISTENCY": "strict",
+    "FENCE_TIMEOUT": 10.0,
+    "ON_STORE_FAILURE": "ignore",
+    "REPLICA_LAG": 0.0,
+    "DEFAULT_TIMEOUT": 300.0,
+    "ROW_TAG_LIMIT": 500,
+    "LOCK_TIMEOUT": 5.0,
+    "RETRY_INTERVAL": 1.0,
+    "METRICS_FLUSH_INTERVAL": 5.0,
+}
+
+
+def configured(**values: Any) -> override_settings:
+    return override_settings(CACHE_INVALIDATION=values)
+
+
+@pytest.mark.parametrize(("name", "default"), DEFAULTS.items())
+def test_a_key_that_is_left_out_has_its_default(name, default):
+    assert getattr(settings, name) == default
+    with configured():
+        assert getattr(settings, name) == default
+
+
+@pytest.mark.parametrize("setting", list(declared()), ids=lambda setting: setting.name)
+def test_every_default_passes_for_a_value(setting):
+    assert setting.check(setting.default) == setting.default
+    with configured(**{setting.name: setting.default}):
+        assert getattr(settings, setting.name) == setting.default
+
+
+def test_without_a_dict_all_is_default():
+    with override_settings(CACHE_INVALIDATION=None):
+        assert settings.FENCE_TIMEOUT == 10
+
+
+def test_an_override_counts_at_once_and_only_until_it_ends():
+    with configured(FENCE_TIMEOUT=3):
+        assert settings.FENCE_TIMEOUT == 3
+        with configured(FENCE_TIMEOUT=4):
+            assert settings.FENCE_TIMEOUT == 4
+        with configured(REPLICA_LAG=1):
+            assert settings.FENCE_TIMEOUT == 10
+        assert settings.FENCE_TIMEOUT == 3
+    assert settings.FENCE_TIMEOUT == 10
+
+
+def test_whole_seconds_become_floats():
+    with configured(FENCE_TIMEOUT=3, DEFAULT_TIMEOUT=60, REPLICA_LAG=0):
+        found = settings.FENCE_TIMEOUT, settings.DEFAULT_TIMEOUT, settings.REPLICA_LAG
+    assert list(map(repr, found)) == ["3.0", "60.0", "0.0"]
+
+
+def test_entries_may_live_for_ever():
+    with configured(DEFAULT_TIMEOUT=None):
+        assert settings.DEFAULT_TIMEOUT is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CACHE", ""),
+        ("CACHE", None),
+        ("CACHE", 3),
+        ("CONSISTENCY", "eventual"),
+        ("CONSISTENCY", True),
+        ("CONSISTENCY", ["strict"]),
+        ("ON_STORE_FAILURE", "raise"),
+        ("FENCE_TIMEOUT", 0),
+        ("FENCE_TIMEOUT", -1),
+        ("FENCE_TIMEOUT", "10"),
+        ("FENCE_TIMEOUT", True),
+        ("FENCE_TIMEOUT", None),
+        ("FENCE_TIMEOUT", float("nan")),
+        ("FENCE_TIMEOUT", float("inf")),
+        ("REPLICA_LAG", -0.1),
+        ("REPLICA_LAG", float("nan")),
+        ("DEFAULT_TIMEOUT", 0),
+        ("DEFAULT_TIMEOUT", "300"),
+        ("DEFAULT_TIMEOUT", float("inf")),
+        ("ROW_TAG_LIMIT", 0),
+        ("ROW_TAG_LIMIT", 1.5),
+        ("ROW_TAG_LIMIT", True),
+        ("LOCK_TIMEOUT", 0),
+        ("RETRY_INTERVAL", 0),
+        ("METRICS_FLUSH_INTERVAL", -1),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_its_key(name, value):
+    with (
+        configured(**{name: value}),
+        pytest.raises(InvalidSetting, match="it must be") as caught,
+    ):
+        getattr(settings, name)
+    assert f"CACHE_INVALIDATION[{name!r}] is {value!r}" in str(caught.value)
+
+
+def test_a_bad_value_does_not_spoil_the_other_keys():
+    with configured(FENCE_TIMEOUT="soon", LOCK_TIMEOUT=2):
+        assert settings.LOCK_TIMEOUT == 2
+
+
+def test_a_bad_value_is_an_error_of_configuration_and_of_this_package():
+    assert issubclass(InvalidSetting, ImproperlyConfigured)
+    assert issubclass(InvalidSetting, CacheInvalidationError)
+
+
+def test_every_setting_is_known_to_these_tests():
+    assert {setting.name for setting in declared()} == set(DEFAULTS)
+    assert Settings.CACHE.name == "CACHE"
