@@ -1,24 +1,14 @@
-"""What a write made stale, seen from outside: by the signal, and by reading through the cache."""
+"""What a write made stale, seen from outside."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from cache_invalidation.rules import Invalidation
-from cache_invalidation.signals import invalidated
+from tests.observing import Delivered, delivered
 
 
 @pytest.fixture
-def deliveries() -> Iterator[list[Invalidation]]:
+def deliveries() -> Iterator[Delivered]:
     """Everything delivered during the test, one item for each batch."""
-    found: list[Invalidation] = []
-
-    def record(sender: Any, invalidation: Invalidation, **kwargs: Any) -> None:
-        found.append(invalidation)
-
-    invalidated.connect(record)
-    try:
+    with delivered() as found:
         yield found
-    finally:
-        invalidated.disconnect(record)

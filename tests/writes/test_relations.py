@@ -10,12 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from cache_invalidation import Change, ModelInvalidation, no_invalidation, registry
-from cache_invalidation.rules import Invalidation
+from tests.observing import Delivered
 from tests.testapp.models import Author, Book, Category, Product, Review, Tag, Unregistered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
-
-Deliveries = list[Invalidation]
 
 
 class ProductRule(ModelInvalidation):
@@ -59,7 +57,7 @@ def tags_of(product: Product, *tags: Tag) -> set[str]:
     }
 
 
-def delivered(deliveries: Deliveries) -> set[str]:
+def delivered(deliveries: Delivered) -> set[str]:
     assert len(deliveries) == 1
     found = set(deliveries[0].tags)
     deliveries.clear()
@@ -67,7 +65,7 @@ def delivered(deliveries: Deliveries) -> set[str]:
 
 
 def test_adding_removing_and_setting_name_the_rows_of_both_sides(
-    product: Product, tags: list[Tag], deliveries: Deliveries
+    product: Product, tags: list[Tag], deliveries: Delivered
 ) -> None:
     red, green, blue = tags
     deliveries.clear()
@@ -80,7 +78,7 @@ def test_adding_removing_and_setting_name_the_rows_of_both_sides(
 
 
 def test_clearing_names_the_rows_that_were_related(
-    product: Product, tags: list[Tag], deliveries: Deliveries
+    product: Product, tags: list[Tag], deliveries: Delivered
 ) -> None:
     red, green, _ = tags
     product.tags.add(red, green)
@@ -90,7 +88,7 @@ def test_clearing_names_the_rows_that_were_related(
 
 
 def test_the_other_side_does_the_same(
-    product: Product, tags: list[Tag], deliveries: Deliveries
+    product: Product, tags: list[Tag], deliveries: Delivered
 ) -> None:
     red = tags[0]
     deliveries.clear()
@@ -101,7 +99,7 @@ def test_the_other_side_does_the_same(
 
 
 def test_adding_what_is_there_already_invalidates_nothing(
-    product: Product, tags: list[Tag], deliveries: Deliveries
+    product: Product, tags: list[Tag], deliveries: Delivered
 ) -> None:
     product.tags.add(tags[0])
     deliveries.clear()
@@ -109,7 +107,7 @@ def test_adding_what_is_there_already_invalidates_nothing(
     assert deliveries == []
 
 
-def test_a_relation_through_a_model_names_both_sides(using: str, deliveries: Deliveries) -> None:
+def test_a_relation_through_a_model_names_both_sides(using: str, deliveries: Delivered) -> None:
     book = Book.objects.using(using).create(title="B")
     author = Author.objects.using(using).create(name="A")
     with (
@@ -127,7 +125,7 @@ def test_a_relation_through_a_model_names_both_sides(using: str, deliveries: Del
 
 
 def test_a_delete_names_the_state_of_the_database_not_that_of_the_instance(
-    product: Product, deliveries: Deliveries
+    product: Product, deliveries: Delivered
 ) -> None:
     pk, category_id = product.pk, product.category_id
     deliveries.clear()
@@ -141,7 +139,7 @@ def test_a_delete_names_the_state_of_the_database_not_that_of_the_instance(
 
 
 def test_deleting_a_queryset_names_every_row(
-    product: Product, using: str, deliveries: Deliveries
+    product: Product, using: str, deliveries: Delivered
 ) -> None:
     other = Product.objects.using(using).create(name="Q")
     names = {f"testapp.product:{row.pk}" for row in (product, other)}
@@ -151,7 +149,7 @@ def test_deleting_a_queryset_names_every_row(
 
 
 def test_a_cascade_names_the_rows_it_deletes(
-    product: Product, using: str, deliveries: Deliveries
+    product: Product, using: str, deliveries: Delivered
 ) -> None:
     row = f"testapp.product:{product.pk}"
     deliveries.clear()
@@ -166,7 +164,7 @@ def test_models_without_a_rule_are_deleted_as_fast_as_ever(product: Product) -> 
     assert pre_delete.has_listeners(Product)
 
 
-def test_a_fixture_names_its_rows(using: str, deliveries: Deliveries) -> None:
+def test_a_fixture_names_its_rows(using: str, deliveries: Delivered) -> None:
     category = Category.objects.using(using).create(name="A")
     product = Product(pk=77, name="from a fixture", category=category, created=now())
     text = serializers.serialize("json", [product])
@@ -178,7 +176,7 @@ def test_a_fixture_names_its_rows(using: str, deliveries: Deliveries) -> None:
 
 
 def test_a_save_that_fails_invalidates_nothing_and_leaves_no_trace(
-    product: Product, deliveries: Deliveries
+    product: Product, deliveries: Delivered
 ) -> None:
     deliveries.clear()
     product.name = None  # type: ignore[assignment]
@@ -192,7 +190,7 @@ def test_a_save_that_fails_invalidates_nothing_and_leaves_no_trace(
 
 
 def test_a_receiver_that_saves_again_loses_no_state(
-    product: Product, using: str, deliveries: Deliveries
+    product: Product, using: str, deliveries: Delivered
 ) -> None:
     b, c = (Category.objects.using(using).create(name=name) for name in "BC")
     a = product.category_id
@@ -261,7 +259,7 @@ def test_the_key_decides_what_change_a_rule_is_told(product: Product) -> None:
 
 
 def test_nothing_is_collected_while_invalidation_is_off(
-    product: Product, tags: list[Tag], deliveries: Deliveries
+    product: Product, tags: list[Tag], deliveries: Delivered
 ) -> None:
     deliveries.clear()
     with no_invalidation():

@@ -10,14 +10,12 @@ from django.db import DatabaseError, IntegrityError, connection, connections, tr
 from django.test import TestCase, override_settings
 
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
-from cache_invalidation.rules import Invalidation
 from cache_invalidation.signals import invalidated
 from cache_invalidation.stores import get_store
+from tests.observing import Delivered, delivered
 from tests.testapp.models import Category, Counter, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite", "other"])
-
-Deliveries = list[Invalidation]
 
 
 @cached(tags=["testapp.category:{pk}"], name="transactions-name")
@@ -32,7 +30,7 @@ def rule() -> Iterator[None]:
 
 
 @pytest.fixture(params=["default", "sqlite"])
-def category(request: pytest.FixtureRequest, deliveries: Deliveries) -> Category:
+def category(request: pytest.FixtureRequest, deliveries: Delivered) -> Category:
     category = Category.objects.using(request.param).create(name="old")
     assert read(category) == "old"
     deliveries.clear()
@@ -57,7 +55,7 @@ class Oops(Exception):
 
 
 def test_a_save_in_autocommit_is_delivered_when_it_returns(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     rename(category, "new")
     assert len(deliveries) == 1
@@ -65,7 +63,7 @@ def test_a_save_in_autocommit_is_delivered_when_it_returns(
 
 
 def test_all_saves_of_a_transaction_are_delivered_at_once_after_commit(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     with atomic(category):
         for number in range(5):
@@ -79,7 +77,7 @@ def test_all_saves_of_a_transaction_are_delivered_at_once_after_commit(
 
 
 def test_a_rolled_back_transaction_delivers_nothing(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     with pytest.raises(Oops), atomic(category):
         rename(category, "never")
@@ -89,7 +87,7 @@ def test_a_rolled_back_transaction_delivers_nothing(
 
 
 def test_a_rolled_back_savepoint_publishes_nothing_and_the_rest_is_published_once(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     using = category._state.db
     never = Category(name="never")
@@ -108,7 +106,7 @@ def test_a_rolled_back_savepoint_publishes_nothing_and_the_rest_is_published_onc
 
 
 def test_a_savepoint_inside_a_rolled_back_one_publishes_nothing(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     with atomic(category), pytest.raises(Oops), atomic(category):
         with atomic(category):
@@ -118,7 +116,7 @@ def test_a_savepoint_inside_a_rolled_back_one_publishes_nothing(
 
 
 def test_a_block_without_savepoint_that_fails_takes_the_transaction_with_it(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     with pytest.raises(transaction.TransactionManagementError), atomic(category):
         with pytest.raises(Oops), atomic(category, savepoint=False):
@@ -163,7 +161,7 @@ def test_a_transaction_that_wrote_something_else_still_hits(category: Category) 
 
 
 def test_a_transaction_managed_by_hand_delivers_at_commit(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     connection = connections[category._state.db or "default"]
     connection.set_autocommit(False)
@@ -186,7 +184,7 @@ def test_a_transaction_managed_by_hand_delivers_at_commit(
 
 
 def test_atomic_inside_of_a_transaction_managed_by_hand_waits_for_its_commit(
-    category: Category, deliveries: Deliveries
+    category: Category, deliveries: Delivered
 ) -> None:
     connection = connections[category._state.db or "default"]
     connection.set_autocommit(False)
@@ -216,7 +214,7 @@ def in_thread(function: Any) -> Any:
     return result[0]
 
 
-def test_threads_have_batches_of_their_own(category: Category, deliveries: Deliveries) -> None:
+def test_threads_have_batches_of_their_own(category: Category, deliveries: Delivered) -> None:
     if category._state.db == "sqlite":
         pytest.skip("SQLite has one writer at a time")
     other = Category.objects.create(name="other")
@@ -228,7 +226,7 @@ def test_threads_have_batches_of_their_own(category: Category, deliveries: Deliv
     assert len(deliveries) == 2
 
 
-def test_each_database_has_a_batch_of_its_own(deliveries: Deliveries) -> None:
+def test_each_database_has_a_batch_of_its_own(deliveries: Delivered) -> None:
     with pytest.raises(Oops), transaction.atomic(using="other"):
         with transaction.atomic():
             Category.objects.create(name="kept")
@@ -238,7 +236,7 @@ def test_each_database_has_a_batch_of_its_own(deliveries: Deliveries) -> None:
     assert len(deliveries) == 1
 
 
-def test_a_commit_that_the_database_refuses_delivers_nothing(deliveries: Deliveries) -> None:
+def test_a_commit_that_the_database_refuses_delivers_nothing(deliveries: Delivered) -> None:
     category = Category.objects.create(name="old")
     assert name_of(category.pk) == "old"
     deliveries.clear()
@@ -270,7 +268,7 @@ def terminate(pid: int) -> None:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
 
-def test_invalidate_joins_the_open_transaction_or_acts_at_once(deliveries: Deliveries) -> None:
+def test_invalidate_joins_the_open_transaction_or_acts_at_once(deliveries: Delivered) -> None:
     with transaction.atomic():
         invalidate(tags=["one"])
         assert deliveries == []
@@ -294,7 +292,7 @@ def test_an_observer_may_use_the_database(category: Category) -> None:
     assert Counter.objects.using(category._state.db).count() == 2
 
 
-def test_async_saves_are_delivered(deliveries: Deliveries) -> None:
+def test_async_saves_are_delivered(deliveries: Delivered) -> None:
     async def write() -> None:
         category = await Category.objects.acreate(name="old")
         category.name = "new"
@@ -306,7 +304,7 @@ def test_async_saves_are_delivered(deliveries: Deliveries) -> None:
     assert len(deliveries) == 4
 
 
-def test_many_tags_of_a_family_are_delivered_as_the_family(deliveries: Deliveries) -> None:
+def test_many_tags_of_a_family_are_delivered_as_the_family(deliveries: Delivered) -> None:
     with override_settings(CACHE_INVALIDATION={"ROW_TAG_LIMIT": 3}), transaction.atomic():
         categories = [Category.objects.create(name=f"{n}") for n in range(4)]
     assert deliveries[0].tags == {"testapp.category", "testapp.category:*"}
@@ -321,13 +319,7 @@ class InTestCase(TestCase):
     """Where there is no COMMIT, `captureOnCommitCallbacks` stands in for it."""
 
     def test_captured_hooks_deliver(self) -> None:
-        found: Deliveries = []
-
-        def record(sender: Any, invalidation: Invalidation, **kwargs: Any) -> None:
-            found.append(invalidation)
-
-        invalidated.connect(record)
-        try:
+        with delivered() as found:
             with self.captureOnCommitCallbacks(execute=True):
                 category = Category.objects.create(name="old")
                 assert name_of(category.pk) == "old"
@@ -339,5 +331,3 @@ class InTestCase(TestCase):
                 rename(category, "newer")
             assert len(callbacks) == 1
             assert len(found) == 2
-        finally:
-            invalidated.disconnect(record)
