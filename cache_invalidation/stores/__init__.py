@@ -14,9 +14,7 @@ from cache_invalidation.stores.base import Store
 # By class of the cache backend, the most special first.
 STORES = {
     "django_redis.cache.RedisCache": "cache_invalidation.stores.redis.RedisStore",
-    "django.core.cache.backends.locmem.LocMemCache": (
-        "cache_invalidation.stores.django_cache.LocMemStore"
-    ),
+    "django.core.cache.backends.locmem.LocMemCache": "cache_invalidation.stores.locmem.LocMemStore",
     "django.core.cache.backends.db.DatabaseCache": (
         "cache_invalidation.stores.database_cache.DatabaseCacheStore"
     ),

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from django.db import Error, connections, router, transaction
+from django.db import Error, connections, router
 
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores.django_cache import DjangoCacheStore, standing_fences
@@ -35,16 +35,20 @@ def _shielded(method: Callable[Concatenate[DjangoCacheStore, P], R]) -> Method[P
 @contextmanager
 def _savepoint(alias: str) -> Iterator[None]:
     # Not `atomic`: if the connection is gone, that leaves a block open which nobody ever closes.
-    sid = transaction.savepoint(using=alias)
+    connection = connections[alias]
+    sid = connection.savepoint()
+    if sid is None:  # The database has none.
+        yield
+        return
     try:
         yield
-        transaction.savepoint_commit(sid, using=alias)
+        connection.savepoint_commit(sid)
     except BaseException:
         try:
-            transaction.savepoint_rollback(sid, using=alias)
+            connection.savepoint_rollback(sid)
         except Error:
             # The transaction cannot be saved; whoever opened it is about to find out.
-            connections[alias].needs_rollback = connections[alias].in_atomic_block
+            connection.needs_rollback = connection.in_atomic_block
         raise
 
 

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from hashlib import blake2b
 from math import ceil
 from threading import Lock
@@ -261,31 +260,6 @@ class DjangoCacheStore(Store):
                 self._cache.delete_many([*(_counter(scope, name) for name in names), index])
         self._cache.delete(f"{NAMESPACE}last")
         self._cache.set(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)
-
-
-class LocMemStore(DjangoCacheStore):
-    """The memory of this process: needs nothing, and is seen by nobody else."""
-
-    counts_fences = True
-    supports_patterns = True
-    is_shared = False
-
-    @guarded(Exception)
-    def delete_patterns(self, patterns: Iterable[str]) -> int:
-        cache: Any = self._cache
-        prefix, own = cache.make_key(""), cache.make_key(NAMESPACE)
-        wanted = [_as_fnmatch(pattern) for pattern in patterns]
-        with cache._lock:
-            names = [name for name in cache._cache if name.startswith(prefix)]
-        names = [name.removeprefix(prefix) for name in names if not name.startswith(own)]
-        matching = [name for name in names if any(fnmatchcase(name, glob) for glob in wanted)]
-        self._cache.delete_many(matching)
-        return len(matching)
-
-
-def _as_fnmatch(pattern: str) -> str:
-    """Return a Redis glob pattern as `fnmatch` spells it."""
-    return re.sub(r"\\(.)", r"[\1]", pattern).replace("[^]", "^").replace("[^", "[!")
 
 
 def _safe(name: str) -> str:

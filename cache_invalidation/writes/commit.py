@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -54,8 +54,17 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
         raise
     deliver(batch, fence)
     if get_store().uses_database:
-        # Delivering has begun a transaction, which nobody else would end.
+        _end_delivery(connection, commit)
+
+
+def _end_delivery(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
+    """End the transaction that delivering into the database has begun; nobody else would."""
+    try:
         commit()
+    except Error:
+        # The write is committed, and must not look as if it were not.
+        logger.exception("A delivery on %r could not be committed.", connection.alias)
+        connection.close()
 
 
 def _gather(connection: BaseDatabaseWrapper) -> Batch | None:

@@ -1,0 +1,34 @@
+"""Entries and versions in the memory of this process: what a project has before it has Redis."""
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from cache_invalidation.stores.base import NAMESPACE, guarded
+from cache_invalidation.stores.django_cache import DjangoCacheStore
+
+
+class LocMemStore(DjangoCacheStore):
+    """The memory of this process: needs nothing, and is seen by nobody else."""
+
+    counts_fences = True
+    supports_patterns = True
+    is_shared = False
+
+    @guarded(Exception)
+    def delete_patterns(self, patterns: Iterable[str]) -> int:
+        cache: Any = self._cache
+        prefix, own = cache.make_key(""), cache.make_key(NAMESPACE)
+        wanted = [_as_fnmatch(pattern) for pattern in patterns]
+        with cache._lock:
+            names = [name for name in cache._cache if name.startswith(prefix)]
+        names = [name.removeprefix(prefix) for name in names if not name.startswith(own)]
+        matching = [name for name in names if any(fnmatchcase(name, glob) for glob in wanted)]
+        self._cache.delete_many(matching)
+        return len(matching)
+
+
+def _as_fnmatch(pattern: str) -> str:
+    """Return a Redis glob pattern as `fnmatch` spells it."""
+    return re.sub(r"\\(.)", r"[\1]", pattern).replace("[^]", "^").replace("[^", "[!")

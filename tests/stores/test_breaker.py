@@ -1,0 +1,253 @@
+"""A store that is down is left alone, asked again now and then, and used again when it is back."""
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cache_invalidation import cached
+from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Delivery, Store
+from example_project.servers import ValkeyServer
+from tests.stores.fake_server import FakeServer, nonsense, redis_of_version, silence
+from tests.stores.steps import recall, remember, wait_until
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    # The path of a UNIX socket has room for about 100 bytes, and that of tmp_path is long.
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def use(settings: Any) -> Callable[..., Store]:
+    """Make the default cache that of a server, and return its store."""
+
+    def use(url: str, timeout: float = 5, **package_settings: Any) -> Store:
+        default = settings.CACHES["default"]
+        options = default["OPTIONS"] | {"SOCKET_TIMEOUT": timeout}
+        settings.CACHES = settings.CACHES | {
+            "default": default | {"LOCATION": url, "OPTIONS": options}
+        }
+        settings.CACHE_INVALIDATION = {"RETRY_INTERVAL": 3600} | package_settings
+        return get_store()
+
+    return use
+
+
+def steps_of_readers(store: Store) -> list[Callable[[], object]]:
+    return [
+        lambda: store.lookup("page", ["a"]),
+        lambda: store.versions(["a"]),
+        lambda: store.mint(["a"], 60),
+        lambda: store.fill("page", 1, {"a": "version"}, (), 60, ""),
+        lambda: store.acquire("page", "token", 60),
+        lambda: store.release("page", "token"),
+        lambda: store.count({"hits": 1}),
+        lambda: store.counters(),
+        lambda: store.counters_per_minute([1, 2]),
+        lambda: store.reset_counters(),
+    ]
+
+
+def steps_of_writers(store: Store) -> list[Callable[[], object]]:
+    return [
+        lambda: store.fence(["a"], [], "writer"),
+        lambda: store.deliver(Delivery(token="t", tags=["a"], keys=["k"], counts={"tags": 1})),
+        lambda: store.delete_patterns(["a*"]),
+    ]
+
+
+def steps_of(store: Store) -> list[Callable[[], object]]:
+    """Return every way there is to ask a store."""
+    return [*steps_of_readers(store), *steps_of_writers(store)]
+
+
+def together(number: int, function: Callable[[], object]) -> None:
+    """Call `function` in so many threads at the same time."""
+    start = threading.Barrier(number)
+
+    def run() -> None:
+        start.wait()
+        function()
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def fails(step: Callable[[], object]) -> None:
+    with pytest.raises(StoreUnavailable):
+        step()
+
+
+def succeeds(step: Callable[[], object]) -> bool:
+    try:
+        step()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", range(13))
+def test_every_step_fails_in_the_same_way(use, valkey: ValkeyServer, number: int):
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
+    steps_of(store)[number]()
+    valkey.kill()
+    for _ in range(3):
+        fails(steps_of(store)[number])
+    valkey.start()
+    wait_until(lambda: succeeds(steps_of(store)[number]))
+
+
+def test_readers_do_not_ask_a_store_that_is_down(use, directory: Path):
+    with FakeServer(directory) as server:
+        store = use(server.url)
+        fails(lambda: store.versions(["a"]))
+        attempts = server.connections
+        assert attempts >= 1
+        for step in steps_of_readers(store):
+            fails(step)
+        assert server.connections == attempts
+
+
+def test_writers_ask_a_store_that_is_down_as_long_as_it_fails_at_once(use, directory: Path):
+    with FakeServer(directory) as server:
+        store = use(server.url)
+        fails(lambda: store.versions(["a"]))
+        for step in steps_of_writers(store):
+            attempts = server.connections
+            fails(step)
+            assert server.connections > attempts
+
+
+def test_not_even_writers_wait_twice_for_a_store_that_does_not_answer(use, directory: Path):
+    with FakeServer(directory, silence) as server:
+        store = use(server.url, timeout=0.2)
+        fails(lambda: store.fence(["a"], [], "writer"))
+        attempts = server.connections
+        for step in steps_of(store):
+            fails(step)
+        assert server.connections == attempts
+
+
+def test_one_call_in_each_interval_asks_again(use, directory: Path, settings):
+    with FakeServer(directory) as server:
+        store = use(server.url, RETRY_INTERVAL=0.05)
+        fails(lambda: store.versions(["a"]))
+        before = server.connections
+        settings.CACHE_INVALIDATION["RETRY_INTERVAL"] = 3600
+
+        def probed() -> bool:
+            fails(lambda: store.versions(["a"]))
+            return server.connections > before
+
+        wait_until(probed)
+        after = server.connections
+        for step in steps_of_readers(store):
+            fails(step)
+        assert server.connections == after
+
+
+def test_of_many_threads_one_asks_again(use, directory: Path, settings):
+    with FakeServer(directory) as server:
+        store = use(server.url, RETRY_INTERVAL=0.001)
+        fails(lambda: store.versions(["a"]))
+        attempts_of_one = server.connections
+        settings.CACHE_INVALIDATION["RETRY_INTERVAL"] = 3600
+        time.sleep(0.01)
+        together(20, lambda: fails(lambda: store.versions(["a"])))
+        assert server.connections == 2 * attempts_of_one
+
+
+def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
+    use, valkey: ValkeyServer, caplog
+):
+    caplog.set_level(logging.DEBUG, "cache_invalidation")
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
+    store.versions(["a"])
+    for outage in (1, 2):
+        valkey.kill()
+        for _ in range(5):
+            for step in steps_of(store):
+                fails(step)
+        valkey.start()
+        wait_until(lambda: succeeds(lambda: store.versions(["a"])))
+        for step in steps_of(store):
+            step()
+        assert store.breaker.outages == outage
+        assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"] * outage
+    assert "'default' failed (ConnectionError" in caplog.records[0].getMessage()
+    assert "'default' answers again" in caplog.records[1].getMessage()
+
+
+def test_threads_that_fail_at_the_same_time_log_one_outage(use, valkey, caplog):
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
+    store.versions(["a"])
+    valkey.kill()
+
+    def read() -> None:
+        for _ in range(20):
+            fails(lambda: store.versions(["a"]))
+
+    together(10, read)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("number", range(13))
+def test_a_server_that_talks_nonsense_is_a_server_that_is_down(use, directory, number):
+    with FakeServer(directory, nonsense) as server:
+        fails(steps_of(use(server.url))[number])
+
+
+def test_a_server_that_is_too_old_is_not_used(use, directory: Path, caplog):
+    with FakeServer(directory, redis_of_version("6.2.14")) as server:
+        store = use(server.url)
+        with pytest.raises(StoreUnavailable, match=r"the server is Redis 6\.2\.14"):
+            store.versions(["a"])
+        assert "Redis 7.0 or Valkey 7.2 is needed" in caplog.text
+        assert "6.2.14" in str(use(server.url).problem())
+
+
+def test_a_server_that_is_down_is_no_mistake_in_the_settings(use, valkey: ValkeyServer):
+    store = use(valkey.url)
+    valkey.kill()
+    assert store.problem() is None
+
+
+def test_a_page_is_computed_while_the_store_is_left_alone(use, directory: Path):
+    @cached(tags=["a"])
+    def page() -> str:
+        return "value"
+
+    with FakeServer(directory) as server:
+        use(server.url)
+        page()
+        attempts = server.connections
+        assert [page() for _ in range(10)] == ["value"] * 10
+        assert server.connections == attempts
+
+
+def test_what_a_cache_cannot_do_is_no_outage(settings):
+    settings.CACHE_INVALIDATION = {"CACHE": "redis_django"}
+    store = get_store()
+    with pytest.raises(PatternsNotSupported):
+        store.delete_patterns(["a*"])
+    remember(store, "page", "value", "a")
+    assert recall(store, "page", "a") == "value"
+
+
+def test_each_alias_has_an_outage_of_its_own(use, valkey: ValkeyServer):
+    store = use(valkey.url)
+    valkey.kill()
+    fails(lambda: store.versions(["a"]))
+    assert get_store("zlib").versions(["a"]) == {"a": None}

@@ -1,0 +1,296 @@
+"""What readers and writers may rely on, whichever cache is behind the store."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cache_invalidation.stores.base import Store, is_fence
+from tests.stores.steps import MISS, drop, is_fenced, keep, recall, remember, sample, wait_until
+
+ODD_TAGS = [
+    "shop.product:42",
+    "with a space",
+    "trailing:",
+    "größe:ß → 漢字 🎈",
+    "quotes'\"\\%s{}*?[]",
+    "e" * 250,
+    "ü" * 250,
+]
+
+VALUES: list[Any] = [
+    0,
+    -1,
+    2**63,
+    1.5,
+    True,
+    None,
+    "",
+    "text ü 漢字",
+    "x" * 500_000,
+    [],
+    {"a": [1, None]},
+]
+
+
+def test_an_empty_store_finds_nothing(store: Store):
+    found = store.lookup("page", ["a", "b"])
+    assert found.entry is None
+    assert found.versions == {"a": None, "b": None}
+    assert found.mark == ""
+    assert not found.entry_fenced
+
+
+def test_what_was_stored_is_found(store: Store):
+    remember(store, "page", "value", "a", "b")
+    assert recall(store, "page", "a", "b") == "value"
+    assert recall(store, "other page", "a", "b") == MISS
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
+def test_a_value_comes_back_as_it_was(store: Store, value):
+    remember(store, "page", value, "a")
+    found = recall(store, "page", "a")
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_bytes_come_back_as_they_were(store: Store):
+    if store.alias == "zlib":
+        pytest.skip("JSON has no bytes")
+    value = bytes(range(256)) * 10
+    remember(store, "page", value, "a")
+    assert recall(store, "page", "a") == value
+
+
+def test_a_value_that_cannot_be_serialised_is_no_failure_of_the_store(store: Store):
+    before = sample(store, "page", "a")
+    with pytest.raises(Exception, match=r"pickle|JSON") as caught:
+        keep(store, "page", threading.Lock(), before)
+    assert isinstance(caught.value, TypeError | AttributeError)
+    assert not store.breaker.is_open
+
+
+def test_a_value_that_is_too_big_for_the_cache_is_no_outage(store: Store):
+    stored = keep(store, "page", "x" * 3_000_000, sample(store, "page", "a"))
+    assert (recall(store, "page", "a") != MISS) == stored
+    assert store.breaker.outages == 0
+
+
+def test_an_unreadable_payload_is_a_value_error(store: Store):
+    with pytest.raises(ValueError, match="unreadable"):
+        store.decode(b"\x00garbage")
+
+
+def test_further_tags_are_kept_with_the_entry(store: Store):
+    versions = store.mint(["a", "b", "größe:1"], 60)
+    assert store.fill("page", "value", versions, ("b", "größe:1"), 60, "")
+    found = store.lookup("page", ["a"])
+    assert found.entry is not None
+    assert tuple(found.entry.further) == ("b", "größe:1")
+    assert found.entry.is_valid(store.versions(["a", "b", "größe:1"]))
+
+
+@pytest.mark.parametrize("tag", ODD_TAGS, ids=lambda tag: tag[:12])
+def test_a_tag_can_be_spelled_in_any_way(store: Store, tag: str):
+    remember(store, "page", "value", tag)
+    remember(store, f"page of {tag}", "value", tag)
+    assert recall(store, f"page of {tag}", tag) == "value"
+    drop(store, tag)
+    assert recall(store, "page", tag) == MISS
+
+
+def test_two_long_tags_with_the_same_beginning_are_two_tags(store: Store):
+    first, second = "e" * 249 + "1", "e" * 249 + "2"
+    remember(store, "first", 1, first)
+    remember(store, "second", 2, second)
+    drop(store, first)
+    assert recall(store, "first", first) == MISS
+    assert recall(store, "second", second) == 2
+
+
+def test_minting_keeps_what_is_there(store: Store):
+    before = store.mint(["a"], 60)
+    after = store.mint(["a", "b"], 60)
+    assert after["a"] == before["a"]
+    assert after["b"] not in (None, after["a"])
+    assert store.versions(["a", "b"]) == after
+
+
+def test_a_version_never_comes_back(store: Store):
+    seen = set()
+    for _ in range(20):
+        seen.add(store.mint(["a"], 60)["a"])
+        drop(store, "a")
+    assert len(seen) == 20
+
+
+def test_an_entry_is_invalid_once_one_of_its_tags_is_dropped(store: Store):
+    remember(store, "page", "value", "a", "b")
+    remember(store, "other", "value", "b")
+    drop(store, "a")
+    assert recall(store, "page", "a", "b") == MISS
+    store.mint(["a"], 60)
+    assert recall(store, "page", "a", "b") == MISS
+    assert recall(store, "other", "b") == "value"
+
+
+def test_a_value_computed_before_an_invalidation_is_refused_after_it(store: Store):
+    before = sample(store, "page", "a", "b")
+    drop(store, "b")
+    assert not keep(store, "page", "old", before)
+    store.mint(["b"], 60)
+    assert not keep(store, "page", "old", before)
+    assert recall(store, "page", "a", "b") == MISS
+
+
+def test_a_refused_value_leaves_a_newer_one_alone(store: Store):
+    before = sample(store, "page", "a")
+    drop(store, "a")
+    remember(store, "page", "new", "a")
+    assert not keep(store, "page", "old", before)
+    assert recall(store, "page", "a") == "new"
+
+
+def test_nothing_is_valid_or_stored_under_a_fence(store: Store):
+    remember(store, "page", "value", "a", "b")
+    before = sample(store, "page", "a", "b")
+    store.fence(["a"], [], "writer")
+    assert is_fenced(store, "a")
+    assert not is_fenced(store, "b")
+    assert recall(store, "page", "a", "b") == MISS
+    assert not keep(store, "page", "old", before)
+    assert is_fence(store.mint(["a"], 60)["a"])
+    assert is_fenced(store, "a")
+
+
+def test_a_delivery_lifts_the_fence(store: Store):
+    store.fence(["a"], [], "writer")
+    drop(store, "a", token="writer")
+    assert store.versions(["a"]) == {"a": None}
+    remember(store, "page", "new", "a")
+    assert recall(store, "page", "a") == "new"
+
+
+def test_a_tag_stays_fenced_until_the_last_of_its_writers_is_done(store: Store):
+    for token in ("first", "second", "third"):
+        store.fence(["a"], [], token)
+    drop(store, "a", token="second")
+    assert is_fenced(store, "a")
+    drop(store, "a", token="third")
+    assert is_fenced(store, "a")
+    drop(store, "a", token="first")
+    assert store.versions(["a"]) == {"a": None}
+
+
+def test_who_raised_no_fence_leaves_those_of_others(store: Store):
+    store.fence(["a"], [], "writer")
+    drop(store, "a", token="somebody who did not fence")
+    assert is_fenced(store, "a")
+
+
+def test_raising_the_same_fence_twice_is_raising_it_once(store: Store):
+    store.fence(["a"], [], "writer")
+    store.fence(["a"], [], "writer")
+    drop(store, "a", token="writer")
+    assert store.versions(["a"]) == {"a": None}
+
+
+def test_fences_raised_at_the_same_moment_are_all_counted(store: Store):
+    if not store.counts_fences:
+        pytest.skip("this store may lose one of two simultaneous fences, and says so")
+    tags, tokens = ["a", "b", "c"], [f"writer{n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda token: store.fence(tags, [], token), tokens))
+        list(pool.map(lambda token: drop(store, *tags, token=token), tokens[1:]))
+    assert is_fenced(store, "a")
+    drop(store, *tags, token=tokens[0])
+    assert store.versions(tags) == dict.fromkeys(tags)
+
+
+def test_a_fence_lapses_and_the_tag_is_usable_again(store: Store, settings):
+    settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 0.3}
+    store.fence(["a"], ["page"], "killed")
+    assert is_fenced(store, "a")
+    wait_until(lambda: store.versions(["a"]) == {"a": None})
+    wait_until(lambda: not store.lookup("page", ["a"]).entry_fenced)
+    remember(store, "page", "new", "a")
+    assert recall(store, "page", "a") == "new"
+
+
+def test_the_longest_of_several_fences_decides(store: Store, settings):
+    settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 60}
+    store.fence(["a"], [], "slow")
+    settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 0.1}
+    store.fence(["a"], [], "killed")
+    time.sleep(2.5)
+    assert is_fenced(store, "a")
+    # The one who was killed is timed out, and holds up nobody.
+    drop(store, "a", token="slow")
+    assert store.versions(["a"]) == {"a": None}
+
+
+def test_a_fence_never_lapses_early(store: Store, settings):
+    settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 1.0}
+    raised: dict[str, float] = {}
+    # At different moments within a second, since some caches round to whole ones.
+    for number in range(10):
+        raised[f"tag{number}"] = time.monotonic()
+        store.fence([f"tag{number}"], [], "writer")
+        time.sleep(0.1)
+        for tag, since in raised.items():
+            assert is_fenced(store, tag) or time.monotonic() - since >= 1.0
+
+
+def test_the_fence_stays_for_the_lag_of_the_replicas(store: Store, settings):
+    settings.CACHE_INVALIDATION |= {"REPLICA_LAG": 60}
+    store.fence(["a"], ["page"], "writer")
+    drop(store, "a", token="writer", entries=("page",))
+    drop(store, "unfenced", token="writer")
+    assert is_fenced(store, "a")
+    assert is_fenced(store, "unfenced")
+    assert store.lookup("page", ["a"]).entry_fenced
+
+
+def test_the_lag_of_the_replicas_ends(store: Store, settings):
+    settings.CACHE_INVALIDATION |= {"REPLICA_LAG": 0.3}
+    store.fence(["a"], [], "writer")
+    drop(store, "a", token="writer")
+    assert is_fenced(store, "a")
+    wait_until(lambda: store.versions(["a"]) == {"a": None})
+
+
+def test_an_invalidated_entry_keeps_out_a_value_that_was_computed_before(store: Store):
+    before = sample(store, "page", "a")
+    store.fence([], ["page"], "writer")
+    assert store.lookup("page", ["a"]).entry_fenced
+    assert not keep(store, "page", "old", before)
+    drop(store, token="writer", entries=("page",))
+    assert not store.lookup("page", ["a"]).entry_fenced
+    assert not keep(store, "page", "old", before)
+    assert recall(store, "page", "a") == MISS
+
+
+def test_an_invalidated_entry_lets_in_a_value_that_is_computed_afterwards(store: Store):
+    remember(store, "page", "old", "a")
+    remember(store, "other", "kept", "a")
+    drop(store, token="writer", entries=("page",))
+    assert recall(store, "page", "a") == MISS
+    remember(store, "page", "new", "a")
+    assert recall(store, "page", "a") == "new"
+    assert recall(store, "other", "a") == "kept"
+
+
+def test_an_entry_invalidated_twice_keeps_out_what_was_computed_in_between(store: Store):
+    drop(store, token="first", entries=("page",))
+    between = sample(store, "page", "a")
+    drop(store, token="second", entries=("page",))
+    assert not keep(store, "page", "old", between)
+
+
+def test_the_versions_of_an_entry_outlive_it(store: Store):
+    remember(store, "page", "value", "a", timeout=1)
+    wait_until(lambda: store.lookup("page", ["a"]).entry is None)
+    assert store.versions(["a"])["a"] is not None

@@ -1,0 +1,281 @@
+"""How entries and versions lie in Redis, and what a restart does to them."""
+
+import json
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.core.cache import caches
+
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Delivery, Store
+from cache_invalidation.stores.redis import RedisStore
+from example_project.servers import ValkeyServer
+from tests.stores.steps import MISS, drop, keep, recall, remember, sample, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def shouting_key(key: str, key_prefix: str, version: int) -> str:
+    return f"{key_prefix}|{version}|{key}!"
+
+
+def alias_with(settings: Any, **config: Any) -> Store:
+    """Return the store of an alias that differs from the default one as given."""
+    settings.CACHES = settings.CACHES | {"special": settings.CACHES["default"] | config}
+    return get_store("special")
+
+
+def use_every_name(store: Store) -> None:
+    remember(store, "page", "value", "*", "a")
+    store.fence(["fenced"], ["entry"], "writer")
+    store.acquire("page", "token", 60)
+    drop(store, "dropped", entries=("dropped",))
+    store.count({"hits": 1})
+
+
+@pytest.fixture
+def private(settings: Any, valkey: ValkeyServer) -> Store:
+    """The default store, on a server that the test may kill."""
+    settings.CACHES = settings.CACHES | {
+        "default": settings.CACHES["default"] | {"LOCATION": valkey.url}
+    }
+    return get_store()
+
+
+def test_every_name_goes_through_the_prefix_and_the_version(settings, redis_client):
+    use_every_name(alias_with(settings, KEY_PREFIX="mine", VERSION=7))
+    names = redis_client.keys()
+    assert len(names) >= 7
+    assert [name for name in names if not name.startswith(b"mine:7:ci:")] == []
+
+
+def test_every_name_goes_through_the_key_function(settings, redis_client):
+    store = alias_with(settings, KEY_PREFIX="p", KEY_FUNCTION=f"{__name__}.shouting_key")
+    use_every_name(store)
+    names = redis_client.keys()
+    assert len(names) >= 7
+    assert [n for n in names if not (n.startswith(b"p|1|ci:") and n.endswith(b"!"))] == []
+
+
+@pytest.mark.parametrize("config", [{"KEY_PREFIX": "mine"}, {"VERSION": 2}])
+def test_aliases_with_other_names_share_nothing(settings, config: dict[str, Any]):
+    special, default = alias_with(settings, **config), get_store()
+    use_every_name(default)
+    assert special.versions(["a", "fenced"]) == {"a": None, "fenced": None}
+    assert special.counters() == {}
+    drop(special, "a")
+    assert recall(default, "page", "a", "*") == "value"
+
+
+def test_values_go_through_the_serializer_and_the_compressor(redis_client):
+    remember(get_store("zlib"), "page", {"list": ["value"] * 100}, "a")
+    raw = redis_client.get("zlib:1:ci:e:page")
+    assert json.loads(zlib.decompress(raw[21:])) == {"list": ["value"] * 100}
+    assert len(raw) < 150
+
+
+def test_a_value_that_cannot_be_decoded_any_more_is_a_value_error():
+    remember(get_store("default"), "page", ["pickled"], "a")
+    found = get_store("default").lookup("page", ["a"])
+    assert found.entry is not None
+    with pytest.raises(ValueError, match="unreadable"):
+        get_store("zlib").decode(found.entry.payload)
+
+
+def test_what_is_kept_for_ever_has_no_expiry(redis_store, redis_client):
+    redis_store.mint(["a"], 60)
+    remember(redis_store, "page", "value", "a", "b", timeout=None)
+    assert [redis_client.ttl(f"test:1:ci:{n}") for n in ("e:page", "t:a", "t:b")] == [-1] * 3
+
+
+def test_versions_live_longer_than_the_entries_that_use_them(redis_store, redis_client):
+    remember(redis_store, "short", "value", "a", timeout=60)
+    remember(redis_store, "long", "value", "a", timeout=600)
+    remember(redis_store, "short again", "value", "a", timeout=60)
+    remember(redis_store, "short forever", "value", "b", timeout=None)
+    remember(redis_store, "short last", "value", "b", timeout=60)
+    assert redis_client.ttl("test:1:ci:t:a") > redis_client.ttl("test:1:ci:e:long") > 500
+    assert redis_client.ttl("test:1:ci:t:b") == -1
+
+
+def test_filling_never_prolongs_a_fence(redis_store, redis_client):
+    before = sample(redis_store, "page", "a", "b", timeout=None)
+    redis_store.fence(["b"], [], "writer")
+    assert not keep(redis_store, "page", "value", before, timeout=None)
+    assert 0 < redis_client.ttl("test:1:ci:t:b") <= 10
+
+
+def test_patterns_are_deleted_in_the_own_prefix_and_version_only(settings, redis_client):
+    store = alias_with(settings, KEY_PREFIX="a[b]*")
+    caches["special"].set_many({"list:1": 1, "list:2": 1, "other": 1})
+    others = ["ab:1:list:1", "a[b]x:1:list:1", "a[b]*:2:list:1", "a[b]*:11:list:1", "list:1"]
+    redis_client.mset(dict.fromkeys(others, 1))
+    assert store.delete_patterns(["list:*"]) == 2
+    assert {name.decode() for name in redis_client.keys("*")} == {*others, "a[b]*:1:other"}
+
+
+def test_deleting_by_pattern_needs_no_memory_for_the_names(redis_store, redis_client):
+    for start in range(0, 50_000, 5_000):
+        names = range(start, start + 5_000)
+        redis_client.mset({f"test:1:product-list:{n:020}": 1 for n in names})
+    redis_store.delete_patterns(["warm up"])
+    tracemalloc.start()
+    try:
+        assert redis_store.delete_patterns(["product-list:*"]) == 50_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_500_000  # bytes; the names alone are 4 million
+    assert redis_client.dbsize() == 0
+
+
+def test_replicas_of_the_cache_are_never_asked(settings, redis_url):
+    store = alias_with(settings, LOCATION=[redis_url, "unix:///nobody-listens-here.sock"])
+    for number in range(20):
+        remember(store, f"page {number}", "value", "a")
+        assert recall(store, f"page {number}", "a") == "value"
+    store.deliver(Delivery(token="t", tags=["a"], keys=["k"], counts={"tags": 1}))
+    assert store.delete_patterns(["k*"]) == 0
+    assert not store.breaker.is_open
+
+
+def test_readers_who_mint_at_the_same_time_agree(redis_store):
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(50):
+            minted = list(pool.map(lambda _, tag=f"t{number}": redis_store.mint([tag], 60), "1234"))
+            assert minted == [redis_store.versions([f"t{number}"])] * 4
+
+
+def test_a_server_restarted_from_an_old_snapshot_serves_nothing_old(private, valkey):
+    remember(private, "page", "old", "*", "a")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.save()
+    drop(private, "a")
+    valkey.kill()
+    valkey.start()
+    with redis.Redis.from_url(valkey.url) as client:
+        assert client.exists("test:1:ci:e:page", "test:1:ci:t:a", "test:1:ci:t:*") == 3
+    assert recall(private, "page", "*", "a") == MISS
+    remember(private, "page", "new", "*", "a")
+    private.close()
+    assert recall(private, "page", "*", "a") == "new"
+
+
+def test_a_new_process_notices_the_old_snapshot_too(private, valkey):
+    remember(private, "page", "old", "*", "a")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.save()
+    drop(private, "a")
+    valkey.kill()
+    valkey.start()
+    assert recall(RedisStore("default"), "page", "*", "a") == MISS
+
+
+def test_new_connections_to_the_same_server_keep_everything(redis_store):
+    remember(redis_store, "page", "value", "*", "a")
+    for _ in range(3):
+        redis_store.close()
+        assert recall(redis_store, "page", "*", "a") == "value"
+    assert recall(RedisStore("default"), "page", "*", "a") == "value"
+
+
+def test_a_server_restarted_empty_costs_misses(private, valkey):
+    remember(private, "page", "value", "*", "a")
+    valkey.kill()
+    valkey.start()
+    assert recall(private, "page", "*", "a") == MISS
+    remember(private, "page", "value", "*", "a")
+    assert recall(private, "page", "*", "a") == "value"
+    assert private.breaker.outages == 0
+
+
+def test_connections_that_the_server_closed_cost_no_error(redis_store, redis_client):
+    steps = [
+        lambda: recall(redis_store, "page", "a"),
+        lambda: redis_store.versions(["a"]),
+        lambda: remember(redis_store, "page", "value", "a"),
+        lambda: redis_store.fence(["b"], [], "writer"),
+        lambda: drop(redis_store, "b", token="writer"),
+        lambda: redis_store.count({"hits": 1}),
+        lambda: redis_store.counters(),
+        lambda: redis_store.delete_patterns(["x*"]),
+    ]
+    for step in steps:
+        step()
+        assert redis_client.client_kill_filter(_type="normal", skipme=True) > 0
+        step()
+    assert redis_store.breaker.outages == 0
+
+
+def test_a_forked_process_gets_connections_of_its_own():
+    code = """
+import os, django; django.setup()
+from cache_invalidation.stores import get_store
+from tests.stores.steps import recall, remember
+store = get_store()
+remember(store, "page", "shared", "*", "a")
+children = []
+for number in range(4):
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            for turn in range(200):
+                remember(store, f"page {number}", [number, turn], f"tag {number}")
+                assert recall(store, f"page {number}", f"tag {number}") == [number, turn]
+                assert recall(store, "page", "*", "a") == "shared"
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(child)
+for turn in range(200):
+    assert recall(store, "page", "*", "a") == "shared"
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+"""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_user_who_may_not_ask_for_info_is_served_and_warned(settings, valkey, caplog):
+    with redis.Redis.from_url(valkey.url) as client:
+        client.acl_setuser(
+            "limited", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"],
+            commands=["-info"],
+        )  # fmt: skip
+    url = f"unix://limited@{valkey.socket}?db=0&password=secret"
+    store = alias_with(settings, LOCATION=url)
+    remember(store, "page", "value", "*", "a")
+    assert recall(store, "page", "*", "a") == "value"
+    drop(store, "a")
+    assert recall(store, "page", "*", "a") == MISS
+    assert "INFO is refused" in caplog.text
+    assert "secret" not in caplog.text
+    assert store.problem() is None
+
+
+def test_an_unread_tag_leaves_nothing_behind(redis_store, redis_client, settings):
+    tags = [f"tag:{number}" for number in range(2_000)]
+    redis_store.fence(tags, [], "writer")
+    assert redis_client.dbsize() == len(tags)
+    drop(redis_store, *tags, token="writer")
+    assert redis_client.dbsize() == 0
+    settings.CACHE_INVALIDATION = {"FENCE_TIMEOUT": 0.2}
+    redis_store.fence(tags, [], "killed")
+    wait_until(lambda: redis_client.dbsize() == 0)
+
+
+def test_a_tag_takes_the_same_memory_however_often_it_is_written(redis_store, redis_client):
+    for number in range(300):
+        redis_store.fence(["a"], [], f"writer{number}")
+        drop(redis_store, "a", token=f"writer{number}")
+        remember(redis_store, "page", "value", "a")
+    assert redis_client.memory_usage("test:1:ci:t:a") < 150  # bytes
+    assert redis_client.dbsize() == 2
