@@ -1,0 +1,88 @@
+"""What entries and invalidations leave in the cache server."""
+
+from collections.abc import Callable, Iterator
+from time import sleep
+from typing import Any
+
+from django.core.cache import cache
+from django.db import transaction
+from django.test import override_settings
+
+from cache_invalidation import cached, invalidate
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import NAMESPACE, new_token
+from tests.benchmarks import payloads
+from tests.benchmarks.server import CacheServer, no_flush
+from tests.benchmarks.table import Row
+from tests.benchmarks.timing import Scale
+
+TIMEOUT = 300  # seconds
+FENCE_TIMEOUT = 0.5  # seconds
+TAGS_AT_ONCE = 100  # few enough to stay themselves
+
+
+# A name as long as they usually are: module and function.
+@cached(tags="testapp.product:{pk}", name="shop.views.product_detail", timeout=TIMEOUT)
+def detail(pk: int) -> dict[str, Any]:
+    return payloads.small(pk)
+
+
+def measure(scale: Scale) -> Iterator[Row]:
+    """Measure small entries, and what is left of tags that nobody read."""
+    bare = _bytes_each(lambda pk: cache.set(f"product:{pk}", payloads.small(pk), TIMEOUT), scale)
+    ours = _bytes_each(detail, scale)
+    yield Row(
+        name="memory: small entry with the version of its row, to cache.set",
+        unit="bytes",
+        baseline=bare,
+        ours=ours,
+        kind="ratio",
+        figure=ours / bare,
+    )
+    yield Row(
+        name="memory: small entry with the version of its row",
+        unit="bytes",
+        ours=ours,
+        figure=ours,
+        budget=480,
+    )
+    left = _left_behind(scale)
+    yield Row(
+        name=f"memory: keys left by {scale.entries:,} invalidations of unread tags",
+        unit="",
+        ours=left,
+        figure=left,
+        budget=0,
+    )
+
+
+def _bytes_each(store: Callable[[int], Any], scale: Scale) -> float:
+    server = CacheServer()
+    with no_flush():
+        # What the server needs once, such as the compiled scripts, is not counted.
+        store(10**9)
+        server.empty()
+        before = server.memory()
+        for pk in range(scale.entries):
+            store(pk)
+        after = server.memory()
+        server.empty()
+    return (after - before) / scale.entries
+
+
+def _left_behind(scale: Scale) -> int:
+    """Invalidate in transactions, and let as many fences stand as a killed writer would."""
+    server = CacheServer()
+    server.empty()
+    with override_settings(CACHE_INVALIDATION={"FENCE_TIMEOUT": FENCE_TIMEOUT}):
+        for start in range(0, scale.entries, TAGS_AT_ONCE):
+            tags = [f"unread:{number}" for number in range(start, start + TAGS_AT_ONCE)]
+            if start // TAGS_AT_ONCE % 2:
+                with transaction.atomic():
+                    invalidate(tags=tags)
+            else:
+                get_store().fence(tags, [], new_token())
+    sleep(FENCE_TIMEOUT * 1.5)
+    # Looking for keys is what makes the server notice that they have expired.
+    counted = cache.make_key(f"{NAMESPACE}{{counters}}").encode()
+    return sum(not key.startswith(counted) for key in server.client.scan_iter(count=1000))

@@ -1,0 +1,23 @@
+"""Everything there is to measure, by sections."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from tests.benchmarks import hits, memory, popular_tags, writes
+from tests.benchmarks.table import Row
+from tests.benchmarks.timing import Scale
+
+Section = Callable[[Scale], Iterator[Row]]
+
+SECTIONS: Final[Mapping[str, Section]] = {
+    "writes": writes.measure,
+    "hits": hits.measure,
+    "tags": popular_tags.measure,
+    "memory": memory.measure,
+}
+
+
+def run(scale: Scale, names: Iterable[str]) -> Iterator[Row]:
+    """Measure the sections called `names`, one after the other."""
+    for name in names:
+        yield from SECTIONS[name](scale)

@@ -1,0 +1,57 @@
+"""The benchmarks run and report everything; how fast anything is, is not judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.table import Row, render
+
+SECTIONS = {"write", "hit", "invalidate a tag", "memory"}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """The table and the JSON of a quick run."""
+    file: Path = tmp_path_factory.mktemp("benchmarks") / "rows.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", str(file)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout, json.loads(file.read_text())
+
+
+def test_every_section_is_measured_and_shown(output: tuple[str, dict[str, Any]]):
+    table, document = output
+    names = [row["name"] for row in document["rows"]]
+    assert {name.partition(":")[0] for name in names} == SECTIONS
+    assert len(set(names)) == len(names)
+    lines = table.splitlines()
+    assert lines[1].split()[:2] == ["baseline", "ours"]
+    assert [line.split("  ")[0] for line in lines[2:]] == names
+
+
+def test_what_can_be_counted_is_within_budget(output: tuple[str, dict[str, Any]]):
+    _, document = output
+    counted = [row for row in document["rows"] if row["unit"] == ""]
+    assert len(counted) == 8
+    assert all(row["within_budget"] for row in counted)
+
+
+def test_what_ran_it_is_told(output: tuple[str, dict[str, Any]]):
+    _, document = output
+    assert {"Python", "Django", "PostgreSQL", "CPUs"} < set(document["machine"])
+
+
+def test_a_figure_is_judged_by_its_budget():
+    fine = Row(name="fine", unit="ms", ours=0.9, baseline=0.5, kind="added", figure=0.4, budget=0.5)
+    slow = Row(name="slow", unit="µs", ours=60, baseline=40, kind="ratio", figure=1.5, budget=1.3)
+    told = Row(name="told", unit="bytes", ours=1234, figure=1234)
+    assert [row.within_budget for row in (fine, slow, told)] == [True, False, None]
+    assert [line.split() for line in render([fine, slow, told]).splitlines()[1:]] == [
+        ["fine", "0.500", "ms", "0.900", "ms", "+0.400", "ms", "+0.500", "ms", "yes"],
+        ["slow", "40", "µs", "60", "µs", "1.50", "x", "1.30", "x", "NO"],
+        ["told", "1,234", "bytes"],
+    ]
