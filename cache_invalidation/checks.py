@@ -11,7 +11,8 @@ from django.core.exceptions import FieldDoesNotExist
 from cache_invalidation.conf import configured, declared, settings
 from cache_invalidation.exceptions import InvalidSetting, StoreUnavailable
 from cache_invalidation.placeholders import problem_with
-from cache_invalidation.registry import Rule, registry
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Rule
 from cache_invalidation.stores import get_store
 
 

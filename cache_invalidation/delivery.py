@@ -7,8 +7,6 @@ for: an invalidation that cannot be delivered is logged with all its targets and
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -31,16 +29,22 @@ logger = logging.getLogger("cache_invalidation")
 TARGETS_SHOWN: Final = 20  # of the last invalidation, in the metrics
 
 
-@contextmanager
-def batch_of(using: str) -> Iterator[Batch]:
+class batch_of:  # noqa: N801 - used as a block; every save passes here, and a generator is slow
     """Give the batch of the open transaction on `using`, or one that is delivered at the end."""
-    connection = connections[using]
-    if in_transaction(connection):
-        yield current_batch(connection, deliver)
-    else:
-        batch = Batch(using, deliver)
-        yield batch
-        batch()
+
+    __slots__ = ("at_once", "batch")
+
+    def __init__(self, using: str) -> None:
+        connection = connections[using]
+        self.at_once = not in_transaction(connection)
+        self.batch = Batch(using, deliver) if self.at_once else current_batch(connection, deliver)
+
+    def __enter__(self) -> Batch:
+        return self.batch
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self.at_once and kind is None:
+            self.batch()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
-from itertools import chain
 from typing import Any, TypeVar
 
 from django.apps import apps
@@ -16,8 +14,7 @@ from django.db.models import Model
 from django.dispatch import Signal
 
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.placeholders import Kind, Template, parse
-from cache_invalidation.rules import Invalidation, ModelInvalidation
+from cache_invalidation.rules import Invalidation, ModelInvalidation, Rule
 from cache_invalidation.tags import check_name
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
@@ -49,54 +46,6 @@ class Wire:
     signal: Signal
     handler: Callable[..., Targets]
     sender: Any = None
-
-
-class Rule:
-    """A `ModelInvalidation` made ready for use on the rows of one table."""
-
-    def __init__(self, declaration: ModelInvalidation) -> None:
-        self.declaration = declaration
-        self.model = declaration.model._meta.concrete_model or declaration.model
-        self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
-        self.fields = None if declaration.fields is None else frozenset(declaration.fields)
-
-        self.templates: tuple[Template, ...] = ()
-        # Why the templates cannot be used. A system check says it; a write must not fail of it.
-        self.defect: Exception | None = None
-        try:
-            self.templates = tuple(self._parse())
-        except (TypeError, ValueError) as error:
-            self.defect = error
-
-    def _parse(self) -> Iterator[Template]:
-        kinds: tuple[Kind, ...] = ("tag", "key", "pattern")
-        for kind in kinds:
-            sources = getattr(self.declaration, f"{kind}s")
-            if isinstance(sources, str):
-                raise TypeError(f"{kind}s is {sources!r}, which is no list of strings.")
-            for source in sources:
-                yield parse(source, kind)
-
-    @cached_property
-    def has_code(self) -> bool:
-        """Whether the rule overrides one of the `get_…` methods."""
-        kind = type(self.declaration)
-        return any(
-            getattr(kind, name) is not getattr(ModelInvalidation, name)
-            for name in ("get_tags", "get_keys", "get_patterns")
-        )
-
-    @cached_property
-    def needs_state(self) -> bool:
-        """Whether the rule looks at anything of the row but its primary key."""
-        paths = frozenset(chain.from_iterable(template.paths for template in self.templates))
-        return self.has_code or self.fields is not None or not paths <= self.key_paths
-
-    @cached_property
-    def key_paths(self) -> frozenset[str]:
-        """The ways in which a template can name the primary key."""
-        key = self.model._meta.pk
-        return frozenset({"pk", key.name, key.attname})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from django.db import models
 from django.db.models import Model
 
 from cache_invalidation.placeholders import Template, as_stored, resolver_for
-from cache_invalidation.registry import Rule, registry
-from cache_invalidation.rules import Change, Invalidation
-from cache_invalidation.tags import ROOT, every_row_tag, model_tag, row_tag, shorten
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Change, Invalidation, Rule
+from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
 from cache_invalidation.transactions import shielded
 
 logger = logging.getLogger("cache_invalidation")
@@ -45,9 +45,11 @@ def consequences(change: Change) -> Iterator[Consequence]:
 
 def _apply(rule: Rule, change: Change) -> Consequence:
     result = Consequence(rule=rule, change=change)
-    result.tags.add(model_tag(rule.model))
+    result.tags.add(rule.model_tag)
     if change.pk is None:
         result.tags.add(every_row_tag(rule.model))
+    elif type(change.pk) is int and change.model is rule.model:
+        result.tags.add(f"{rule.model_tag}:{change.pk}")  # The same as below, for what is common.
     else:
         result.tags.add(shorten(row_tag(rule.model, _key_of_row(rule.model, change))))
     if rule.defect is not None:

@@ -1,12 +1,15 @@
 """What a project declares, and what is observed: rules, changes, invalidations."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 from django.db.models import Model
 
-from cache_invalidation.tags import check_names, is_catch_all
+from cache_invalidation.placeholders import Kind, Template, parse
+from cache_invalidation.tags import check_names, is_catch_all, model_tag
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
@@ -114,3 +117,52 @@ class ModelInvalidation:
     def get_patterns(self, change: Change) -> Iterable[str]:
         """Return further key patterns that `change` makes stale."""
         return ()
+
+
+class Rule:
+    """A `ModelInvalidation` made ready for use on the rows of one table."""
+
+    def __init__(self, declaration: ModelInvalidation) -> None:
+        self.declaration = declaration
+        self.model = declaration.model._meta.concrete_model or declaration.model
+        self.model_tag = model_tag(self.model)
+        self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
+        self.fields = None if declaration.fields is None else frozenset(declaration.fields)
+
+        self.templates: tuple[Template, ...] = ()
+        # Why the templates cannot be used. A system check says it; a write must not fail of it.
+        self.defect: Exception | None = None
+        try:
+            self.templates = tuple(self._parse())
+        except (TypeError, ValueError) as error:
+            self.defect = error
+
+    def _parse(self) -> Iterator[Template]:
+        kinds: tuple[Kind, ...] = ("tag", "key", "pattern")
+        for kind in kinds:
+            sources = getattr(self.declaration, f"{kind}s")
+            if isinstance(sources, str):
+                raise TypeError(f"{kind}s is {sources!r}, which is no list of strings.")
+            for source in sources:
+                yield parse(source, kind)
+
+    @cached_property
+    def has_code(self) -> bool:
+        """Whether the rule overrides one of the `get_…` methods."""
+        kind = type(self.declaration)
+        return any(
+            getattr(kind, name) is not getattr(ModelInvalidation, name)
+            for name in ("get_tags", "get_keys", "get_patterns")
+        )
+
+    @cached_property
+    def needs_state(self) -> bool:
+        """Whether the rule looks at anything of the row but its primary key."""
+        paths = frozenset(chain.from_iterable(template.paths for template in self.templates))
+        return self.has_code or self.fields is not None or not paths <= self.key_paths
+
+    @cached_property
+    def key_paths(self) -> frozenset[str]:
+        """The ways in which a template can name the primary key."""
+        key = self.model._meta.pk
+        return frozenset({"pk", key.name, key.attname})

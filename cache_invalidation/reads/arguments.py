@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
@@ -47,8 +48,8 @@ class Signature:
         if not arguments:
             return self.name
         spelled = "\n".join([self._spell(name, value) for name, value in arguments.items()])
-        digest = blake2b(spelled.encode(), digest_size=12).hexdigest()
-        return f"{self.name}:{digest}"
+        digest = blake2b(spelled.encode(), digest_size=12).digest()
+        return f"{self.name}:{urlsafe_b64encode(digest).decode()}"
 
     def _spell(self, name: str, value: Any) -> str:
         if type(value) in _PLAIN:

@@ -24,6 +24,11 @@ F = TypeVar("F", bound="_Cached[Any, Any]")
 
 DEFAULT: Final = Default()
 
+# A call whose arguments are all of these types, and therefore say all there is to say about its key
+# and tags, is spelled once; so many calls of each function are remembered.
+PLAIN: Final = frozenset({int, str, bool, type(None)})
+CALLS: Final = 1000
+
 
 class _Cached(Generic[P, R]):
     """What functions and coroutines have in common."""
@@ -43,6 +48,7 @@ class _Cached(Generic[P, R]):
         self.tags = DeclaredTags(tags, self.signature)
         self.timeout = timeout
         self.lock = lock
+        self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         update_wrapper(cast(Any, self), function)
 
     def __repr__(self) -> str:
@@ -56,14 +62,23 @@ class _Cached(Generic[P, R]):
         return self.signature.key(self.signature.bind(args, kwargs))
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
+        kinds = tuple(map(type, args))
+        if kwargs or self.tags.has_callables or not PLAIN.issuperset(kinds):
+            key, tags = self._spell(args, kwargs)
+        else:
+            call = args, kinds  # With the types, because 1 and True are equal.
+            spelled = self._spelled.get(call)
+            if spelled is None:
+                if len(self._spelled) >= CALLS:
+                    self._spelled.clear()
+                spelled = self._spelled[call] = self._spell(args, kwargs)
+            key, tags = spelled
+        return Read(self.signature.name, key, tags, self.timeout, self.lock)
+
+    def _spell(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+        """Return the key and the expanded tags of a call."""
         arguments = self.signature.bind(args, kwargs)
-        return Read(
-            name=self.signature.name,
-            key=self.signature.key(arguments),
-            tags=self.tags.of_call(arguments, args, kwargs),
-            timeout=self.timeout,
-            lock=self.lock,
-        )
+        return self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         with batch_of(DEFAULT_DB_ALIAS) as batch:

@@ -31,6 +31,7 @@ class DeclaredTags:
         self._callables: list[Callable[..., Any]] = []
         for tag in listed:
             self._sort_in(tag)
+        self.has_callables = bool(self._callables)
         self._expanded = expand(self._static)
 
     def _sort_in(self, tag: Any) -> None:

@@ -50,7 +50,7 @@ def is_fence(version: Version) -> bool:
 def seal(versions: Versions) -> bytes:
     """Return the digest of tags and versions that an entry carries; `versions` sorted by tag."""
     spelled = "\n".join([f"{tag} {version}" for tag, version in versions.items()])
-    return blake2b(spelled.encode(), digest_size=16).digest()
+    return blake2b(spelled.encode(), digest_size=12).digest()
 
 
 @dataclass(frozen=True, slots=True)

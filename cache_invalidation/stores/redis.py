@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from django.core.cache import caches
 from django_redis.client import ShardClient
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from cache_invalidation.conf import settings
@@ -34,15 +33,26 @@ from cache_invalidation.stores.base import (
     seal,
     version_name,
 )
-from cache_invalidation.stores.redis_connection import Server, connect, probe
+from cache_invalidation.stores.redis_connection import (
+    Command,
+    Server,
+    ask,
+    ask_all,
+    connect,
+    probe,
+    without_comments,
+)
 from cache_invalidation.tags import ROOT
 
 ERRORS: Final = (RedisError, OSError)
 CHUNK: Final = 1000  # keys for each SCAN and UNLINK
 MINUTES_KEPT: Final = 24 * 60
 
-_LUA = {path.stem: path.read_text() for path in (Path(__file__).parent / "lua").glob("*.lua")}
-_FORMAT = b"\x01"
+_LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
+
+# An entry: its kind, its seal; the length of its further tags and these, if it is of the second
+# kind; its value.
+_PLAIN, _WITH_TAGS = b"\x01", b"\x02"
 
 
 class RedisStore(Store):
@@ -88,37 +98,17 @@ class RedisStore(Store):
                 self._names.clear()
             return self._names.setdefault(tag, self._key(version_name(tag)))
 
-    def _eval(self, client: Any, script: str, keys: Sequence[str], *args: Any) -> Any:
-        return client.execute_command("EVAL", _LUA[script], len(keys), *keys, *args)
-
-    def _ask(self, *command: Any) -> Any:
-        """Send the one command that every hit is made of, without what the client adds to it.
-
-        Its bookkeeping for tracing and maintenance takes as long as the command itself.
-        """
-        pool = self._redis.connection_pool
-        connection = pool.get_connection()
-        try:
-            connection.send_command(*command)
-            return connection.read_response()
-        except RedisConnectionError:
-            connection.disconnect()
-        finally:
-            pool.release(connection)
-        # The server had closed this connection; the client's own way includes a second try.
-        return self._redis.execute_command(*command)
-
     # What readers need
 
     @guarded(*ERRORS)
     def lookup(self, entry: str, tags: Sequence[str]) -> Found:
         names = [self._key(entry_name(entry)), *map(self._version_key, tags)]
-        raw, *found = self._ask("MGET", *names)
+        raw, *found = ask(self._redis, "MGET", *names)
         versions = dict(zip(tags, map(_text, found), strict=True))
         if raw is None:
             return Found(None, versions)
         kind = raw[:1]
-        if kind == _FORMAT:
+        if kind in (_PLAIN, _WITH_TAGS):
             return Found(_unpack(raw), versions)
         mark = raw.decode(errors="replace") if kind == b"~" else ""
         return Found(None, versions, mark, entry_fenced=kind == b"!")
@@ -157,14 +147,16 @@ class RedisStore(Store):
     ) -> bool:
         keys = [self._key(entry_name(entry)), *map(self._version_key, versions)]
         lives = (0, 0) if timeout is None else (_ms(timeout), _ms(timeout + VERSION_GRACE))
-        stored = self._eval(self._redis, "fill", keys, packed, *lives, mark, *versions.values())
-        return bool(stored)
+        arguments = packed, *lives, mark, *versions.values()
+        return bool(ask(self._redis, *_script("fill", keys, *arguments)))
 
     def _pack(self, value: Any, versions: Versions, further: Sequence[str]) -> bytes:
         encoded = self._codec.encode(value)
         payload = encoded if isinstance(encoded, bytes) else str(encoded).encode()
+        if not further:
+            return b"".join((_PLAIN, seal(versions), payload))
         tags = "\n".join(further).encode()
-        return b"".join((_FORMAT, seal(versions), len(tags).to_bytes(4), tags, payload))
+        return b"".join((_WITH_TAGS, seal(versions), len(tags).to_bytes(4), tags, payload))
 
     def decode(self, payload: Any) -> Any:
         try:
@@ -179,30 +171,30 @@ class RedisStore(Store):
 
     @guarded(*ERRORS)
     def release(self, entry: str, token: str) -> None:
-        self._eval(self._redis, "release", [self._key(lock_name(entry))], token)
+        ask(self._redis, *_script("release", [self._key(lock_name(entry))], token))
 
     # What writers need
 
     @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         keys = self._protected(tags, entries)
-        self._eval(self._redis, "fence", keys, token, _ms(settings.FENCE_TIMEOUT))
+        ask(self._redis, *_script("fence", keys, token, _ms(settings.FENCE_TIMEOUT)))
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
-        pipeline = self._redis.pipeline(transaction=False)
+        commands: list[Command] = []
         protected = self._protected(delivery.tags, delivery.entries)
         if protected:
             lag = _ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
             arguments = delivery.token, lag, len(delivery.tags), _ms(TOMBSTONE_TIMEOUT)
-            self._eval(pipeline, "lift", protected, *arguments)
+            commands.append(_script("lift", protected, *arguments))
         for chunk in _chunks(map(self._key, delivery.keys)):
-            pipeline.execute_command("UNLINK", *chunk)
-        essential = len(pipeline)
+            commands.append(("UNLINK", *chunk))
+        essential = len(commands)
         if delivery.counts:
-            self._count(pipeline, delivery.counts, delivery.last)
+            commands.append(self._counting(delivery.counts, delivery.last))
         # A server without memory to spare drops all the same, and only cannot count.
-        answers = pipeline.execute(raise_on_error=False)
+        answers = ask_all(self._redis, commands)
         for answer in answers[:essential]:
             if isinstance(answer, Exception):
                 raise answer
@@ -227,13 +219,13 @@ class RedisStore(Store):
 
     @guarded(*ERRORS)
     def count(self, counts: Mapping[str, int]) -> None:
-        self._count(self._redis, counts)
+        ask(self._redis, *self._counting(counts))
 
-    def _count(self, client: Any, counts: Mapping[str, int], last: str = "") -> None:
+    def _counting(self, counts: Mapping[str, int], last: str = "") -> Command:
         names = self._totals, self._minute(int(time.time() // 60))
         now = datetime.now(UTC).isoformat()
         pairs = chain.from_iterable(counts.items())
-        self._eval(client, "count", names, MINUTES_KEPT * 60 + 60, now, last, *pairs)
+        return _script("count", names, MINUTES_KEPT * 60 + 60, now, last, *pairs)
 
     @guarded(*ERRORS)
     def counters(self) -> dict[str, str]:
@@ -268,6 +260,10 @@ class RedisStore(Store):
         return self._key(f"{NAMESPACE}{{counters}}:{minute}")
 
 
+def _script(name: str, keys: Sequence[str], *args: Any) -> Command:
+    return ("EVAL", _LUA[name], len(keys), *keys, *args)
+
+
 def _text(raw: bytes | None) -> Version:
     return None if raw is None else raw.decode(errors="replace")
 
@@ -287,6 +283,7 @@ def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _unpack(raw: bytes) -> Entry:
-    size = int.from_bytes(raw[17:21])
-    further = tuple(raw[21 : 21 + size].decode(errors="replace").split("\n")) if size else ()
-    return Entry(raw[1:17], further, raw[21 + size :])
+    if raw[:1] == _PLAIN:
+        return Entry(raw[1:13], (), raw[13:])
+    end = 17 + int.from_bytes(raw[13:17])
+    return Entry(raw[1:13], tuple(raw[17:end].decode(errors="replace").split("\n")), raw[end:])

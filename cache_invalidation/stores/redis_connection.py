@@ -8,7 +8,7 @@ version that another server minted. That makes every entry invalid at once.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,16 @@ from redis.retry import Retry
 
 logger = logging.getLogger("cache_invalidation")
 
-_IDENTIFY = (Path(__file__).parent / "lua" / "identify.lua").read_text()
+Command = tuple[Any, ...]
+
+
+def without_comments(script: Path) -> str:
+    """Return the text of a Lua script for the server, which gets and hashes it at each call."""
+    lines = script.read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("--"))
+
+
+_IDENTIFY = without_comments(Path(__file__).parent / "lua" / "identify.lua")
 MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
 
 
@@ -118,3 +127,52 @@ def probe(django_redis_client: Any, root: str) -> Server:
     finally:
         client.connection_pool.disconnect()
     return server
+
+
+def ask(client: Any, *command: Any) -> Any:
+    """Send one command and return the answer, without what the client adds to it.
+
+    Its bookkeeping for tracing and maintenance takes as long as the command itself.
+    """
+    try:
+        return _exchange(client, [command])[0]
+    except RedisConnectionError:
+        # The server had closed this connection; the client's own way includes a second try.
+        return client.execute_command(*command)
+
+
+def ask_all(client: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands in one round trip; return the answers, refusals among them."""
+    try:
+        return _exchange(client, commands, keep_refusals=True)
+    except RedisConnectionError:
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers
+
+
+def _exchange(client: Any, commands: Sequence[Command], keep_refusals: bool = False) -> list[Any]:
+    pool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        if keep_refusals:
+            return [_answer_or_refusal(connection) for _ in commands]
+        return [connection.read_response() for _ in commands]
+    except ResponseError:
+        raise
+    except BaseException:
+        # An answer that nobody has read would be taken for that of the next command.
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _answer_or_refusal(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error

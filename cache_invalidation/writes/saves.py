@@ -47,7 +47,8 @@ def _observed(save_table: Any) -> Any:
         if not plan or is_suspended():
             return bool(save_table(self, *arguments))
         connection = connections[using]
-        connection.ensure_connection()
+        if connection.connection is None:
+            connection.ensure_connection()
         if in_transaction(connection):
             return _save(self, save_table, arguments, plan)
         with _writing(connection):
