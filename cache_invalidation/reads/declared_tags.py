@@ -37,6 +37,11 @@ class DeclaredTags:
     def _sort_in(self, tag: Any) -> None:
         if isinstance(tag, str):
             template = parse(tag)
+            if tag.endswith(":*"):
+                raise TemplateError(
+                    f"The family tag {tag!r} is dropped only by writes to rows that are not known; "
+                    "depend on a model, or on a tag of your own that every such write drops."
+                )
             registry.imply_tag(tag)
             if template.paths:
                 self._check(template)

@@ -53,18 +53,22 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
         _commit_failed(connection, batch, fence, error)
         raise
     deliver(batch, fence)
-    if get_store().uses_database:
-        _end_delivery(connection, commit)
+    _end_delivery(connection, commit)
 
 
 def _end_delivery(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
-    """End the transaction that delivering into the database has begun; nobody else would."""
+    """End the transaction that delivering into the database has begun; nobody else would.
+
+    Never raises: the write is committed, and must not look as if it were not.
+    """
     try:
-        commit()
+        if get_store().uses_database:
+            commit()
     except Error:
-        # The write is committed, and must not look as if it were not.
         logger.exception("A delivery on %r could not be committed.", connection.alias)
         connection.close()
+    except Exception:
+        logger.exception("There is no cache to deliver to.")
 
 
 def _gather(connection: BaseDatabaseWrapper) -> Batch | None:

@@ -63,10 +63,10 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
     A multi-table child has its parents' tables saved first, in calls of their own: the row before
     has to be read at the first call, and the row after at the last.
     """
-    raw, cls, force_insert, _, using, update_fields = arguments
+    _, cls, _, _, using, update_fields = arguments
     attributes = instance.__dict__
     if plan.needs_state and _OLD not in attributes:
-        is_new = instance.pk is None or force_insert or _will_be_inserted(instance, raw)
+        is_new = instance.pk is None or _will_be_inserted(instance, *arguments)
         attributes[_OLD] = None if is_new else rows.read(_table(instance), instance.pk, using)
     try:
         updated = bool(save_table(instance, *arguments))
@@ -90,10 +90,20 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
     return updated
 
 
-def _will_be_inserted(instance: Model, raw: bool) -> bool:
-    """Whether Django is about to insert without trying to update: the key was made up just now."""
+def _will_be_inserted(
+    instance: Model,
+    raw: bool,
+    cls: Any,
+    force_insert: bool,
+    force_update: bool,
+    using: str,
+    update_fields: Any,
+) -> bool:
+    """Whether Django inserts without trying to update: it is told to, or the key is made up."""
+    if force_insert or force_update or update_fields or raw:
+        return force_insert
     key = instance._meta.pk
-    return instance._state.adding and not raw and (key.has_default() or key.has_db_default())
+    return instance._state.adding and (key.has_default() or key.has_db_default())
 
 
 def _table(instance: Model) -> type[Model]:

@@ -41,7 +41,8 @@ class Visit:
     milliseconds: float
 
     def __str__(self) -> str:
-        return f"{self.queries} queries {self.milliseconds:4.1f} ms"
+        queries = "query  " if self.queries == 1 else "queries"
+        return f"{self.queries} {queries} {self.milliseconds:4.1f} ms"
 
 
 @dataclass(slots=True)

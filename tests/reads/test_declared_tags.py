@@ -209,3 +209,13 @@ def test_long_values_lead_to_the_same_tag_for_reader_and_writer():
     assert count(long) == count(long) == 1
     invalidate(tags=["n:*"])
     assert count(long) == 2
+
+
+@pytest.mark.parametrize("tag", ["category:*", "testapp.product:*"])
+def test_depending_on_a_family_tag_is_refused_since_writes_to_known_rows_do_not_drop_it(tag):
+    with pytest.raises(TemplateError, match="family tag"):
+        cached(tags=[tag])(len_of_nothing)
+
+
+def len_of_nothing() -> int:
+    return 0
