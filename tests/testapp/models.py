@@ -1,6 +1,7 @@
 """Models with every kind of relation that invalidation has to follow."""
 
 from decimal import Decimal
+from uuid import uuid4
 
 from django.db import models
 
@@ -97,6 +98,16 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Voucher(models.Model):
+    """Keyed by a value that is made up here and not by the database."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    code = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.code
 
 
 class Unregistered(models.Model):
