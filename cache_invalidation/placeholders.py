@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from decimal import Context, Decimal, InvalidOperation
+from enum import Enum
 from functools import lru_cache
 from string import Formatter
 from typing import Any, Literal
@@ -135,6 +136,8 @@ def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
     """Return `value` as it would come back from the database, so that '3' and 3 are one tag."""
     if value is None or hasattr(value, "resolve_expression"):
         return value
+    if isinstance(value, Enum):
+        value = value.value
     try:
         value = field.to_python(value)
         if isinstance(field, DecimalField) and isinstance(value, Decimal):

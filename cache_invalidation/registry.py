@@ -14,8 +14,8 @@ from django.db.models import Model
 from django.dispatch import Signal
 
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.rules import Invalidation, ModelInvalidation, Rule
-from cache_invalidation.tags import check_name
+from cache_invalidation.rules import Invalidation, ModelInvalidation, Rule, shares_key
+from cache_invalidation.tags import check_name, model_tag
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
 Targets = Invalidation | Iterable[Invalidation] | None
@@ -139,8 +139,12 @@ class Registry:
         if app not in apps.app_configs:
             return
         try:
-            self.imply(apps.get_model(app, name))
+            model = apps.get_model(app, name)
         except LookupError:
+            self._misspelled.add(label)
+            return
+        self.imply(model)
+        if label != model_tag(model):  # Another case, or the label of a proxy.
             self._misspelled.add(label)
 
     def settle(self) -> None:
@@ -191,7 +195,11 @@ class Registry:
             for rule in self._rules.values()
             if rule.model is not written and issubclass(rule.model, written)
         )
-        needs_state = any(rule.needs_state for rule in own + inherited)
+        needs_state = (
+            any(rule.needs_state for rule in own + inherited)
+            or not all(shares_key(written, rule.model) for rule in own)
+            or not all(shares_key(rule.model, written) for rule in inherited)
+        )
         return Plan(own=own, inherited=inherited, needs_state=needs_state)
 
     def _forget_plans(self) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Model
 
 from cache_invalidation.placeholders import Template, as_stored, resolver_for
 from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change, Invalidation, Rule
+from cache_invalidation.rules import Change, Invalidation, Rule, shares_key
 from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
 from cache_invalidation.transactions import shielded
 
@@ -67,7 +67,8 @@ def _apply(rule: Rule, change: Change) -> Consequence:
 
 def _apply_to_child(rule: Rule, change: Change) -> Iterator[Consequence]:
     """Apply the rule of a multi-table child, whose table was not written, to a parent's change."""
-    if change.pk is None or not rule.needs_state:
+    same_row = not rule.needs_state and shares_key(rule.model, change.model)
+    if change.pk is None or same_row:
         yield _apply(rule, replace(change, model=rule.model, old=None, new=None))
         return
     # The caller holds the lock on the parent's row; the child's own row is not being written, so
@@ -131,7 +132,10 @@ def _differs(old: Model, new: Model, name: str) -> bool:
     if column.attname in new.get_deferred_fields():
         return False
     before, after = (getattr(state, column.attname) for state in (old, new))
-    return bool(as_stored(column, before) != as_stored(column, after))
+    try:
+        return bool(as_stored(column, before) != as_stored(column, after))
+    except Exception:  # noqa: BLE001 - arrays, for instance, do not compare to one truth
+        return True
 
 
 def _add_rendered(result: Consequence, template: Template) -> None:

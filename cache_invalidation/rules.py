@@ -119,6 +119,17 @@ class ModelInvalidation:
         return ()
 
 
+def shares_key(child: type[Model], parent: type[Model]) -> bool:
+    """Whether a row of a multi-table child has the primary key of its row in `parent`."""
+    target = parent._meta.concrete_model or parent
+    while child is not target:
+        link = child._meta.get_ancestor_link(target)
+        if link is None or not link.primary_key:
+            return False
+        child = link.related_model
+    return True
+
+
 class Rule:
     """A `ModelInvalidation` made ready for use on the rows of one table."""
 

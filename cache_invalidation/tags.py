@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
@@ -102,6 +103,8 @@ def escape(value: Any) -> str:
 
 def _spell(value: Any) -> str:
     """Return the same text for equal values, however they came to be: 1.5 and 1.50, two zones."""
+    if isinstance(value, Enum):
+        return _spell(value.value)
     if isinstance(value, Decimal) and value.is_finite():
         text = f"{value:f}"
         return text.rstrip("0").rstrip(".") if "." in text else text

@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.rules import Invalidation
+from cache_invalidation.tags import ROOT
 
 # Isolation levels under which every query sees the rows as they are committed at that moment.
 _FRESH = {"read committed", "read uncommitted"}
@@ -43,6 +44,7 @@ class Batch:
         "keys",
         "patterns",
         "tags",
+        "unsaid",
     )
 
     def __init__(self, alias: str, deliver: "Callable[[Batch], object]") -> None:
@@ -59,6 +61,8 @@ class Batch:
         # What is only known at COMMIT, such as what the subscribers of an event answer.
         self.deferred: list[Callable[[Batch], None]] = []
         self.closed = False
+        # Whether something was written of which nobody is told; nothing may be stored after it.
+        self.unsaid = False
         _alive.add(self)
 
     def __call__(self) -> None:
@@ -126,7 +130,7 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
     scope = set(connection.savepoint_ids) - {None}
     for sids, hook, _ in reversed(hooks(connection)):
         if isinstance(hook, Batch) and not hook.closed:
-            if sids - {None} == scope:
+            if sids - {None} == scope and not _stands_for_autocommit(connection):
                 return hook
             # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
             break
@@ -139,6 +143,15 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
         # as in any other.
         hooks(connection).append((scope, batch, True))
     return batch
+
+
+def _stands_for_autocommit(connection: BaseDatabaseWrapper) -> bool:
+    """Whether only a `TestCase` has opened a transaction, and each write is a "COMMIT" of its own.
+
+    `captureOnCommitCallbacks` runs the hooks that were added while it was open, no others.
+    """
+    blocks = connection.atomic_blocks
+    return bool(blocks) and bool(getattr(blocks[-1], "_from_testcase", False))
 
 
 @contextmanager
@@ -178,6 +191,8 @@ def dirty_tags() -> frozenset[str]:
     for connection in connections.all(initialized_only=True):
         for batch in batches(connection):
             dirty |= batch.tags | batch.entries
+            if batch.unsaid:
+                dirty.add(ROOT)
     return frozenset(dirty)
 
 

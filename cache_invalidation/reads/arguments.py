@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.utils.functional import Promise
 
@@ -89,7 +90,8 @@ def spell(value: Any) -> str:
 def _spell_instance(value: Model) -> str:
     if value.pk is None:
         raise TypeError("the instance is not saved, so it has no primary key")
-    return f"{value._meta.label_lower}:{value.pk!r}"
+    database = value._state.db or DEFAULT_DB_ALIAS  # Row 3 of another database is another row.
+    return f"{value._meta.label_lower}:{value.pk!r}@{database}"
 
 
 def _spell_class(value: type) -> str:

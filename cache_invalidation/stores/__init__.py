@@ -1,15 +1,20 @@
 """Where entries and versions live. `get_store` is the way in."""
 
+import logging
 from threading import Lock
 from typing import Any
 
 from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores.base import Store
+
+logger = logging.getLogger("cache_invalidation")
 
 # By class of the cache backend, the most special first.
 STORES = {
@@ -24,13 +29,15 @@ STORES = {
 }
 
 _stores: dict[str | None, Store] = {}  # None is the one that is set
+_unusable: set[str] = set()  # Aliases of which that was logged.
 _lock = Lock()
 
 
 def get_store(alias: str | None = None) -> Store:
     """Return the store on the cache `alias`, or on the one that is set; made once per process.
 
-    Raises `InvalidCacheBackendError` if there is no such cache.
+    Raises `StoreUnavailable` if there is no such cache, which a system check reports and the log
+    has once.
     """
     store = _stores.get(alias)
     if store is None:
@@ -42,7 +49,14 @@ def get_store(alias: str | None = None) -> Store:
 
 
 def _make(alias: str) -> Store:
-    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(caches[alias]).__mro__]
+    try:
+        backend = caches[alias]
+    except (ImproperlyConfigured, ImportError) as error:
+        if alias not in _unusable:
+            _unusable.add(alias)
+            logger.error("The cache %r cannot be used: %s", alias, error)
+        raise StoreUnavailable(str(error)) from error
+    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(backend).__mro__]
     path = next(STORES[kind] for kind in kinds if kind in STORES)
     store: Store = import_string(path)(alias)
     return store

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.core.cache import caches
+from django.core.cache.backends.base import default_key_func
 from django_redis.client import ShardClient
 from redis.exceptions import RedisError, ResponseError
 
@@ -44,7 +45,8 @@ from cache_invalidation.stores.redis_connection import (
 )
 from cache_invalidation.tags import ROOT
 
-ERRORS: Final = (RedisError, OSError)
+# The last three are what an answer of an unexpected shape leads to.
+ERRORS: Final = (RedisError, OSError, ValueError, TypeError, AttributeError)
 CHUNK: Final = 1000  # keys for each SCAN and UNLINK
 MINUTES_KEPT: Final = 24 * 60
 
@@ -74,6 +76,8 @@ class RedisStore(Store):
         self._cache = backend
         self._codec = backend.client
         self._names: dict[str, str] = {}
+        # A KEY_FUNCTION of the project may answer differently each time: by tenant, for instance.
+        self._names_are_fixed = backend.key_func is default_key_func
         self.server = Server(root=self._version_key(ROOT))
         self._redis: Any = connect(self._codec, self.server)
 
@@ -91,6 +95,8 @@ class RedisStore(Store):
         return str(self._cache.make_key(name))
 
     def _version_key(self, tag: str) -> str:
+        if not self._names_are_fixed:
+            return self._key(version_name(tag))
         try:
             return self._names[tag]
         except KeyError:

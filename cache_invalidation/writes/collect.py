@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from cache_invalidation.delivery import batch_of
+from django.db import connections
+
+from cache_invalidation.delivery import batch_of, deliver
 from cache_invalidation.resolution import consequences
 from cache_invalidation.rules import Change
+from cache_invalidation.transactions import current_batch, in_transaction
 
 _suspended: ContextVar[bool] = ContextVar("cache_invalidation_suspended", default=False)
 
@@ -26,14 +29,23 @@ def no_invalidation() -> Iterator[None]:
         _suspended.reset(token)
 
 
-def is_suspended() -> bool:
-    """Whether a `no_invalidation` block is open."""
-    return _suspended.get()
+def is_suspended(using: str) -> bool:
+    """Whether what is written on `using` now invalidates nothing.
+
+    A transaction that has such writes reads around the cache from then on: what it sees must not
+    be stored, and nobody could tell what depends on it.
+    """
+    if not _suspended.get():
+        return False
+    connection = connections[using]
+    if in_transaction(connection):
+        current_batch(connection, deliver).unsaid = True
+    return True
 
 
 def collect(change: Change) -> None:
     """Invalidate what `change` makes stale: with the open transaction, or at once without one."""
-    if is_suspended():
+    if is_suspended(change.using):
         return
     with batch_of(change.using) as batch:
         for consequence in consequences(change):

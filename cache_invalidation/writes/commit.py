@@ -6,7 +6,8 @@ Where nothing was invalidated, COMMIT is all that happens.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -71,6 +72,17 @@ def _end_delivery(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -
         logger.exception("There is no cache to deliver to.")
 
 
+@contextmanager
+def _in_block(connection: BaseDatabaseWrapper, batch: Batch) -> Iterator[None]:
+    """Let subscribers do what the block that is about to end allows, such as `on_commit`."""
+    before = connection.in_atomic_block
+    connection.in_atomic_block = before or not batch.by_hand
+    try:
+        yield
+    finally:
+        connection.in_atomic_block = before
+
+
 def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
     """Take over everything that the savepoints which survived have invalidated."""
     gathered = Batch(connection.alias, deliver)
@@ -79,7 +91,8 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
             gathered.absorb(batch)
         if not gathered.deferred:
             break
-        settle(gathered)
+        with _in_block(connection, gathered):
+            settle(gathered)
     else:
         logger.error("Events keep leading to further events; %s are ignored.", gathered.deferred)
         gathered.deferred.clear()

@@ -6,6 +6,7 @@ for saves, which have none, see `cache_invalidation.writes.saves`.
 
 import logging
 from collections.abc import Iterable
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -27,7 +28,7 @@ logger = logging.getLogger("cache_invalidation")
 
 
 def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
-    if is_suspended():
+    if is_suspended(using):
         return
     model, old = _table(sender), None
     if registry.plan(model).needs_state:
@@ -45,17 +46,41 @@ def _m2m_changed(
     using: str,
     **kwargs: Any,
 ) -> None:
-    if is_suspended() or action not in ("pre_clear", "post_add", "post_remove"):
+    if action not in ("pre_clear", "post_add", "post_remove") or is_suspended(using):
         return
     owner = _table(type(instance))
-    if action == "pre_clear":
-        pk_set = _related_keys(sender, instance, model, reverse, using)
-    if not pk_set:
+    field = _relation(sender, model if reverse else type(instance))
+    if field is not None and action == "pre_clear":
+        pk_set = _related_keys(field, instance, reverse, using)
+    elif field is not None and pk_set:
+        pk_set = _primary_keys(field, model, reverse, pk_set, using)
+    if pk_set is not None and not pk_set:
         return
     _collect_related(owner, {instance.pk}, using)
-    _collect_related(_table(model), pk_set, using)
+    if pk_set is None:
+        collect(Change(model=_table(model), operation="m2m", using=using))
+    else:
+        _collect_related(_table(model), pk_set, using)
     if registry.plan(sender):
         collect(Change(model=sender, operation="m2m", using=using))
+
+
+def _relation(through: type[Model], holder: type[Model]) -> Any:
+    """Return the many-to-many field of `holder` that goes through `through`, if it is Django's."""
+    fields = holder._meta.many_to_many
+    return next((field for field in fields if field.remote_field.through is through), None)
+
+
+def _primary_keys(
+    field: Any, model: type[Model], reverse: bool, keys: set[Any], using: str
+) -> set[Any]:
+    """Return the primary keys of the rows that the relation names by `keys`, its ``to_field``."""
+    name = field.m2m_field_name() if reverse else field.m2m_reverse_field_name()
+    target = field.remote_field.through._meta.get_field(name).foreign_related_fields[0]
+    if target.primary_key:
+        return keys
+    named = model._base_manager.using(using).filter(**{f"{target.name}__in": keys})
+    return set(named.values_list("pk", flat=True))
 
 
 def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> None:
@@ -70,24 +95,18 @@ def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> Non
         collect(Change(model=model, operation="m2m", using=using, pk=key, old=row, new=row))
 
 
-def _related_keys(
-    through: type[Model], instance: Model, model: type[Model], reverse: bool, using: str
-) -> set[Any]:
-    """Return the keys that are about to be cleared.
+def _related_keys(field: Any, instance: Model, reverse: bool, using: str) -> set[Any]:
+    """Return the primary keys of the rows whose relation to `instance` is about to be cleared.
 
     With the row of `instance` locked, nobody can add another relation to it meanwhile.
     """
     rows.read(_table(type(instance)), instance.pk, using, deleting=True)
-    holder = model if reverse else type(instance)
-    for field in holder._meta.many_to_many:
-        if field.remote_field.through is through:
-            source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
-            if reverse:
-                source, target = target, source
-            relations = through._base_manager.using(using).filter(**{source: instance})
-            return set(relations.values_list(f"{target}__pk", flat=True))
-    logger.warning("No relation of %r goes through %r.", holder, through)
-    return set()
+    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
+    if reverse:
+        source, target = target, source
+    relations = field.remote_field.through._base_manager.using(using)
+    related = relations.filter(**{source: instance})
+    return set(related.values_list(f"{target}__pk", flat=True))
 
 
 def _table(model: type[Model]) -> type[Model]:
@@ -110,9 +129,8 @@ def _reconnect(**kwargs: Any) -> None:
 
     Only models that matter get receivers: Django deletes rows of the others without loading them.
     """
-    while _connected:
-        signal, receiver, sender = _connected.pop()
-        signal.disconnect(receiver, sender=sender)
+    obsolete = list(_connected)
+    _connected.clear()
     models = apps.get_models(include_auto_created=True)
     for model in filter(registry.plan, models):
         _connect(signals.pre_delete, _before_delete, model)
@@ -123,6 +141,10 @@ def _reconnect(**kwargs: Any) -> None:
             _connect(signals.m2m_changed, _m2m_changed, through)
     for wire in registry.wires:
         _connect(wire.signal, _receiver_of(wire), wire.sender)
+    # Last, so that what other threads write meanwhile is seen all the time.
+    for signal, receiver, sender in obsolete:
+        if (signal, receiver, sender) not in _connected:
+            signal.disconnect(receiver, sender=sender)
 
 
 def _connect(signal: Signal, receiver: Any, sender: Any) -> None:
@@ -130,12 +152,13 @@ def _connect(signal: Signal, receiver: Any, sender: Any) -> None:
     _connected.append((signal, receiver, sender))
 
 
+@cache
 def _receiver_of(wire: Wire) -> Any:
     def receive(sender: Any, signal: Signal, **kwargs: Any) -> None:
-        if is_suspended():
+        using = kwargs.get("using") or DEFAULT_DB_ALIAS
+        if is_suspended(using):
             return
         try:
-            using = kwargs.get("using") or DEFAULT_DB_ALIAS
             with shielded(using):
                 targets = wire.handler(sender=sender, **kwargs)
             name = getattr(wire.handler, "__name__", repr(wire.handler))

@@ -6,11 +6,11 @@ old state, and what depends on B would stay.
 
 from collections.abc import Collection
 from copy import copy
+from functools import cache
 from typing import Any
 
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
-from django.db.models.expressions import BaseExpression
 
 from cache_invalidation.transactions import in_transaction
 
@@ -36,13 +36,15 @@ def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> 
 
 
 def _query(model: type[Model], using: str, lock: bool, deleting: bool) -> QuerySet[Model]:
-    rows = model._base_manager.using(using)
+    # The order of `Meta` would cost joins, and parameters of its own.
+    rows = model._base_manager.using(using).order_by()
     if not lock:
         return rows
     features = connections[using].features
     # An UPDATE leaves the key alone, and need not wait for those who insert references to it.
     no_key = features.has_select_for_no_key_update and not deleting
-    of = ("self", *_parent_links(model)) if features.has_select_for_update_of else ()
+    # Parents first, as a save writes them: in another order two writers could wait for each other.
+    of = (*_parent_links(model), "self") if features.has_select_for_update_of else ()
     return rows.select_for_update(of=of, no_key=no_key)
 
 
@@ -75,7 +77,8 @@ def _lock_database(model: type[Model], using: str) -> None:
 
 
 def _first_column(model: type[Model]) -> str:
-    return next(field.column for field in model._meta.local_concrete_fields if field.column)
+    fields = model._meta.local_concrete_fields
+    return next(field.column for field in fields if field.column and not field.generated)
 
 
 def _parent_links(model: type[Model]) -> list[str]:
@@ -83,12 +86,16 @@ def _parent_links(model: type[Model]) -> list[str]:
     links: list[str] = []
     for parent, link in model._meta.parents.items():
         if link is not None:
-            links += [link.name, *(f"{link.name}__{name}" for name in _parent_links(parent))]
+            links += [*(f"{link.name}__{name}" for name in _parent_links(parent)), link.name]
     return links
 
 
 def state_after(
-    instance: Model, old: Model | None, update_fields: Collection[str] | None, using: str
+    instance: Model,
+    old: Model | None,
+    update_fields: Collection[str] | None,
+    using: str,
+    raw: bool = False,
 ) -> Model:
     """Return the row as it is after `instance` was saved.
 
@@ -102,7 +109,32 @@ def state_after(
                 setattr(written, column.attname, getattr(instance, column.attname))
     else:
         written = instance
-    if any(isinstance(value, BaseExpression) for value in written.__dict__.values()):
+    if _only_database_knows(written, raw):
         rows = type(instance)._base_manager.using(using)
         return rows.filter(pk=instance.pk).first() or written
+    if written is instance and instance._state.fields_cache:
+        # Related objects that the project holds may be older than their rows.
+        written = copy(instance)
+        written._state.fields_cache.clear()
     return written
+
+
+def _only_database_knows(written: Model, raw: bool) -> bool:
+    if _is_rewritten(type(written)) or (raw and written._meta.parents):
+        return True
+    values = written.__dict__
+    return any(
+        hasattr(values.get(column.attname), "resolve_expression")
+        for column in written._meta.concrete_fields
+    )
+
+
+@cache
+def _is_rewritten(model: type[Model]) -> bool:
+    """Whether what is stored may differ from the attribute: it is generated, or prepared."""
+    names = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+    return any(
+        column.generated
+        or any(not getattr(type(column), n).__module__.startswith("django.") for n in names)
+        for column in model._meta.concrete_fields
+    )

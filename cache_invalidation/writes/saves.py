@@ -44,7 +44,7 @@ def _observed(save_table: Any) -> Any:
     ) -> bool:
         arguments = raw, cls, force_insert, force_update, using, update_fields
         plan = registry.plan(type(self))
-        if not plan or is_suspended():
+        if not plan or is_suspended(using):
             return bool(save_table(self, *arguments))
         connection = connections[using]
         if connection.connection is None:
@@ -63,20 +63,28 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
     A multi-table child has its parents' tables saved first, in calls of their own: the row before
     has to be read at the first call, and the row after at the last.
     """
-    _, cls, _, _, using, update_fields = arguments
+    raw, cls, _, _, using, update_fields = arguments
     attributes = instance.__dict__
     if plan.needs_state and _OLD not in attributes:
         is_new = instance.pk is None or _will_be_inserted(instance, *arguments)
         attributes[_OLD] = None if is_new else rows.read(_table(instance), instance.pk, using)
+    is_last, parent = cls is _table(instance), None
+    if not is_last and plan.needs_state and attributes[_OLD] is None:
+        # A parent's row that is there already, and becomes that of a child.
+        key = getattr(instance, cls._meta.pk.attname)
+        parent = None if key is None else rows.read(cls, key, using)
     try:
         updated = bool(save_table(instance, *arguments))
     except BaseException:
         attributes.pop(_OLD, None)
         raise
-    if cls is _table(instance):
+    if parent is not None:
+        collect(Change(model=cls, operation="update", using=using, pk=parent.pk, old=parent))
+    if is_last:
         old = new = attributes.pop(_OLD, None)
         if plan.needs_state:
-            new = rows.state_after(instance, old, update_fields, using)
+            instance._state.db = using  # As Django does next; relations are looked up there.
+            new = rows.state_after(instance, old, update_fields, using, raw)
         collect(
             Change(
                 model=cls,
