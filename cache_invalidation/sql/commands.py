@@ -1,0 +1,115 @@
+"""What is neither a query nor a change of rows: told by its first words."""
+
+from typing import Final
+
+from cache_invalidation.sql.conditions import closing, find
+from cache_invalidation.sql.lexer import all_words, words
+from cache_invalidation.sql.names import Names
+from cache_invalidation.sql.scan import writes_to
+from cache_invalidation.sql.statement import Read, Statement, Write
+
+TABULAR: Final = words("SELECT INSERT UPDATE DELETE MERGE WITH VALUES TABLE (")
+
+# REFRESH fills a materialized view, which a model may stand for.
+_DEFINING = words("CREATE ALTER DROP RENAME REFRESH")
+_SILENT = words(
+    "BEGIN START COMMIT END ABORT ROLLBACK SAVEPOINT RELEASE SET RESET SHOW USE PRAGMA LOCK UNLOCK"
+    " ANALYZE ANALYSE VACUUM OPTIMIZE REINDEX CLUSTER CHECK CHECKPOINT CLOSE FETCH MOVE"
+    " LISTEN UNLISTEN NOTIFY DISCARD DEALLOCATE GRANT REVOKE COMMENT ATTACH DETACH FLUSH KILL"
+    " DESCRIBE DESC"
+)
+_EXPLAINING = frozenset({"EXPLAIN", "ANALYZE", "DESCRIBE", "DESC"})
+_EXPLAIN_OPTIONS = words(
+    "ANALYZE ANALYSE VERBOSE QUERY PLAN EXTENDED PARTITIONS FORMAT = TREE JSON TRADITIONAL"
+)
+_CHANGING = words("INSERT UPDATE DELETE REPLACE MERGE TRUNCATE CALL EXECUTE")
+_ROWS = words("SELECT INSERT UPDATE DELETE REPLACE WITH")
+_ANALYZE = frozenset({"ANALYZE", "ANALYSE"})
+_MODIFIERS = words("LOW_PRIORITY HIGH_PRIORITY DELAYED QUICK IGNORE")
+_CONFLICTS = words("ABORT FAIL IGNORE REPLACE ROLLBACK")
+_TABLE_ENDS = frozenset({"AS", "SELECT", "WITH"})
+
+
+def executed(tokens: list[str]) -> list[str] | None:
+    """Return the statement within an EXPLAIN or a COPY of a query; None where there is none.
+
+    It is empty where it is only planned, and not executed.
+    """
+    first, rest = tokens[0], tokens[1:]
+    if first == "COPY" and rest[:1] == ["("]:
+        return rest[1 : closing(rest)]
+    if first not in _EXPLAINING:
+        return None
+    options = [first]
+    if rest[:1] == ["("] and rest[1:2] and rest[1] not in TABULAR:
+        end = closing(rest) + 1
+        options, rest = rest[:end], rest[end:]
+    while rest and rest[0] in _EXPLAIN_OPTIONS:
+        options, rest = [*options, rest[0]], rest[1:]
+    # Without EXPLAIN, only MariaDB's ANALYZE takes a statement; elsewhere it takes a table.
+    if first == "ANALYZE" and rest[:1] and rest[0] not in _ROWS:
+        return []
+    return [] if _ANALYZE.isdisjoint(options) else rest
+
+
+def simplified(tokens: list[str]) -> tuple[list[str], bool]:
+    """Return the statement without modifiers, and whether it replaces what is in its way."""
+    first, rest = tokens[0], tokens[1:]
+    replaces = first == "REPLACE"
+    if first in ("INSERT", "UPDATE", "DELETE", "REPLACE"):
+        while rest and rest[0] in _MODIFIERS:
+            rest = rest[1:]
+        if len(rest) > 1 and rest[0] == "OR" and rest[1] in _CONFLICTS:
+            replaces = rest[1] == "REPLACE"
+            rest = rest[2:]
+        return ["INSERT" if first == "REPLACE" else first, *rest], replaces
+    return tokens, False
+
+
+def analyze_command(tokens: list[str], names: Names) -> Statement:
+    """Return what a statement does that is none of the `TABULAR` ones."""
+    first = tokens[0]
+    # MariaDB has `SET STATEMENT … FOR UPDATE …` and `BEGIN NOT ATOMIC UPDATE …`.
+    if first in _SILENT and _CHANGING.isdisjoint(tokens):
+        return Statement()
+    if first in _DEFINING:
+        return _definition(tokens, names)
+    if first == "TRUNCATE":
+        return _truncate(tokens, names)
+    if first == "COPY":
+        return _copy(tokens, names)
+    if first == "DECLARE" and "CURSOR" in tokens:
+        return Statement(reads=_reads(tokens, names))
+    # CALL, DO, PREPARE, LOAD and the like may do anything, and may be told what in a literal.
+    named = {word for token in tokens if token[0] == "'" for word in all_words(token)}
+    return writes_to(names.among([*tokens, *named]), "unknown")
+
+
+def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
+    return tuple(Read(table=table) for table in names.among(tokens))
+
+
+def _definition(tokens: list[str], names: Names) -> Statement:
+    """What a new table is made from is read; everything else that is named may change."""
+    if tokens[0] != "CREATE" or "TABLE" not in tokens:
+        return writes_to(names.among(tokens), "ddl")
+    end = find(tokens, _TABLE_ENDS)
+    return writes_to(names.among(tokens[:end]), "ddl", _reads(tokens[end:], names))
+
+
+def _truncate(tokens: list[str], names: Names) -> Statement:
+    writes = tuple(
+        Write(table=table, kind="truncate", cascade="CASCADE" in tokens)
+        for table in names.among(tokens)
+    )
+    return Statement(writes=writes, may_write=True)
+
+
+def _copy(tokens: list[str], names: Names) -> Statement:
+    end = find(tokens, frozenset({"FROM", "TO"}))
+    table = tokens[1:end]
+    if "(" in table:
+        table = table[: table.index("(")]
+    if tokens[end : end + 1] == ["TO"]:
+        return Statement(reads=_reads(table, names))
+    return writes_to(names.among(table), "copy")

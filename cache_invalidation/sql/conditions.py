@@ -1,0 +1,88 @@
+"""The equality and IN conditions of a WHERE clause, from its tokens."""
+
+from cache_invalidation.sql.lexer import UNKNOWN, is_name, is_placeholder
+from cache_invalidation.sql.statement import Condition, Parameter, Value
+
+# In front of a column stands the name of its table, or None.
+Qualified = tuple[str | None, Condition]
+
+_ALTERNATIVES = ("OR", "XOR", "||", "BETWEEN")
+
+
+def value_of(token: str) -> Value | None:
+    """Return the value that a single token stands for, or None if only the database knows it."""
+    if is_placeholder(token) and token != UNKNOWN:
+        return Parameter(token[2:] if token[1] == ":" else int(token[1:]))
+    return int(token) if token.isascii() and token.isdigit() else None
+
+
+def split(tokens: list[str], separator: str) -> list[list[str]]:
+    """Split at each `separator` that stands outside of brackets and CASE expressions."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for token in tokens:
+        if token in ("(", "[", "CASE"):
+            depth += 1
+        elif token in (")", "]", "END"):
+            depth -= 1
+        if depth == 0 and token == separator:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
+def find(tokens: list[str], words: frozenset[str], start: int = 0) -> int:
+    """Return the index of the first of `words` outside of brackets, or the length of `tokens`."""
+    depth = 0
+    for index in range(start, len(tokens)):
+        each = tokens[index]
+        if each == "(":
+            depth += 1
+        elif each == ")":
+            depth -= 1
+        elif depth == 0 and each in words:
+            return index
+    return len(tokens)
+
+
+def conditions_in(tokens: list[str]) -> list[Qualified]:
+    """Return the conditions that hold for every row for which the expression is true."""
+    while len(tokens) > 1 and tokens[0] == "(" and closing(tokens) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    # The AND of a BETWEEN is not a conjunction. To MySQL, `||` and XOR are alternatives too.
+    if any(word in tokens and len(split(tokens, word)) > 1 for word in _ALTERNATIVES):
+        return []
+    if "AND" in tokens and len(parts := split(tokens, "AND")) > 1:
+        return [condition for part in parts for condition in conditions_in(part)]
+    condition = _condition(tokens)
+    return [] if condition is None else [condition]
+
+
+def _condition(tokens: list[str]) -> Qualified | None:
+    qualifier = None
+    if len(tokens) > 2 and is_name(tokens[0]) and tokens[1] == ".":
+        qualifier, tokens = tokens[0][1:], tokens[2:]
+    elif len(tokens) > 2 and tokens[0][0].isalpha() and tokens[1] == ".":
+        qualifier, tokens = tokens[0].lower(), tokens[2:]
+    match tokens:
+        case [column, "=", value]:
+            values = [value_of(value)]
+        case [column, "IN", "(", *items, ")"]:
+            values = [value_of(item[0]) if len(item) == 1 else None for item in split(items, ",")]
+        case _:
+            return None
+    known = tuple(value for value in values if value is not None)
+    if not is_name(column) or len(known) != len(values):
+        return None
+    return qualifier, Condition(column=column[1:], values=known)
+
+
+def closing(tokens: list[str]) -> int:
+    """Return the index of the bracket that closes the first one."""
+    depth = 0
+    for index, each in enumerate(tokens):
+        depth += (each == "(") - (each == ")")
+        if depth == 0:
+            return index
+    return len(tokens)

@@ -1,0 +1,208 @@
+"""The forms of SQL that Django's ORM generates, recognised from their tokens."""
+
+from cache_invalidation.sql.conditions import (
+    Qualified,
+    conditions_in,
+    find,
+    split,
+    value_of,
+)
+from cache_invalidation.sql.lexer import is_name, words
+from cache_invalidation.sql.names import Names
+from cache_invalidation.sql.statement import Condition, Parameter, Read, Statement, Value, Write
+
+
+class NotPlainError(Exception):
+    """The statement is not of a form that is recognised here."""
+
+
+# What can follow a table with its alias, besides a comma: that would be another table.
+_AFTER_TABLE = words(
+    "WHERE ON INNER LEFT RIGHT FULL CROSS JOIN GROUP ORDER LIMIT OFFSET HAVING FOR UNION INTERSECT"
+    " EXCEPT RETURNING FETCH USING WINDOW ) ; AND OR"
+)
+_AFTER_CONDITIONS = words(
+    "GROUP ORDER LIMIT OFFSET HAVING FOR RETURNING FETCH WINDOW UNION INTERSECT EXCEPT"
+)
+_AFTER_ASSIGNMENTS = frozenset({"WHERE", "RETURNING", "FROM", "ORDER", "LIMIT"})
+_AFTER_ROWS = frozenset({"ON", "RETURNING", "AS"})
+_WHERE = frozenset({"WHERE"})
+_NEVER_PLAIN = frozenset({"INTO", "WITH", "LATERAL", "TABLE", "STRAIGHT_JOIN"})
+
+
+def analyze_plain(tokens: list[str], names: Names) -> Statement:
+    """Return what one statement does; raises `NotPlainError` if it has no plain form."""
+    try:
+        match tokens:
+            case ["SELECT", *_] | ["(", "SELECT", *_]:
+                return Statement(reads=_reads(tokens, names))
+            case ["UPDATE", table, "SET", *rest] if is_name(table):
+                return _update(table[1:], rest, names)
+            case ["DELETE", "FROM", table, *rest] if is_name(table):
+                return _delete(table[1:], rest, names)
+            case ["INSERT", "INTO", table, *rest] if is_name(table):
+                return _insert(table[1:], rest, names)
+    except IndexError:
+        pass  # The text ends too early.
+    raise NotPlainError
+
+
+def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
+    if not _NEVER_PLAIN.isdisjoint(tokens):
+        raise NotPlainError
+    tables = _tables(tokens)
+    found: list[Qualified] = []
+    if tokens[0] == "SELECT" and tokens.count("SELECT") == 1:
+        start = find(tokens, _WHERE)
+        found = conditions_in(tokens[start + 1 : find(tokens, _AFTER_CONDITIONS, start)])
+    return tuple(
+        dict.fromkeys(
+            Read(table=table, conditions=_of(alias, found, alone=len(tables) == 1))
+            for alias, name in tables
+            for table in names.tables(name)
+        )
+    )
+
+
+def _tables(tokens: list[str]) -> list[tuple[str, str]]:
+    """Return the alias and the name of each table that follows FROM or JOIN."""
+    found = []
+    for index, token in enumerate(tokens):
+        if token not in ("FROM", "JOIN") or tokens[index - 1] == "DISTINCT":
+            continue
+        index += 1
+        if tokens[index : index + 2] == ["(", "SELECT"]:
+            continue
+        if not is_name(tokens[index]):
+            raise NotPlainError
+        while tokens[index + 1 : index + 2] == ["."] and is_name(tokens[index + 2]):
+            index += 2
+        name = tokens[index][1:]
+        after = tokens[index + 1] if index + 1 < len(tokens) else ";"
+        alias = name
+        if after not in _AFTER_TABLE and (is_name(after) or after.isidentifier()):
+            alias = after[1:] if is_name(after) else after.lower()
+            after = tokens[index + 2] if index + 2 < len(tokens) else ";"
+        if after not in _AFTER_TABLE:
+            raise NotPlainError
+        found.append((alias, name))
+    return found
+
+
+def _of(alias: str, found: list[Qualified], *, alone: bool) -> tuple[Condition, ...]:
+    return tuple(
+        condition
+        for qualifier, condition in found
+        if (alone if qualifier is None else qualifier.lower() == alias.lower())
+    )
+
+
+def _update(table: str, rest: list[str], names: Names) -> Statement:
+    end = find(rest, _AFTER_ASSIGNMENTS)
+    columns = []
+    row: list[Value | None] = []
+    for assignment in split(rest[:end], ","):
+        if len(assignment) < 3 or not is_name(assignment[0]) or assignment[1] != "=":
+            raise NotPlainError
+        columns.append(assignment[0][1:])
+        row.append(value_of(assignment[2]) if len(assignment) == 3 else None)
+    conditions = _where(table, rest[end:])
+    return Statement(
+        writes=tuple(
+            Write(
+                table=known,
+                kind="update",
+                conditions=conditions,
+                columns=tuple(columns),
+                rows=(tuple(row),),
+            )
+            for known in names.tables(table)
+        ),
+        reads=_reads(rest, names),
+        may_write=True,
+    )
+
+
+def _delete(table: str, rest: list[str], names: Names) -> Statement:
+    conditions = _where(table, rest)
+    return Statement(
+        writes=tuple(
+            Write(table=known, kind="delete", conditions=conditions)
+            for known in names.tables(table)
+        ),
+        reads=_reads(rest, names) if rest else (),
+        may_write=True,
+    )
+
+
+def _where(table: str, rest: list[str]) -> tuple[Condition, ...]:
+    """Return the conditions on the written table, where nothing is joined to it."""
+    if not rest or rest[0] == "RETURNING":
+        return ()
+    if rest[0] != "WHERE":
+        raise NotPlainError
+    found = conditions_in(rest[1 : find(rest, _AFTER_CONDITIONS)])
+    return _of(table, found, alone=True)
+
+
+def _insert(table: str, rest: list[str], names: Names) -> Statement:
+    columns: tuple[str, ...] = ()
+    if rest[0] == "(":
+        close = rest.index(")")
+        listed = split(rest[1:close], ",")
+        if not all(len(item) == 1 and is_name(item[0]) for item in listed):
+            raise NotPlainError
+        columns = tuple(item[0][1:] for item in listed)
+        rest = rest[close + 1 :]
+    end = find(rest, _AFTER_ROWS)
+    match rest[:end]:
+        case ["VALUES", *values]:
+            rows = _rows(values)
+        case ["DEFAULT", "VALUES"]:
+            rows = ((),)
+        case ["SELECT", "*", "FROM", "UNNEST", "(", *arrays, ")"]:
+            rows = (tuple(_array(item) for item in split(arrays, ",")),)
+        case _:
+            raise NotPlainError
+    if columns and any(len(row) != len(columns) for row in rows):
+        raise NotPlainError
+    kinds = [
+        Write(table=known, kind="insert", columns=columns, rows=rows)
+        for known in names.tables(table)
+    ]
+    return Statement(
+        writes=tuple(kinds + _conflicts(table, rest[end:], names)),
+        reads=_reads(rest[end:], names) if end < len(rest) else (),
+        may_write=True,
+    )
+
+
+def _rows(tokens: list[str]) -> tuple[tuple[Value | None, ...], ...]:
+    rows = []
+    for row in split(tokens, ","):
+        if row[0] != "(" or row[-1] != ")":
+            raise NotPlainError
+        items = split(row[1:-1], ",")
+        if "SELECT" in row or any(not item for item in items):
+            raise NotPlainError
+        rows.append(tuple(value_of(item[0]) if len(item) == 1 else None for item in items))
+    return tuple(rows)
+
+
+def _array(tokens: list[str]) -> Value | None:
+    match tokens:
+        case ["(", placeholder, ")", "::", *_]:
+            value = value_of(placeholder)
+            return Parameter(value.key, is_array=True) if isinstance(value, Parameter) else None
+    raise NotPlainError
+
+
+def _conflicts(table: str, rest: list[str], names: Names) -> list[Write]:
+    """Return the writes to rows that were there before: any row may be the one in conflict."""
+    if not rest or rest[0] == "RETURNING":
+        return []
+    if "DO" in rest and rest[rest.index("DO") + 1] == "NOTHING":
+        return []
+    if "UPDATE" not in rest:
+        raise NotPlainError
+    return [Write(table=known, kind="update") for known in names.tables(table)]

@@ -1,0 +1,94 @@
+"""The facts that an analysis yields."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Dialect = Literal["postgresql", "sqlite", "mysql"]
+Kind = Literal[
+    "insert", "update", "delete", "truncate", "merge", "replace", "copy", "ddl", "unknown"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """The value of ``params[key]``, or each of its elements if it is an array."""
+
+    key: int | str
+    is_array: bool = False
+
+
+Value = Parameter | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Every row concerned has one of these values in this column.
+
+    A column is spelled as between its quotes; one without quotes is in lower case.
+    """
+
+    column: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A table that is read. All `conditions` hold for the rows that matter; without any, all do."""
+
+    table: str
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A table that is written, or may be.
+
+    `conditions` hold for the rows as they were; without any, every row may be concerned.
+    `columns` and `rows` are what an INSERT stores (one tuple for each row) and what an UPDATE
+    assigns (one tuple). None stands for a value that only the database knows. No rows, or no
+    columns, means that they cannot be told. An array parameter holds its column for all rows.
+    """
+
+    table: str
+    kind: Kind
+    conditions: tuple[Condition, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Value | None, ...], ...] = ()
+    # Are the tables that refer to this one emptied too?
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What one text of SQL does to the known tables, all its statements together."""
+
+    writes: tuple[Write, ...] = ()
+    reads: tuple[Read, ...] = ()
+    # May it change anything, in a table that is known or in one that is not?
+    may_write: bool = False
+
+    @property
+    def tables_written(self) -> frozenset[str]:
+        return frozenset(write.table for write in self.writes)
+
+    @property
+    def tables_read(self) -> frozenset[str]:
+        return frozenset(read.table for read in self.reads)
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of the writes to known tables."""
+        return frozenset(write.kind for write in self.writes)
+
+
+def combine(statements: Iterable[Statement]) -> Statement:
+    """Return the statement that does what all of these do."""
+    parts = list(statements)
+    if len(parts) == 1:
+        return parts[0]
+    return Statement(
+        writes=tuple(dict.fromkeys(write for part in parts for write in part.writes)),
+        reads=tuple(dict.fromkeys(read for part in parts for read in part.reads)),
+        may_write=any(part.may_write for part in parts),
+    )

@@ -1,0 +1,214 @@
+"""Which tables a statement writes and reads, by dialect."""
+
+import pytest
+
+from cache_invalidation.sql import Dialect, analyze
+
+KNOWN = frozenset({"shop_product", "shop_category", "shop_tag"})
+ALL: tuple[Dialect, ...] = ("postgresql", "sqlite", "mysql")
+
+P, C, T = "shop_product", "shop_category", "shop_tag"
+
+EVERYWHERE = [
+    # statement, written, read, may write
+    ("", "", "", False),
+    (" ;; ", "", "", False),
+    ("-- DELETE FROM shop_product", "", "", False),
+    ("/* DELETE FROM shop_product */ SELECT 1", "", "", False),
+    ("SELECT 1", "", "", False),
+    ("SELECT * FROM shop_product", "", P, False),
+    ("select * from Shop_Product", "", P, False),
+    ("SELECT shop_tag FROM shop_product", "", P, False),
+    ("SELECT 'DELETE FROM shop_tag' FROM shop_product", "", P, False),
+    ("SELECT 'it''s shop_tag' FROM shop_product", "", P, False),
+    ("SELECT * FROM shop_product, shop_tag", "", f"{P} {T}", False),
+    ("SELECT * FROM shop_product p JOIN shop_tag t ON p.id = t.id", "", f"{P} {T}", False),
+    ("SELECT * FROM (SELECT * FROM shop_tag) x", "", T, False),
+    ("SELECT * FROM shop_product UNION SELECT * FROM shop_tag", "", f"{P} {T}", False),
+    ("WITH x AS (SELECT * FROM shop_tag) SELECT * FROM x", "", T, False),
+    ("INSERT INTO shop_product (id) VALUES (1)", P, "", True),
+    ("INSERT INTO shop_product SELECT * FROM shop_tag", P, T, True),
+    ("INSERT INTO shop_product (a) VALUES ((SELECT id FROM shop_tag))", P, T, True),
+    ("INSERT INTO other (updated_at, shop) VALUES (1, 'shop_product')", "", "", True),
+    ("UPDATE shop_product SET updated_at = 1", P, "", True),
+    ("UPDATE shop_product SET n = (SELECT MAX(id) FROM shop_tag)", P, T, True),
+    ("UPDATE other SET shop_product_id = 1, name = 'shop_product'", "", "", True),
+    ("DELETE FROM shop_product", P, "", True),
+    ("DELETE FROM shop_product WHERE id IN (SELECT id FROM shop_tag)", P, T, True),
+    ("DELETE FROM shop_product; UPDATE shop_tag SET a = 1", f"{P} {T}", "", True),
+    ("SELECT 1; DELETE /* ; */ FROM shop_product -- ;", P, "", True),
+    ("SAVEPOINT shop_product", "", "", False),
+    ("RELEASE SAVEPOINT x", "", "", False),
+    ("BEGIN", "", "", False),
+    ("ROLLBACK", "", "", False),
+    ("DROP TABLE shop_product", P, "", True),
+    ("ALTER TABLE shop_product ADD COLUMN x int", P, "", True),
+    ("CREATE TABLE shop_product (id int)", P, "", True),
+    ("CREATE TABLE x AS SELECT * FROM shop_product", "", P, True),
+    ("EXPLAIN DELETE FROM shop_product", "", "", False),
+    ("THIS IS NOT SQL shop_product", P, "", True),
+    ("UPDATE shop_product SET SET SET", P, None, True),
+    ("NOT SQL 'shop_tag' -- shop_product", T, "", True),
+    ("garbage \x00\ud800\ufffe shop_product \\", P, "", True),
+    ("SELECT 5 %% 2 FROM shop_product WHERE name LIKE 'a%%'", "", P, False),
+]
+
+POSTGRESQL = [
+    ('UPDATE "public"."shop_product" SET "a" = 1', P, "", True),
+    ("UPDATE public.shop_product SET a = 1", P, "", True),
+    ("UPDATE ONLY shop_product AS p SET a = 1", P, "", True),
+    ("UPDATE shop_product SET a = 1 FROM shop_tag", P, T, True),
+    ("DELETE FROM shop_product USING shop_tag WHERE shop_tag.id = 1", P, T, True),
+    ("WITH x AS (DELETE FROM shop_tag RETURNING *) SELECT * FROM x", T, "", True),
+    (
+        "WITH x AS (DELETE FROM shop_tag RETURNING *) INSERT INTO shop_product SELECT * FROM x",
+        f"{P} {T}",
+        "",
+        True,
+    ),
+    ("WITH x AS (SELECT * FROM shop_tag) UPDATE shop_product SET a = 1 FROM x", P, T, True),
+    ("INSERT INTO shop_product (id) VALUES (1) ON CONFLICT DO NOTHING", P, "", True),
+    (
+        "INSERT INTO shop_product (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2",
+        P,
+        "",
+        True,
+    ),
+    (
+        "MERGE INTO shop_product p USING shop_tag t ON p.id = t.id"
+        " WHEN MATCHED THEN UPDATE SET a = t.a WHEN NOT MATCHED THEN INSERT (id) VALUES (t.id)",
+        P,
+        T,
+        True,
+    ),
+    ("MERGE INTO shop_product USING shop_tag ON true WHEN MATCHED THEN DELETE", P, T, True),
+    ("TRUNCATE shop_product, public.shop_tag RESTART IDENTITY CASCADE", f"{P} {T}", "", True),
+    ("COPY shop_product (id, shop_tag) FROM STDIN", P, "", True),
+    ("COPY shop_product TO STDOUT", "", P, False),
+    ("COPY (SELECT * FROM shop_product) TO STDOUT", "", P, False),
+    ("COPY (DELETE FROM shop_product RETURNING *) TO STDOUT", P, "", True),
+    ("SELECT * FROM shop_product FOR UPDATE", "", P, False),
+    ("SELECT * FROM shop_product FOR NO KEY UPDATE OF shop_product SKIP LOCKED", "", P, False),
+    ("SELECT * INTO shop_tag FROM shop_product", T, P, True),
+    ("EXPLAIN ANALYZE DELETE FROM shop_product", P, "", True),
+    ("EXPLAIN (ANALYZE, COSTS off) DELETE FROM shop_product", P, "", True),
+    ("EXPLAIN ANALYZE VERBOSE SELECT * FROM shop_product", "", P, False),
+    ("EXPLAIN (FORMAT json) UPDATE shop_product SET a = 1", "", "", False),
+    ("LOCK TABLE shop_product IN EXCLUSIVE MODE", "", "", False),
+    ("CALL change('shop_product')", P, "", True),
+    ("DO $$ BEGIN UPDATE shop_product SET a = 1; END $$", P, "", True),
+    ("DO 'BEGIN EXECUTE ''DELETE FROM '' || ''shop_product''; END'", P, "", True),
+    ("PREPARE x AS DELETE FROM shop_product", P, "", True),
+    ("DECLARE x CURSOR FOR SELECT * FROM shop_product", "", P, False),
+    ("REFRESH MATERIALIZED VIEW shop_product", P, "", True),
+    ("SELECT $$ shop_tag $$, $x$ shop_tag $$ $x$ FROM shop_product", "", P, False),
+    (r"SELECT E'\' shop_tag' FROM shop_product", "", P, False),
+    (r"SELECT '\' FROM shop_product WHERE a = ' shop_tag '", "", P, False),
+    ("/* a /* b */ ' */ DELETE FROM shop_product", P, "", True),
+    ("SELECT data ? 'shop_tag' FROM shop_product WHERE data ?| array['a']", "", P, False),
+    ("SET search_path TO shop_product", "", "", False),
+]
+
+SQLITE = [
+    ("REPLACE INTO shop_product (id) VALUES (1)", P, "", True),
+    ("INSERT OR REPLACE INTO [shop_product] (id) VALUES (?)", P, "", True),
+    ("INSERT OR IGNORE INTO `shop_product` (id) VALUES (?)", P, "", True),
+    ('UPDATE OR REPLACE "shop_product" SET a = ?', P, "", True),
+    ('DELETE FROM main."shop_product" WHERE id = ?1', P, "", True),
+    ("EXPLAIN QUERY PLAN DELETE FROM shop_product", "", "", False),
+    ("PRAGMA table_info(shop_product)", "", "", False),
+    ("INSERT INTO shop_product (id) VALUES (1) ON CONFLICT(id) DO UPDATE SET a = 1", P, "", True),
+]
+
+MYSQL = [
+    ("REPLACE INTO shop_product (id) VALUES (1)", P, "", True),
+    ("INSERT IGNORE INTO `shop_product` (`id`) VALUES (%s)", P, "", True),
+    ("UPDATE LOW_PRIORITY shop_product SET a = 1", P, "", True),
+    ("UPDATE shop_product, shop_tag SET a = 1", f"{P} {T}", "", True),
+    ("UPDATE shop_product p JOIN shop_tag t ON p.id = t.id SET p.a = 1", f"{P} {T}", "", True),
+    ("DELETE p FROM shop_product p JOIN shop_tag t ON p.id = t.id", P, T, True),
+    ("DELETE p, t FROM shop_product p JOIN shop_tag t ON p.id = t.id", f"{P} {T}", "", True),
+    ("TRUNCATE `shop_product`", P, "", True),
+    ("LOAD DATA INFILE 'x' INTO TABLE shop_product", P, "", True),
+    ('SELECT "shop_tag" FROM shop_product', "", P, False),
+    (r"SELECT 'it\'s shop_tag' FROM shop_product", "", P, False),
+    ("SELECT 1 # DELETE FROM shop_product", "", "", False),
+    ("/*!50000 DELETE FROM shop_product */", P, "", True),
+    ("INSERT INTO shop_product SET a = 1", P, None, True),
+    ("EXPLAIN ANALYZE DELETE FROM shop_product", P, "", True),
+    ("ANALYZE FORMAT=JSON DELETE FROM shop_product", P, "", True),
+    ("ANALYZE TABLE shop_product", "", "", False),
+    ("EXPLAIN ANALYZE REPLACE INTO shop_product (id) VALUES (1)", P, "", True),
+    ("SET STATEMENT max_statement_time=1 FOR UPDATE shop_product SET a = 1", P, None, True),
+    ("BEGIN NOT ATOMIC DELETE FROM shop_product; END", P, None, True),
+    ("SELECT * FROM shop_product LOCK IN SHARE MODE", "", P, False),
+]
+
+CASES = [
+    *[(dialect, *case) for dialect in ALL for case in EVERYWHERE],
+    *[("postgresql", *case) for case in POSTGRESQL],
+    *[("sqlite", *case) for case in SQLITE],
+    *[("mysql", *case) for case in MYSQL],
+]
+
+
+@pytest.mark.parametrize(("dialect", "sql", "written", "read", "may_write"), CASES)
+def test_a_statement_writes_and_reads_these_tables(
+    dialect: Dialect, sql: str, written: str, read: str | None, may_write: bool
+) -> None:
+    statement = analyze(sql, dialect, KNOWN)
+    assert statement.tables_written == set(written.split())
+    assert read is None or statement.tables_read == set(read.split())
+    assert statement.may_write is may_write
+
+
+@pytest.mark.parametrize(
+    ("sql", "kinds"),
+    [
+        ("INSERT INTO shop_tag (id) VALUES (1)", {"insert"}),
+        (
+            "INSERT INTO shop_tag (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET a = 1",
+            {"insert", "update"},
+        ),
+        ("UPDATE shop_tag SET a = 1", {"update"}),
+        ("DELETE FROM shop_tag", {"delete"}),
+        ("TRUNCATE shop_tag", {"truncate"}),
+        ("MERGE INTO shop_tag USING x ON true WHEN MATCHED THEN DELETE", {"merge"}),
+        ("REPLACE INTO shop_tag (id) VALUES (1)", {"replace"}),
+        ("COPY shop_tag FROM STDIN", {"copy"}),
+        ("DROP TABLE shop_tag", {"ddl"}),
+        ("SELECT * INTO shop_tag FROM x", {"ddl"}),
+        ("CALL f(shop_tag)", {"unknown"}),
+        ("SELECT * FROM shop_tag", set()),
+        ("DELETE FROM elsewhere", set()),
+    ],
+)
+def test_each_write_has_its_kind(sql: str, kinds: set[str]) -> None:
+    assert analyze(sql, "postgresql", KNOWN).kinds == kinds
+
+
+def test_a_replacing_insert_is_one_behind_a_with_too() -> None:
+    sql = "WITH x AS (SELECT 1) INSERT OR REPLACE INTO shop_tag SELECT * FROM x"
+    assert analyze(sql, "sqlite", KNOWN).kinds == {"replace"}
+
+
+@pytest.mark.parametrize("dialect", ALL)
+def test_letters_that_change_with_their_case_are_found(dialect: Dialect) -> None:
+    known = frozenset({"maße"})
+    assert analyze("DELETE FROM maße", dialect, known).tables_written == {"maße"}
+    assert analyze("UPDATE maße nonsense", dialect, known).tables_written == {"maße"}
+
+
+def test_truncate_says_whether_it_cascades() -> None:
+    [write] = analyze("TRUNCATE shop_tag CASCADE", "postgresql", KNOWN).writes
+    assert write.cascade
+    [write] = analyze("TRUNCATE shop_tag", "postgresql", KNOWN).writes
+    assert not write.cascade
+
+
+def test_a_known_table_may_be_spelled_with_its_schema() -> None:
+    known = frozenset({'stock"."item', "Mixed"})
+    assert analyze('DELETE FROM "stock"."item"', "postgresql", known).tables_written == {
+        'stock"."item'
+    }
+    assert analyze('DELETE FROM "Mixed"', "postgresql", known).tables_written == {"Mixed"}
