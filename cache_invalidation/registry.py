@@ -135,11 +135,12 @@ class Registry:
         if not apps.models_ready:
             self._waiting.add(label)
             return
+        labels = {app.lower(): app for app in apps.app_configs}
         app, name = label.split(".")
-        if app not in apps.app_configs:
+        if app.lower() not in labels:
             return
         try:
-            model = apps.get_model(app, name)
+            model = apps.get_model(labels[app.lower()], name)
         except LookupError:
             self._misspelled.add(label)
             return

@@ -117,3 +117,7 @@ class Unregistered(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+# Last, because one of them is a child of `Place`; it is imported here to get its tables.
+from tests.testapp import unusual  # noqa: E402, F401
