@@ -2,7 +2,7 @@
 #   make test ARGS="-k race"                      arguments for the command behind a target
 #   make test PYTHON=python3.13 VENV=.venv-3.13   another interpreter, in its own environment
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
-#   make test COVERAGE=no                         the tests alone, in two thirds of the time
+#   make test COVERAGE=no                         the tests alone
 
 PYTHON ?= python3
 VENV   ?= .venv
