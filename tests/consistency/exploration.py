@@ -2,9 +2,10 @@
 
 A world is what stands in the store, the number that the database has committed, and where each
 actor is. From each world every actor that can take a step does; worlds that differ in nothing but
-the names of their random tokens are the same world. A writer may crash after any step, and the
-fence of a crashed writer may lapse at any time after that. The fence of a live one does not: a
-writer that is frozen for longer than the fence and then killed is what is not promised.
+the names of their random tokens, or in which of two alike actors is which, are the same world. A
+writer may crash after any step, and the fence of a crashed writer may lapse at any time after that.
+The fence of a live one does not: a writer that is frozen for longer than the fence and then killed
+is what is not promised.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, Protocol
 
 from cache_invalidation.stores.base import Delivery, Store, Versions, is_fence
@@ -55,9 +57,16 @@ class World:
     stored: tuple[Any, ...] = ()
 
     def identity(self) -> str:
-        """Return the same text for worlds that differ in their random tokens alone."""
+        """Return the same text for worlds that differ only in random tokens, or in who is who."""
+        return min(
+            self._spelled(writers, readers)
+            for writers in permutations(self.writers)
+            for readers in permutations(self.readers)
+        )
+
+    def _spelled(self, writers: tuple[Writer, ...], readers: tuple[Reader, ...]) -> str:
         visible = [(n, v) for n, v in self.raw if n != ENTRY]
-        text = repr((visible, self.number, self.writers, self.readers, self.stored))
+        text = repr((visible, self.number, writers, readers, self.stored))
         names: dict[str, str] = {}
         return re.sub(
             r"(?<![\w-])[\w-]{11}(?![\w-])|@\d+",
@@ -87,21 +96,20 @@ class Explorer:
         )
         seen, queue = {first.identity()}, [first]
         while queue:
-            world = queue.pop()
+            world, is_last = queue.pop(), True
             self.worlds += 1
-            self.probe(world)
-            following = list(self.successors(world))
-            for successor in following:
+            for successor in self.successors(world):
+                is_last = False
                 if (identity := successor.identity()) not in seen:
                     seen.add(identity)
                     queue.append(successor)
-            if not following:
+                    self.probe(successor)
+            if is_last:
                 self.check_usable(world)
         return self.worlds
 
     def probe(self, world: World) -> None:
-        """Whoever reads now and hits must get what is committed now."""
-        self.shelf.restore(dict(world.raw))
+        """Whoever hits now, the store being as the last step left it, gets what is committed."""
         found = self.store.lookup(ENTRY, TAGS)
         if found.entry is not None and found.entry.is_valid(found.versions):
             number = self.store.decode(found.entry.payload)
