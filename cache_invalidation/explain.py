@@ -8,6 +8,7 @@ from django.db.models import Model
 
 from cache_invalidation.resolution import consequences
 from cache_invalidation.rules import Change
+from cache_invalidation.tags import table_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def explain(instance: Model) -> Explanation:
 
     One query reads the row as the database has it, since the old state counts as well.
     """
-    model = instance._meta.concrete_model or type(instance)
+    model = table_of(type(instance))
     using = router.db_for_write(model, instance=instance)
     old = model._base_manager.using(using).filter(pk=instance.pk).first()
     change = Change(

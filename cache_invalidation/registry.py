@@ -15,7 +15,7 @@ from django.dispatch import Signal
 
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
 from cache_invalidation.rules import Invalidation, ModelInvalidation, Rule, shares_key
-from cache_invalidation.tags import check_name, model_tag
+from cache_invalidation.tags import check_name, model_tag, table_of
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
 Targets = Invalidation | Iterable[Invalidation] | None
@@ -122,7 +122,7 @@ class Registry:
 
     def imply(self, model: type[Model]) -> None:
         """Make sure that writes to `model` drop its own tags, without a rule being declared."""
-        table = model._meta.concrete_model or model
+        table = table_of(model)
         if all(rule.model is not table for rule in self.plan(model).own):
             self.register(table)
             self._implied.add(table)
@@ -189,7 +189,7 @@ class Registry:
             return self._plans.setdefault(model, self._make_plan(model))
 
     def _make_plan(self, model: type[Model]) -> Plan:
-        written = model._meta.concrete_model or model
+        written = table_of(model)
         own = tuple(rule for rule in self._rules.values() if issubclass(written, rule.model))
         inherited = tuple(
             rule

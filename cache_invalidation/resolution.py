@@ -12,7 +12,7 @@ from django.db.models import Model
 
 from cache_invalidation.placeholders import Template, as_stored, resolver_for
 from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change, Invalidation, Rule, shares_key
+from cache_invalidation.rules import Change, Invalidation, Rule, links_to, shares_key
 from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
 from cache_invalidation.transactions import shielded
 
@@ -73,24 +73,12 @@ def _apply_to_child(rule: Rule, change: Change) -> Iterator[Consequence]:
         return
     # The caller holds the lock on the parent's row; the child's own row is not being written, so
     # its state before and after differ in the columns of the parent alone.
-    link = parent_path(rule.model, change.model)
+    link = "__".join(link.name for link in links_to(rule.model, change.model))
     child = rule.model._base_manager.using(change.using).filter(**{link: change.pk}).first()
     if child is None:
         return
     states = [_with_values_of(child, state) for state in (change.old, change.new)]
     yield _apply(rule, replace(change, model=rule.model, pk=child.pk, old=states[0], new=states[1]))
-
-
-def parent_path(child: type[Model], parent: type[Model]) -> str:
-    """Return the ORM lookup that leads from a multi-table child to its row in `parent`."""
-    target = parent._meta.concrete_model or parent
-    names = []
-    while child is not target:
-        link = child._meta.get_ancestor_link(target)
-        assert link is not None  # noqa: S101 - plans hold descendants only
-        names.append(link.name)
-        child = link.related_model
-    return "__".join(names)
 
 
 def _with_values_of(child: Model, parent: Model | None) -> Model | None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from django.db.models import Model
 
 from cache_invalidation.placeholders import Kind, Template, parse
-from cache_invalidation.tags import check_names, is_catch_all, model_tag
+from cache_invalidation.tags import check_names, is_catch_all, model_tag, table_of
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
@@ -119,15 +119,18 @@ class ModelInvalidation:
         return ()
 
 
+def links_to(child: type[Model], parent: type[Model]) -> Iterator[Any]:
+    """Yield the fields that lead from a multi-table child to its row in `parent`, step by step."""
+    target = table_of(parent)
+    while child is not target:
+        link: Any = child._meta.get_ancestor_link(target)
+        yield link
+        child = link.related_model
+
+
 def shares_key(child: type[Model], parent: type[Model]) -> bool:
     """Whether a row of a multi-table child has the primary key of its row in `parent`."""
-    target = parent._meta.concrete_model or parent
-    while child is not target:
-        link = child._meta.get_ancestor_link(target)
-        if link is None or not link.primary_key:
-            return False
-        child = link.related_model
-    return True
+    return all(link.primary_key for link in links_to(child, parent))
 
 
 class Rule:
@@ -135,7 +138,7 @@ class Rule:
 
     def __init__(self, declaration: ModelInvalidation) -> None:
         self.declaration = declaration
-        self.model = declaration.model._meta.concrete_model or declaration.model
+        self.model = table_of(declaration.model)
         self.model_tag = model_tag(self.model)
         self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
         self.fields = None if declaration.fields is None else frozenset(declaration.fields)

@@ -50,9 +50,14 @@ def is_catch_all(pattern: str) -> bool:
     return not pattern.strip("*?")
 
 
+def table_of(model: type[Model]) -> type[Model]:
+    """Return the model whose table holds the rows of `model`, which is another one for a proxy."""
+    return model._meta.concrete_model or model
+
+
 def model_tag(model: type[Model]) -> str:
     """Return the tag for "any row of this model"; proxies share the one of their table."""
-    return (model._meta.concrete_model or model)._meta.label_lower
+    return table_of(model)._meta.label_lower
 
 
 def row_tag(model: type[Model], pk: Any) -> str:

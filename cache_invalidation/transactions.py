@@ -4,9 +4,9 @@ Readers and writers both need this and know nothing else of each other.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from weakref import WeakSet
 
 from django.db import connections, transaction
@@ -18,10 +18,20 @@ from cache_invalidation.tags import ROOT
 # Isolation levels under which every query sees the rows as they are committed at that moment.
 _FRESH = {"read committed", "read uncommitted"}
 
-
 # Every batch there is, in any thread. As long as there is none, which is what a reader meets nearly
 # always, nobody has to look through the connections for those of this thread.
 _alive: "WeakSet[Batch]" = WeakSet()
+
+
+class Targets(Protocol):
+    """Whatever names tags, keys and patterns."""
+
+    @property
+    def tags(self) -> Set[str]: ...
+    @property
+    def keys(self) -> Set[str]: ...
+    @property
+    def patterns(self) -> Set[str]: ...
 
 
 class Batch:
@@ -74,10 +84,14 @@ class Batch:
 
     def add(self, invalidation: Invalidation, entity_type: str, cause: str) -> None:
         """Take in what one thing that happened makes stale."""
-        self.tags |= invalidation.tags
-        self.keys |= invalidation.keys
-        self.patterns |= invalidation.patterns
+        self.take(invalidation)
         self.count(entity_type, cause)
+
+    def take(self, targets: "Targets") -> None:
+        """Take in what is stale, without counting it."""
+        self.tags |= targets.tags
+        self.keys |= targets.keys
+        self.patterns |= targets.patterns
 
     def count(self, entity_type: str, cause: str) -> None:
         """Take note that one thing happened to an `entity_type`."""
@@ -86,9 +100,7 @@ class Batch:
 
     def absorb(self, other: "Batch") -> None:
         """Take over all of `other`, which delivers nothing afterwards."""
-        self.tags |= other.tags
-        self.keys |= other.keys
-        self.patterns |= other.patterns
+        self.take(other)
         self.entries |= other.entries
         self.entities.update(other.entities)
         self.causes.update(other.causes)

@@ -82,7 +82,7 @@ class _Cached(Generic[P, R]):
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         with batch_of(DEFAULT_DB_ALIAS) as batch:
-            batch.entries.add(self.signature.key(self.signature.bind(args, kwargs)))
+            batch.entries.add(self.key(*args, **kwargs))
             batch.count(self.signature.name, "manual")
 
     @overload

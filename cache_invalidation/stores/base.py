@@ -108,9 +108,6 @@ class Store(ABC):
     # Can keys be deleted by pattern?
     supports_patterns = False
 
-    # Do other processes see what this one stores?
-    is_shared = True
-
     # Does using it run queries on a connection that may be in a transaction?
     uses_database = False
 

@@ -14,7 +14,6 @@ class LocMemStore(DjangoCacheStore):
 
     counts_fences = True
     supports_patterns = True
-    is_shared = False
 
     @guarded(Exception)
     def delete_patterns(self, patterns: Iterable[str]) -> int:

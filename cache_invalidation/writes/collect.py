@@ -49,7 +49,5 @@ def collect(change: Change) -> None:
         return
     with batch_of(change.using) as batch:
         for consequence in consequences(change):
-            batch.tags |= consequence.tags
-            batch.keys |= consequence.keys
-            batch.patterns |= consequence.patterns
+            batch.take(consequence)
             batch.count(consequence.rule.entity_type, change.operation)

@@ -10,6 +10,7 @@ from cache_invalidation.delivery import batch_of
 from cache_invalidation.registry import registry
 from cache_invalidation.resolution import consequences
 from cache_invalidation.rules import Change, Invalidation
+from cache_invalidation.tags import table_of
 
 
 def invalidate(
@@ -53,9 +54,7 @@ def invalidate(
             batch.count(consequence.rule.entity_type, cause)
         if named:
             batch.count(entity_type or "manual", cause)
-        batch.tags |= everything_named.tags
-        batch.keys |= everything_named.keys
-        batch.patterns |= everything_named.patterns
+        batch.take(everything_named)
     return everything_named
 
 
@@ -74,7 +73,7 @@ def _changes(target: Any, using: str | None) -> Iterable[Change]:
     elif isinstance(target, type) and issubclass(target, Model):
         registry.imply(target)
         yield Change(
-            model=target._meta.concrete_model or target,
+            model=table_of(target),
             operation="manual",
             using=using or router.db_for_write(target),
         )
@@ -86,5 +85,5 @@ def _changes(target: Any, using: str | None) -> Iterable[Change]:
 
 
 def _change(instance: Model, using: str) -> Change:
-    model = instance._meta.concrete_model or type(instance)
+    model = table_of(type(instance))
     return Change(model=model, operation="manual", using=using, pk=instance.pk, new=instance)

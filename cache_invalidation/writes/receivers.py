@@ -19,6 +19,7 @@ from cache_invalidation.delivery import batch_of
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import Change
+from cache_invalidation.tags import table_of
 from cache_invalidation.transactions import shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import collect, is_suspended
@@ -30,7 +31,7 @@ logger = logging.getLogger("cache_invalidation")
 def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
     if is_suspended(using):
         return
-    model, old = _table(sender), None
+    model, old = table_of(sender), None
     if registry.plan(model).needs_state:
         old = rows.read(model, instance.pk, using, deleting=True)
     collect(Change(model=model, operation="delete", using=using, pk=instance.pk, old=old))
@@ -48,7 +49,7 @@ def _m2m_changed(
 ) -> None:
     if action not in ("pre_clear", "post_add", "post_remove") or is_suspended(using):
         return
-    owner = _table(type(instance))
+    owner = table_of(type(instance))
     field = _relation(sender, model if reverse else type(instance))
     if field is not None and action == "pre_clear":
         pk_set = _related_keys(field, instance, reverse, using)
@@ -58,9 +59,9 @@ def _m2m_changed(
         return
     _collect_related(owner, {instance.pk}, using)
     if pk_set is None:
-        collect(Change(model=_table(model), operation="m2m", using=using))
+        collect(Change(model=table_of(model), operation="m2m", using=using))
     else:
-        _collect_related(_table(model), pk_set, using)
+        _collect_related(table_of(model), pk_set, using)
     if registry.plan(sender):
         collect(Change(model=sender, operation="m2m", using=using))
 
@@ -100,17 +101,13 @@ def _related_keys(field: Any, instance: Model, reverse: bool, using: str) -> set
 
     With the row of `instance` locked, nobody can add another relation to it meanwhile.
     """
-    rows.read(_table(type(instance)), instance.pk, using, deleting=True)
+    rows.read(table_of(type(instance)), instance.pk, using, deleting=True)
     source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
     if reverse:
         source, target = target, source
     relations = field.remote_field.through._base_manager.using(using)
     related = relations.filter(**{source: instance})
     return set(related.values_list(f"{target}__pk", flat=True))
-
-
-def _table(model: type[Model]) -> type[Model]:
-    return model._meta.concrete_model or model
 
 
 # Connecting: the registry is data, and this is what makes it act.

@@ -17,6 +17,7 @@ from django.db.models import Model
 
 from cache_invalidation.registry import Plan, registry
 from cache_invalidation.rules import Change
+from cache_invalidation.tags import table_of
 from cache_invalidation.transactions import in_transaction
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import collect, is_suspended
@@ -64,11 +65,11 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
     has to be read at the first call, and the row after at the last.
     """
     raw, cls, _, _, using, update_fields = arguments
-    attributes = instance.__dict__
+    attributes, table = instance.__dict__, table_of(type(instance))
     if plan.needs_state and _OLD not in attributes:
         is_new = instance.pk is None or _will_be_inserted(instance, *arguments)
-        attributes[_OLD] = None if is_new else rows.read(_table(instance), instance.pk, using)
-    is_last, parent = cls is _table(instance), None
+        attributes[_OLD] = None if is_new else rows.read(table, instance.pk, using)
+    is_last, parent = cls is table, None
     if not is_last and plan.needs_state and attributes[_OLD] is None:
         # A parent's row that is there already, and becomes that of a child.
         key = getattr(instance, cls._meta.pk.attname)
@@ -112,10 +113,6 @@ def _will_be_inserted(
         return force_insert
     key = instance._meta.pk
     return instance._state.adding and (key.has_default() or key.has_db_default())
-
-
-def _table(instance: Model) -> type[Model]:
-    return instance._meta.concrete_model or type(instance)
 
 
 class _writing(transaction.Atomic):  # noqa: N801 - used as a block, like `atomic`

@@ -9,8 +9,6 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils.module_loading import import_string
 
+from example_project.scratch_database import scratch_database
 from example_project.servers import running_servers
 from tests.benchmarks.table import Row, render
 from tests.benchmarks.timing import FULL, QUICK
@@ -34,9 +33,11 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with running_servers():
         django.setup()
+        if connection.vendor != "postgresql":
+            sys.exit("DATABASE_URL: the benchmarks need PostgreSQL.")
         # With DEBUG every query is written down, which would be measured along.
         settings.DEBUG = False
-        with own_database():
+        with scratch_database("benchmarks"):
             # What uses models can be imported now and no earlier.
             run = import_string("tests.benchmarks.run.run")
             rows = list(run(QUICK if options.quick else FULL, options.only))
@@ -77,20 +78,6 @@ def _machine() -> dict[str, str]:
         "PostgreSQL": version,
         "CPUs": str(os.cpu_count()),
     }
-
-
-@contextmanager
-def own_database() -> Iterator[None]:
-    """Hold a new database beside the one in the settings, which is not touched."""
-    if connection.vendor != "postgresql":
-        sys.exit("DATABASE_URL: the benchmarks need PostgreSQL.")
-    name = connection.settings_dict["NAME"]
-    connection.settings_dict["TEST"]["NAME"] = f"benchmarks_{os.getpid()}"
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
-        yield
-    finally:
-        connection.creation.destroy_test_db(name, verbosity=0)
 
 
 if __name__ == "__main__":
