@@ -3,6 +3,7 @@
 #   make test PYTHON=python3.13 VENV=.venv-3.13   another interpreter, in its own environment
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
 #   make test COVERAGE=no                         the tests alone
+#   make test ARGS="-n 0"                         in one process
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,6 +13,8 @@ COVERAGE ?= yes
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# Each process has servers of its own, so there is a limit to what a large machine can do with them.
+PYTEST := pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -33,10 +36,10 @@ serve: $(VENV)/.example ## Run the example site on this machine
 .PHONY: test
 test: $(VENV)/.example $(VENV)/.test ## Run the tests and report their coverage
 ifeq ($(COVERAGE),no)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m $(PYTEST) $(ARGS)
 else
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage run -m $(PYTEST) $(ARGS)
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 endif

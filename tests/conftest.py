@@ -2,13 +2,30 @@
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
 
 import pytest
 import redis
+from django.contrib.contenttypes.models import ContentType
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 
 from example_project.servers import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Leave out what takes most of a flush: creating content types and permissions again.
+
+    No test needs the permissions, and content types are created on demand once they are forgotten.
+    """
+
+    def forget(*args: Any) -> None:
+        ContentType.objects.clear_cache()
+
+    with mock.patch("django.core.management.commands.flush.emit_post_migrate_signal", forget):
+        yield
 
 
 @pytest.fixture(scope="session")

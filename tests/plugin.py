@@ -1,8 +1,10 @@
 """Servers for the test run, started before Django's settings are read.
 
-Loaded with `-p tests.plugin`, because a conftest would come too late for pytest-django.
+Loaded with `-p tests.plugin`, because a conftest would come too late for pytest-django. Each
+worker of pytest-xdist has its own, because tests flush them and look at everybody's connections.
 """
 
+import argparse
 import os
 import platform
 import tempfile
@@ -20,14 +22,27 @@ from example_project.servers import running_servers
 # pytest-django reads the settings in a plain `tryfirst` hook; only a wrapper runs before that.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
-    options = early_config.known_args_namespace
-    if not (options.collectonly or options.help or options.version):
+    if _runs_tests(early_config.known_args_namespace):
         stack = ExitStack()
         # Unlike pytest_unconfigure, this also runs when pytest fails before it is configured.
         early_config.add_cleanup(stack.close)
         stack.enter_context(running_servers())
         os.environ["TEST_DIRECTORY"] = stack.enter_context(tempfile.TemporaryDirectory())
     return (yield)
+
+
+def _runs_tests(options: argparse.Namespace) -> bool:
+    """Tell whether this process runs tests itself."""
+    if options.collectonly or options.help or options.version:
+        return False
+    # A worker is given the arguments of the process that hands out the tests.
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    # Under --pdb, `-n auto` starts no workers.
+    if is_worker or options.usepdb or not getattr(options, "numprocesses", None):
+        return True
+    if os.environ.get("REDIS_URL"):
+        raise pytest.UsageError("The workers would flush the server of REDIS_URL; add -n 0")
+    return False
 
 
 def pytest_report_header() -> str:

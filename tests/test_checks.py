@@ -16,6 +16,9 @@ from cache_invalidation.checks import check_cache, check_rules
 from cache_invalidation.stores.redis_connection import Server
 from tests.testapp.models import Product, Unregistered
 
+# Django's own checks ask the server for its version, once.
+pytestmark = pytest.mark.django_db(databases="__all__")
+
 
 @pytest.fixture(autouse=True)
 def _nothing_implied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

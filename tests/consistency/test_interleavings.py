@@ -11,6 +11,9 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Delivery, Store, Versions
 from tests.consistency.exploration import ENTRY, TAG, TAGS, Explorer, Raw, Reader
 
+# Everything is explored, however long a busy machine takes for that.
+pytestmark = pytest.mark.timeout(600)
+
 NAMES = {ENTRY: f"ci:e:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
 
 

@@ -111,7 +111,9 @@ def test_a_bad_tag_is_refused_when_the_function_is_decorated(tags):
         cached(tags=tags)(page)
 
 
-@pytest.mark.parametrize("tags", [3, None, [3], [None], b"homepage", [object()]], ids=repr)
+@pytest.mark.parametrize(
+    "tags", [3, None, [3], [None], b"homepage", pytest.param([object()], id="[object()]")], ids=repr
+)
 def test_what_is_no_tag_is_refused_when_the_function_is_decorated(tags):
     with pytest.raises(TypeError):
         cached(tags=tags)(page)

@@ -78,9 +78,9 @@ LONG = {
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 @pytest.mark.parametrize("sql", LONG.values(), ids=LONG.keys())
 def test_a_megabyte_is_scanned_and_not_kept(sql: str, dialect: Dialect) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     statement = analyze(sql, dialect, KNOWN)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert statement.tables_written == {"shop_tag"}
     assert kept() == 0
 
@@ -103,9 +103,9 @@ UNITS = ("'", '"', "(", "/*", "-", "%", "$a", "$a$", "e'\\")
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 @pytest.mark.parametrize("length", [analysis.MAX_LENGTH, MEGABYTE])
 def test_no_text_takes_long(sql: str, dialect: Dialect, length: int) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     analyze(sql[:length], dialect, KNOWN)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_neither_django_nor_sqlglot_is_imported_for_the_plain_forms() -> None:

@@ -174,7 +174,17 @@ def test_events_are_counted_by_their_name_or_by_the_entity_type_they_are_given(s
 
 
 @pytest.mark.parametrize("in_transaction", [True, False])
-@pytest.mark.parametrize("bad", [fail, "a lone string", 3, [3], lambda event: event.nope], ids=repr)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(fail, id="fail"),
+        "a lone string",
+        3,
+        [3],
+        pytest.param(lambda event: event.nope, id="lambda"),
+    ],
+    ids=repr,
+)
 def test_a_subscriber_that_fails_is_logged_and_counted_and_the_others_are_told(
     bad, in_transaction, subscribe, caplog
 ):
