@@ -9,7 +9,7 @@ from cache_invalidation.sql.commands import TABULAR, analyze_command, executed, 
 from cache_invalidation.sql.lexer import UnreadableError, all_words, names_in, tokenize
 from cache_invalidation.sql.names import Names, names_for
 from cache_invalidation.sql.plain import NotPlainError, analyze_plain
-from cache_invalidation.sql.scan import scan, writes_to
+from cache_invalidation.sql.scan import does_anything, scan
 from cache_invalidation.sql.statement import Dialect, Statement, combine
 
 logger = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ def _analyze(sql: str, dialect: Dialect, names: Names) -> Statement:
         parts = _split_statements(tokenize(sql, dialect))
         return combine([_analyze_one(part, dialect, names) for part in parts])
     except UnreadableError:
-        return writes_to(names.among(all_words(sql)), "unknown")
+        return does_anything(names.among(all_words(sql)))
     # A statement that nobody foresaw must not break the program that runs it.
     except Exception:
         logger.warning("SQL could not be analysed and counts as a write", exc_info=True)
-        return writes_to(names.among(all_words(sql)), "unknown")
+        return does_anything(names.among(all_words(sql)))
 
 
 def _split_statements(tokens: list[str]) -> list[list[str]]:
@@ -75,6 +75,8 @@ def _analyze_one(tokens: list[str], dialect: Dialect, names: Names) -> Statement
     if tokens[0] not in TABULAR:
         return analyze_command(tokens, names)
     statement = _analyze_tabular(tokens, dialect, names)
+    if "RETURNING" in tokens:
+        statement = replace(statement, returns_rows=True)
     if not replaces:
         return statement
     # The rows that are in conflict with the new ones go, whichever they are.

@@ -5,7 +5,7 @@ from typing import Final
 from cache_invalidation.sql.conditions import closing, find
 from cache_invalidation.sql.lexer import all_words, words
 from cache_invalidation.sql.names import Names
-from cache_invalidation.sql.scan import writes_to
+from cache_invalidation.sql.scan import does_anything, writes_to
 from cache_invalidation.sql.statement import Read, Statement, Write
 
 TABULAR: Final = words("SELECT INSERT UPDATE DELETE MERGE WITH VALUES TABLE (")
@@ -82,7 +82,7 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
         return Statement(reads=_reads(tokens, names))
     # CALL, DO, PREPARE, LOAD and the like may do anything, and may be told what in a literal.
     named = {word for token in tokens if token[0] == "'" for word in all_words(token)}
-    return writes_to(names.among([*tokens, *named]), "unknown")
+    return does_anything(names.among([*tokens, *named]))
 
 
 def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:

@@ -55,8 +55,25 @@ def conditions_in(tokens: list[str]) -> list[Qualified]:
         return []
     if "AND" in tokens and len(parts := split(tokens, "AND")) > 1:
         return [condition for part in parts for condition in conditions_in(part)]
+    if tokens[:1] == ["("]:
+        return _conditions_on_row(tokens)
     condition = _condition(tokens)
     return [] if condition is None else [condition]
+
+
+def _conditions_on_row(tokens: list[str]) -> list[Qualified]:
+    """Return the conditions in ``(a, b) = (1, 2)`` and ``(a, b) IN ((1, 2))``, one for a column."""
+    end = closing(tokens)
+    match tokens[end + 1 :]:
+        case ["=", "(", *values, ")"] | ["IN", "(", "(", *values, ")", ")"]:
+            pass
+        case _:
+            return []
+    columns, bound = split(tokens[1:end], ","), split(values, ",")
+    if len(columns) != len(bound) or not all(len(value) == 1 for value in bound):
+        return []
+    found = [_condition([*c, "=", *v]) for c, v in zip(columns, bound, strict=True)]
+    return [condition for condition in found if condition is not None]
 
 
 def _condition(tokens: list[str]) -> Qualified | None:
@@ -73,9 +90,13 @@ def _condition(tokens: list[str]) -> Qualified | None:
         case _:
             return None
     known = tuple(value for value in values if value is not None)
-    if not is_name(column) or len(known) != len(values):
+    if len(known) != len(values):
         return None
-    return qualifier, Condition(column=column[1:], values=known)
+    if is_name(column):
+        return qualifier, Condition(column=column[1:], values=known)
+    # What is no column, such as CURRENT_DATE, is that of no table either.
+    is_word = column.isidentifier()
+    return (qualifier, Condition(column=column.lower(), values=known)) if is_word else None
 
 
 def closing(tokens: list[str]) -> int:

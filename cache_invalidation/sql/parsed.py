@@ -82,7 +82,16 @@ class _Analysis:
         writes = tuple(write for node in self.nodes for write in self._writes(node))
         reads = tuple(dict.fromkeys(self._reads()))
         may_write = any(isinstance(n, exp.DML | exp.Merge | exp.Into) for n in self.nodes)
-        return Statement(writes=writes, reads=reads, may_write=may_write)
+        root = self.nodes[0]
+        return Statement(
+            writes=writes,
+            reads=reads,
+            may_write=may_write,
+            reads_others=self._reads_others(),
+            counts_rows=isinstance(root, exp.Update | exp.Delete)
+            and len(writes) == 1
+            and not any(isinstance(node, exp.CTE) for node in self.nodes),
+        )
 
     def _writes(self, node: exp.Expr) -> Iterator[Write]:
         match node:
@@ -165,6 +174,15 @@ class _Analysis:
                 for table in self.names.tables(node.name):
                     yield Read(table=table, conditions=conditions)
 
+    def _reads_others(self) -> bool:
+        made_here = {node.alias.lower() for node in self.nodes if isinstance(node, exp.CTE)}
+        return any(
+            not self.names.tables(node.name) and node.name.lower() not in made_here
+            for node in self.nodes
+            if isinstance(node, exp.Table)
+            if isinstance(node.this, exp.Identifier) and id(node) not in self.targets
+        )
+
     def _of(
         self, table: exp.Expr, found: list[Qualified], scope: exp.Expr
     ) -> tuple[Condition, ...]:
@@ -219,6 +237,18 @@ def _conjuncts(node: exp.Expr) -> Iterator[Qualified]:
             yield from _condition(column, [node.expression])
         case exp.In(this=exp.Column() as column) if node.expressions:
             yield from _condition(column, node.expressions)
+        case exp.EQ(this=exp.Tuple() as row, expression=exp.Tuple() as values):
+            yield from _conditions_on_row(row, values)
+        case exp.In(this=exp.Tuple() as row, expressions=[exp.Tuple() as values]):
+            yield from _conditions_on_row(row, values)
+
+
+def _conditions_on_row(row: exp.Tuple, values: exp.Tuple) -> Iterator[Qualified]:
+    if len(row.expressions) != len(values.expressions):
+        return
+    for column, value in zip(row.expressions, values.expressions, strict=True):
+        if isinstance(column, exp.Column):
+            yield from _condition(column, [value])
 
 
 def _condition(column: exp.Column, items: list[exp.Expr]) -> Iterator[Qualified]:

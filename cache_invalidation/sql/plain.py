@@ -35,7 +35,9 @@ def analyze_plain(tokens: list[str], names: Names) -> Statement:
     try:
         match tokens:
             case ["SELECT", *_] | ["(", "SELECT", *_]:
-                return Statement(reads=_reads(tokens, names))
+                return Statement(
+                    reads=_reads(tokens, names), reads_others=_reads_others(tokens, names)
+                )
             case ["UPDATE", table, "SET", *rest] if is_name(table):
                 return _update(table[1:], rest, names)
             case ["DELETE", "FROM", table, *rest] if is_name(table):
@@ -62,6 +64,23 @@ def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
             for table in names.tables(name)
         )
     )
+
+
+def _reads_others(tokens: list[str], names: Names) -> bool:
+    return any(not names.tables(name) for _, name in _tables(_without_arguments(tokens)))
+
+
+def _without_arguments(tokens: list[str]) -> list[str]:
+    """Return the tokens without each FROM that belongs to a function: ``EXTRACT(year FROM x)``."""
+    kept, calls = [], [False]
+    for index, each in enumerate(tokens):
+        if each == "(":
+            calls.append(tokens[index + 1 : index + 2] not in (["SELECT"], ["("]))
+        elif each == ")" and len(calls) > 1:
+            calls.pop()
+        if each != "FROM" or not calls[-1]:
+            kept.append(each)
+    return kept
 
 
 def _tables(tokens: list[str]) -> list[tuple[str, str]]:
@@ -120,6 +139,8 @@ def _update(table: str, rest: list[str], names: Names) -> Statement:
         ),
         reads=_reads(rest, names),
         may_write=True,
+        reads_others=_reads_others(rest, names),
+        counts_rows=True,
     )
 
 
@@ -132,6 +153,8 @@ def _delete(table: str, rest: list[str], names: Names) -> Statement:
         ),
         reads=_reads(rest, names) if rest else (),
         may_write=True,
+        reads_others=_reads_others(rest, names),
+        counts_rows=True,
     )
 
 
@@ -174,6 +197,7 @@ def _insert(table: str, rest: list[str], names: Names) -> Statement:
         writes=tuple(kinds + _conflicts(table, rest[end:], names)),
         reads=_reads(rest[end:], names) if end < len(rest) else (),
         may_write=True,
+        reads_others=_reads_others(rest[end:], names),
     )
 
 

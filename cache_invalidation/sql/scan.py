@@ -1,6 +1,7 @@
 """What a statement may do, judged by its first word and by the names in it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import get_args
 
 from cache_invalidation.sql.names import Names
@@ -25,7 +26,15 @@ def scan(tokens: Iterable[str], names: Names) -> Statement:
     if first in _READING and _WRITING.isdisjoint(words) and not _updates(words):
         return Statement(reads=reads)
     kind = _KINDS.get(first, "unknown")
-    return writes_to(found, kind, reads)
+    return replace(writes_to(found, kind, reads), returns_rows="RETURNING" in words)
+
+
+def does_anything(tables: Iterable[str]) -> Statement:
+    """Return a statement that may do anything to `tables`, and to others."""
+    found = tuple(tables)
+    reads = tuple(Read(table=table) for table in found)
+    statement = writes_to(found, "unknown", reads)
+    return replace(statement, reads_others=True, returns_rows=True)
 
 
 def writes_to(tables: Iterable[str], kind: Kind, reads: tuple[Read, ...] = ()) -> Statement:

@@ -67,6 +67,12 @@ class Statement:
     reads: tuple[Read, ...] = ()
     # May it change anything, in a table that is known or in one that is not?
     may_write: bool = False
+    # Does it read a table that is not known?
+    reads_others: bool = False
+    # Is it one UPDATE or DELETE and nothing else, so that the number of rows it reports is theirs?
+    counts_rows: bool = False
+    # Does it return rows that it writes?
+    returns_rows: bool = False
 
     @property
     def tables_written(self) -> frozenset[str]:
@@ -91,4 +97,6 @@ def combine(statements: Iterable[Statement]) -> Statement:
         writes=tuple(dict.fromkeys(write for part in parts for write in part.writes)),
         reads=tuple(dict.fromkeys(read for part in parts for read in part.reads)),
         may_write=any(part.may_write for part in parts),
+        reads_others=any(part.reads_others for part in parts),
+        returns_rows=any(part.returns_rows for part in parts),
     )
