@@ -1,5 +1,6 @@
 """Cached values that are never staler than the data behind them. For Django, on `django-redis`."""
 
+from cache_invalidation.exceptions import CacheDependencyWarning
 from cache_invalidation.explain import explain
 from cache_invalidation.reads.cached import cached
 from cache_invalidation.registry import Event, on_event, register, registry
@@ -9,6 +10,7 @@ from cache_invalidation.writes.events import publish
 from cache_invalidation.writes.invalidate import invalidate
 
 __all__ = [
+    "CacheDependencyWarning",
     "Change",
     "Event",
     "Invalidation",

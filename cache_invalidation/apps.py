@@ -12,12 +12,18 @@ class CacheInvalidationConfig(AppConfig):
 
     def ready(self) -> None:
         """Each step may be done again."""
-        from cache_invalidation import checks  # noqa: F401 - registers itself
+        from cache_invalidation import (
+            checks,  # noqa: F401 - registers itself
+            watcher,
+        )
         from cache_invalidation.registry import registry
-        from cache_invalidation.writes import commit, receivers, saves
+        from cache_invalidation.writes import bulk, commit, migrations, receivers, saves, statements
 
         autodiscover_modules("invalidation")
         registry.settle()
         receivers.install()
         saves.install()
+        bulk.install()
         commit.install()
+        migrations.install()
+        watcher.install(statements.write)

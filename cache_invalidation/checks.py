@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 
-from cache_invalidation.conf import configured, declared, settings
+from cache_invalidation.catalog import is_excluded, is_spelled_alike
+from cache_invalidation.conf import Settings, configured, declared, settings
 from cache_invalidation.exceptions import InvalidSetting, StoreUnavailable
 from cache_invalidation.placeholders import problem_with
 from cache_invalidation.registry import registry
@@ -85,7 +87,7 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
 
 @register
 def check_rules(**kwargs: Any) -> list[CheckMessage]:
-    """E006 to E008: templates, the fields they name, and `fields`."""
+    """E006 to E009: templates, the fields they name, `fields` and `track`."""
     messages: list[CheckMessage] = []
     for rule in registry.rules.values():
         messages.extend(_check_rule(rule))
@@ -113,38 +115,76 @@ def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
                     obj=owner,
                     id="cache_invalidation.E007",
                 )
-    for name in sorted(rule.fields or ()):
-        try:
-            rule.model._meta.get_field(name)
-        except FieldDoesNotExist:
-            yield Error(
-                f"fields names {name!r}, but {rule.model._meta.label} has no such field.",
-                hint="Name the fields of which a change matters, or leave `fields` out.",
-                obj=owner,
-                id="cache_invalidation.E008",
-            )
+    for option in ("fields", "track"):
+        for name in sorted(getattr(rule.declaration, option) or ()):
+            yield from _check_field(rule, option, name)
+
+
+def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
+    owner, label = type(rule.declaration), rule.model._meta.label
+    try:
+        field: Any = rule.model._meta.get_field(name)
+    except FieldDoesNotExist:
+        yield Error(
+            f"{option} names {name!r}, but {label} has no such field.",
+            hint="Name fields of the model, or leave the option out.",
+            obj=owner,
+            id="cache_invalidation.E008",
+        )
+        return
+    if option == "track" and not is_spelled_alike(field):
+        yield Error(
+            f"track names {name!r}, but queries spell values of {label}.{name} in another way than "
+            "instances do, or it has no column.",
+            hint="Integers, texts without a collation of their own, UUIDs and foreign keys to "
+            "these can be tracked.",
+            obj=owner,
+            id="cache_invalidation.E009",
+        )
 
 
 @register
-def check_implied_rules(**kwargs: Any) -> list[CheckMessage]:
-    """W002 and W003: models that are named in tags and have no rule, or do not exist."""
-    messages: list[CheckMessage] = [
-        Warning(
-            f"{model._meta.label} has no rule, and is only named in the tags of cached functions.",
-            hint="Register it: a process that writes to it without importing those functions "
-            "does not know that anything depends on it.",
-            obj=model,
-            id="cache_invalidation.W002",
-        )
-        for model in sorted(registry.implied, key=lambda model: model._meta.label)
-    ]
-    messages += [
+def check_spelling(**kwargs: Any) -> list[CheckMessage]:
+    """W003: tags that name models which do not exist."""
+    return [
         Warning(
             f"The tag {label!r} is spelled like that of a model, but there is no such model.",
             hint="Nothing drops it by itself. Correct it, or spell it without a dot.",
             id="cache_invalidation.W003",
         )
         for label in sorted(registry.misspelled)
+    ]
+
+
+@register
+def check_exclude(**kwargs: Any) -> list[CheckMessage]:
+    """W004 and W005: what ``EXCLUDE`` names, and rules that it makes useless."""
+    try:
+        excluded = settings.EXCLUDE
+    except InvalidSetting:
+        return []  # E001 or E003.
+    known = {config.label.lower() for config in apps.get_app_configs()}
+    known |= {model._meta.label_lower for model in apps.get_models(include_auto_created=True)}
+    # The default names what not every project has.
+    known |= {label.lower() for label in Settings.EXCLUDE.default}
+    messages: list[CheckMessage] = [
+        Warning(
+            f"EXCLUDE names {label!r}, which is neither an installed app nor a model of one.",
+            hint="Name apps by their label ('sessions') and models by theirs ('admin.LogEntry').",
+            id="cache_invalidation.W004",
+        )
+        for label in excluded
+        if label.lower() not in known
+    ]
+    messages += [
+        Warning(
+            f"{rule.declaration!r} never fires: EXCLUDE has the model.",
+            hint="Remove the rule, or take the model or its app out of EXCLUDE.",
+            obj=type(rule.declaration),
+            id="cache_invalidation.W005",
+        )
+        for rule in registry.rules.values()
+        if is_excluded(rule.model)
     ]
     return messages
 

@@ -3,7 +3,7 @@
 A value is looked up each time it is used and nothing is kept, so ``override_settings`` works.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from math import isfinite
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -69,6 +69,10 @@ def one_of(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
+def optional(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value is None else parse(value)
+
+
 def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("it must be a number")
@@ -89,14 +93,22 @@ def positive_seconds(value: Any) -> float:
     return float(value)
 
 
-def timeout(value: Any) -> float | None:
-    return None if value is None else positive_seconds(value)
+timeout = optional(positive_seconds)
 
 
 def positive_int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError("it must be a whole number above zero")
     return value
+
+
+def labels(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise TypeError("it must be a list of labels")
+    for label in value:
+        if not isinstance(label, str) or not all(map(str.isidentifier, label.split(".", 1))):
+            raise ValueError(f"{label!r} is neither the label of an app nor 'app.Model'")
+    return tuple(value)
 
 
 class Settings:
@@ -124,6 +136,14 @@ class Settings:
 
     # Above this many tags of one family in one batch, the family tag stands in for them.
     ROW_TAG_LIMIT = Setting[int](500, positive_int)
+
+    # Apps ("sessions") and models ("admin.LogEntry") that nobody watches: what is written there
+    # invalidates nothing, and nothing that is cached may be read from there.
+    EXCLUDE = Setting[tuple[str, ...]](("sessions", "migrations", "admin.LogEntry"), labels)
+
+    # What happens if a cached function reads rows that none of its tags stands for: "warn" with a
+    # `CacheDependencyWarning`, "error", "ignore"; None: "warn" under DEBUG and under test.
+    UNDECLARED_READS = Setting[str | None](None, optional(one_of("warn", "error", "ignore")))
 
     # Seconds that callers of a `lock=True` function wait for the one that computes.
     LOCK_TIMEOUT = Setting[float](5.0, positive_seconds)

@@ -7,12 +7,16 @@ for: an invalidation that cannot be delivered is logged with all its targets and
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.dispatch import Signal
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, InvalidationAborted
@@ -22,11 +26,19 @@ from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Delivery, new_token
 from cache_invalidation.tags import collapse
-from cache_invalidation.transactions import Batch, current_batch, hooks, in_transaction
+from cache_invalidation.transactions import (
+    Batch,
+    current_batch,
+    hooks,
+    in_transaction,
+    is_open_for_driver,
+)
 
 logger = logging.getLogger("cache_invalidation")
 
 TARGETS_SHOWN: Final = 20  # of the last invalidation, in the metrics
+
+_telling: ContextVar[bool] = ContextVar("cache_invalidation_telling", default=False)
 
 
 class batch_of:  # noqa: N801 - used as a block; every save passes here, and a generator is slow
@@ -43,7 +55,11 @@ class batch_of:  # noqa: N801 - used as a block; every save passes here, and a g
         return self.batch
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if self.at_once and kind is None:
+        if not self.at_once or kind is not None:
+            return
+        if is_open_for_driver(connections[self.batch.alias]):
+            deliver(self.batch, left_standing(raise_fence(self.batch, always=True)))
+        else:
             self.batch()
 
 
@@ -61,25 +77,36 @@ class Fence:
         return monotonic() < self.holds_until
 
 
-def raise_fence(batch: Batch) -> Fence:
+def left_standing(fence: Fence) -> Fence:
+    """Return what delivers all but the tags of `fence`, which stands until it lapses."""
+    return replace(fence, tags=()) if fence.holds else fence
+
+
+def raise_fence(batch: Batch, *, always: bool = False) -> Fence:
     """Keep every reader from what `batch` is about to make stale.
 
-    Raises `InvalidationAborted` if that fails and ``ON_STORE_FAILURE`` is ``"abort"``.
+    With ``CONSISTENCY = "commit"`` that is left out, unless it has to be done `always`.
+    Raises `InvalidationAborted` if it fails and ``ON_STORE_FAILURE`` is ``"abort"``.
     """
-    token, tags = new_token(), _tags_of(batch)
-    if settings.CONSISTENCY == "commit" or not (tags or batch.entries):
-        return Fence(token, tags, 0.0)
-    lapses = monotonic() + settings.FENCE_TIMEOUT
+    fence = Fence(new_token(), tuple(sorted(batch.tags)), 0.0)
     try:
-        get_store().fence(tags, sorted(batch.entries), token)
+        fence = replace(fence, tags=_tags_of(batch))
+        is_wanted = always or settings.CONSISTENCY != "commit"
+        if not is_wanted or not (fence.tags or batch.entries):
+            return fence
+        lapses = monotonic() + settings.FENCE_TIMEOUT
+        get_store().fence(fence.tags, sorted(batch.entries), fence.token)
+        return replace(fence, holds_until=lapses)
     except CacheInvalidationError as error:
         if settings.ON_STORE_FAILURE == "abort":
             raise InvalidationAborted(
-                f"The cache cannot be told that this transaction invalidates {len(tags)} tags, "
+                f"The cache cannot be told that this write invalidates {len(fence.tags)} tags, "
                 f"so it is rolled back: {error}"
             ) from error
-        return Fence(token, tags, 0.0)
-    return Fence(token, tags, lapses)
+    except Exception:
+        # A write must not fail of what goes wrong here.
+        logger.exception("Raising the fence failed; invalidating after COMMIT only.")
+    return fence
 
 
 def deliver(batch: Batch, fence: Fence | None = None) -> None:
@@ -95,6 +122,15 @@ def deliver(batch: Batch, fence: Fence | None = None) -> None:
         # A write that is committed must not look as if it failed.
         logger.exception("Delivering an invalidation failed: %s", _describe(batch))
         counters.update({"failed": max(1, len(batch.tags) + len(batch.keys) + len(batch.patterns))})
+
+
+def was_refused(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+    """Whether a write that ended in `error` has certainly not become visible.
+
+    If the database still answers, it has refused. If it does not, or the error is not its own, the
+    rows may be committed now or in a moment, and the fence has to stand until it lapses.
+    """
+    return isinstance(error, DatabaseError) and connection.is_usable()
 
 
 def withdraw(batch: Batch, fence: Fence) -> None:
@@ -180,7 +216,18 @@ def _failed(batch: Batch, missed: Invalidation, error: CacheInvalidationError) -
         return
     logger.error("Could not invalidate (%s): %s", error, _describe(missed))
     counters.update({"failed": number})
-    invalidation_failed.send_robust(Batch, invalidation=missed, using=batch.alias, error=error)
+    _tell(invalidation_failed, invalidation=missed, using=batch.alias, error=error)
+
+
+def _tell(signal: Signal, **about: Any) -> None:
+    """Send `signal`, but not of what its receivers write: they would be told of that for ever."""
+    if _telling.get():
+        return
+    token = _telling.set(True)
+    try:
+        signal.send_robust(Batch, **about)
+    finally:
+        _telling.reset(token)
 
 
 def _describe(targets: Batch | Invalidation) -> str:
@@ -202,15 +249,14 @@ def _announce(batch: Batch, fence: Fence, duration: float) -> None:
         everything=True,
     )
 
-    def announce() -> None:
-        invalidated.send_robust(
-            Batch,
-            invalidation=invalidation,
-            entities=dict(batch.entities),
-            using=batch.alias,
-            duration=duration,
-        )
-
+    announce = partial(
+        _tell,
+        invalidated,
+        invalidation=invalidation,
+        entities=dict(batch.entities),
+        using=batch.alias,
+        duration=duration,
+    )
     connection = connections[batch.alias]
     if in_transaction(connection) and not (connection.in_atomic_block or batch.by_hand):
         # Inside of COMMIT. A receiver may use the database, which it can once Django runs hooks.

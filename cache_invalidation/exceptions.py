@@ -37,3 +37,11 @@ class InvalidationAborted(CacheInvalidationError, DatabaseError):
 
     Only where ``ON_STORE_FAILURE`` is ``"abort"``.
     """
+
+
+class CacheDependencyWarning(UserWarning):
+    """A cached function reads rows whose changes do not reach it."""
+
+
+class UndeclaredRead(CacheInvalidationError):
+    """The same as an error, where ``UNDECLARED_READS`` is ``"error"``."""

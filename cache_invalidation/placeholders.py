@@ -147,6 +147,19 @@ def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
     return value
 
 
+def has_column(field: Any) -> bool:
+    """Whether `field` has a column in the table of its model."""
+    return isinstance(field, Field) and not field.many_to_many and bool(field.column)
+
+
+def key_as_stored(model: type[Model], pk: Any) -> Any:
+    """Return a primary key of `model` as it would come back, a tuple if it is composite."""
+    fields = model._meta.pk_fields
+    if len(fields) == 1:
+        return pk if type(pk) is int else as_stored(fields[0], pk)
+    return tuple(as_stored(field, value) for field, value in zip(fields, pk, strict=True))
+
+
 def _with_places(field: "DecimalField[Any, Any]", value: Decimal) -> Decimal:
     places: int | None = field.decimal_places
     if places is None or not value.is_finite():

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.apps import apps
+from django.core.signals import setting_changed
 from django.db.models import Model
-from django.dispatch import Signal
+from django.db.models.signals import class_prepared
+from django.dispatch import Signal, receiver
 
+from cache_invalidation.catalog import is_excluded, is_watched
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
 from cache_invalidation.rules import Invalidation, ModelInvalidation, Rule, shares_key
 from cache_invalidation.tags import check_name, model_tag, table_of
@@ -59,9 +62,14 @@ class Plan:
     own: tuple[Rule, ...]
     inherited: tuple[Rule, ...]
     needs_state: bool
+    # Was one of the rules registered, or do they all go without saying?
+    is_declared: bool
 
     def __bool__(self) -> bool:
         return bool(self.own or self.inherited)
+
+
+NOTHING: Final = Plan(own=(), inherited=(), needs_state=False, is_declared=False)
 
 
 class Registry:
@@ -70,7 +78,6 @@ class Registry:
     def __init__(self) -> None:
         self.changed = Signal()
         self._rules: dict[type[Model], Rule] = {}
-        self._implied: set[type[Model]] = set()
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._wires: list[Wire] = []
         self._plans: dict[type[Model], Plan] = {}
@@ -81,11 +88,6 @@ class Registry:
     def rules(self) -> Mapping[type[Model], Rule]:
         """The rules by the model they were registered for."""
         return self._rules
-
-    @property
-    def implied(self) -> frozenset[type[Model]]:
-        """The models that were never registered, and are only named by cached functions."""
-        return frozenset(self._implied)
 
     @property
     def misspelled(self) -> frozenset[str]:
@@ -112,23 +114,15 @@ class Registry:
         """
         _check_model(model)
         _check_declaration(declaration)
-        if model in self._rules and model not in self._implied:
+        if model in self._rules:
             raise AlreadyRegistered(
                 f"{model._meta.label} has the rule {self._rules[model].declaration!r} already."
             )
-        self._implied.discard(model)
         self._rules[model] = Rule(declaration(model))
-        self._forget_plans()
+        self.rules_changed()
 
-    def imply(self, model: type[Model]) -> None:
-        """Make sure that writes to `model` drop its own tags, without a rule being declared."""
-        table = table_of(model)
-        if all(rule.model is not table for rule in self.plan(model).own):
-            self.register(table)
-            self._implied.add(table)
-
-    def imply_tag(self, tag: str) -> None:
-        """Do the same for the model that `tag` is spelled after, if there is one."""
+    def check_spelling(self, tag: str) -> None:
+        """Take note if `tag` is spelled after a model that does not exist."""
         label = tag.partition(":")[0]
         if label.count(".") != 1:
             return
@@ -144,45 +138,43 @@ class Registry:
         except LookupError:
             self._misspelled.add(label)
             return
-        self.imply(model)
         if label != model_tag(model):  # Another case, or the label of a proxy.
             self._misspelled.add(label)
 
     def settle(self) -> None:
-        """Look again at the tags that were implied before the models were loaded."""
+        """Look again at the tags that were met before the models were loaded."""
         while self._waiting:
-            self.imply_tag(self._waiting.pop())
+            self.check_spelling(self._waiting.pop())
 
     def unregister(self, model: type[Model]) -> None:
         """Remove the rule of `model`; raise `NotRegistered` if there is none."""
         if self._rules.pop(model, None) is None:
             raise NotRegistered(f"{model._meta.label} has no rule.")
-        self._implied.discard(model)
-        self._forget_plans()
+        self.rules_changed()
 
     @contextmanager
     def override(
         self, model: type[Model], declaration: type[ModelInvalidation] | None
     ) -> Iterator[None]:
         """Replace the rule of `model`, or remove it with None, until the block ends."""
-        found, implied = self._rules.pop(model, None), model in self._implied
-        self._implied.discard(model)
-        self._forget_plans()
+        found = self._rules.pop(model, None)
+        self.rules_changed()
         try:
             if declaration is not None:
                 self.register(model, declaration)
             yield
         finally:
             self._rules.pop(model, None)
-            self._implied.discard(model)
             if found is not None:
                 self._rules[model] = found
-            if implied:
-                self._implied.add(model)
-            self._forget_plans()
+            self.rules_changed()
 
     def plan(self, model: type[Model]) -> Plan:
-        """Return the rules that a write to `model` fires."""
+        """Return the rules that a write to `model` fires; none if nobody watches it.
+
+        A model for which none is registered has one that declares nothing: its own tags are
+        dropped all the same.
+        """
         try:
             return self._plans[model]
         except KeyError:
@@ -190,21 +182,47 @@ class Registry:
 
     def _make_plan(self, model: type[Model]) -> Plan:
         written = table_of(model)
-        own = tuple(rule for rule in self._rules.values() if issubclass(written, rule.model))
-        inherited = tuple(
+        if not is_watched(written):
+            return NOTHING
+        rules = [
             rule
-            for rule in self._rules.values()
-            if rule.model is not written and issubclass(rule.model, written)
-        )
+            for related in apps.get_models(include_auto_created=True)
+            if issubclass(related, written) or issubclass(written, related)
+            if not is_excluded(related)
+            for rule in self._rules_of(related)
+        ]
+        own = tuple(rule for rule in rules if issubclass(written, rule.model))
+        inherited = tuple(rule for rule in rules if not issubclass(written, rule.model))
         needs_state = (
             any(rule.needs_state for rule in own + inherited)
             or not all(shares_key(written, rule.model) for rule in own)
             or not all(shares_key(rule.model, written) for rule in inherited)
         )
-        return Plan(own=own, inherited=inherited, needs_state=needs_state)
+        return Plan(
+            own=own,
+            inherited=inherited,
+            needs_state=needs_state,
+            is_declared=not all(rule.goes_without_saying for rule in rules),
+        )
 
-    def _forget_plans(self) -> None:
+    def _rules_of(self, model: type[Model]) -> Iterator[Rule]:
+        if model in self._rules:
+            yield self._rules[model]
+        elif model._meta.concrete_model is model and not self.has_rule(model):
+            yield Rule(ModelInvalidation(model), goes_without_saying=True)
+
+    def has_rule(self, model: type[Model]) -> bool:
+        """Whether one is registered for `model` itself, or for another that has the same rows."""
+        table = table_of(model)
+        return any(rule.model is table for rule in self._rules.values())
+
+    def forget_plans(self) -> None:
+        """Make every plan anew when it is next asked for."""
         self._plans.clear()
+
+    def rules_changed(self) -> None:
+        """Make the plans anew, and tell those who act by them."""
+        self.forget_plans()
         self.changed.send(sender=self)
 
     def on_event(self, name: str, subscriber: Subscriber) -> None:
@@ -253,6 +271,18 @@ def _check_declaration(declaration: Any) -> None:
 
 
 registry = Registry()
+
+
+@receiver(class_prepared, dispatch_uid="cache_invalidation.registry.models")
+def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
+    if sender._meta.apps is apps:
+        registry.forget_plans()
+
+
+@receiver(setting_changed, dispatch_uid="cache_invalidation.registry.settings")
+def _on_new_settings(setting: str, **kwargs: Any) -> None:
+    if setting in ("INSTALLED_APPS", "CACHE_INVALIDATION"):
+        registry.rules_changed()
 
 
 def register(*models: type[Model]) -> Callable[[RuleT], RuleT]:

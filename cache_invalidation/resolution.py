@@ -1,7 +1,7 @@
 """From an observed change to what it makes stale, rule by rule."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +10,12 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Model
 
-from cache_invalidation.placeholders import Template, as_stored, resolver_for
+from cache_invalidation.placeholders import (
+    Template,
+    as_stored,
+    key_as_stored,
+    resolver_for,
+)
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change, Invalidation, Rule, links_to, shares_key
 from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
@@ -57,6 +62,8 @@ def _apply(rule: Rule, change: Change) -> Consequence:
             "%r cannot be used (%s); invalidating everything", rule.declaration, rule.defect
         )
         result.tags.add(ROOT)
+    for template in rule.tracked.values():
+        _add_rendered(result, template)
     if _fires(rule, change):
         for template in rule.templates:
             _add_rendered(result, template)
@@ -74,7 +81,8 @@ def _apply_to_child(rule: Rule, change: Change) -> Iterator[Consequence]:
     # The caller holds the lock on the parent's row; the child's own row is not being written, so
     # its state before and after differ in the columns of the parent alone.
     link = "__".join(link.name for link in links_to(rule.model, change.model))
-    child = rule.model._base_manager.using(change.using).filter(**{link: change.pk}).first()
+    with shielded(change.using):
+        child = rule.model._base_manager.using(change.using).filter(**{link: change.pk}).first()
     if child is None:
         return
     states = [_with_values_of(child, state) for state in (change.old, change.new)]
@@ -97,17 +105,25 @@ def _key_of_row(model: type[Model], change: Change) -> Any:
     if written is not model and change.instances and model._meta.pk is not None:
         # A multi-table parent may be keyed by a column of its own.
         pk = getattr(change.instances[-1], model._meta.pk.attname, pk)
-    if type(pk) is int or isinstance(pk, tuple):
-        return pk
-    return as_stored(model._meta.pk, pk)
+    return key_as_stored(model, pk)
 
 
 def _fires(rule: Rule, change: Change) -> bool:
-    if rule.fields is None or change.old is None or change.new is None:
+    if rule.fields is None or change.operation != "update":
         return True
-    if change.operation != "update":
+    if change.fields is not None and _names(change.model, rule.fields).isdisjoint(change.fields):
+        return False
+    if change.old is None or change.new is None:
         return True
     return any(_differs(change.old, change.new, name) for name in rule.fields)
+
+
+def _names(model: type[Model], fields: Iterable[str]) -> frozenset[str]:
+    """Return the names of `fields`, which may be those of their columns."""
+    names = {name: name for name in fields}
+    for column in model._meta.concrete_fields:
+        names[column.attname] = column.name
+    return frozenset(names[name] for name in fields)
 
 
 def _differs(old: Model, new: Model, name: str) -> bool:

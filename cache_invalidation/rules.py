@@ -1,14 +1,16 @@
 """What a project declares, and what is observed: rules, changes, invalidations."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
-from cache_invalidation.placeholders import Kind, Template, parse
+from cache_invalidation.placeholders import Kind, Template, has_column, parse
 from cache_invalidation.tags import check_names, is_catch_all, model_tag, table_of
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
@@ -20,6 +22,7 @@ class Change:
 
     `pk` is None when the rows are not known. `old` is the row before the write, read under its
     lock, and `new` the one after it; each is None where there is none or where no rule asked.
+    `fields` are the names of those that an update assigned; None if that is not known.
     """
 
     model: type[Model]
@@ -28,6 +31,7 @@ class Change:
     pk: Any = None
     old: Model | None = None
     new: Model | None = None
+    fields: frozenset[str] | None = None
 
     @property
     def instances(self) -> tuple[Model, ...]:
@@ -97,6 +101,10 @@ class ModelInvalidation:
     #: of the model are dropped all the same: something may have cached the other fields.
     fields: ClassVar[Sequence[str] | None] = None
 
+    #: Fields by which rows are looked up. What `cached` finds out to have read rows by the value of
+    #: one of them depends on the rows with that value, and not on every row of the table.
+    track: ClassVar[Sequence[str]] = ()
+
     #: The name in the metrics; the model's label if None.
     entity_type: ClassVar[str | None] = None
 
@@ -136,8 +144,11 @@ def shares_key(child: type[Model], parent: type[Model]) -> bool:
 class Rule:
     """A `ModelInvalidation` made ready for use on the rows of one table."""
 
-    def __init__(self, declaration: ModelInvalidation) -> None:
+    def __init__(
+        self, declaration: ModelInvalidation, *, goes_without_saying: bool = False
+    ) -> None:
         self.declaration = declaration
+        self.goes_without_saying = goes_without_saying
         self.model = table_of(declaration.model)
         self.model_tag = model_tag(self.model)
         self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
@@ -161,6 +172,18 @@ class Rule:
                 yield parse(source, kind)
 
     @cached_property
+    def tracked(self) -> Mapping[str, Template]:
+        """The template of the tag for each column that is tracked, by the name of the column."""
+        found = {}
+        for name in self.declaration.track:
+            with suppress(FieldDoesNotExist):  # A system check says so.
+                field: Any = self.model._meta.get_field(name)
+                if has_column(field):
+                    tag = f"{self.model_tag}.{field.attname}:{{{field.attname}}}"
+                    found[field.column] = parse(tag)
+        return found
+
+    @cached_property
     def has_code(self) -> bool:
         """Whether the rule overrides one of the `get_…` methods."""
         kind = type(self.declaration)
@@ -172,7 +195,8 @@ class Rule:
     @cached_property
     def needs_state(self) -> bool:
         """Whether the rule looks at anything of the row but its primary key."""
-        paths = frozenset(chain.from_iterable(template.paths for template in self.templates))
+        templates = chain(self.templates, self.tracked.values())
+        paths = frozenset(chain.from_iterable(template.paths for template in templates))
         return self.has_code or self.fields is not None or not paths <= self.key_paths
 
     @cached_property

@@ -1,4 +1,7 @@
-"""Signals for observers. The core never names who listens, and a failing one changes nothing."""
+"""Signals for observers. The core never names who listens, and a failing one changes nothing.
+
+What a receiver writes is invalidated as well, and not announced.
+"""
 
 from django.dispatch import Signal
 

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
 from cache_invalidation.rules import Invalidation
 from cache_invalidation.tags import ROOT
@@ -48,11 +49,13 @@ class Batch:
         "causes",
         "closed",
         "deferred",
+        "deleted",
         "deliver",
         "entities",
         "entries",
         "keys",
         "patterns",
+        "reported",
         "tags",
         "unsaid",
     )
@@ -71,6 +74,10 @@ class Batch:
         # What is only known at COMMIT, such as what the subscribers of an event answer.
         self.deferred: list[Callable[[Batch], None]] = []
         self.closed = False
+        # The rows whose deletion is counted already.
+        self.deleted: set[tuple[type[Model], Any]] = set()
+        # The rows whose deletion was announced, and whose DELETE is yet to come.
+        self.reported: set[tuple[type[Model], Any]] = set()
         # Whether something was written of which nobody is told; nothing may be stored after it.
         self.unsaid = False
         _alive.add(self)
@@ -115,6 +122,20 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return connection.in_atomic_block or (
         connection.connection is not None and not connection.autocommit
     )
+
+
+def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:
+    """Whether there is a transaction that Django does not know of: somebody has sent a BEGIN.
+
+    Nobody tells when it ends.
+    """
+    driver: Any = connection.connection
+    if driver is None or in_transaction(connection):
+        return False
+    if connection.vendor == "sqlite":
+        return bool(driver.in_transaction)
+    # 0 is "idle", in both versions of psycopg.
+    return connection.vendor == "postgresql" and bool(driver.info.transaction_status)
 
 
 def hooks(connection: BaseDatabaseWrapper) -> list[Any]:
@@ -219,11 +240,15 @@ def sees_snapshot() -> bool:
     That is so in SQLite transactions, and from REPEATABLE READ on. What is computed there must not
     be stored, since the versions sampled may be newer than the rows.
     """
-    return any(
-        in_transaction(connection) and _is_frozen(connection)
-        for connection in connections.all(initialized_only=True)
-        if connection.connection is not None
-    )
+    return any(map(is_snapshot, connections.all(initialized_only=True)))
+
+
+def is_snapshot(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a query on `connection` may see older rows than are committed now."""
+    if connection.connection is None:
+        return False
+    is_open = in_transaction(connection) or is_open_for_driver(connection)
+    return is_open and _is_frozen(connection)
 
 
 def _is_frozen(connection: BaseDatabaseWrapper) -> bool:

@@ -1,10 +1,13 @@
-"""What came out at the far end: batches that were delivered, commands that reached the server."""
+"""What came out at the far end, and how to write so that nothing does."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import redis
+from django.db import connections
+from django.db.models import QuerySet
+from django.db.models.sql import UpdateQuery
 
 from cache_invalidation import Invalidation
 from cache_invalidation.metrics.counters import counters
@@ -44,6 +47,21 @@ def delivered() -> Iterator[Delivered]:
         yield found
     finally:
         invalidated.disconnect(record)
+
+
+def update_behind_the_back(rows: QuerySet[Any], **values: Any) -> None:
+    """Update `rows` as another program would, of which no cache is told.
+
+    It does not pass through a cursor of Django's, so not even a transaction that is open takes
+    note. What is still read as it was before has come from the cache.
+    """
+    query: Any = rows.query.chain(UpdateQuery)
+    query.add_update_values(values)
+    connection: Any = connections[rows.db]
+    connection.ensure_connection()
+    with closing(connection.create_cursor()) as cursor:
+        cursor.execute(*query.get_compiler(rows.db).as_sql())
+        assert cursor.rowcount > 0, "nothing was written, so this proves nothing"
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """System checks: each mistake is named, with what to do about it."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from copy import deepcopy
 from typing import Any
 
@@ -21,13 +19,9 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 @pytest.fixture(autouse=True)
-def _nothing_implied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_misspelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget, until the test ends, what cached functions of other tests named in their tags."""
     monkeypatch.setattr(registry, "_misspelled", set())
-    with ExitStack() as stack:
-        for model in registry.implied:
-            stack.enter_context(registry.override(model, None))
-        yield
 
 
 def reported() -> list[CheckMessage]:
@@ -200,6 +194,32 @@ def test_e008_a_field_that_the_model_does_not_have():
     assert message.obj.__name__ == "ProductRule"
 
 
+@pytest.mark.parametrize("names", [["name", "category", "slug", "stock"], ["category_id"], ["id"]])
+def test_fields_whose_values_a_query_spells_as_an_instance_does_may_be_tracked(names):
+    assert reported_for(track=names) == []
+
+
+def test_e008_a_tracked_field_that_the_model_does_not_have():
+    message = only(reported_for(track=["name", "nope"]), Error, "E008")
+    assert message.msg == "track names 'nope', but testapp.Product has no such field."
+    assert message.obj.__name__ == "ProductRule"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "price",
+        "created",
+        "tags",
+        "reviews",
+    ],
+)
+def test_e009_a_tracked_field_whose_values_a_query_does_not_tell(name):
+    message = only(reported_for(track=[name]), Error, "E009")
+    assert f"track names {name!r}" in message.msg
+    assert message.obj.__name__ == "ProductRule"
+
+
 def test_a_rule_made_of_code_is_not_run_by_the_checks():
     class Rule(ModelInvalidation):
         def get_tags(self, change: Change) -> list[str]:
@@ -234,14 +254,11 @@ def test_a_cache_without_options_has_no_time_limit_to_judge():
 def page(): ...
 
 
-def test_w002_a_model_that_only_cached_functions_name():
-    with registry.override(Unregistered, None):
-        cached(tags=[Unregistered])(page)
-        message = only(reported(), Warning, "W002")
-        assert "testapp.Unregistered has no rule" in message.msg
-        assert message.obj is Unregistered
-        registry.register(Unregistered)
-        assert reported() == []
+@pytest.mark.parametrize("tags", [Unregistered, "testapp.unregistered:3"])
+def test_a_model_that_only_cached_functions_name_is_nobodys_mistake(tags):
+    assert Unregistered not in registry.rules
+    cached(tags=tags)(page)
+    assert reported() == []
 
 
 @pytest.mark.parametrize("tag", ["testapp.prodct", "testapp.prodct:3"])

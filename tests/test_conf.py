@@ -17,6 +17,8 @@ DEFAULTS = {
     "REPLICA_LAG": 0.0,
     "DEFAULT_TIMEOUT": 300.0,
     "ROW_TAG_LIMIT": 500,
+    "EXCLUDE": ("sessions", "migrations", "admin.LogEntry"),
+    "UNDECLARED_READS": None,
     "LOCK_TIMEOUT": 5.0,
     "RETRY_INTERVAL": 1.0,
     "METRICS_FLUSH_INTERVAL": 5.0,
@@ -69,6 +71,20 @@ def test_entries_may_live_for_ever():
 
 
 @pytest.mark.parametrize(
+    "labels", [[], ["sessions"], ("admin.LogEntry", "shop"), {"sessions"}], ids=repr
+)
+def test_any_collection_of_labels_may_be_excluded(labels):
+    with configured(EXCLUDE=labels):
+        assert tuple(labels) == settings.EXCLUDE
+
+
+@pytest.mark.parametrize("value", ["warn", "error", "ignore", None])
+def test_reads_that_are_not_declared_may_be_warned_of_refused_or_ignored(value):
+    with configured(UNDECLARED_READS=value):
+        assert value == settings.UNDECLARED_READS
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("CACHE", ""),
@@ -93,6 +109,10 @@ def test_entries_may_live_for_ever():
         ("ROW_TAG_LIMIT", 0),
         ("ROW_TAG_LIMIT", 1.5),
         ("ROW_TAG_LIMIT", True),
+        ("EXCLUDE", "sessions"),
+        ("EXCLUDE", None),
+        ("UNDECLARED_READS", "raise"),
+        ("UNDECLARED_READS", True),
         ("LOCK_TIMEOUT", 0),
         ("RETRY_INTERVAL", 0),
         ("METRICS_FLUSH_INTERVAL", -1),
@@ -105,6 +125,15 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_key(name, value):
     ):
         getattr(settings, name)
     assert f"CACHE_INVALIDATION[{name!r}] is {value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", [3, "", "sessions.", ".LogEntry", "shop.models.Product", "a b"])
+def test_what_is_excluded_is_named_by_labels(label):
+    with (
+        configured(EXCLUDE=["sessions", label]),
+        pytest.raises(InvalidSetting, match=r"neither the label of an app nor 'app\.Model'"),
+    ):
+        settings.EXCLUDE  # noqa: B018
 
 
 def test_a_bad_value_does_not_spoil_the_other_keys():

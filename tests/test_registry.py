@@ -7,8 +7,11 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.models import Session
 from django.dispatch import Signal
+from django.test import override_settings
 
 from cache_invalidation import Event, ModelInvalidation, on_event, register, registry
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
@@ -30,19 +33,70 @@ def rules() -> Registry:
     return Registry()
 
 
-def declared(rules: Registry, model: Any) -> set[type[ModelInvalidation]]:
+def fired(rules: Registry, model: Any) -> set[type[ModelInvalidation]]:
     plan = rules.plan(model)
     return {type(rule.declaration) for rule in plan.own + plan.inherited}
 
 
-def test_a_model_without_a_rule_has_an_empty_plan(rules):
-    assert not rules.plan(Product)
+def declared(rules: Registry, model: Any) -> set[type[ModelInvalidation]]:
+    """Return what writes to `model` fire, less the rule that goes without saying."""
+    return fired(rules, model) - {ModelInvalidation}
+
+
+def test_a_model_without_a_rule_has_one_that_declares_nothing(rules):
+    plan = rules.plan(Product)
+    assert [(type(rule.declaration), rule.model) for rule in plan.own] == [
+        (ModelInvalidation, Product)
+    ]
+    assert not plan.inherited
+    assert not plan.needs_state
+    assert not plan.is_declared
+    assert not rules.rules
+
+
+def test_a_proxy_without_a_rule_has_the_plan_of_its_table(rules):
+    (rule,) = rules.plan(ProductProxy).own
+    assert rule.model is Product
+
+
+@pytest.mark.parametrize("exclude", ["testapp", "testapp.Product", "TESTAPP.product"])
+def test_an_excluded_model_has_an_empty_plan_whatever_is_registered_for_it(exclude):
+    with registry.override(Product, ProductRule):
+        assert registry.plan(Product)
+        with override_settings(CACHE_INVALIDATION={"EXCLUDE": [exclude]}):
+            assert not registry.plan(Product)
+            assert not registry.plan(ProductProxy)
+        assert registry.plan(Product)
+
+
+def test_what_nobody_caches_is_excluded_unless_told_otherwise():
+    assert not registry.plan(Session)
+    assert not registry.plan(LogEntry)
+    with override_settings(CACHE_INVALIDATION={"EXCLUDE": []}):
+        assert registry.plan(Session)
+        assert registry.plan(LogEntry)
+
+
+def test_an_excluded_child_leaves_its_parent_watched():
+    with override_settings(CACHE_INVALIDATION={"EXCLUDE": ["testapp.Restaurant"]}):
+        assert not registry.plan(Restaurant)
+        plan = registry.plan(Place)
+        assert Restaurant not in {rule.model for rule in plan.own + plan.inherited}
+        assert Place in {rule.model for rule in plan.own}
 
 
 def test_a_registered_rule_is_fired_by_writes_to_its_model_only(rules):
     rules.register(Product, ProductRule)
-    assert declared(rules, Product) == {ProductRule}
-    assert not rules.plan(Place)
+    assert fired(rules, Product) == {ProductRule}
+    assert rules.plan(Product).is_declared
+    assert fired(rules, Place) == {ModelInvalidation}
+    assert not rules.plan(Place).is_declared
+
+
+def test_a_parent_with_a_rule_does_not_do_without_the_tags_of_its_child(rules):
+    rules.register(Place, ProductRule)
+    assert fired(rules, Restaurant) == {ProductRule, ModelInvalidation}
+    assert {rule.model for rule in rules.plan(Restaurant).own} == {Place, Restaurant}
 
 
 def test_a_rule_for_a_proxy_or_for_its_table_is_fired_by_writes_to_both(rules):
@@ -79,13 +133,13 @@ def test_an_abstract_model_has_no_table_to_watch(rules):
 def test_only_subclasses_of_model_invalidation_are_rules(rules, rule):
     with pytest.raises(TypeError, match="subclass of ModelInvalidation"):
         rules.register(Product, rule)
-    assert not rules.plan(Product)
+    assert fired(rules, Product) == {ModelInvalidation}
 
 
 def test_an_unregistered_rule_is_fired_no_more(rules):
     rules.register(Product, ProductRule)
     rules.unregister(Product)
-    assert not rules.plan(Product)
+    assert fired(rules, Product) == {ModelInvalidation}
     with pytest.raises(NotRegistered, match=r"testapp\.Product"):
         rules.unregister(Product)
 
@@ -95,7 +149,7 @@ def test_an_override_replaces_the_rule_and_restores_it(rules):
     with rules.override(Product, OtherRule):
         assert declared(rules, Product) == {OtherRule}
         with rules.override(Product, None):
-            assert not rules.plan(Product)
+            assert fired(rules, Product) == {ModelInvalidation}
         assert declared(rules, Product) == {OtherRule}
     assert declared(rules, Product) == {ProductRule}
 
@@ -103,7 +157,8 @@ def test_an_override_replaces_the_rule_and_restores_it(rules):
 def test_an_override_restores_the_rule_when_the_block_raises(rules):
     with pytest.raises(RuntimeError), rules.override(Product, OtherRule):
         raise RuntimeError
-    assert not rules.plan(Product)
+    assert fired(rules, Product) == {ModelInvalidation}
+    assert not rules.rules
 
 
 def test_an_override_with_something_else_than_a_rule_leaves_the_old_one(rules):
@@ -113,46 +168,27 @@ def test_an_override_with_something_else_than_a_rule_leaves_the_old_one(rules):
     assert declared(rules, Product) == {ProductRule}
 
 
-def test_an_implied_model_gives_way_to_a_rule_that_is_declared_later(rules):
-    rules.imply(Product)
-    assert declared(rules, Product) == {ModelInvalidation}
-    rules.register(Product, ProductRule)
-    assert declared(rules, Product) == {ProductRule}
-    rules.imply(Product)
-    assert declared(rules, Product) == {ProductRule}
+def test_a_tag_that_is_spelled_like_a_model_is_not_misspelled(rules):
+    rules.check_spelling("testapp.unregistered:{pk}")
+    assert not rules.misspelled
 
 
-def test_an_override_undoes_what_was_implied_in_its_block_and_restores_what_was_before(rules):
-    rules.imply(Place)
-    with rules.override(Product, None), rules.override(Place, OtherRule):
-        rules.imply(Product)
-        assert rules.implied == {Product}
-    assert rules.implied == {Place}
-    assert not rules.plan(Product)
+@pytest.mark.parametrize("tag", ["homepage", "category:3", "shop.nothing", "a.b.c:1"])
+def test_a_tag_that_is_not_spelled_like_that_of_a_model_is_nobodys_mistake(rules, tag):
+    rules.check_spelling(tag)
+    assert not rules.misspelled
 
 
-def test_an_implied_proxy_stands_for_its_table(rules):
-    rules.imply(ProductProxy)
-    rules.imply(Product)
-    assert len(rules.rules) == 1
-    assert rules.plan(Product)
+@pytest.mark.parametrize("tag", ["testapp.prodct:{pk}", "testapp.", "testapp.Product"])
+def test_a_tag_that_looks_like_that_of_a_model_which_does_not_exist_is_misspelled(rules, tag):
+    rules.check_spelling(tag)
+    assert rules.misspelled == {tag.partition(":")[0]}
 
 
-def test_an_implied_child_is_watched_although_its_parent_has_a_rule(rules):
-    rules.register(Place, ProductRule)
-    rules.imply(Restaurant)
-    assert declared(rules, Restaurant) == {ProductRule, ModelInvalidation}
-
-
-def test_a_tag_that_is_spelled_like_a_model_implies_it(rules):
-    rules.imply_tag("testapp.unregistered:{pk}")
-    assert rules.plan(Unregistered)
-
-
-@pytest.mark.parametrize("tag", ["homepage", "category:3", "shop.nothing", "a.b.c:1", "testapp."])
-def test_any_other_tag_implies_nothing(rules, tag):
-    rules.imply_tag(tag)
+def test_checking_a_tag_declares_nothing(rules):
+    rules.check_spelling("testapp.unregistered:{pk}")
     assert not rules.rules
+    assert not rules.plan(Unregistered).is_declared
 
 
 def test_the_decorator_registers_for_several_models_and_returns_the_rule():

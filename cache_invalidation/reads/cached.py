@@ -38,14 +38,15 @@ class _Cached(Generic[P, R]):
     def __init__(
         self,
         function: Callable[P, R],
-        tags: Tags,
+        tags: Tags | None,
         timeout: float | Default | None,
         lock: bool,
         name: str | None,
     ) -> None:
         self.uncached = function
         self.signature = Signature(function, name)
-        self.tags = DeclaredTags(tags, self.signature)
+        self.tags = DeclaredTags(() if tags is None else tags, self.signature)
+        self.records = tags is None
         self.timeout = timeout
         self.lock = lock
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
@@ -73,7 +74,7 @@ class _Cached(Generic[P, R]):
                     self._spelled.clear()
                 spelled = self._spelled[call] = self._spell(args, kwargs)
             key, tags = spelled
-        return Read(self.signature.name, key, tags, self.timeout, self.lock)
+        return Read(self.signature.name, key, tags, self.timeout, self.lock, self.records)
 
     def _spell(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
         """Return the key and the expanded tags of a call."""
@@ -212,15 +213,18 @@ class _Decorator:
 
 def cached(
     *,
-    tags: Tags,
+    tags: Tags | None = None,
     timeout: float | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
 ) -> _Decorator:
     """Keep the values of a function until something that they depend on changes.
 
-    `tags` says what that is: templates over the arguments (``"category:{category_id}"``), models
-    (any row), instances (that row), and callables that get the arguments and return any of these.
+    Without `tags`, that is whatever it reads from the databases: the row, where it asks for one by
+    its primary key or by a field that a rule tracks, the table otherwise. `tags` says it instead:
+    templates over the arguments (``"category:{category_id}"``), models (any row), instances (that
+    row), and callables that get the arguments and return any of these.
+
     `timeout` is in seconds, None for "until invalidated"; ``DEFAULT_TIMEOUT`` if left out. With
     `lock`, one caller computes and the others wait for it, up to ``LOCK_TIMEOUT``. `name` stands
     for the function in keys and metrics; it has to be unique.

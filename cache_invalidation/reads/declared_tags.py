@@ -19,7 +19,6 @@ class DeclaredTags:
     """Templates over the arguments, models (any row), instances (that row), and callables.
 
     A callable gets the arguments of the call and returns tags, models or instances, one or many.
-    Writes to a model that is named here drop its tags, whether or not a rule is registered for it.
     """
 
     def __init__(self, tags: Tags, signature: Signature) -> None:
@@ -42,7 +41,7 @@ class DeclaredTags:
                     f"The family tag {tag!r} is dropped only by writes to rows that are not known; "
                     "depend on a model, or on a tag of your own that every such write drops."
                 )
-            registry.imply_tag(tag)
+            registry.check_spelling(tag)
             if template.paths:
                 self._check(template)
                 self._templates.append(template)
@@ -88,12 +87,10 @@ def spell(tag: Any) -> str:
     if isinstance(tag, str):
         return check_name(tag)
     if isinstance(tag, Model):
-        registry.imply(type(tag))
         if tag.pk is None:
             raise ValueError(f"{tag!r} is not saved, so there is no tag for it.")
         return shorten(row_tag(type(tag), tag.pk))
     if isinstance(tag, type) and issubclass(tag, Model):
-        registry.imply(tag)
         return model_tag(tag)
     raise TypeError(f"A tag is a string, a model or an instance, not {tag!r}.")
 

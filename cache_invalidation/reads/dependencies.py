@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from cache_invalidation.stores.base import Version, Versions
+from cache_invalidation.watcher import Recorder, recorder
 
 
 class Dependencies:
     """Tags, with the versions they had before anything that depends on them was read.
 
     `storable` turns False for good once something was read that must not be stored, or one tag
-    was met with two versions, which means that it was invalidated meanwhile.
+    was met with two versions, which means that it was invalidated meanwhile. `recorder` is told of
+    the queries of the computation itself.
     """
+
+    recorder: Recorder | None = None
 
     def __init__(self, versions: Versions, storable: bool) -> None:
         self.versions: dict[str, Version] = dict(versions)
@@ -40,8 +44,10 @@ def hand_up(versions: Versions, storable: bool) -> None:
 @contextmanager
 def collecting(dependencies: Dependencies) -> Iterator[None]:
     """Have everything that is read inside of the block handed up to `dependencies`."""
-    token = _running.set(dependencies)
+    running = _running.set(dependencies)
+    recording = recorder.set(dependencies.recorder)
     try:
         yield
     finally:
-        _running.reset(token)
+        recorder.reset(recording)
+        _running.reset(running)

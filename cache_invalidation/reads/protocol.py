@@ -5,16 +5,25 @@ Used by `cached` for functions and for coroutines; nothing in here knows which o
 
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, Literal
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.dependencies import Dependencies, hand_up
+from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
+from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Entry, Found, Store, Versions, is_fence, new_token
+from cache_invalidation.stores.base import (
+    Entry,
+    Found,
+    Store,
+    Versions,
+    is_fence,
+    new_token,
+)
 from cache_invalidation.transactions import sees_snapshot, written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
@@ -36,9 +45,10 @@ class Default:
 class Read:
     """One call of a cached function, on its way.
 
-    `tags` are expanded. `timeout` is in seconds, None for ever. With `refresh`, what is cached does
-    not count. After `attempt`, either `is_hit` is set and `value` is the answer; or the value has
-    to be computed and handed to `finish`, and may be stored if it is `storable`.
+    `tags` are expanded. `timeout` is in seconds, None for ever. With `records`, the value depends
+    on whatever turns out to be read. With `refresh`, what is cached does not count. After
+    `attempt`, either `is_hit` is set and `value` is the answer; or the value has to be computed and
+    handed to `finish`, and may be stored if it is `storable`.
     """
 
     name: str
@@ -46,11 +56,14 @@ class Read:
     tags: tuple[str, ...]
     timeout: float | Default | None
     lock: bool = False
+    records: bool = False
     refresh: bool = False
     is_hit: bool = False
     value: Any = None
     storable: bool = False
     versions: Versions | None = None
+    # Versions of tags that it probably depends on, because it did so before.
+    known: Versions = field(default_factory=dict)
     mark: str = ""
     token: str = ""
 
@@ -61,7 +74,13 @@ class Read:
 
     def dependencies(self) -> Dependencies:
         """Return what collects the dependencies of the value while it is computed."""
-        return Dependencies(self.versions or {}, self.storable)
+        versions = self.versions or {}
+        if self.records:
+            lifetime = self.lifetime if self.storable else None
+            return Sampled(versions, self.storable, self.known, lifetime)
+        if audits():
+            return Audited(versions, self.storable, self.tags)
+        return Dependencies(versions, self.storable)
 
 
 # The tags that an entry turned out to depend on besides those declared, by key: asking for their
@@ -112,7 +131,8 @@ def _look(read: Read) -> Outcome:
     store = get_store()
     hint = _hints.get(read.key)
     asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
-    found = store.lookup(read.key, asked)
+    found = store.lookup(read.key, asked, with_further=read.records and hint is None)
+    versions = found.versions
     if found.entry is not None and not read.refresh:
         versions = _versions_for(read, found, found.entry, store)
         if written_by_this_thread(versions):
@@ -120,19 +140,18 @@ def _look(read: Read) -> Outcome:
         if found.entry.is_valid(versions) and _decode(read, found.entry, store):
             read.versions = versions
             return "hits"
-    _prepare(read, found, store)
+    _prepare(read, found, {**found.versions, **versions}, store)
     return "misses"
 
 
 def _versions_for(read: Read, found: Found, entry: Entry, store: Store) -> Versions:
     """Return, sorted, the versions now of everything that the entry found depends on."""
-    further = entry.further
-    if not further and len(found.versions) == len(read.tags):
-        return found.versions
-    versions = dict(found.versions)
+    further, versions = entry.further, found.versions
     if unknown := [tag for tag in further if tag not in versions]:
-        versions.update(store.versions(unknown))
+        versions = {**versions, **store.versions(unknown)}
     _remember(read.key, further)
+    if not unknown and len(versions) == len(read.tags) + len(further):
+        return versions  # Exactly what was asked for, in that order.
     return {tag: versions[tag] for tag in sorted({*read.tags, *further})}
 
 
@@ -154,42 +173,61 @@ def _decode(read: Read, entry: Entry, store: Store) -> bool:
     return True
 
 
-def _prepare(read: Read, found: Found, store: Store) -> None:
+def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
     """Settle, before anything is computed, under which versions it may be stored."""
     read.mark = found.mark
-    versions = {tag: found.versions[tag] for tag in read.tags}
-    fenced = found.entry_fenced or any(map(is_fence, versions.values()))
+    fenced = found.entry_fenced or any(is_fence(sampled[tag]) for tag in read.tags)
     read.storable = not fenced and not sees_snapshot()
+    versions = dict(sampled) if read.records else {tag: sampled[tag] for tag in read.tags}
     missing = [tag for tag, version in versions.items() if version is None]
+    lifetime = read.lifetime
     if read.storable and missing:
-        versions.update(store.mint(missing, read.lifetime))
-        read.storable = not any(v is None or is_fence(v) for v in versions.values())
-    read.versions = versions
+        versions.update(store.mint(missing, lifetime))
+    read.versions = {tag: versions.pop(tag) for tag in read.tags}
+    read.known = versions
+    if any(version is None or is_fence(version) for version in read.versions.values()):
+        read.storable = False
 
 
 def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
-    """Store `value` if that is allowed, and let those who wait for it go on. Never raises."""
-    versions = dependencies.versions
-    # The function may have written itself, in a transaction that is still open.
-    storable = dependencies.storable and not written_by_this_thread((read.key, *versions))
-    hand_up(versions, storable)
+    """Store `value` if that is allowed, and let those who wait for it go on.
+
+    Raises nothing but `UndeclaredRead`, which a project asks for.
+    """
     try:
-        if storable:
-            _store(read, value, dependencies)
+        with collecting(dependencies):
+            # Whatever is lazy in the value is evaluated by this, and may depend on more.
+            payload = _encode(read, value) if dependencies.storable else None
+        versions = dependencies.versions
+        # The function may have written itself, in a transaction that is still open.
+        storable = dependencies.storable and not written_by_this_thread((read.key, *versions))
+        hand_up(versions, storable)
+        if isinstance(dependencies, Sampled):
+            further = dependencies.tags.union(versions).difference(read.tags)
+            _remember(read.key, tuple(sorted(further)))
+        report(read.name, dependencies)
+        if storable and payload is not None:
+            _store(read, payload, versions)
     finally:
         give_up(read)
 
 
-def _store(read: Read, value: Any, dependencies: Dependencies) -> None:
-    versions = dict(sorted(dependencies.versions.items()))
-    further = tuple(tag for tag in versions if tag not in read.tags)
+def _encode(read: Read, value: Any) -> bytes | None:
     try:
-        get_store().fill(read.key, value, versions, further, read.lifetime, read.mark)
+        return get_store().encode(value)
     except StoreUnavailable:
-        return
+        return None
     except Exception:
         # Serializers raise what they like, and the page has its value.
         logger.exception("%s() returned a value that cannot be stored.", read.name)
+        return None
+
+
+def _store(read: Read, payload: bytes, versions: Versions) -> None:
+    versions = dict(sorted(versions.items()))
+    further = tuple(tag for tag in versions if tag not in read.tags)
+    with suppress(StoreUnavailable):
+        get_store().fill(read.key, payload, versions, further, read.lifetime, read.mark)
 
 
 def fail(read: Read, dependencies: Dependencies) -> None:

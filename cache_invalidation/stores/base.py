@@ -128,8 +128,11 @@ class Store(ABC):
     # What readers need
 
     @abstractmethod
-    def lookup(self, entry: str, tags: Sequence[str]) -> Found:
-        """Return the entry and the versions of `tags` (expanded), in one round trip."""
+    def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
+        """Return the entry and the versions of `tags` (expanded), in one round trip.
+
+        Asked `with_further`, a store that can returns those of the entry's further tags as well.
+        """
 
     @abstractmethod
     def versions(self, tags: Sequence[str]) -> Versions:
@@ -143,23 +146,27 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def fill(
-        self,
-        entry: str,
-        value: Any,
-        versions: Versions,
-        further: Sequence[str],
-        timeout: float | None,
-        mark: str,
-    ) -> bool:
-        """Store `value` for `timeout` seconds if `versions` and `mark` still hold; tell if so.
+    def encode(self, value: Any) -> bytes:
+        """Return `value` as `fill` takes it, in the way of the alias.
 
         Raises whatever the serializer of the cache raises for a value it cannot take.
         """
 
     @abstractmethod
+    def fill(
+        self,
+        entry: str,
+        payload: bytes,
+        versions: Versions,
+        further: Sequence[str],
+        timeout: float | None,
+        mark: str,
+    ) -> bool:
+        """Store `payload` for `timeout` seconds if `versions` and `mark` still hold; tell if so."""
+
+    @abstractmethod
     def decode(self, payload: Any) -> Any:
-        """Return the value that `fill` was given; raise `ValueError` if it is unreadable."""
+        """Return the value that `encode` was given; raise `ValueError` if it is unreadable."""
 
     @abstractmethod
     def acquire(self, entry: str, token: str, timeout: float) -> bool:

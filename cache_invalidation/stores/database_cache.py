@@ -97,7 +97,7 @@ class DatabaseCacheStore(DjangoCacheStore):
     lookup = _shielded(DjangoCacheStore.lookup)
     versions = _shielded(DjangoCacheStore.versions)
     mint = _shielded(DjangoCacheStore.mint)
-    _fill = _shielded(DjangoCacheStore._fill)
+    fill = _shielded(DjangoCacheStore.fill)
     acquire = _shielded(DjangoCacheStore.acquire)
     release = _shielded(DjangoCacheStore.release)
     fence = _shielded(DjangoCacheStore.fence)

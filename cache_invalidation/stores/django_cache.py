@@ -60,7 +60,7 @@ class DjangoCacheStore(Store):
     # What readers need
 
     @guarded(Exception)
-    def lookup(self, entry: str, tags: Sequence[str]) -> Found:
+    def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
         name = _safe(entry_name(entry))
         names = {tag: _safe(version_name(tag)) for tag in tags}
         found = self._cache.get_many([name, *names.values()])
@@ -89,23 +89,20 @@ class DjangoCacheStore(Store):
             self._cache.add(_safe(version_name(tag)), new_token(), lifetime)
         return self._versions(tags)
 
+    def encode(self, value: Any) -> bytes:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+    @guarded(Exception)
     def fill(
         self,
         entry: str,
-        value: Any,
+        payload: bytes,
         versions: Versions,
         further: Sequence[str],
         timeout: float | None,
         mark: str,
     ) -> bool:
-        # Pickled here, so that a value that cannot be is not taken for a failure of the cache.
-        packed = seal(versions), tuple(further), pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        return self._fill(_safe(entry_name(entry)), packed, versions, timeout, mark)
-
-    @guarded(Exception)
-    def _fill(
-        self, name: str, packed: Any, versions: Versions, timeout: float | None, mark: str
-    ) -> bool:
+        name, packed = _safe(entry_name(entry)), (seal(versions), tuple(further), payload)
         with self._lock:
             there = self._cache.get(name)
             blocked = isinstance(there, str) and (is_fence(there) or there != mark)

@@ -107,13 +107,23 @@ class RedisStore(Store):
     # What readers need
 
     @guarded(*ERRORS)
-    def lookup(self, entry: str, tags: Sequence[str]) -> Found:
+    def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
         names = [self._key(entry_name(entry)), *map(self._version_key, tags)]
-        raw, *found = ask(self._redis, "MGET", *names)
+        further: list[bytes | None] = []
+        if with_further and self._names_are_fixed:
+            # Slower than MGET, and faster than a second round trip.
+            prefix = self._version_key("")
+            raw, found, further = ask(self._redis, *_script("lookup", names, prefix))
+        else:
+            raw, *found = ask(self._redis, "MGET", *names)
         versions = dict(zip(tags, map(_text, found), strict=True))
         if raw is None:
             return Found(None, versions)
         kind = raw[:1]
+        if further:
+            unpacked = _unpack(raw)
+            versions.update(zip(unpacked.further, map(_text, further), strict=True))
+            return Found(unpacked, dict(sorted(versions.items())))
         if kind in (_PLAIN, _WITH_TAGS):
             return Found(_unpack(raw), versions)
         mark = raw.decode(errors="replace") if kind == b"~" else ""
@@ -136,33 +146,24 @@ class RedisStore(Store):
         found = map(_text, pipeline.execute())
         return {tag: there or fresh[tag] for tag, there in zip(tags, found, strict=True)}
 
+    def encode(self, value: Any) -> bytes:
+        encoded = self._codec.encode(value)
+        return encoded if isinstance(encoded, bytes) else str(encoded).encode()
+
+    @guarded(*ERRORS)
     def fill(
         self,
         entry: str,
-        value: Any,
+        payload: bytes,
         versions: Versions,
         further: Sequence[str],
         timeout: float | None,
         mark: str,
     ) -> bool:
-        return self._fill(entry, self._pack(value, versions, further), versions, timeout, mark)
-
-    @guarded(*ERRORS)
-    def _fill(
-        self, entry: str, packed: bytes, versions: Versions, timeout: float | None, mark: str
-    ) -> bool:
         keys = [self._key(entry_name(entry)), *map(self._version_key, versions)]
         lives = (0, 0) if timeout is None else (_ms(timeout), _ms(timeout + VERSION_GRACE))
-        arguments = packed, *lives, mark, *versions.values()
+        arguments = _pack(payload, versions, further), *lives, mark, *versions.values()
         return bool(ask(self._redis, *_script("fill", keys, *arguments)))
-
-    def _pack(self, value: Any, versions: Versions, further: Sequence[str]) -> bytes:
-        encoded = self._codec.encode(value)
-        payload = encoded if isinstance(encoded, bytes) else str(encoded).encode()
-        if not further:
-            return b"".join((_PLAIN, seal(versions), payload))
-        tags = "\n".join(further).encode()
-        return b"".join((_WITH_TAGS, seal(versions), len(tags).to_bytes(4), tags, payload))
 
     def decode(self, payload: Any) -> Any:
         try:
@@ -286,6 +287,13 @@ def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
     keys = iter(keys)
     while chunk := list(islice(keys, CHUNK)):
         yield chunk
+
+
+def _pack(payload: bytes, versions: Versions, further: Sequence[str]) -> bytes:
+    if not further:
+        return b"".join((_PLAIN, seal(versions), payload))
+    tags = "\n".join(further).encode()
+    return b"".join((_WITH_TAGS, seal(versions), len(tags).to_bytes(4), tags, payload))
 
 
 def _unpack(raw: bytes) -> Entry:

@@ -1,5 +1,6 @@
 """From one change to the batch of its transaction."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -7,9 +8,13 @@ from contextvars import ContextVar
 from django.db import connections
 
 from cache_invalidation.delivery import batch_of, deliver
-from cache_invalidation.resolution import consequences
-from cache_invalidation.rules import Change
-from cache_invalidation.transactions import current_batch, in_transaction
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.resolution import Consequence, consequences
+from cache_invalidation.rules import Change, Invalidation
+from cache_invalidation.tags import ROOT
+from cache_invalidation.transactions import Batch, current_batch, in_transaction
+
+logger = logging.getLogger("cache_invalidation")
 
 _suspended: ContextVar[bool] = ContextVar("cache_invalidation_suspended", default=False)
 
@@ -48,6 +53,34 @@ def collect(change: Change) -> None:
     if is_suspended(change.using):
         return
     with batch_of(change.using) as batch:
+        add(batch, change)
+
+
+def add(batch: Batch, change: Change) -> None:
+    """Have `batch` invalidate what `change` makes stale: everything, if that cannot be told."""
+    try:
         for consequence in consequences(change):
             batch.take(consequence)
-            batch.count(consequence.rule.entity_type, change.operation)
+            if _counts(batch, change, consequence):
+                batch.count(consequence.rule.entity_type, change.operation)
+    except Exception:
+        logger.exception("What %r makes stale cannot be told; invalidating everything.", change)
+        counters.update({"failed": 1})
+        add_everything(batch)
+
+
+def _counts(batch: Batch, change: Change, consequence: Consequence) -> bool:
+    """Whether something has happened to the rule's entity type that was not counted before."""
+    rule, row = consequence.rule, (consequence.rule.model, consequence.change.pk)
+    if rule.goes_without_saying and not issubclass(change.model, rule.model):
+        return False  # A row of a multi-table child: nobody has looked whether there is one.
+    if change.operation != "delete" or change.pk is None:
+        return True
+    is_news = row not in batch.deleted  # Each of its tables tells of it.
+    batch.deleted.add(row)
+    return is_news
+
+
+def add_everything(batch: Batch) -> None:
+    """Have `batch` invalidate everything there is: nobody knows what was written."""
+    batch.add(Invalidation(tags=[ROOT]), "unknown", "unknown")

@@ -11,12 +11,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-from django.db import DatabaseError, Error, connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from cache_invalidation.delivery import Fence, deliver, raise_fence, settle, withdraw
-from cache_invalidation.exceptions import InvalidationAborted
+from cache_invalidation.delivery import (
+    Fence,
+    deliver,
+    raise_fence,
+    settle,
+    was_refused,
+    withdraw,
+)
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions import Batch, batches, hooks
 
@@ -47,7 +53,7 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
     if batch is None:
         commit()
         return
-    fence = _fence(batch)
+    fence = raise_fence(batch)
     try:
         commit()
     except BaseException as error:
@@ -104,25 +110,11 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
     return gathered if gathered else None
 
 
-def _fence(batch: Batch) -> Fence:
-    try:
-        return raise_fence(batch)
-    except InvalidationAborted:
-        raise
-    except Exception:
-        logger.exception("Raising the fence failed; invalidating after COMMIT only.")
-        return Fence("unfenced", tuple(sorted(batch.tags)), 0.0)
-
-
 def _commit_failed(
     connection: BaseDatabaseWrapper, batch: Batch, fence: Fence, error: BaseException
 ) -> None:
-    """Decide what becomes of the fence when COMMIT raised.
-
-    If the database still answers, it has refused, and nothing was committed. If it does not, the
-    rows may be committed now or in a moment: the fence has to stand until it lapses.
-    """
+    """Decide what becomes of the fence when COMMIT raised."""
     # Whoever manages the transaction by hand may try again; a rollback drops it.
     hooks(connection).append((set(), batch, True))
-    if isinstance(error, DatabaseError) and connection.is_usable():
+    if was_refused(connection, error):
         withdraw(batch, fence)

@@ -7,7 +7,6 @@ from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
 
 from cache_invalidation.delivery import batch_of
-from cache_invalidation.registry import registry
 from cache_invalidation.resolution import consequences
 from cache_invalidation.rules import Change, Invalidation
 from cache_invalidation.tags import table_of
@@ -62,16 +61,13 @@ def _changes(target: Any, using: str | None) -> Iterable[Change]:
     if target is None:
         return
     if isinstance(target, QuerySet):
-        registry.imply(target.model)
         for instance in target:
             yield _change(instance, using or target.db)
     elif isinstance(target, Model):
         if target.pk is None:
             raise ValueError(f"{target!r} is not saved, so nothing can depend on it.")
-        registry.imply(type(target))
         yield _change(target, using or router.db_for_write(type(target), instance=target))
     elif isinstance(target, type) and issubclass(target, Model):
-        registry.imply(target)
         yield Change(
             model=table_of(target),
             operation="manual",

@@ -17,12 +17,13 @@ from django.dispatch import Signal
 
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.placeholders import key_as_stored
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import Change
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions import shielded
 from cache_invalidation.writes import rows
-from cache_invalidation.writes.collect import collect, is_suspended
+from cache_invalidation.writes.collect import add, collect, is_suspended
 from cache_invalidation.writes.events import add_targets
 
 logger = logging.getLogger("cache_invalidation")
@@ -34,7 +35,9 @@ def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: A
     model, old = table_of(sender), None
     if registry.plan(model).needs_state:
         old = rows.read(model, instance.pk, using, deleting=True)
-    collect(Change(model=model, operation="delete", using=using, pk=instance.pk, old=old))
+    with batch_of(using) as batch:
+        add(batch, Change(model=model, operation="delete", using=using, pk=instance.pk, old=old))
+        batch.reported.add((model, key_as_stored(model, instance.pk)))
 
 
 def _m2m_changed(
@@ -62,8 +65,6 @@ def _m2m_changed(
         collect(Change(model=table_of(model), operation="m2m", using=using))
     else:
         _collect_related(table_of(model), pk_set, using)
-    if registry.plan(sender):
-        collect(Change(model=sender, operation="m2m", using=using))
 
 
 def _relation(through: type[Model], holder: type[Model]) -> Any:
@@ -124,18 +125,18 @@ def install() -> None:
 def _reconnect(**kwargs: Any) -> None:
     """Connect receivers for exactly what the registry holds now.
 
-    Only models that matter get receivers: Django deletes rows of the others without loading them.
+    Only models with a rule get one for deletions: Django deletes rows of the others without loading
+    them, and the SQL watcher sees the statement.
     """
     obsolete = list(_connected)
     _connected.clear()
     models = apps.get_models(include_auto_created=True)
-    for model in filter(registry.plan, models):
-        _connect(signals.pre_delete, _before_delete, model)
+    for model in models:
+        if registry.plan(model).is_declared:
+            _connect(signals.pre_delete, _before_delete, model)
     for field in chain.from_iterable(model._meta.local_many_to_many for model in models):
-        through = field.remote_field.through
-        sides: list[Any] = [field.model, field.related_model, through]
-        if any(map(registry.plan, sides)):
-            _connect(signals.m2m_changed, _m2m_changed, through)
+        if registry.plan(field.model) or registry.plan(field.related_model):
+            _connect(signals.m2m_changed, _m2m_changed, field.remote_field.through)
     for wire in registry.wires:
         _connect(wire.signal, _receiver_of(wire), wire.sender)
     # Last, so that what other threads write meanwhile is seen all the time.

@@ -12,7 +12,10 @@ from typing import Any
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
 
+from cache_invalidation.tags import table_of
 from cache_invalidation.transactions import in_transaction
+from cache_invalidation.watcher import unrecorded
+from cache_invalidation.writes.accounted import Account, accounting
 
 
 def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> Model | None:
@@ -20,7 +23,12 @@ def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> 
 
     Outside of a transaction there is nothing that a lock could last for, and none is taken.
     """
-    connection = connections[using]
+    with unrecorded():
+        return _read(model, pk, connections[using], deleting)
+
+
+def _read(model: type[Model], pk: Any, connection: Any, deleting: bool) -> Model | None:
+    using: str = connection.alias
     lock = in_transaction(connection)
     if lock and not connection.features.has_select_for_update:
         _lock_database(model, using)
@@ -35,16 +43,43 @@ def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> 
     return next(iter(manager.raw(sql, [key])), None)
 
 
+def read_all(
+    rows: QuerySet[Any], using: str, *, deleting: bool = False, limit: int | None = None
+) -> dict[Any, Model]:
+    """Return the rows of a plain queryset by primary key, locked as `read` does it.
+
+    At most `limit` of them, and one more that shows that there are more.
+    """
+    connection = connections[using]
+    with unrecorded():
+        return _read_all(rows, connection, deleting, limit)
+
+
+def _read_all(
+    rows: QuerySet[Any], connection: Any, deleting: bool, limit: int | None
+) -> dict[Any, Model]:
+    using: str = connection.alias
+    if in_transaction(connection):
+        if connection.features.has_select_for_update:
+            rows = _locked(rows, using, deleting)
+        else:
+            _lock_database(table_of(rows.model), using)
+    found = rows if limit is None else rows[: limit + 1]
+    return {row.pk: row for row in found}
+
+
 def _query(model: type[Model], using: str, lock: bool, deleting: bool) -> QuerySet[Model]:
     # The order of `Meta` would cost joins, and parameters of its own.
     rows = model._base_manager.using(using).order_by()
-    if not lock:
-        return rows
+    return _locked(rows, using, deleting) if lock else rows
+
+
+def _locked(rows: QuerySet[Any], using: str, deleting: bool) -> QuerySet[Any]:
     features = connections[using].features
     # An UPDATE leaves the key alone, and need not wait for those who insert references to it.
     no_key = features.has_select_for_no_key_update and not deleting
     # Parents first, as a save writes them: in another order two writers could wait for each other.
-    of = (*_parent_links(model), "self") if features.has_select_for_update_of else ()
+    of = (*_parent_links(rows.model), "self") if features.has_select_for_update_of else ()
     return rows.select_for_update(of=of, no_key=no_key)
 
 
@@ -72,7 +107,8 @@ def _lock_database(model: type[Model], using: str) -> None:
     """
     quote = connections[using].ops.quote_name
     table, column = quote(model._meta.db_table), quote(_first_column(model))
-    with connections[using].cursor() as cursor:
+    silent = Account(using, frozenset({model}), frozenset({"update"}))
+    with accounting(silent), connections[using].cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 1 = 0")  # noqa: S608
 
 
@@ -109,7 +145,7 @@ def state_after(
                 setattr(written, column.attname, getattr(instance, column.attname))
     else:
         written = instance
-    if _only_database_knows(written, raw):
+    if only_database_knows(written, raw):
         rows = type(instance)._base_manager.using(using)
         return rows.filter(pk=instance.pk).first() or written
     if written is instance and instance._state.fields_cache:
@@ -119,8 +155,9 @@ def state_after(
     return written
 
 
-def _only_database_knows(written: Model, raw: bool) -> bool:
-    if _is_rewritten(type(written)) or (raw and written._meta.parents):
+def only_database_knows(written: Model, raw: bool = False) -> bool:
+    """Whether the row may differ from the attributes of the instance that was written."""
+    if is_rewritten(type(written)) or (raw and written._meta.parents):
         return True
     values = written.__dict__
     return any(
@@ -130,7 +167,7 @@ def _only_database_knows(written: Model, raw: bool) -> bool:
 
 
 @cache
-def _is_rewritten(model: type[Model]) -> bool:
+def is_rewritten(model: type[Model]) -> bool:
     """Whether what is stored may differ from the attribute: it is generated, or prepared."""
     names = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
     return any(

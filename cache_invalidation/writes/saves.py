@@ -11,18 +11,21 @@ is not documented by Django; what is relied on is covered by tests on every supp
 from functools import wraps
 from typing import Any, Final
 
-from django.db import connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connections
 from django.db.models import Model
 
+from cache_invalidation.placeholders import key_as_stored
 from cache_invalidation.registry import Plan, registry
 from cache_invalidation.rules import Change
+from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions import in_transaction
 from cache_invalidation.writes import rows
+from cache_invalidation.writes.accounted import Account, accounting
 from cache_invalidation.writes.collect import collect, is_suspended
+from cache_invalidation.writes.writing import writing
 
 _OLD: Final = "_cache_invalidation_old"
+_KINDS: Final[frozenset[Kind]] = frozenset({"insert", "update"})
 
 
 def install() -> None:
@@ -47,12 +50,7 @@ def _observed(save_table: Any) -> Any:
         plan = registry.plan(type(self))
         if not plan or is_suspended(using):
             return bool(save_table(self, *arguments))
-        connection = connections[using]
-        if connection.connection is None:
-            connection.ensure_connection()
-        if in_transaction(connection):
-            return _save(self, save_table, arguments, plan)
-        with _writing(connection):
+        with writing(connections[using]):
             return _save(self, save_table, arguments, plan)
 
     return wrapper
@@ -74,8 +72,11 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
         # A parent's row that is there already, and becomes that of a child.
         key = getattr(instance, cls._meta.pk.attname)
         parent = None if key is None else rows.read(cls, key, using)
+    key = key_as_stored(cls, getattr(instance, cls._meta.pk.attname))
+    account = Account(using, frozenset({cls}), _KINDS, key)
     try:
-        updated = bool(save_table(instance, *arguments))
+        with accounting(account):
+            updated = bool(save_table(instance, *arguments))
     except BaseException:
         attributes.pop(_OLD, None)
         raise
@@ -85,7 +86,9 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
         old = new = attributes.pop(_OLD, None)
         if plan.needs_state:
             instance._state.db = using  # As Django does next; relations are looked up there.
-            new = rows.state_after(instance, old, update_fields, using, raw)
+            # A row that others have added since it was looked for has been in a state unknown.
+            is_told = old is not None or not updated
+            new = rows.state_after(instance, old, update_fields, using, raw) if is_told else None
         collect(
             Change(
                 model=cls,
@@ -113,24 +116,3 @@ def _will_be_inserted(
         return force_insert
     key = instance._meta.pk
     return instance._state.adding and (key.has_default() or key.has_db_default())
-
-
-class _writing(transaction.Atomic):  # noqa: N801 - used as a block, like `atomic`
-    """A transaction that is going to write: SQLite takes its lock at the start, and waits for it.
-
-    A transaction that reads first and then wants to write does not wait; see `rows.read`.
-    """
-
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        super().__init__(connection.alias, savepoint=False, durable=False)
-        self.connection = connection
-
-    def __enter__(self) -> None:
-        if self.connection.vendor != "sqlite":
-            return super().__enter__()
-        connection: Any = self.connection
-        mode, connection.transaction_mode = connection.transaction_mode, "IMMEDIATE"
-        try:
-            return super().__enter__()
-        finally:
-            connection.transaction_mode = mode

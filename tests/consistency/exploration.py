@@ -122,7 +122,8 @@ class Explorer:
         versions = self.store.mint([t for t, v in found.versions.items() if v is None], 60)
         versions = {tag: found.versions[tag] or versions[tag] for tag in TAGS}
         assert not any(map(is_fence, versions.values())), f"fenced for ever: {world}"
-        assert self.store.fill(ENTRY, world.number, versions, (), 60, found.mark), world
+        payload = self.store.encode(world.number)
+        assert self.store.fill(ENTRY, payload, versions, (), 60, found.mark), world
 
     def successors(self, world: World) -> Iterator[World]:
         for index, writer in enumerate(world.writers):
@@ -179,7 +180,8 @@ class Explorer:
             case "sampled":
                 return replace(reader, at="queried", number=world.number), world.stored
         versions = dict(reader.versions)
-        filled = self.store.fill(ENTRY, reader.number, versions, (), 60, reader.mark)
+        payload = self.store.encode(reader.number)
+        filled = self.store.fill(ENTRY, payload, versions, (), 60, reader.mark)
         done = Reader(at="done")
         return done, (reader.number, reader.versions) if filled else world.stored
 

@@ -9,7 +9,9 @@ import pytest
 from django.db import connections, transaction
 
 from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation.delivery import raise_fence
 from cache_invalidation.writes import commit, rows
+from tests.observing import update_behind_the_back
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -122,16 +124,15 @@ def test_a_reader_that_stores_while_the_writer_is_about_to_commit_leaves_nothing
     product = Product.objects.using(database).create(name="old", category=category)
     page = make_page(database)
     seen = []
-    fence = commit._fence
 
     def fence_then_read(batch: Any) -> Any:
-        raised = fence(batch)
+        raised = raise_fence(batch)
         # Another thread: this one's own transaction is dirty, and reads around the cache anyway.
         with started(lambda: seen.append(page(category.pk))):
             pass
         return raised
 
-    monkeypatch.setattr(commit, "_fence", fence_then_read)
+    monkeypatch.setattr(commit, "raise_fence", fence_then_read)
     product.name = "new"
     product.save()
     assert seen == [["old"]]
@@ -162,11 +163,12 @@ def test_a_reader_in_a_snapshot_does_not_leave_a_stale_entry_behind(database: st
 
 def test_a_reader_in_read_committed_may_store(settings: Any) -> None:
     (category,) = make_categories("default", "A")
+    Product.objects.create(name="old", category=category)
     page = make_page("default")
     with transaction.atomic():
         page(category.pk)
-    Product.objects.bulk_create([Product(name="unseen", category=category)])
-    assert page(category.pk) == [], "nothing was stored"
+    update_behind_the_back(Product.objects.all(), name="unseen")
+    assert page(category.pk) == ["old"], "nothing was stored"
 
 
 def wait_until_blocked(database: str, thread: Thread) -> None:
@@ -222,14 +224,14 @@ def move_from_a_to_c_and_pause_before_commit(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> Gate:
     """Have every thread but this one pause between its write and its fence."""
-    gate, here, fence = Gate(), threading.current_thread(), commit._fence
+    gate, here = Gate(), threading.current_thread()
 
     def fence_later(batch: Any) -> Any:
         if threading.current_thread() is not here:
             gate.wait()
-        return fence(batch)
+        return raise_fence(batch)
 
-    monkeypatch.setattr(commit, "_fence", fence_later)
+    monkeypatch.setattr(commit, "raise_fence", fence_later)
     return gate
 
 

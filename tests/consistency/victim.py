@@ -27,7 +27,7 @@ def main(database: str, pk: int, step: str) -> None:
     from tests.testapp.models import Product
 
     registry.register(Product)
-    fence = commit._fence
+    fence = commit.raise_fence
 
     def fence_then_die(batch: Any) -> Any:
         fence(batch)
@@ -35,9 +35,9 @@ def main(database: str, pk: int, step: str) -> None:
 
     match step:
         case "before the fence":
-            commit._fence = die
+            commit.raise_fence = die
         case "between fence and COMMIT":
-            commit._fence = fence_then_die
+            commit.raise_fence = fence_then_die
         case "between COMMIT and the first line after it":
             commit.deliver = die
     product = Product.objects.get(pk=pk)

@@ -1,6 +1,6 @@
 """What `tags=` of `cached` takes, and what each call depends on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,13 +10,8 @@ from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.tags import expand
+from tests.observing import update_behind_the_back
 from tests.testapp.models import Category, Product, ProductProxy, Unregistered
-
-
-@pytest.fixture(autouse=True)
-def _no_rule_for_unregistered() -> Iterator[None]:
-    with registry.override(Unregistered, None):
-        yield
 
 
 def page(category_id, product=None, *rest, lang="en", **more): ...
@@ -112,7 +107,7 @@ def test_a_bad_tag_is_refused_when_the_function_is_decorated(tags):
 
 
 @pytest.mark.parametrize(
-    "tags", [3, None, [3], [None], b"homepage", pytest.param([object()], id="[object()]")], ids=repr
+    "tags", [3, [3], [None], b"homepage", pytest.param([object()], id="[object()]")], ids=repr
 )
 def test_what_is_no_tag_is_refused_when_the_function_is_decorated(tags):
     with pytest.raises(TypeError):
@@ -141,43 +136,41 @@ def test_a_callable_that_returns_no_tags_fails_the_call_and_does_not_cache_witho
         decorated()
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "tags",
     [
         Unregistered,
-        [Unregistered(pk=1)],
         "testapp.unregistered",
-        "testapp.unregistered:{category_id}",
+        "testapp.unregistered:{pk}",
+        lambda pk: Unregistered,
+        lambda pk: Unregistered(pk=pk),
     ],
-    ids=repr,
+    ids=["model", "tag", "template", "callable of a model", "callable of an instance"],
 )
-def test_a_model_that_is_named_is_watched_without_being_registered(tags):
-    assert not registry.plan(Unregistered)
-    cached(tags=tags)(page)
-    assert registry.plan(Unregistered)
+def test_writes_to_a_model_that_is_named_reach_the_reader_though_it_has_no_rule(tags):
+    assert Unregistered not in registry.rules
 
+    @cached(tags=tags, name="unregistered-names")
+    def names(pk):
+        return list(Unregistered.objects.filter(pk=pk).values_list("name", flat=True))
 
-def test_a_model_that_only_a_callable_names_is_watched_from_the_first_call():
-    front = cached(tags=lambda: Unregistered, name="front")(lambda: 1)
-    assert not registry.plan(Unregistered)
-    front()
-    assert registry.plan(Unregistered)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_writes_to_a_model_that_is_named_reach_the_reader():
-    @cached(tags=[Unregistered])
-    def names():
-        return list(Unregistered.objects.values_list("name", flat=True))
-
-    assert names() == []
-    row = Unregistered.objects.create(name="a")
-    assert names() == ["a"]
+    assert names(1) == []
+    row = Unregistered.objects.create(pk=1, name="a")
+    assert names(1) == ["a"]
     row.name = "b"
     row.save()
-    assert names() == ["b"]
+    assert names(1) == ["b"]
+    update_behind_the_back(Unregistered.objects.all(), name="unseen")
+    assert names(1) == ["b"], "nothing was stored"
     row.delete()
-    assert names() == []
+    assert names(1) == []
+
+
+def test_no_tags_are_not_the_same_as_an_empty_list_of_them():
+    assert not cached(tags=[])(page).records
+    assert cached(tags=None)(page).records
+    assert cached()(page).records
 
 
 @pytest.mark.django_db(transaction=True)

@@ -33,7 +33,7 @@ def keep(
     store: Store, entry: str, value: Any, before: Sample, *, timeout: float | None = 60
 ) -> bool:
     """Store what was computed after `before`; tell whether it was accepted."""
-    return store.fill(entry, value, before.versions, (), timeout, before.mark)
+    return store.fill(entry, store.encode(value), before.versions, (), timeout, before.mark)
 
 
 def remember(store: Store, entry: str, value: Any, *tags: str, timeout: float | None = 60) -> None:

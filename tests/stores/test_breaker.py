@@ -47,7 +47,7 @@ def steps_of_readers(store: Store) -> list[Callable[[], object]]:
         lambda: store.lookup("page", ["a"]),
         lambda: store.versions(["a"]),
         lambda: store.mint(["a"], 60),
-        lambda: store.fill("page", 1, {"a": "version"}, (), 60, ""),
+        lambda: store.fill("page", b"1", {"a": "version"}, (), 60, ""),
         lambda: store.acquire("page", "token", 60),
         lambda: store.release("page", "token"),
         lambda: store.count({"hits": 1}),

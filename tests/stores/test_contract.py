@@ -86,7 +86,7 @@ def test_an_unreadable_payload_is_a_value_error(store: Store):
 
 def test_further_tags_are_kept_with_the_entry(store: Store):
     versions = store.mint(["a", "b", "größe:1"], 60)
-    assert store.fill("page", "value", versions, ("b", "größe:1"), 60, "")
+    assert store.fill("page", store.encode("value"), versions, ("b", "größe:1"), 60, "")
     found = store.lookup("page", ["a"])
     assert found.entry is not None
     assert tuple(found.entry.further) == ("b", "größe:1")

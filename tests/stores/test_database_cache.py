@@ -81,7 +81,7 @@ def test_every_step_in_a_transaction_leaves_it_usable(missing_table: Store):
         lambda: missing_table.lookup("page", ["a"]),
         lambda: missing_table.versions(["a"]),
         lambda: missing_table.mint(["a"], 60),
-        lambda: missing_table.fill("page", 1, {"a": "v"}, (), 60, ""),
+        lambda: missing_table.fill("page", b"1", {"a": "v"}, (), 60, ""),
         lambda: missing_table.acquire("page", "t", 60),
         lambda: missing_table.release("page", "t"),
         lambda: missing_table.fence(["a"], [], "t"),

@@ -119,5 +119,5 @@ class Unregistered(models.Model):
         return self.name
 
 
-# Last, because one of them is a child of `Place`; it is imported here to get its tables.
-from tests.testapp import unusual  # noqa: E402, F401
+# Last, because one has a child of `Place`; they are imported here to get their tables.
+from tests.testapp import matrix, unusual  # noqa: E402, F401

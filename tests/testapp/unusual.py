@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
-from tests.testapp.models import Place
+from tests.testapp.models import Place, Restaurant
 
 
 class Ordered(models.Model):
@@ -53,6 +53,12 @@ class Shop(Place):
 
     place_link = models.OneToOneField(Place, models.CASCADE, parent_link=True)
     code = models.CharField(max_length=100, primary_key=True)
+
+
+class Diner(Restaurant):
+    """A grandchild, whose rows are in three tables."""
+
+    stools = models.IntegerField(default=0)
 
 
 class LowerField(models.CharField):  # type: ignore[type-arg]

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import override_settings
 
 from cache_invalidation import ModelInvalidation, registry
 from tests.testapp.models import Place, Product, Restaurant, Review, Tag
@@ -20,18 +21,21 @@ class RestaurantRule(ModelInvalidation):
     tags = ["in:{city}"]
 
 
-@pytest.fixture(params=[False, True], ids=["without rules", "with rules"], autouse=True)
+@pytest.fixture(params=["unwatched", "without rules", "with rules"], autouse=True)
 def rules(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run each test without rules as well, to see that Django alone gets along."""
+    """Run each test without rules as well, and unwatched, to see that Django alone gets along."""
     if connection.vendor == "sqlite":
         pytest.skip("locks the whole database")
     with ExitStack() as stack:
+        if request.param == "unwatched":
+            stack.enter_context(override_settings(CACHE_INVALIDATION={"EXCLUDE": ["testapp"]}))
         for model, rule in (
             (Restaurant, RestaurantRule),
             (Product, ModelInvalidation),
             (Tag, ModelInvalidation),
         ):
-            stack.enter_context(registry.override(model, rule if request.param else None))
+            declared = rule if request.param == "with rules" else None
+            stack.enter_context(registry.override(model, declared))
         yield
 
 

@@ -37,6 +37,6 @@ def test_a_delete_of_another_thread_is_noticed_while_receivers_are_connected(
         deliveries.clear()
         with monkeypatch.context() as patch:
             patch.setattr(signals.pre_delete, "connect", connect_late)
-            registry.imply(Unregistered)
+            registry.register(Unregistered)
         assert deleted
         assert f"testapp.category:{deleted[0]}" in deliveries.tags

@@ -1,7 +1,8 @@
 """Batches: one for each transaction, delivered right after COMMIT, dropped on rollback."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.test import TestCase, override_settings
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.signals import invalidated
 from cache_invalidation.stores import get_store
-from tests.observing import Delivered, delivered
+from tests.observing import Delivered, delivered, update_behind_the_back
 from tests.testapp.models import Category, Counter, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite", "other"])
@@ -155,7 +156,8 @@ def test_a_transaction_sees_its_own_writes_and_leaks_none(category: Category) ->
 def test_a_transaction_that_wrote_something_else_still_hits(category: Category) -> None:
     with atomic(category):
         Product.objects.using(category._state.db).create(name="unrelated")
-        Category.objects.using(category._state.db).filter(pk=category.pk).update(name="unseen")
+        row = Category.objects.using(category._state.db).filter(pk=category.pk)
+        update_behind_the_back(row, name="unseen")
         assert read(category) == "old", "it was computed, not read from the cache"
         transaction.set_rollback(True, using=category._state.db)
 
@@ -245,7 +247,7 @@ def test_a_commit_that_the_database_refuses_delivers_nothing(deliveries: Deliver
         Product.objects.create(name="orphan", category_id=-1)  # Checked at COMMIT.
     assert deliveries == []
     assert name_of(category.pk) == "old"
-    Category.objects.filter(pk=category.pk).update(name="unseen")
+    update_behind_the_back(Category.objects.filter(pk=category.pk), name="unseen")
     assert name_of(category.pk) == "old", "the fence of the refused COMMIT was not lifted"
 
 
@@ -282,14 +284,51 @@ def test_an_observer_may_use_the_database(category: Category) -> None:
         with transaction.atomic(using=using):
             Counter.objects.using(using).create(name=f"seen {Counter.objects.using(using).count()}")
 
-    invalidated.connect(observe)
-    try:
+    with observing(observe):
         rename(category, "new")
         with atomic(category):
             rename(category, "newer")
+    assert Counter.objects.using(category._state.db).count() == 2
+
+
+@contextmanager
+def observing(observe: Callable[..., None]) -> Iterator[None]:
+    invalidated.connect(observe)
+    try:
+        yield
     finally:
         invalidated.disconnect(observe)
-    assert Counter.objects.using(category._state.db).count() == 2
+
+
+@pytest.mark.parametrize("block", [nullcontext, transaction.atomic], ids=["autocommit", "atomic"])
+def test_what_an_observer_writes_is_invalidated_and_not_announced_again(
+    category: Category, deliveries: Delivered, block: Callable[..., Any]
+) -> None:
+    using = category._state.db or "default"
+    computed: list[int] = []
+
+    @cached(tags=[Counter], name="transactions-counters")
+    def counters() -> int:
+        computed.append(Counter.objects.using(using).count())
+        return computed[-1]
+
+    def observe(using: str, **kwargs: Any) -> None:
+        with block(using):
+            Counter.objects.using(using).create(name=f"seen {counters()}")
+
+    assert counters() == 0
+    with observing(observe):
+        rename(category, "new")
+        assert counters() == 1
+        with atomic(category):
+            rename(category, "newer")
+            assert counters() == 1
+        assert counters() == 2
+    assert counters() == 2
+    assert computed[-2:] == [1, 2], "a fence was left standing"
+    assert not any("testapp.counter" in delivery.tags for delivery in deliveries)
+    Counter.objects.using(using).create(name="afterwards")
+    assert "testapp.counter" in deliveries[-1].tags
 
 
 def test_async_saves_are_delivered(deliveries: Delivered) -> None:
@@ -310,7 +349,8 @@ def test_many_tags_of_a_family_are_delivered_as_the_family(deliveries: Delivered
     assert deliveries[0].tags == {"testapp.category", "testapp.category:*"}
     pk = categories[0].pk
     name_of(pk)
-    Category.objects.filter(pk=pk).update(name="unseen")
+    update_behind_the_back(Category.objects.filter(pk=pk), name="unseen")
+    assert name_of(pk) == "0"
     invalidate(tags=["testapp.category:*"])
     assert name_of(pk) == "unseen"
 

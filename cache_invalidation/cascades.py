@@ -1,0 +1,79 @@
+"""What the database does by itself when rows go, and no statement tells: it follows foreign keys.
+
+Which ones is known from the models: those whose ``on_delete`` leaves it to the database.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final
+
+from django.db import models
+from django.db.models import Model
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
+
+from cache_invalidation.rules import Change, Operation
+from cache_invalidation.statements import Written
+
+# Django 5.2 has only the first: it is how a project says that it has written the constraint itself.
+_DELETED: Final = {models.DO_NOTHING, getattr(models, "DB_CASCADE", None)}
+_UPDATED: Final = {getattr(models, name, None) for name in ("DB_SET_NULL", "DB_SET_DEFAULT")}
+
+
+def changes(written: Written, using: str) -> Iterator[Change]:
+    """Yield the changes to rows that refer to those that `written` deletes."""
+    if written.write.kind in ("delete", "replace", "merge"):
+        affected = _affected(written.model)
+    elif written.write.kind == "truncate" and written.write.cascade:
+        affected = _referring(written.model)
+    else:
+        return
+    for model, operation in affected:
+        yield Change(model=model, operation=operation, using=using)
+
+
+@cache
+def _affected(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
+    found: dict[type[Model], Operation] = {}
+    waiting = [model]
+    while waiting:
+        for relation in _relations(waiting.pop()):
+            child = relation.related_model
+            if relation.on_delete in _UPDATED:
+                found.setdefault(child, "update")
+            elif relation.on_delete in _DELETED and found.get(child) != "delete":
+                found[child] = "delete"
+                waiting.append(child)
+    return tuple(found.items())
+
+
+@cache
+def _referring(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
+    found: dict[type[Model], Operation] = {}
+    waiting = [model]
+    while waiting:
+        for relation in _relations(waiting.pop()):
+            if relation.related_model not in found:
+                found[relation.related_model] = "delete"
+                waiting.append(relation.related_model)
+    return tuple(found.items())
+
+
+def is_left(relation: Any) -> bool:
+    """Whether it is left to the database what happens to the rows that `relation` leads to."""
+    return relation.on_delete in _DELETED | _UPDATED
+
+
+@receiver(class_prepared, dispatch_uid="cache_invalidation.cascades")
+def _look_again(**kwargs: Any) -> None:
+    _affected.cache_clear()
+    _referring.cache_clear()
+
+
+def _relations(model: type[Model]) -> list[Any]:
+    """Return the relations of `model` that a foreign key leads to, hidden ones as well."""
+    return [
+        field
+        for field in model._meta.get_fields(include_hidden=True)
+        if isinstance(field, models.ManyToOneRel) and field.auto_created and not field.concrete
+    ]

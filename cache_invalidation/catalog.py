@@ -1,0 +1,125 @@
+"""Which models the tables hold, which of them nobody watches, and which columns name a row."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.core.signals import setting_changed
+from django.db import models
+from django.db.models import Field, Model
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
+
+from cache_invalidation.conf import Settings, settings
+from cache_invalidation.exceptions import InvalidSetting
+from cache_invalidation.placeholders import as_stored, has_column
+from cache_invalidation.tags import table_of
+
+# A column of these types holds what the program compares; others are converted on their way, and
+# a parameter of a query need not look like the attribute of an instance.
+_VERBATIM = (models.IntegerField, models.UUIDField, models.CharField, models.TextField)
+_CONVERSIONS = ("get_prep_value", "get_db_prep_value", "get_db_prep_save", "to_python")
+
+
+@cache
+def models_by_table() -> Mapping[str, tuple[type[Model], ...]]:
+    """Return the models whose rows are in each table; usually one, and never a proxy."""
+    apps.check_models_ready()
+    found: dict[str, tuple[type[Model], ...]] = {}
+    for model in apps.get_models(include_auto_created=True):
+        if not model._meta.proxy:
+            found[model._meta.db_table] = (*found.get(model._meta.db_table, ()), model)
+    return found
+
+
+@cache
+def tables() -> frozenset[str]:
+    """Return the tables of all models, those of excluded ones too."""
+    return frozenset(models_by_table())
+
+
+@cache
+def is_excluded(model: type[Model]) -> bool:
+    """Whether ``EXCLUDE`` names `model` or its app."""
+    options = table_of(model)._meta
+    names = {options.app_label.lower(), options.label_lower}
+    return not names.isdisjoint(label.lower() for label in _excluded_labels())
+
+
+def _excluded_labels() -> tuple[str, ...]:
+    try:
+        return settings.EXCLUDE
+    except InvalidSetting:
+        return Settings.EXCLUDE.default  # A system check says so, and no write must fail of it.
+
+
+@cache
+def is_watched(model: type[Model]) -> bool:
+    """Whether writes to the table of `model` are seen.
+
+    Not so for a model of the past, which only a migration knows; what is written through it is seen
+    as a write to the table.
+    """
+    table = table_of(model)
+    return table in models_by_table().get(table._meta.db_table, ()) and not is_excluded(table)
+
+
+@receiver(class_prepared, dispatch_uid="cache_invalidation.catalog.models")
+def _look_again(sender: type[Model], **kwargs: Any) -> None:
+    if sender._meta.apps is apps:
+        for answer in (models_by_table, tables, is_excluded, is_watched):
+            answer.cache_clear()
+
+
+@receiver(setting_changed, dispatch_uid="cache_invalidation.catalog.settings")
+def _ask_again(setting: str, **kwargs: Any) -> None:
+    if setting == "INSTALLED_APPS":
+        models_by_table.cache_clear()
+        tables.cache_clear()
+    if setting in ("INSTALLED_APPS", "CACHE_INVALIDATION"):
+        is_excluded.cache_clear()
+        is_watched.cache_clear()
+
+
+def as_in_tags(field: "Field[Any, Any]", value: Any, vendor: str) -> Any:
+    """Return a parameter of a query on the column of `field` as the tags of rows spell it.
+
+    None if that cannot be told, or if the database takes other values for the same.
+    """
+    field = _referred(field)
+    if not _is_verbatim(field):
+        return None
+    if isinstance(field, models.IntegerField):
+        found = as_stored(field, value) if isinstance(value, int | str) else None
+        return found if isinstance(found, int) else None
+    if isinstance(field, models.UUIDField):
+        found = as_stored(field, value)
+        return found if isinstance(found, UUID) else None
+    # Two texts can be equal to a collation that differ by a byte; MySQL's own ones are like that.
+    return value if isinstance(value, str) and vendor in ("postgresql", "sqlite") else None
+
+
+def is_spelled_alike(field: Any) -> bool:
+    """Whether queries and instances spell values of `field` alike, as far as its type tells."""
+    return has_column(field) and _is_verbatim(_referred(field))
+
+
+def _referred(field: "Field[Any, Any]") -> "Field[Any, Any]":
+    """Return the field whose values are in the column: of a foreign key, the one it refers to."""
+    while field.remote_field is not None:
+        field = field.target_field  # type: ignore[attr-defined]
+    return field
+
+
+@cache
+def _is_verbatim(field: "Field[Any, Any]") -> bool:
+    return (
+        isinstance(field, _VERBATIM)
+        and not getattr(field, "db_collation", None)
+        and all(
+            getattr(type(field), name).__module__.startswith("django.db.models.fields")
+            for name in _CONVERSIONS
+        )
+    )

@@ -1,0 +1,134 @@
+"""`explain`: what saving or deleting something would make stale."""
+
+from typing import Any, Literal
+
+from django.db import router
+from django.db.models import Model, QuerySet
+from django.db.models.base import ModelBase
+from django.db.models.query import ModelIterable
+
+from cache_invalidation.conf import settings
+from cache_invalidation.explain import deletions
+from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
+from cache_invalidation.explain.states import is_known, saved
+from cache_invalidation.rules import Change
+from cache_invalidation.tags import model_tag, row_tag, table_of
+
+Operation = Literal["save", "delete"]
+
+
+def explain(
+    target: Model | type[Model] | QuerySet[Any],
+    /,
+    *,
+    operation: Operation = "save",
+    using: str | None = None,
+) -> Explanation:
+    """Return what a write to `target` would invalidate, rule by rule; change nothing.
+
+    `target` is an instance, as if it were saved as it is; its row is read, since the old state
+    counts as well. Or it is a queryset, as if each of its rows were written, whatever changes in
+    them; or a model, as if rows of it were, whichever they are. That is also what is said of more
+    than ``ROW_TAG_LIMIT`` rows.
+
+    With ``operation="delete"``, what Django and the database delete and update along with it
+    counts as well. The rows concerned are read, as deleting them would.
+    """
+    if operation not in ("save", "delete"):
+        raise ValueError(f"The operation is 'save' or 'delete', not {operation!r}.")
+    if isinstance(target, QuerySet):
+        return _of_queryset(target, operation, using or target.db)
+    if isinstance(target, Model):
+        using = using or router.db_for_write(type(target), instance=target)
+        return _of_instance(target, operation, using)
+    if target is not Model and isinstance(target, ModelBase):
+        if target._meta.abstract or target._meta.swapped:
+            raise TypeError(f"{target.__qualname__} has no table of its own.")
+        subject = f"any row of {model_tag(target)}"
+        return _of_any_row(target, operation, using or router.db_for_write(target), subject)
+    raise TypeError(f"explain() takes an instance, a queryset or a model, not {target!r}.")
+
+
+def _of_instance(instance: Model, operation: Operation, using: str) -> Explanation:
+    kind, row = type(instance), saved(instance, using)
+    model, old = table_of(kind), None
+    if row.pk == instance.pk:
+        old = kind._base_manager.using(using).filter(pk=instance.pk).first()
+    subject = row_tag(model, row.pk)
+    if operation == "delete":
+        if old is None:
+            note = "There is no such row, so nothing would be deleted."
+            return Explanation(subject=subject, operation=operation, effects=(), notes=(note,))
+        return _of_deletion([old], model, using, subject)
+    change = Change(
+        model=model,
+        operation="create" if old is None else "update",
+        using=using,
+        pk=row.pk,
+        old=old,
+        new=row,
+    )
+    note = "A name in braces stands for a value that is known only after the write."
+    return _of_changes(subject, model, [change], *([] if is_known(row, instance) else [note]))
+
+
+def _of_queryset(queryset: QuerySet[Any], operation: Operation, using: str) -> Explanation:
+    if not issubclass(queryset._iterable_class, ModelIterable):
+        raise TypeError("explain() takes a queryset of instances, without values().")
+    if operation == "delete" and queryset.query.is_sliced:
+        raise TypeError("Django deletes no slice of a queryset, so there is nothing to explain.")
+    model, limit = table_of(queryset.model), settings.ROW_TAG_LIMIT
+    rows = list(queryset.using(using)[: limit + 1])
+    if len(rows) > limit:
+        subject = f"any row of {model_tag(model)} (there are more than {limit})"
+        return _of_any_row(model, operation, using, subject)
+    if not rows:
+        note = "No row matches, so nothing would be invalidated."
+        subject = f"no row of {model_tag(model)}"
+        return Explanation(subject=subject, operation=operation, effects=(), notes=(note,))
+    subject = f"{len(rows)} rows of {model_tag(model)}"
+    if len(rows) == 1:
+        subject = row_tag(model, rows[0].pk)
+    if operation == "delete":
+        return _of_deletion(queryset.using(using).order_by(), model, using, subject)
+    return _of_changes(
+        subject,
+        model,
+        [Change(model=model, operation="manual", using=using, pk=row.pk, new=row) for row in rows],
+    )
+
+
+def _of_any_row(model: type[Model], operation: Operation, using: str, subject: str) -> Explanation:
+    table = table_of(model)
+    if operation == "save":
+        return _of_changes(subject, table, [Change(model=table, operation="manual", using=using)])
+    return Explanation(
+        subject=subject,
+        operation=operation,
+        effects=effects_of(deletions.of_any_row(table, using)),
+        notes=tuple(filter(None, [why_unwatched(table)])),
+    )
+
+
+def _of_changes(
+    subject: str, model: type[Model], changes: list[Change], *notes: str
+) -> Explanation:
+    unwatched = why_unwatched(model)
+    return Explanation(
+        subject=subject,
+        effects=effects_of(changes),
+        notes=notes if unwatched is None else (unwatched,),
+    )
+
+
+def _of_deletion(
+    rows: list[Model] | QuerySet[Any], model: type[Model], using: str, subject: str
+) -> Explanation:
+    try:
+        effects = effects_of(deletions.of_rows(rows, using))
+        notes = [why_unwatched(model)]
+    except deletions.REFUSED as error:
+        effects, notes = (), [f"Django would refuse it: {error.args[0]}"]
+    return Explanation(
+        subject=subject, operation="delete", effects=effects, notes=tuple(filter(None, notes))
+    )

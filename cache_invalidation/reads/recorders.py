@@ -1,0 +1,215 @@
+"""Recorders of what a cached function reads: to depend on it, or to compare it with its tags."""
+
+import logging
+import warnings
+from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Any, Final
+
+from django.conf import settings as django_settings
+from django.core import mail
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from cache_invalidation.catalog import is_excluded
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import (
+    CacheDependencyWarning,
+    CacheInvalidationError,
+    InvalidSetting,
+    UndeclaredRead,
+)
+from cache_invalidation.reads.dependencies import Dependencies
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Rule
+from cache_invalidation.sql import Statement
+from cache_invalidation.statements import models_written, tags_read
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Versions, is_fence
+from cache_invalidation.tags import ROOT, expand, family, model_tag
+from cache_invalidation.transactions import is_snapshot
+from cache_invalidation.watcher import unrecorded
+
+logger = logging.getLogger("cache_invalidation")
+
+SAID: Final = 1000  # messages that are remembered, so as not to repeat them
+
+
+class Sampled(Dependencies):
+    """Those of a function that declares none: what it reads, with the versions before each query.
+
+    `known` are versions that were sampled before the computation began. Those of other tags are
+    asked for one query at a time, and minted for an entry that is stored for `lifetime` seconds.
+    """
+
+    def __init__(
+        self, versions: Versions, storable: bool, known: Versions, lifetime: float | None
+    ) -> None:
+        super().__init__(versions, storable)
+        self.recorder = self
+        self.known = known
+        self.lifetime = lifetime
+        self.tags: set[str] = set()
+        self.unwatched: dict[str, None] = {}
+        self.unknown: dict[str, None] = {}
+
+    def reads(
+        self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+    ) -> None:
+        try:
+            found = tags_read(statement, params, many, connection)
+            for model in models_written(statement):
+                found[model] = frozenset({model_tag(model)})  # It may return what it has written.
+            self._depend_on(expand(tag for tags in found.values() for tag in tags), connection)
+            for model in found:
+                self._check(model, connection)
+        except Exception:
+            self.storable = False  # It was not recorded.
+            raise
+
+    def _depend_on(self, tags: Collection[str], connection: BaseDatabaseWrapper) -> None:
+        self.tags.update(tags)
+        needed = set(tags) - self.versions.keys()
+        if needed and self.storable:
+            self.storable = self._sample(needed, connection)
+
+    def _check(self, model: type[Model], connection: BaseDatabaseWrapper) -> None:
+        if is_excluded(model):
+            self.unwatched[model._meta.label] = None
+        elif not model._meta.managed and model._meta.db_table in _views(connection.alias):
+            self.reads_unknown(f"the view {model._meta.db_table}")
+
+    def reads_unknown(self, text: str) -> None:
+        self.storable = False  # Nobody would tell when it changes.
+        self.unknown[text[:200]] = None
+
+    def _sample(self, tags: set[str], connection: BaseDatabaseWrapper) -> bool:
+        """Sample the versions of `tags`; tell whether anything may be stored under them."""
+        versions = {tag: self.known[tag] for tag in tags if tag in self.known}
+        missing = sorted(tags - versions.keys())
+        if missing:
+            if is_snapshot(connection):
+                return False  # The rows may be older than the versions are now.
+            try:
+                with unrecorded():  # The store may be a database.
+                    versions.update(get_store().mint(missing, self.lifetime))
+            except CacheInvalidationError:
+                return False
+        self.versions.update(versions)
+        return not any(version is None or is_fence(version) for version in versions.values())
+
+
+class Audited(Dependencies):
+    """Those that a function declares, compared with what it reads."""
+
+    def __init__(self, versions: Versions, storable: bool, declared: Collection[str]) -> None:
+        super().__init__(versions, storable)
+        self.recorder = self
+        self.declared = {tag for tag in declared if tag != ROOT and not tag.endswith(":*")}
+        self.families = {family(tag) or tag for tag in self.declared}
+        self.undeclared: dict[str, None] = {}
+        self.unwatched: dict[str, None] = {}
+
+    def reads(
+        self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+    ) -> None:
+        for model, tags in tags_read(statement, params, many, connection).items():
+            if is_excluded(model):
+                self.unwatched[model._meta.label] = None
+            elif not self._covers(model, tags):
+                self.undeclared[model._meta.label] = None
+
+    def reads_unknown(self, text: str) -> None:
+        """The project has said on what its function depends."""
+
+    def _covers(self, model: type[Model], tags: Iterable[str]) -> bool:
+        plan = registry.plan(model)
+        if any(self._is_told_by(rule, model, tags) for rule in plan.own + plan.inherited):
+            return True
+        # A relation without a model of its own is told by both sides.
+        through = model._meta.auto_created
+        return bool(through) and any(
+            not self.families.isdisjoint({model_tag(side), f"{model_tag(side)}:*"})
+            for side in _sides(model)
+        )
+
+    def _is_told_by(self, rule: Rule, model: type[Model], tags: Iterable[str]) -> bool:
+        """Whether a write to what is read drops one of the declared tags by this rule."""
+        prefix = model_tag(model)
+        if rule.has_code or rule.model_tag in self.declared:
+            return True
+        if self.declared.issuperset(rule.model_tag + tag.removeprefix(prefix) for tag in tags):
+            return True
+        return any(
+            template.kind == "tag" and template.collapsed() in self.families
+            for template in rule.templates
+        )
+
+
+def _sides(through: type[Model]) -> list[type[Model]]:
+    fields = through._meta.fields
+    return [side for field in fields if isinstance(side := field.related_model, type)]
+
+
+@cache
+def _views(using: str) -> frozenset[str]:
+    """Return the views of a database: what they show changes without being written."""
+    connection = connections[using]
+    with unrecorded(), connection.cursor() as cursor:
+        found = connection.introspection.get_table_list(cursor)
+    return frozenset(info.name for info in found if info.type == "v")
+
+
+def report(name: str, dependencies: Dependencies) -> None:
+    """Say what the function `name` reads whose changes do not reach it, as the project wants it.
+
+    Raises `UndeclaredRead` if that is to be an error.
+    """
+    messages = []
+    if isinstance(dependencies, Audited) and dependencies.undeclared:
+        messages.append(
+            f"{name}() reads {', '.join(dependencies.undeclared)}, and writes there drop none of "
+            "its tags. Name the model in its tags, or leave the tags out to have them found."
+        )
+    if isinstance(dependencies, Sampled | Audited) and dependencies.unwatched:
+        messages.append(
+            f"{name}() reads {', '.join(dependencies.unwatched)}, and nobody watches writes there. "
+            "Leave it out, or see EXCLUDE in CACHE_INVALIDATION."
+        )
+    if isinstance(dependencies, Sampled) and dependencies.unknown:
+        messages.append(
+            f"{name}() is not stored: no model stands for what it reads with "
+            f"{'; '.join(dependencies.unknown)}. Say in its tags on what it depends."
+        )
+    for message in messages:
+        _say(message)
+
+
+_said: set[str] = set()
+
+
+def _say(message: str) -> None:
+    wanted = _wanted()
+    if wanted == "error":
+        raise UndeclaredRead(message)
+    if wanted == "warn":
+        warnings.warn(message, CacheDependencyWarning, stacklevel=2)
+    elif message not in _said and len(_said) < SAID:
+        _said.add(message)
+        logger.warning(message)
+
+
+def audits() -> bool:
+    """Whether the tags that are declared are to be compared with what is read."""
+    return _wanted() != "ignore"
+
+
+def _wanted() -> str:
+    try:
+        wanted = settings.UNDECLARED_READS
+    except InvalidSetting:
+        return "ignore"  # A system check says so, and no page must fail of it.
+    # Django's test runner, and whoever does the same, provides an outbox.
+    is_watched = django_settings.DEBUG or hasattr(mail, "outbox")
+    return wanted or ("warn" if is_watched else "ignore")

@@ -1,0 +1,290 @@
+"""What a statement of SQL means for the models: which rows it writes, which ones it reads."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, Model
+
+from cache_invalidation import catalog, sql
+from cache_invalidation.conf import settings
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Change, Operation
+from cache_invalidation.sql import Condition, Kind, Parameter, Statement, Value, Write
+from cache_invalidation.tags import model_tag, row_tag, shorten
+
+# A query for more rows than that depends on their table: each tag makes a hit a bit slower.
+ROWS_READ_LIMIT: Final = 100
+
+_DIALECTS: Final[Mapping[str, sql.Dialect]] = {"sqlite": "sqlite", "mysql": "mysql"}
+_OPERATIONS: Final[Mapping[Kind, Operation]] = {
+    "insert": "create",
+    "copy": "create",
+    "delete": "delete",
+    "truncate": "delete",
+}
+
+
+#: What a statement does that nobody understood.
+ANYTHING: Final = Statement(may_write=True, reads_others=True)
+
+
+def analyze(connection: BaseDatabaseWrapper, text: str) -> Statement:
+    """Return what `text` does to the tables of the models."""
+    dialect = _DIALECTS.get(connection.vendor, "postgresql")
+    return sql.analyze(text, dialect, catalog.tables())
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows of `model` that a statement writes.
+
+    `keys` are their primary keys, None if it does not say which. `fields` are the names of those
+    that an update assigns, None if that is not known.
+    """
+
+    model: type[Model]
+    write: Write
+    keys: tuple[Any, ...] | None
+    fields: frozenset[str] | None
+
+    def changes(self, using: str) -> Iterator[Change]:
+        """Yield one change for each row, or one for all of them."""
+        for pk in (None,) if self.keys is None else self.keys:
+            yield Change(
+                model=self.model,
+                operation=self.operation,
+                using=using,
+                pk=pk,
+                fields=self.fields,
+            )
+
+    @property
+    def operation(self) -> Operation:
+        return _OPERATIONS.get(self.write.kind, "update")
+
+
+def rows_written(
+    statement: Statement,
+    params: Any,
+    many: bool,
+    connection: BaseDatabaseWrapper,
+    is_accounted_for: Callable[[type[Model], Write, Any], bool] = lambda *write: False,
+) -> list[Written]:
+    """Return the rows of watched models that `statement` writes with the parameters `params`.
+
+    With `many`, there are several sets of parameters. Writes that are accounted for are left out.
+    """
+    given = _sets(params, many)
+    return [
+        Written(model, write, _keys(model, write, given, connection), _fields(model, write))
+        for write in statement.writes
+        for model in catalog.models_by_table()[write.table]
+        if not is_accounted_for(model, write, params) and registry.plan(model)
+    ]
+
+
+def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
+    """Whether `write` is about one row, and nothing tells that it is another one than `pk`."""
+    if write.kind == "insert":
+        return len(write.rows) == 1
+    key = model._meta.pk_fields
+    named = _named(key, write.conditions, params)
+    if named is None or len(named) != 1:
+        return False
+    return all(
+        given == value or not isinstance(given, type(value))
+        for given, value in zip(named[0], pk if len(key) > 1 else (pk,), strict=True)
+    )
+
+
+def _sets(params: Any, many: bool) -> Sequence[Any] | None:
+    """Return the sets of parameters; None if they cannot be looked at without using them up."""
+    if not many:
+        return [params]
+    return params if isinstance(params, list | tuple) else None
+
+
+def _keys(
+    model: type[Model],
+    write: Write,
+    given: Sequence[Any] | None,
+    connection: BaseDatabaseWrapper,
+) -> tuple[Any, ...] | None:
+    key = model._meta.pk_fields
+    if given is None or len(given) > settings.ROW_TAG_LIMIT:
+        return None
+    if write.kind == "insert":
+        bound = [keys for params in given for keys in _inserted(key, write, params)]
+    elif write.kind == "delete" or (write.kind == "update" and not _assigns(write, key)):
+        bound = [_named(key, write.conditions, params) for params in given]
+    else:
+        return None
+    found: dict[Any, None] = {}
+    for each in bound:
+        if each is None:
+            return None
+        for values in each:
+            spelled = _spelled(key, values, connection)
+            if spelled is None:
+                return None
+            found[spelled] = None
+        if len(found) > settings.ROW_TAG_LIMIT:
+            return None
+    return tuple(found)
+
+
+def _assigns(write: Write, key: Sequence["Field[Any, Any]"]) -> bool:
+    """Whether a key may be assigned: the row is another one afterwards."""
+    columns = {column.lower() for column in write.columns}
+    return not columns or any((field.column or "").lower() in columns for field in key)
+
+
+def _spelled(
+    key: Sequence["Field[Any, Any]"], values: Sequence[Any], connection: BaseDatabaseWrapper
+) -> Any:
+    """Return a primary key as tags spell it, a tuple if it is composite; None if unknown."""
+    found = tuple(
+        catalog.as_in_tags(field, value, connection.vendor)
+        for field, value in zip(key, values, strict=True)
+    )
+    if None in found:
+        return None
+    return found[0] if len(found) == 1 else found
+
+
+def _named(
+    key: Sequence["Field[Any, Any]"], conditions: Iterable[Condition], params: Any
+) -> list[tuple[Any, ...]] | None:
+    """Return the keys that conditions on the key's columns name, each with the values bound."""
+    by_column = {condition.column.lower(): condition.values for condition in conditions}
+    bound = [_bound(by_column.get((field.column or "").lower()), params) for field in key]
+    if len(bound) == 1:
+        return None if bound[0] is None else [(value,) for value in bound[0]]
+    if any(values is None or len(values) != 1 for values in bound):
+        return None
+    return [tuple(values[0] for values in bound if values is not None)]
+
+
+def _inserted(
+    key: Sequence["Field[Any, Any]"], write: Write, params: Any
+) -> Iterator[list[tuple[Any, ...]] | None]:
+    columns = [column.lower() for column in write.columns]
+    if not write.rows or any((field.column or "").lower() not in columns for field in key):
+        yield None
+        return
+    places = [columns.index((field.column or "").lower()) for field in key]
+    for row in write.rows:
+        values = [row[place] for place in places]
+        bound = [_bound(None if value is None else (value,), params) for value in values]
+        if any(column is None for column in bound):
+            yield None
+        else:
+            yield list(zip(*[column for column in bound if column is not None], strict=True))
+
+
+def _bound(values: tuple[Value, ...] | None, params: Any) -> list[Any] | None:
+    """Return `values` with the parameters in place; None if they are not to be had."""
+    if values is None or (len(values) > 1 and len(values) > settings.ROW_TAG_LIMIT):
+        return None
+    found: list[Any] = []
+    for value in values:
+        if not isinstance(value, Parameter):
+            found.append(value)
+            continue
+        try:
+            given = params[value.key]
+        except (LookupError, TypeError):
+            return None
+        if not value.is_array:
+            found.append(given)
+        elif isinstance(given, list | tuple) and len(given) <= settings.ROW_TAG_LIMIT:
+            found.extend(given)
+        else:
+            return None
+    return found
+
+
+def assigned_fields(model: type[Model], names: Iterable[str]) -> frozenset[str] | None:
+    """Return the names of the fields that may change if those called `names` are assigned.
+
+    None if that is not known, as where the database computes a column from others. A name may be
+    that of a field, of its attribute or of its column.
+    """
+    fields = {}
+    for field in model._meta.concrete_fields:
+        if field.generated:
+            return None
+        for name in (field.name, field.attname, field.column or ""):
+            fields[name.lower()] = field.name
+    found = [fields.get(name.lower()) for name in names]
+    return None if None in found else frozenset(filter(None, found))
+
+
+def _fields(model: type[Model], write: Write) -> frozenset[str] | None:
+    if write.kind != "update" or not write.columns:
+        return None
+    return assigned_fields(model, write.columns)
+
+
+def models_written(statement: Statement) -> set[type[Model]]:
+    """Return the models whose tables `statement` writes, excluded ones too."""
+    return {model for write in statement.writes for model in catalog.models_by_table()[write.table]}
+
+
+def tags_read(
+    statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+) -> dict[type[Model], frozenset[str]]:
+    """Return, by model, the tags that stand for what `statement` reads.
+
+    These are the tags of rows if it asks for them by primary key, those of a column that is
+    tracked if it asks by that one, or else the tag of the model.
+    """
+    found: dict[type[Model], frozenset[str]] = {}
+    for read in statement.reads:
+        for model in catalog.models_by_table()[read.table]:
+            tags = None if many else _tags_of_rows(model, read.conditions, params, connection)
+            if tags is None:
+                tags = frozenset({model_tag(model)})
+            found[model] = found.get(model, frozenset()) | tags
+    return found
+
+
+def _tags_of_rows(
+    model: type[Model],
+    conditions: Sequence[Condition],
+    params: Any,
+    connection: BaseDatabaseWrapper,
+) -> frozenset[str] | None:
+    if not conditions:
+        return None
+    key = model._meta.pk_fields
+    keys = _named(key, conditions, params)
+    if keys is not None and len(keys) <= ROWS_READ_LIMIT:
+        spelled = [_spelled(key, values, connection) for values in keys]
+        if None not in spelled:
+            return frozenset(shorten(row_tag(model, pk)) for pk in spelled)
+    return _tags_of_column(model, conditions, params, connection)
+
+
+def _tags_of_column(
+    model: type[Model],
+    conditions: Sequence[Condition],
+    params: Any,
+    connection: BaseDatabaseWrapper,
+) -> frozenset[str] | None:
+    for rule in registry.plan(model).own:
+        if rule.model is not model:
+            continue
+        for column, template in rule.tracked.items():
+            field = next(f for f in model._meta.concrete_fields if f.column == column)
+            for condition in conditions:
+                values = _bound(condition.values, params)
+                if condition.column.lower() != column.lower() or values is None:
+                    continue
+                spelled = [catalog.as_in_tags(field, value, connection.vendor) for value in values]
+                if len(spelled) <= ROWS_READ_LIMIT and None not in spelled:
+                    resolvers = ({field.attname: value}.__getitem__ for value in spelled)
+                    return frozenset(map(template.render, resolvers))
+    return None

@@ -1,0 +1,147 @@
+"""The SQL watcher: every statement that goes through a Django cursor passes here.
+
+It is an entry of `connection.execute_wrappers`, and looks at what passes; it changes nothing. What
+is read goes to whoever records it, what is written to the one that was installed with it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Protocol
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.sql import Statement
+from cache_invalidation.statements import ANYTHING, analyze
+
+logger = logging.getLogger("cache_invalidation")
+
+
+class Recorder(Protocol):
+    """Takes note of what a statement reads."""
+
+    def reads(
+        self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper, /
+    ) -> None:
+        """Take note of what `statement` is about to read."""
+
+    def reads_unknown(self, text: str, /) -> None:
+        """Take note that a statement has read what no model stands for."""
+
+
+class Writer(Protocol):
+    """Has a statement executed that writes to tables of models; returns what that returns."""
+
+    def __call__(
+        self,
+        execute: Callable[[], Any],
+        statement: Statement,
+        params: Any,
+        many: bool,
+        context: dict[str, Any],
+        /,
+    ) -> Any: ...
+
+
+#: Who wants to know what is read in this thread or task.
+recorder: ContextVar[Recorder | None] = ContextVar("cache_invalidation_recorder", default=None)
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Keep queries of our own from being taken for what the project reads."""
+    token = recorder.set(None)
+    try:
+        yield
+    finally:
+        recorder.reset(token)
+
+
+class Watcher:
+    """An ``execute_wrapper`` that stays."""
+
+    def __init__(self, write: Writer) -> None:
+        self.write = write
+
+    def __call__(
+        self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        connection = context["connection"]
+        try:
+            text = sql if type(sql) is str else _text(sql, connection)
+            statement = analyze(connection, text)
+        except Exception:
+            logger.exception("A statement could not be looked at; it may have written anything.")
+            counters.update({"failed": 1})
+            text, statement = repr(sql), ANYTHING
+        recording = recorder.get()
+        if recording is not None and (statement.reads or statement.writes):
+            _record(recording.reads, statement, params, many, connection)
+        if statement.writes or statement is ANYTHING:
+            run = partial(execute, sql, params, many, context)
+            result = self.write(run, statement, params, many, context)
+        else:
+            result = execute(sql, params, many, context)
+        if recording is not None and (
+            statement.reads_others or (not statement.reads and context["cursor"].description)
+        ):
+            _record(recording.reads_unknown, text)
+        return result
+
+
+def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:
+    """Return the text of a statement that is not plain text, such as psycopg's ``Composed``."""
+    if isinstance(sql, bytes):
+        return sql.decode(errors="replace")
+    try:
+        return str(sql.as_string(connection.connection))
+    except Exception:  # noqa: BLE001 - whatever it is, the driver may know what to do with it
+        return str(sql)
+
+
+def _record(record: Callable[..., None], *about: Any) -> None:
+    try:
+        record(*about)
+    except Exception:
+        # The query is the project's own, and has to run.
+        logger.exception("What a cached function reads could not be recorded.")
+        counters.update({"failed": 1})
+
+
+_installed: list[Watcher] = []
+
+
+def install(write: Writer) -> None:
+    """Watch every connection there is and will be, until `uninstall`. May be called again."""
+    uninstall()
+    _installed.append(Watcher(write))
+    connection_created.connect(_on_connection, dispatch_uid="cache_invalidation.watcher")
+    for connection in connections.all(initialized_only=True):
+        _watch(connection)
+
+
+def uninstall() -> None:
+    """Watch no connection of this thread any more, and none that is opened later."""
+    connection_created.disconnect(dispatch_uid="cache_invalidation.watcher")
+    for connection in connections.all(initialized_only=True):
+        wrappers = connection.execute_wrappers
+        wrappers[:] = [each for each in wrappers if not isinstance(each, Watcher)]
+    _installed.clear()
+
+
+def _on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    _watch(connection)
+
+
+def _watch(connection: BaseDatabaseWrapper) -> None:
+    # One that creates databases, for instance, belongs to no alias.
+    known = connection.alias in connections.settings
+    wrappers = connection.execute_wrappers
+    if known and not any(isinstance(each, Watcher) for each in wrappers):
+        # First, because a block of the project removes the last one when it ends.
+        wrappers.insert(0, _installed[0])

@@ -1,0 +1,220 @@
+"""`QuerySet.update` and `bulk_create`, which send no signals, for rules that look at values.
+
+The SQL watcher sees their statements like any other, but these do not say which rows they concern,
+nor what has been in them. Here it is known. Both are documented by Django; that every other way of
+writing many rows through the ORM ends in one of them, or in the watcher, is covered by tests.
+"""
+
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Final, cast
+
+from django.db import connections
+from django.db.models import Model, QuerySet
+from django.db.models.expressions import Col, CombinedExpression, Value
+from django.db.models.lookups import Lookup, Transform
+from django.db.models.sql.where import WhereNode
+
+from cache_invalidation.conf import settings
+from cache_invalidation.delivery import batch_of
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Change
+from cache_invalidation.sql import Kind
+from cache_invalidation.statements import assigned_fields
+from cache_invalidation.tags import table_of
+from cache_invalidation.transactions import is_open_for_driver, shielded
+from cache_invalidation.writes import rows
+from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.collect import add, is_suspended
+from cache_invalidation.writes.writing import writing
+
+logger = logging.getLogger("cache_invalidation")
+
+# Whatever is made of these has the same truth for a row each time it is asked.
+_STEADY: Final = (WhereNode, Lookup, Transform, Col, CombinedExpression, Value)
+_INSERTS: Final[frozenset[Kind]] = frozenset({"insert"})
+_UPDATES: Final[frozenset[Kind]] = frozenset({"update"})
+
+
+def install() -> None:
+    """Wrap both methods. May be called again."""
+    queryset: Any = QuerySet
+    for method, observed in (("update", _observed_update), ("bulk_create", _observed_create)):
+        if not hasattr(getattr(queryset, method), "__wrapped__"):
+            setattr(queryset, method, observed(getattr(queryset, method)))
+
+
+def _observed_update(update: Any) -> Any:
+    @wraps(update)
+    def wrapper(self: Any, **kwargs: Any) -> int:
+        self._for_write = True
+        if not registry.plan(self.model).needs_state or is_suspended(self.db):
+            return int(update(self, **kwargs))
+        if is_open_for_driver(connections[self.db]):
+            return int(update(self, **kwargs))  # No lock would be known to last.
+        with writing(connections[self.db]):
+            found = _rows_to_update(self, kwargs)
+            if found is None:
+                return int(update(self, **kwargs))
+            return _update(self, update, kwargs, found)
+
+    return wrapper
+
+
+def _rows_to_update(queryset: Any, values: Mapping[str, Any]) -> dict[Any, Model] | None:
+    """Return the rows that match, locked; None if there are too many, or it is hard to say."""
+    if not _finds_the_same_again(queryset):
+        return None
+    keys = {name for field in _keys(queryset.model) for name in (field.name, field.attname)}
+    if not {"pk", *keys}.isdisjoint(values):
+        return None
+    matching = queryset.order_by().select_related(None).prefetch_related(None).defer(None)
+    try:
+        with shielded(queryset.db):
+            found = rows.read_all(matching, queryset.db, limit=settings.ROW_TAG_LIMIT)
+    except Exception:
+        # The table need not have all columns of the model yet. The update says what is wrong.
+        logger.warning("Rows to update could not be read.", exc_info=True)
+        return None
+    return None if len(found) > settings.ROW_TAG_LIMIT else found
+
+
+def _keys(model: type[Model]) -> Sequence[Any]:
+    return [field for table in _tables(model) for field in table._meta.pk_fields]
+
+
+def _finds_the_same_again(queryset: Any) -> bool:
+    """Whether nothing but the rows themselves, once they are locked, decides which ones match."""
+    query = queryset.query
+    joined = [
+        join.table_name for alias, join in query.alias_map.items() if query.alias_refcount[alias]
+    ]
+    own = {model._meta.db_table for model in _tables(queryset.model)}
+    return (
+        queryset._fields is None
+        and not (query.is_sliced or query.combinator or query.distinct)
+        and not (query.annotations or query.extra)
+        and own.issuperset(joined)
+        and len(set(joined)) == len(joined)
+        and _is_steady(query.where)
+    )
+
+
+def _tables(model: type[Model]) -> frozenset[type[Model]]:
+    """Return the models whose tables an update of `model` may write: its own, its parents'."""
+    return frozenset(map(table_of, (model, *model._meta.all_parents)))
+
+
+def _is_steady(condition: Any) -> bool:
+    if isinstance(condition, list | tuple | set | frozenset):
+        return all(map(_is_steady, condition))
+    if isinstance(condition, Lookup) and type(condition).__module__.startswith("django."):
+        return _is_steady(condition.lhs) and _is_steady(condition.rhs)
+    if not hasattr(condition, "as_sql") and not hasattr(condition, "resolve_expression"):
+        return True  # A plain value.
+    return (
+        isinstance(condition, _STEADY)
+        and type(condition).__module__.startswith("django.")
+        and _is_steady(condition.get_source_expressions())
+    )
+
+
+def _update(queryset: Any, update: Any, values: dict[str, Any], found: dict[Any, Model]) -> int:
+    model, using = table_of(queryset.model), queryset.db
+    fields = assigned_fields(queryset.model, values)
+    unknown = Change(model=model, operation="update", using=using, fields=fields)
+    try:
+        with accounting(Account(using, _tables(model), _UPDATES)):
+            number = int(update(queryset, **values))
+    except BaseException:
+        _collect([unknown], using)
+        raise
+    if number == len(found):
+        after = _states_after(found, values, using)
+        _collect(
+            [replace(unknown, pk=key, old=old, new=after.get(key)) for key, old in found.items()],
+            using,
+        )
+    else:  # Others have added rows that match, just now.
+        _collect([unknown], using)
+    return number
+
+
+def _states_after(
+    found: Mapping[Any, Model], values: Mapping[str, Any], using: str
+) -> Mapping[Any, Model]:
+    if not found:
+        return {}
+    model = type(next(iter(found.values())))
+    is_known = not any(hasattr(value, "resolve_expression") for value in values.values())
+    if not is_known or rows.is_rewritten(model):
+        return rows.read_all(model._base_manager.using(using).filter(pk__in=found), using)
+    after = {key: copy(row) for key, row in found.items()}
+    for name, value in values.items():
+        field: Any = model._meta.get_field(name)
+        if isinstance(value, Model):
+            value = getattr(value, field.target_field.attname)
+        for row in after.values():
+            setattr(row, field.attname, value)
+    return after
+
+
+def _observed_create(bulk_create: Any) -> Any:
+    signature = inspect.signature(bulk_create)
+
+    @wraps(bulk_create)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        self._for_write = True
+        if not registry.plan(self.model) or is_suspended(self.db):
+            return cast("list[Any]", bulk_create(self, *args, **kwargs))
+        using, table = self.db, table_of(self.model)
+        options = signature.bind(self, *args, **kwargs).arguments
+        kinds = _INSERTS | _UPDATES if options.get("update_conflicts") else _INSERTS
+        account = Account(using, frozenset({table}), kinds)
+        with writing(connections[using]):
+            with accounting(account):
+                created: list[Any] = bulk_create(self, *args, **kwargs)
+            _collect(_created(table, created, using, options), using)
+        return created
+
+    return wrapper
+
+
+def _created(
+    model: type[Model], created: Sequence[Model], using: str, options: Mapping[str, Any]
+) -> list[Change]:
+    """Return what inserting rows changes, with the options of `bulk_create`."""
+    replaces = bool(options.get("update_conflicts"))
+    unknown = Change(model=model, operation="update" if replaces else "create", using=using)
+    if not created:
+        return []
+    needs_state = registry.plan(model).needs_state
+    has_keys = all(row.pk is not None for row in created)
+    if replaces and (needs_state or not _is_key(model, options.get("unique_fields"))):
+        return [unknown]  # The row in conflict has a key and values of its own.
+    if len(created) > settings.ROW_TAG_LIMIT:
+        return [unknown]
+    if not needs_state:
+        return [replace(unknown, pk=row.pk) for row in created] if has_keys else [unknown]
+    if not any(map(rows.only_database_knows, created)):
+        states = [rows.state_after(row, None, None, using) for row in created]
+    elif has_keys:
+        keys = [row.pk for row in created]
+        states = list(model._base_manager.using(using).filter(pk__in=keys))
+    else:
+        return [unknown]
+    return [replace(unknown, pk=state.pk, new=state) for state in states]
+
+
+def _is_key(model: type[Model], names: Sequence[str] | None) -> bool:
+    return set(names or ()) in ({"pk"}, {field.name for field in model._meta.pk_fields})
+
+
+def _collect(changes: Sequence[Change], using: str) -> None:
+    with batch_of(using) as batch:
+        for change in changes:
+            add(batch, change)

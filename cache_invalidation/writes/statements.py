@@ -1,0 +1,253 @@
+"""Statements that write, as the SQL watcher sees them: what no signal and no `save` tells.
+
+    in a transaction: execute -> collect                       COMMIT does the rest
+    in autocommit:    raise the fence -> execute -> deliver
+
+Where a rule looks at values, and the statement says which rows it writes, these are read before and
+after it, in one transaction with it.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from cache_invalidation import cascades
+from cache_invalidation.delivery import (
+    deliver,
+    left_standing,
+    raise_fence,
+    was_refused,
+    withdraw,
+)
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Change
+from cache_invalidation.sql import Kind, Statement
+from cache_invalidation.statements import ANYTHING, Written, rows_written
+from cache_invalidation.transactions import (
+    Batch,
+    batches,
+    current_batch,
+    in_transaction,
+    is_open_for_driver,
+    shielded,
+)
+from cache_invalidation.writes import rows
+from cache_invalidation.writes.accounted import is_accounted_for
+from cache_invalidation.writes.collect import add, add_everything, is_suspended
+from cache_invalidation.writes.writing import writing
+
+logger = logging.getLogger("cache_invalidation")
+
+Execute = Callable[[], Any]
+
+# The kinds of statement that may run in a transaction of their own, and do the same there.
+_ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a statement changes: `changes`, and those of `rows`, whose values a rule looks at."""
+
+    changes: list[Change] = field(default_factory=list)
+    rows: list[Written] = field(default_factory=list)
+    # It could not be told.
+    everything: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.rows or self.everything)
+
+
+def write(
+    execute: Execute, statement: Statement, params: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Execute a statement, and invalidate what it makes stale."""
+    connection: BaseDatabaseWrapper = context["connection"]
+    try:
+        effects = _effects(statement, params, many, connection)
+    except Exception:
+        logger.exception("A write could not be looked at; invalidating everything.")
+        counters.update({"failed": 1})
+        effects = Effects(everything=True)
+    if not effects or is_suspended(connection.alias):
+        return execute()
+    if effects.rows and _can_be_read_around(statement, connection):
+        with writing(connection):
+            return _execute_between_states(execute, effects, statement, context)
+    effects.changes += [_of_any_row(written, connection.alias) for written in effects.rows]
+    if in_transaction(connection):
+        return _execute_collecting(execute, effects, statement, context)
+    return _execute_fenced(execute, effects, statement, context)
+
+
+def _can_be_read_around(statement: Statement, connection: BaseDatabaseWrapper) -> bool:
+    """Whether a transaction may be put around the statement, and rows be read in it."""
+    if not statement.kinds <= _ORDINARY or connections[connection.alias] is not connection:
+        return False
+    return in_transaction(connection) or not _commits_later(statement, connection)
+
+
+def _commits_later(statement: Statement, connection: BaseDatabaseWrapper) -> bool:
+    """Whether a statement in autocommit is committed at some time after it was executed.
+
+    SQLite does so when the rows that it returns have been fetched, and nobody tells when.
+    """
+    if is_open_for_driver(connection):
+        return True
+    return connection.vendor == "sqlite" and statement.returns_rows
+
+
+def _effects(
+    statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+) -> Effects:
+    if statement is ANYTHING:
+        return Effects(everything=True)
+    found, using = Effects(), connection.alias
+    accounted = partial(is_accounted_for, using)
+    written = rows_written(statement, params, many, connection, accounted)
+    if not written:
+        return found
+    # What is done to rows that are not known may be done to those that are.
+    unknown = {each.model for each in written if each.keys is None}
+    for each in written:
+        if each.keys is None or each.model not in unknown:
+            each = _without_reported(each, connection)
+            if each.keys and registry.plan(each.model).needs_state:
+                found.rows.append(each)
+            else:
+                found.changes.extend(each.changes(using))
+        found.changes.extend(c for c in cascades.changes(each, using) if registry.plan(c.model))
+    return found
+
+
+def _without_reported(written: Written, connection: BaseDatabaseWrapper) -> Written:
+    """Return `written` without the rows whose deletion a signal has told."""
+    if written.write.kind != "delete" or not written.keys:
+        return written
+    keys = set(written.keys)
+    for batch in batches(connection):
+        told = {key for key in keys if (written.model, key) in batch.reported}
+        batch.reported -= {(written.model, key) for key in told}
+        keys -= told
+    return replace(written, keys=tuple(key for key in written.keys if key in keys))
+
+
+def _of_any_row(written: Written, using: str) -> Change:
+    return Change(
+        model=written.model, operation=written.operation, using=using, fields=written.fields
+    )
+
+
+def _collect(effects: Effects, connection: BaseDatabaseWrapper) -> None:
+    # Not by its alias: a project may have opened a second connection to the same database.
+    _add(current_batch(connection, deliver), effects)
+
+
+def _add(batch: Batch, effects: Effects) -> None:
+    for change in effects.changes:
+        add(batch, change)
+    if effects.everything:
+        add_everything(batch)
+
+
+def _execute_collecting(
+    execute: Execute, effects: Effects, statement: Statement, context: dict[str, Any]
+) -> Any:
+    """Execute a statement in the open transaction, whose COMMIT delivers what it did."""
+    connection = context["connection"]
+    try:
+        result = execute()
+    except BaseException:
+        # It may have been executed all the same, and the transaction may go on.
+        _collect(effects, connection)
+        raise
+    if not _found_no_row(statement, context):
+        _collect(effects, connection)
+    return result
+
+
+def _execute_fenced(
+    execute: Execute, effects: Effects, statement: Statement, context: dict[str, Any]
+) -> Any:
+    """Execute a statement that is committed as soon as it is executed."""
+    connection: BaseDatabaseWrapper = context["connection"]
+    batch = Batch(connection.alias, deliver)
+    _add(batch, effects)
+    commits_later = _commits_later(statement, connection)
+    fence = raise_fence(batch, always=commits_later)
+    try:
+        result = execute()
+    except BaseException as error:
+        if was_refused(connection, error):
+            withdraw(batch, fence)
+        elif not fence.holds:
+            deliver(batch, fence)
+        raise
+    if _found_no_row(statement, context):
+        withdraw(batch, fence)
+        return result
+    deliver(batch, left_standing(fence) if commits_later else fence)
+    return result
+
+
+def _execute_between_states(
+    execute: Execute, effects: Effects, statement: Statement, context: dict[str, Any]
+) -> Any:
+    """Execute a statement in a transaction, and read the rows that it writes before and after."""
+    connection = context["connection"]
+    using = connection.alias
+    before = [_states(written, using) for written in effects.rows]
+    unknown = [_of_any_row(written, using) for written in effects.rows]
+    try:
+        result = execute()
+    except BaseException:
+        _collect(Effects(effects.changes + unknown), connection)
+        raise
+    if _found_no_row(statement, context):
+        return result
+    changes = list(effects.changes)
+    for written, old, any_row in zip(effects.rows, before, unknown, strict=True):
+        new = {} if written.operation == "delete" else _states(written, using)
+        if old is None or new is None or _found_more(written, old, new, context):
+            changes.append(any_row)
+        else:
+            changes += [
+                replace(change, old=old.get(change.pk), new=new.get(change.pk))
+                for change in written.changes(using)
+                if change.pk in old or change.pk in new
+            ]
+    _collect(Effects(changes), connection)
+    return result
+
+
+def _found_more(
+    written: Written, old: Mapping[Any, Model], new: Mapping[Any, Model], context: dict[str, Any]
+) -> bool:
+    """Whether others have added rows, just now, that the statement has found as well."""
+    if written.operation == "create":
+        return False
+    return not new.keys() <= old.keys() or bool(context["cursor"].rowcount > len(old))
+
+
+def _found_no_row(statement: Statement, context: dict[str, Any]) -> bool:
+    """Whether an UPDATE or a DELETE, now executed, certainly had nothing to do."""
+    cursor = context["cursor"]
+    return statement.counts_rows and cursor.description is None and cursor.rowcount == 0
+
+
+def _states(written: Written, using: str) -> Mapping[Any, Model] | None:
+    """Return the rows by primary key; None if they cannot be read, whatever the reason."""
+    found = written.model._base_manager.using(using).order_by().filter(pk__in=written.keys)
+    try:
+        with shielded(using):
+            return rows.read_all(found, using, deleting=written.operation == "delete")
+    except Exception:
+        # The tables of a project that is being migrated need not be those of its models.
+        logger.warning("Rows of %s could not be read.", written.model._meta.label, exc_info=True)
+        return None

@@ -1,0 +1,130 @@
+"""The page ``docs/reference/coverage.md``, made of the declarations that the matrix is run with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.coverage_matrix.matrix import SECTIONS
+from tests.coverage_matrix.ways import But, Goes, Seen, Way
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reference" / "coverage.md"
+
+_SEEN: Final[dict[Seen, str]] = {
+    "save": "the save",
+    "signal": "a signal",
+    "queryset": "the method",
+    "statement": "the statement",
+}
+_GOES: Final[dict[Goes, str]] = {
+    "nothing": "nothing",
+    "row": "row",
+    "rows": "rows",
+    "table": "table",
+}
+_BEGINNING: Final = """\
+# What is seen
+
+Each line of these tables is a test: it caches something, writes, and compares what is cached with
+what is in the database. This page is made from the tests, and a test fails when it does not say
+what they say.
+
+Every way of writing is tried
+
+- on PostgreSQL and on SQLite, in a transaction and in autocommit;
+- on a model without a rule, and on one whose rule looks at values: it has `tags` made of another
+  column than the primary key, and `track`s that column;
+- with one cached read of each shape: a row by its primary key, a list, an aggregate, a join through
+  foreign keys, a many-to-many relation from both sides, rows by the value of a column; and with
+  what hangs on the row, where that is written. None of them names its tags, `@cached()` finds out.
+
+**None is stale, anywhere:** not after the write, not inside of the transaction that wrote. What
+follows is about how it is seen, and how much goes.
+
+**Seen by**
+
+the save
+: `Model.save()`, whoever calls it. It knows the row, before and after.
+
+a signal
+: `pre_delete` or `m2m_changed`. The same.
+
+the method
+: `QuerySet.update()` or `bulk_create()`. It looks which rows they are where a rule wants to know.
+
+the statement
+: The SQL as it passes through the cursor. It says which rows it writes, or it does not.
+
+**What goes**
+
+row
+: What depends on the rows that are written. Other rows stay cached, and so does what was looked up
+  by another value of a column that is tracked.
+
+rows
+: What depends on any row of the table by its primary key. Of what was looked up by the value of a
+  column, only that with a value that was written.
+
+table
+: What depends on any row of the table.
+
+nothing
+: Everything stays cached.
+
+A list, an aggregate or a join depends on the whole table in any case, unless it asks by primary key
+or by a column that is tracked. Models that are not written stay as they are; the tests look at that
+as well.
+"""
+
+
+def page() -> str:
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield _BEGINNING
+    for section in SECTIONS:
+        yield f"## {section.title}\n"
+        if section.note:
+            yield f"{section.note}\n"
+        yield "| Way of writing | Seen by | What goes | |"
+        yield "|---|---|---|---|"
+        for way in section.ways:
+            cells = (way.title, _seen(way), _goes(way), " ".join(_remarks(way)))
+            yield "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+        yield ""
+
+
+def _seen(way: Way) -> str:
+    if way.seen == way.seen_by_rule:
+        return _SEEN[way.seen]
+    return f"{_SEEN[way.seen]}; with a rule {_SEEN[way.seen_by_rule]}"
+
+
+def _goes(way: Way) -> str:
+    found = _GOES[way.goes]
+    if way.goes != way.goes_by_rule:
+        found += f"; with a rule {_GOES[way.goes_by_rule]}"
+    return "; ".join([found, *map(_but, way.but)])
+
+
+def _but(but: But) -> str:
+    where = [
+        f"on {but.database}" if but.database else "",
+        {None: "", True: "in a transaction", False: "in autocommit"}[but.atomic],
+        {None: "", True: "with a rule", False: "without a rule"}[but.rule],
+    ]
+    return f"{_GOES[but.goes]} {' '.join(filter(None, where))}"
+
+
+def _remarks(way: Way) -> Iterator[str]:
+    if way.note:
+        yield way.note
+    if way.since:
+        yield f"Django {'.'.join(map(str, way.since))}."
+    if len(way.databases) == 1:
+        yield f"{way.databases[0]}."
+    if way.lingers:
+        yield (
+            f"In autocommit on {way.lingers} nothing that depends on it is cached for "
+            "[`FENCE_TIMEOUT`](settings.md)."
+        )

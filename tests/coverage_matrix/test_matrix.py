@@ -1,0 +1,166 @@
+"""The coverage matrix: however something is written, no shape of cached read is stale afterwards.
+
+Each test is one way of writing, in one database, in a transaction or in autocommit, to a model
+without a rule or to one whose rule looks at values. It goes through all shapes; each shape is a
+cell. What has to stay cached is as much part of it as what has to go. `shapes` has the reads,
+`ways` says what is declared of a way of writing, `matrix` where they are.
+
+With ``EVERY_CELL=1`` in the environment there is no combination that is left out.
+
+The page ``docs/reference/coverage.md`` is made of the same declarations; see `test_page`.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import django
+import pytest
+from django.db import transaction
+
+from cache_invalidation import ModelInvalidation, registry, watcher
+from tests.coverage_matrix.matrix import WAYS
+from tests.coverage_matrix.shapes import Read
+from tests.coverage_matrix.ways import VALUES, Database, Way
+from tests.coverage_matrix.world import World, clear
+from tests.testapp.matrix import Item
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    way: Way
+    database: Database
+    atomic: bool
+    rule: bool
+
+    @property
+    def is_simple(self) -> bool:
+        return self.database == "PostgreSQL" and not self.atomic
+
+    @property
+    def is_usual(self) -> bool:
+        return not self.rule or self.atomic is (self.database == "SQLite")
+
+    def __str__(self) -> str:
+        mode = "transaction" if self.atomic else "autocommit"
+        rule = "rule" if self.rule else "no rule"
+        return ", ".join((self.way.name, self.database, mode, rule))
+
+
+CELLS = [
+    cell
+    for way in WAYS
+    for database, atomic, rule in product(way.databases, (False, True), (False, True))
+    # Where a rule looks at values, a write in autocommit gets a transaction of its own, so one mode
+    # for each database goes the same ways as both.
+    if (cell := Cell(way, database, atomic, rule)).is_usual or "EVERY_CELL" in os.environ
+]
+
+
+class LooksAtValues(ModelInvalidation):
+    tags = ["topic:{topic_id}"]
+    track = ["topic"]
+
+
+@pytest.fixture
+def world(cell: Cell) -> Iterator[World]:
+    if cell.way.since and cell.way.since > django.VERSION[:2]:
+        pytest.skip(f"Django {cell.way.since} has it")
+    alias = cell.way.alias(cell.database)
+    clear(alias)
+    with registry.override(Item, LooksAtValues) if cell.rule else nullcontext():
+        yield World(alias, rule=cell.rule)
+
+
+def fill(reads: list[Read], problems: list[str]) -> dict[Read, Any]:
+    """Have all of them cached, and return their values."""
+    values = {}
+    for read in reads:
+        read.cached()
+        values[read], is_hit = read.cached()
+        if not is_hit:
+            problems.append(f"{read.shape}: it is not cached to begin with")
+    return values
+
+
+def compare(reads: list[Read], problems: list[str], when: str) -> dict[Read, Any]:
+    """Compare with what is in the database; return that."""
+    values = {}
+    for read in reads:
+        found, _ = read.cached()
+        values[read] = read.uncached()
+        if found != values[read]:
+            problems.append(f"{read.shape}: stale {when}: {found!r}, not {values[read]!r}")
+    return values
+
+
+def check(reads: Mapping[Read, Any], problems: list[str], when: str) -> None:
+    """Check that they are hits, with these values."""
+    for read, value in reads.items():
+        found, is_hit = read.cached()
+        if not is_hit:
+            problems.append(f"{read.shape}{read.args}: gone {when}")
+        if found != value:
+            problems.append(f"{read.shape}{read.args}: another value {when}: {found!r}")
+
+
+def check_gone(reads: Collection[Read], problems: list[str]) -> None:
+    for read in reads:
+        found, is_hit = read.cached()
+        if is_hit:
+            problems.append(f"{read.shape}{read.args}: kept")
+        if found != read.uncached():
+            problems.append(f"{read.shape}{read.args}: stale: {found!r}")
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_nothing_is_stale_and_nothing_goes_that_need_not(world: World, cell: Cell) -> None:
+    problems: list[str] = []
+    way, atomic, rule = cell.way, cell.atomic, cell.rule
+    goes = way.drops(cell.database, atomic=atomic, rule=rule)
+    reads = world.reads(way.target, way.changes)
+    before = fill(reads, problems)
+    rows, values = (fill(found, problems) for found in world.others(way.target))
+    kept = fill(world.untouched(), problems)
+    kept |= values if goes in ("row", "rows", "nothing") else {}
+    kept |= rows if goes in ("row", "nothing") else {}
+    kept |= before if goes == "nothing" else {}
+
+    with transaction.atomic(using=world.alias) if atomic else nullcontext():
+        way.write(world)
+        if atomic:
+            check(kept, problems, "in the transaction")
+            compare(reads, problems, "in the transaction")
+
+    check(kept, problems, "afterwards")
+    check_gone([read for read in {**rows, **values} if read not in kept], problems)
+    after = compare(reads, problems, "afterwards")
+    if atomic or cell.database != way.lingers:
+        check(after, problems, "when it was cached again")
+    changed = {read.shape for read in reads if after[read] != before[read]}
+    expected = way.changes - (set() if rule else {"tagged"})
+    if changed != expected:
+        problems.append(f"changed: {sorted(changed)}, and not {sorted(expected)}")
+    assert not problems, "\n".join(["", *problems])
+
+
+@pytest.mark.parametrize("cell", [each for each in CELLS if each.is_simple], ids=str)
+def test_just_what_is_said_to_be_seen_as_a_statement_is_missed_without_the_watcher(
+    world: World, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = cell.way
+    # What hangs on an item has no rule, and is always seen as a statement.
+    shown = way.changes & VALUES or way.changes
+    reads = [read for read in world.reads(way.target, shown) if read.shape in shown]
+    fill(reads, [])
+    (watching,) = watcher._installed
+    monkeypatch.setattr(watching, "write", lambda execute, *about: execute())
+    way.write(world)
+    stale = [read.shape for read in reads if read.cached()[0] != read.uncached()]
+    seen = way.seen_by_rule if cell.rule else way.seen
+    assert bool(stale) is (seen == "statement" and bool(shown)), stale

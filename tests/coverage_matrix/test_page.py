@@ -1,0 +1,21 @@
+"""The page in the documentation says what the matrix says.
+
+To write it anew after a change:
+
+    WRITE_COVERAGE_PAGE=1 python -m pytest tests/coverage_matrix/test_page.py
+"""
+
+import os
+
+from tests.coverage_matrix.matrix import WAYS
+from tests.coverage_matrix.page import PAGE, page
+
+
+def test_the_page_is_what_the_matrix_declares():
+    if os.environ.get("WRITE_COVERAGE_PAGE"):
+        PAGE.write_text(page())
+    assert PAGE.read_text() == page()
+
+
+def test_every_way_has_a_name_and_a_title_of_its_own():
+    assert len({way.name for way in WAYS}) == len({way.title for way in WAYS}) == len(WAYS)
