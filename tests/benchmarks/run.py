@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from tests.benchmarks import hits, memory, popular_tags, writes
+from tests.benchmarks import hits, memory, popular_tags, statements, writes
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale
 
@@ -11,6 +11,7 @@ Section = Callable[[Scale], Iterator[Row]]
 
 SECTIONS: Final[Mapping[str, Section]] = {
     "writes": writes.measure,
+    "watcher": statements.measure,
     "hits": hits.measure,
     "tags": popular_tags.measure,
     "memory": memory.measure,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.benchmarks.table import Row, render
 
-SECTIONS = {"write", "hit", "invalidate a tag", "memory"}
+SECTIONS = {"write", "watcher", "hit", "invalidate a tag", "memory"}
 
 
 @pytest.fixture(scope="module")
