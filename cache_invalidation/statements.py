@@ -90,6 +90,10 @@ def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
     if write.kind == "insert":
         return len(write.rows) == 1
     key = model._meta.pk_fields
+    if len(key) == 1 and len(write.conditions) == 1:  # The same as below, for what is common.
+        (condition,) = write.conditions
+        if condition.column == key[0].column and _bound(condition.values, params) == [pk]:
+            return True
     named = _named(key, write.conditions, params)
     if named is None or len(named) != 1:
         return False

@@ -1,7 +1,5 @@
 """Statements that need not be looked at, because whoever sends them tells what they do."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,14 +32,19 @@ class Account:
 _accounts: ContextVar[tuple[Account, ...]] = ContextVar("cache_invalidation_accounts", default=())
 
 
-@contextmanager
-def accounting(account: Account) -> Iterator[None]:
+class accounting:  # noqa: N801 - used as a block; every save passes here, and a generator is slow
     """Leave to the caller what `account` covers until the block ends."""
-    token = _accounts.set((*_accounts.get(), account))
-    try:
-        yield
-    finally:
-        _accounts.reset(token)
+
+    __slots__ = ("_account", "_token")
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def __enter__(self) -> None:
+        self._token = _accounts.set((*_accounts.get(), self._account))
+
+    def __exit__(self, *error: object) -> None:
+        _accounts.reset(self._token)
 
 
 def is_accounted_for(using: str, model: type[Model], write: Write, params: Any) -> bool:

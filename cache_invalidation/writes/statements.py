@@ -108,11 +108,10 @@ def _effects(
 ) -> Effects:
     if statement is ANYTHING:
         return Effects(everything=True)
-    found, using = Effects(), connection.alias
+    using = connection.alias
     accounted = partial(is_accounted_for, using)
     written = rows_written(statement, params, many, connection, accounted)
-    if not written:
-        return found
+    found = Effects()
     # What is done to rows that are not known may be done to those that are.
     unknown = {each.model for each in written if each.keys is None}
     for each in written:
