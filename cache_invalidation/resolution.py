@@ -10,6 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Model
 
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.placeholders import (
     Template,
     as_stored,
@@ -82,7 +83,7 @@ def _apply_to_child(rule: Rule, change: Change) -> Iterator[Consequence]:
     # its state before and after differ in the columns of the parent alone.
     link = "__".join(link.name for link in links_to(rule.model, change.model))
     with shielded(change.using):
-        child = rule.model._base_manager.using(change.using).filter(**{link: change.pk}).first()
+        child = all_rows(rule.model, change.using).filter(**{link: change.pk}).first()
     if child is None:
         return
     states = [_with_values_of(child, state) for state in (change.old, change.new)]

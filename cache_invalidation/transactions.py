@@ -248,7 +248,28 @@ def is_snapshot(connection: BaseDatabaseWrapper) -> bool:
     if connection.connection is None:
         return False
     is_open = in_transaction(connection) or is_open_for_driver(connection)
+    if connection.vendor == "sqlite":
+        is_open = is_open or _has_unread_rows(connection)
     return is_open and _is_frozen(connection)
+
+
+def _has_unread_rows(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a query of this SQLite connection has not been read to its end.
+
+    As long as that is so, every other one sees the same state of the database as it. SQLite says so
+    by refusing to define a function again; the first call is for defining it at all.
+    """
+    driver: Any = connection.connection
+    try:
+        for _ in range(2):
+            driver.create_function("cache_invalidation_probe", 0, _probe)
+    except connection.Database.Error:  # type: ignore[attr-defined]
+        return True
+    return False
+
+
+def _probe() -> None:
+    """Stand for a function of SQL; nobody calls it."""
 
 
 def _is_frozen(connection: BaseDatabaseWrapper) -> bool:

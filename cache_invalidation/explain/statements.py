@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from cache_invalidation import cascades, catalog
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.registry import registry
@@ -73,7 +74,7 @@ def changes_of(
 
 def _states(written: Written, using: str) -> Mapping[Any, Model] | None:
     """Return the rows by primary key; None if they cannot be read, whatever the reason."""
-    rows = written.model._base_manager.using(using).order_by().filter(pk__in=written.keys)
+    rows = all_rows(written.model, using).filter(pk__in=written.keys)
     try:
         with shielded(using):
             return {row.pk: row for row in rows}

@@ -7,6 +7,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.base import ModelBase
 from django.db.models.query import ModelIterable
 
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.conf import settings
 from cache_invalidation.explain import deletions
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
@@ -53,7 +54,7 @@ def _of_instance(instance: Model, operation: Operation, using: str) -> Explanati
     kind, row = type(instance), saved(instance, using)
     model, old = table_of(kind), None
     if row.pk == instance.pk:
-        old = kind._base_manager.using(using).filter(pk=instance.pk).first()
+        old = all_rows(kind, using).filter(pk=instance.pk).first()
     subject = row_tag(model, row.pk)
     if operation == "delete":
         if old is None:

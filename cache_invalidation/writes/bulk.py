@@ -19,6 +19,7 @@ from django.db.models.expressions import Col, CombinedExpression, Value
 from django.db.models.lookups import Lookup, Transform
 from django.db.models.sql.where import WhereNode
 
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.conf import settings
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.registry import registry
@@ -152,7 +153,7 @@ def _states_after(
     model = type(next(iter(found.values())))
     is_known = not any(hasattr(value, "resolve_expression") for value in values.values())
     if not is_known or rows.is_rewritten(model):
-        return rows.read_all(model._base_manager.using(using).filter(pk__in=found), using)
+        return rows.read_all(all_rows(model, using).filter(pk__in=found), using)
     after = {key: copy(row) for key, row in found.items()}
     for name, value in values.items():
         field: Any = model._meta.get_field(name)
@@ -204,7 +205,7 @@ def _created(
         states = [rows.state_after(row, None, None, using) for row in created]
     elif has_keys:
         keys = [row.pk for row in created]
-        states = list(model._base_manager.using(using).filter(pk__in=keys))
+        states = list(all_rows(model, using).filter(pk__in=keys))
     else:
         return [unknown]
     return [replace(unknown, pk=state.pk, new=state) for state in states]

@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, signals
 from django.dispatch import Signal
 
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.placeholders import key_as_stored
@@ -81,7 +82,7 @@ def _primary_keys(
     target = field.remote_field.through._meta.get_field(name).foreign_related_fields[0]
     if target.primary_key:
         return keys
-    named = model._base_manager.using(using).filter(**{f"{target.name}__in": keys})
+    named = all_rows(model, using).filter(**{f"{target.name}__in": keys})
     return set(named.values_list("pk", flat=True))
 
 
@@ -91,7 +92,7 @@ def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> Non
         return
     found: dict[Any, Model] = {}
     if plan.needs_state:
-        found = model._base_manager.using(using).in_bulk(list(keys))
+        found = all_rows(model, using).in_bulk(list(keys))
     for key in keys:
         row = found.get(key)
         collect(Change(model=model, operation="m2m", using=using, pk=key, old=row, new=row))
@@ -106,7 +107,7 @@ def _related_keys(field: Any, instance: Model, reverse: bool, using: str) -> set
     source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
     if reverse:
         source, target = target, source
-    relations = field.remote_field.through._base_manager.using(using)
+    relations = all_rows(field.remote_field.through, using)
     related = relations.filter(**{source: instance})
     return set(related.values_list(f"{target}__pk", flat=True))
 

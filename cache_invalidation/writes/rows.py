@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 
 from django.db import connections
-from django.db.models import Manager, Model, QuerySet
+from django.db.models import Model, QuerySet
 
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions import in_transaction
 from cache_invalidation.watcher import unrecorded
@@ -33,14 +34,13 @@ def _read(model: type[Model], pk: Any, connection: Any, deleting: bool) -> Model
     if lock and not connection.features.has_select_for_update:
         _lock_database(model, using)
         lock = False
-    manager = model._base_manager.using(using)
-    if type(model._base_manager) is not Manager or model._meta.parents or _is_composite(model):
+    if model._meta.parents or _is_composite(model):
         return _query(model, using, lock, deleting).filter(pk=pk).first()
     # Every save of a row whose rule looks at its values comes here, and compiling the query would
     # take longer than running it.
     key = model._meta.pk.get_db_prep_value(pk, connection)
     sql = _sql(model, pk, using, lock, deleting)
-    return next(iter(manager.raw(sql, [key])), None)
+    return next(iter(all_rows(model, using).raw(sql, [key])), None)
 
 
 def read_all(
@@ -70,7 +70,7 @@ def _read_all(
 
 def _query(model: type[Model], using: str, lock: bool, deleting: bool) -> QuerySet[Model]:
     # The order of `Meta` would cost joins, and parameters of its own.
-    rows = model._base_manager.using(using).order_by()
+    rows = all_rows(model, using)
     return _locked(rows, using, deleting) if lock else rows
 
 
@@ -146,7 +146,7 @@ def state_after(
     else:
         written = instance
     if only_database_knows(written, raw):
-        rows = type(instance)._base_manager.using(using)
+        rows = all_rows(type(instance), using)
         return rows.filter(pk=instance.pk).first() or written
     if written is instance and instance._state.fields_cache:
         # Related objects that the project holds may be older than their rows.

@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation import cascades
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import (
     deliver,
     left_standing,
@@ -231,7 +232,9 @@ def _found_more(
     """Whether others have added rows, just now, that the statement has found as well."""
     if written.operation == "create":
         return False
-    return not new.keys() <= old.keys() or bool(context["cursor"].rowcount > len(old))
+    if written.operation == "update" and new.keys() != old.keys():
+        return True
+    return bool(context["cursor"].rowcount > len(old))
 
 
 def _found_no_row(statement: Statement, context: dict[str, Any]) -> bool:
@@ -242,7 +245,7 @@ def _found_no_row(statement: Statement, context: dict[str, Any]) -> bool:
 
 def _states(written: Written, using: str) -> Mapping[Any, Model] | None:
     """Return the rows by primary key; None if they cannot be read, whatever the reason."""
-    found = written.model._base_manager.using(using).order_by().filter(pk__in=written.keys)
+    found = all_rows(written.model, using).filter(pk__in=written.keys)
     try:
         with shielded(using):
             return rows.read_all(found, using, deleting=written.operation == "delete")

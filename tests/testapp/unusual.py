@@ -142,3 +142,23 @@ class Member(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+class Unarchived(models.Manager):  # type: ignore[type-arg]
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(archived=False)
+
+
+class Letter(models.Model):
+    """Its managers hide rows, those that Django itself uses included."""
+
+    subject = models.CharField(max_length=100)
+    archived = models.BooleanField(default=False)
+
+    objects = Unarchived()
+
+    class Meta:
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return self.subject

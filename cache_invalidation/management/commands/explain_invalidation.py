@@ -17,6 +17,7 @@ from django.core.management.base import (
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.models import Model
 
+from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain import Explanation, explain, explain_sql
 
 HELP = """\
@@ -123,7 +124,7 @@ def _explain(options: Mapping[str, Any]) -> Explanation:
     if not options["pk"]:
         return explain(model, operation=operation, using=using)
     key = _key(model, options["pk"])
-    rows = model._base_manager.using(using).filter(pk=key)
+    rows = all_rows(model, using).filter(pk=key)
     if not rows.exists():
         raise CommandError(
             f"{model._meta.label} has no row {' '.join(options['pk'])} in the database {using!r}. "
