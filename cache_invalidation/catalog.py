@@ -66,21 +66,22 @@ def is_watched(model: type[Model]) -> bool:
     return table in models_by_table().get(table._meta.db_table, ()) and not is_excluded(table)
 
 
+def forget() -> None:
+    """Look at the models and at the settings anew."""
+    for answer in (models_by_table, tables, is_excluded, is_watched):
+        answer.cache_clear()
+
+
 @receiver(class_prepared, dispatch_uid="cache_invalidation.catalog.models")
-def _look_again(sender: type[Model], **kwargs: Any) -> None:
+def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
     if sender._meta.apps is apps:
-        for answer in (models_by_table, tables, is_excluded, is_watched):
-            answer.cache_clear()
+        forget()
 
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.catalog.settings")
-def _ask_again(setting: str, **kwargs: Any) -> None:
-    if setting == "INSTALLED_APPS":
-        models_by_table.cache_clear()
-        tables.cache_clear()
+def _on_new_settings(setting: str, **kwargs: Any) -> None:
     if setting in ("INSTALLED_APPS", "CACHE_INVALIDATION"):
-        is_excluded.cache_clear()
-        is_watched.cache_clear()
+        forget()
 
 
 def all_rows(model: type[Model], using: str) -> QuerySet[Any]:

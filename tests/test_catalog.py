@@ -15,6 +15,7 @@ from django.test import override_settings
 
 from cache_invalidation import cached, catalog, registry
 from cache_invalidation.statements import analyze, rows_written
+from tests.testapp.made import models_forgotten
 from tests.testapp.models import Category, Product, ProductProxy, Restaurant, Voucher
 from tests.testapp.unusual import LowerField, Mail, Member
 
@@ -26,19 +27,8 @@ KEY = UUID("0f0e0d0c-0b0a-0908-0706-050403020100")
 @pytest.fixture
 def made_at_run_time():
     """Forget the models that the test makes."""
-    known = dict(apps.all_models["testapp"])
-    yield
-    apps.all_models["testapp"].clear()
-    apps.all_models["testapp"].update(known)
-    apps.clear_cache()
-    for answer in (
-        catalog.models_by_table,
-        catalog.tables,
-        catalog.is_excluded,
-        catalog.is_watched,
-    ):
-        answer.cache_clear()
-    registry.forget_plans()
+    with models_forgotten():
+        yield
 
 
 def make_twin(table: str, name: str = "Twin") -> Any:

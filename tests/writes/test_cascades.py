@@ -4,10 +4,10 @@ from contextlib import ExitStack
 
 import django
 import pytest
-from django.apps import apps
 from django.db import connection, connections, models, transaction
 
-from cache_invalidation import ModelInvalidation, cached, catalog, registry
+from cache_invalidation import ModelInvalidation, cached, registry
+from tests.testapp.made import models_forgotten
 from tests.testapp.models import Category, Product, Review, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -25,8 +25,7 @@ def using(request):
 @pytest.fixture
 def make(using):
     """Make a model with a table; both are gone after the test."""
-    known = dict(apps.all_models["testapp"])
-    with ExitStack() as stack:
+    with models_forgotten(), ExitStack() as stack:
 
         def make(name, **fields):
             meta = type("Meta", (), {"app_label": "testapp"})
@@ -42,17 +41,6 @@ def make(using):
                 editor.delete_model(model)
 
         yield make
-    apps.all_models["testapp"].clear()
-    apps.all_models["testapp"].update(known)
-    apps.clear_cache()
-    for answer in (
-        catalog.models_by_table,
-        catalog.tables,
-        catalog.is_excluded,
-        catalog.is_watched,
-    ):
-        answer.cache_clear()
-    registry.forget_plans()
 
 
 def keys(queryset, name):
