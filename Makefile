@@ -4,12 +4,15 @@
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
 #   make test COVERAGE=no                         the tests alone
 #   make test ARGS="-n 0"                         in one process
+#   make fuzz EXAMPLES=2000 SEED=1                as many programs, the same ones each time
 
 PYTHON ?= python3
 VENV   ?= .venv
 DJANGO ?= django
 ARGS   ?=
 COVERAGE ?= yes
+EXAMPLES ?= 20000
+SEED   ?= random
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
@@ -43,6 +46,10 @@ else
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 endif
+
+.PHONY: fuzz
+fuzz: $(VENV)/.example $(VENV)/.test ## Look for stale values with more random programs
+	FUZZ_SEED=$(SEED) FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m $(PYTEST) tests/fuzz $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.example $(VENV)/.test ## Measure the cost of reads and writes

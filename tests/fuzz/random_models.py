@@ -1,0 +1,168 @@
+"""Models and rules that are made up at random."""
+
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F, Model
+
+from cache_invalidation import ModelInvalidation
+from tests.fuzz.schemas import Table, tag_of
+
+APP = "testapp"
+UUIDS = tuple(UUID(int=number) for number in (1, 2**127, 3))
+KEYS: dict[str, tuple[Any, ...]] = {
+    "auto": (1, 2, 3, 101),  # The database goes on from 100, see `tables`.
+    "int": (1, 2, 3),
+    "char": ("a", "b", "x*", "7"),
+    "uuid": UUIDS,
+}
+NUMBERS = (0, 1, 2)
+TEXTS = ("a", "b", "*")
+
+
+class OnlyOne(models.IntegerField):  # type: ignore[type-arg]
+    """A column that is 1 in one row at most: saving a row with it takes it from the others."""
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        if value == 1:
+            others = self.model._base_manager.using(model_instance._state.db or saving_to[0])
+            others.exclude(pk=model_instance.pk).filter(p=1).update(p=0)
+        return value
+
+
+# The alias that is written to; `pre_save` is not told.
+saving_to: list[str] = ["default"]
+
+
+def random_tables(rng: random.Random, database: bool) -> Iterator[Table]:
+    """Yield models; with `database`, foreign keys leave it to the database what is deleted.
+
+    Django allows no mixture of both.
+    """
+    made: list[Table] = []
+    for number in range(rng.randint(2, 3)):
+        table = _table(rng, f"Fuzz{'ABC'[number]}", made, database)
+        made.append(table)
+        yield table
+    if not database and rng.random() < 0.6:
+        yield _child(rng, rng.choice(made))
+
+
+def _table(rng: random.Random, name: str, made: Sequence[Table], database: bool) -> Table:
+    kind = rng.choice(list(KEYS))
+    attributes: dict[str, Any] = {"id": _key(kind)}
+    pools: dict[str, tuple[Any, ...]] = {"n": NUMBERS, "s": TEXTS, "m": (None, *NUMBERS)}
+    attributes["n"] = models.IntegerField(
+        default=0, db_column=rng.choice([None, None, "number of it"])
+    )
+    attributes["s"] = models.CharField(max_length=20, default="a")
+    attributes["m"] = models.IntegerField(null=True)
+    if rng.random() < 0.5:
+        attributes["u"] = models.IntegerField(null=True, unique=True)
+        pools["u"] = (None, 1, 2, 3)
+    if rng.random() < 0.25:
+        attributes["g"] = models.GeneratedField(
+            expression=F("n") * 2, output_field=models.IntegerField(), db_persist=True
+        )
+    if rng.random() < 0.4:
+        attributes["p"] = OnlyOne(default=0)
+        pools["p"] = (0, 1)
+    relations, many = {}, {}
+    for number in range(rng.randint(1, 2)) if made else ():
+        target = rng.choice(made)
+        attributes[f"f{number}"], pools[f"f{number}_id"] = _foreign_key(
+            rng, target, name, number, database
+        )
+        relations[f"f{number}"] = target
+    if made and rng.random() < 0.6:
+        target = rng.choice(made)
+        attributes["t"] = models.ManyToManyField(target.model, related_name=f"t_of_{name}")
+        many["t"] = target
+    table = Table(_model(name, attributes), KEYS[kind], pools, relations, many)
+    if rng.random() < 0.3 and not database:  # A tree.
+        related = models.ForeignKey(
+            table.model, rng.choice([models.CASCADE, models.SET_NULL]), null=True, related_name="of"
+        )
+        related.contribute_to_class(table.model, "up")
+        table.relations["up"] = table
+        table.pools["up_id"] = (None, *table.keys[:2])
+    return table
+
+
+def _key(kind: str) -> Any:
+    return {
+        "auto": models.BigAutoField,
+        "int": models.IntegerField,
+        "char": models.CharField,
+        "uuid": models.UUIDField,
+    }[kind](primary_key=True, **({"max_length": 20} if kind == "char" else {}))
+
+
+def _foreign_key(
+    rng: random.Random, target: Table, name: str, number: int, database: bool
+) -> tuple[Any, tuple[Any, ...]]:
+    null = rng.random() < 0.7
+    options: dict[str, Any] = {"null": null, "related_name": f"f{number}_of_{name}"}
+    if database:
+        names = ["DB_CASCADE", "DB_SET_NULL"] if null else ["DB_CASCADE"]
+        on_delete = getattr(models, rng.choice(names))
+    else:
+        choices: list[Any] = [models.CASCADE, models.CASCADE, models.PROTECT, models.RESTRICT]
+        choices += [models.SET_NULL, models.SET_DEFAULT, models.SET(None)] if null else []
+        on_delete = rng.choice([*choices, models.DO_NOTHING])
+        if on_delete is models.DO_NOTHING and rng.random() < 0.5:
+            options["db_constraint"] = False  # Otherwise, see `_cascading_by_hand`.
+        if on_delete is models.SET_DEFAULT:
+            options["default"] = rng.choice([None, target.keys[0]])
+    keys = target.keys[:3]
+    if "u" in target.pools and rng.random() < 0.3:
+        options["to_field"] = "u"
+        keys = (1, 2)
+        if options.get("default") is not None:
+            options["default"] = 1
+    return models.ForeignKey(target.model, on_delete, **options), ((None, *keys) if null else keys)
+
+
+def _child(rng: random.Random, parent: Table) -> Table:
+    model = _model("FuzzChild", {"c": models.IntegerField(default=0)}, parent.model)
+    pools = {**parent.pools, "c": NUMBERS}
+    return Table(model, parent.keys, pools, dict(parent.relations), dict(parent.many), parent)
+
+
+def _model(name: str, attributes: dict[str, Any], base: type[Model] = Model) -> type[Model]:
+    meta = type("Meta", (), {"app_label": APP})
+    made: type[Model] = type(name, (base,), {**attributes, "Meta": meta, "__module__": __name__})
+    setattr(sys.modules[__name__], name, made)  # A query is pickled with the name of its model.
+    return made
+
+
+def random_rules(
+    rng: random.Random, tables: Sequence[Table]
+) -> Iterator[tuple[type[Model], type[ModelInvalidation]]]:
+    for table in tables:
+        if rng.random() < 0.35:
+            continue
+        columns = [name for name in table.pools if name != "s"]
+        tracked = rng.sample(columns, rng.randint(0, min(2, len(columns))))
+        local = {column.attname for column in table.model._meta.local_fields}
+        tags = rng.sample(["n", "m", "pk"], rng.randint(0, 2))
+        fields = None
+        if tags and rng.random() < 0.4:
+            tags, fields = ["n"], ["n"]
+        yield (
+            table.model,
+            type(
+                f"{table!r}Rule",
+                (ModelInvalidation,),
+                {
+                    "track": [name for name in tracked if name in local],
+                    "tags": [f"{tag_of(table, name)}:{{{name}}}" for name in tags],
+                    "fields": fields,
+                },
+            ),
+        )

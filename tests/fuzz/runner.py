@@ -1,0 +1,232 @@
+"""The one who runs a program, and compares what is cached with what is in the database."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from django.core.exceptions import FieldError, ObjectDoesNotExist
+from django.db import DatabaseError, connections, transaction
+from hypothesis import note
+
+from cache_invalidation import cached
+from tests.fuzz.orm_writes import Write
+from tests.fuzz.programs import Block, Look, Program, Race, Step
+from tests.fuzz.reads import Read, plain
+from tests.fuzz.schemas import Schema
+from tests.fuzz.statements import is_exclusive
+from tests.fuzz.tables import wipe
+
+REFUSED = (DatabaseError, FieldError, ObjectDoesNotExist)
+
+_examples = count()
+
+
+@dataclass
+class Statistics:
+    """What was done, to see that it was not nothing."""
+
+    examples: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
+    writes: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def share(self) -> float:
+        """The share of the reads that were answered from the cache."""
+        return self.hits.total() / max(1, self.calls.total())
+
+    def report(self) -> str:
+        """Return what was done, in a few lines."""
+        hits = ", ".join(f"{k} {self.hits[k]}/{n}" for k, n in self.calls.most_common())
+        refused = ", ".join(f"{k} {n - self.refused[k]}/{n}" for k, n in self.writes.most_common())
+        return f"{self.examples} programs. Hits {self.share:.0%}: {hits}. Accepted: {refused}."
+
+
+class Stale(AssertionError):
+    """A cached value differs from what is in the database."""
+
+
+class _Rollback(Exception):
+    pass
+
+
+class _Function:
+    """A cached function that performs one read, and what it has done."""
+
+    def __init__(self, runner: "Runner", read: Read, name: str) -> None:
+        self.runner, self.read = runner, read
+        self.computed = 0
+        self.parts = [
+            _Function(runner, part, f"{name}.{number}") for number, part in enumerate(read.parts)
+        ]
+        self.cached = cached(tags=read.tags, timeout=60, name=name)(self._compute)
+
+    def _compute(self) -> Any:
+        self.computed += 1
+        self.runner.meanwhile(self, late=False)
+        value = self._value()
+        self.runner.meanwhile(self, late=True)
+        return value
+
+    def _value(self) -> Any:
+        if self.parts:
+            return [part.cached() for part in self.parts]
+        return self.read.on(self.runner.schema.alias)
+
+    def truth(self) -> Any:
+        if self.parts:
+            return [part.truth() for part in self.parts]
+        return self.read.on(self.runner.schema.alias)
+
+    def computations(self) -> int:
+        """How often anything was computed; if a call adds as many as there are, it had no hit."""
+        return self.computed + sum(part.computed for part in self.parts)
+
+
+class Runner:
+    """Runs one program, and compares each read with the same one without the cache."""
+
+    def __init__(self, schema: Schema, statistics: Statistics, executor: Executor) -> None:
+        self.schema, self.statistics, self.executor = schema, statistics, executor
+        self.functions: list[_Function] = []
+        self.race: tuple[_Function, Race] | None = None
+        # Whether this thread sees a state that is not the last one.
+        self.is_behind = False
+        self.trace: list[tuple[int, object]] = []
+
+    def run(self, program: Program) -> None:
+        wipe(self.schema)
+        number = next(_examples)
+        self.statistics.examples += 1
+        self.functions = [
+            _Function(self, read, f"fuzz.{number}.{index}")
+            for index, read in enumerate(program.reads)
+        ]
+        try:
+            self.look()
+            self._steps(program.steps)
+        except Stale:
+            steps = ["    " * depth + str(what) for depth, what in self.trace]
+            note("\n".join(["", self.schema.describe(), "", *steps]))
+            raise
+
+    def _steps(self, steps: Sequence[Step], depth: int = 0) -> None:
+        for step in steps:
+            self._step(step, depth)
+            if not depth:
+                self.is_behind = False
+                self.look()
+
+    def _step(self, step: Step, depth: int) -> None:
+        match step:
+            case Look():
+                self._look_from(step.elsewhere, depth)
+            case Race():
+                self._race(step)
+            case Block() if not depth or step.savepoint:
+                with self._accepting_refusals("block", depth):
+                    self._block(step, depth)
+            case Block():
+                self._block(step, depth)
+            case _:
+                with self._accepting_refusals(_name_of(step), depth, is_statement=True):
+                    self._say(step, depth)
+                    step.run(self.schema.alias)
+
+    @contextmanager
+    def _accepting_refusals(
+        self, name: str, depth: int, is_statement: bool = False
+    ) -> Iterator[None]:
+        """Go on after what the database refuses.
+
+        Inside of a transaction a statement that is refused takes the whole block with it.
+        """
+        self.statistics.writes[name] += 1
+        try:
+            yield
+        except REFUSED as error:
+            self.statistics.refused[name] += 1
+            self._say(f"refused: {type(error).__name__} {error}".splitlines()[0], depth)
+            if depth and is_statement:
+                raise
+        except _Rollback:
+            self._say("rolled back", depth)
+            if is_statement:
+                raise
+
+    def _block(self, block: Block, depth: int) -> None:
+        self._say(f"atomic(savepoint={block.savepoint}):", depth)
+        with transaction.atomic(self.schema.alias, savepoint=block.savepoint):
+            if block.hook:
+                transaction.on_commit(self.look, self.schema.alias)
+            # What locks a whole table would wait for this transaction, which waits for it.
+            if block.meanwhile is not None and not depth and not is_exclusive(block.meanwhile):
+                self._have_written_elsewhere(block.meanwhile)
+            self._steps(block.steps, depth + 1)
+            if block.rolled_back:
+                raise _Rollback
+
+    def _have_written_elsewhere(self, write: Write) -> None:
+        """Have another thread write, while the transaction of this one sees the state before."""
+        self._say("look", 1)
+        self.look()
+        self._say(f"elsewhere: {write!r}", 1)
+        # A snapshot may get hits that are newer, and is not to be compared.
+        self.is_behind = connections[self.schema.alias].vendor == "sqlite"
+        self.executor.submit(self._write_elsewhere, write).result()
+        self.look()
+
+    def _write_elsewhere(self, write: Write) -> None:
+        with self._accepting_refusals("elsewhere", 0):
+            write.run(self.schema.alias)
+
+    def _look_from(self, elsewhere: bool, depth: int) -> None:
+        self._say("look elsewhere" if elsewhere else "look", depth)
+        if elsewhere:
+            behind, self.is_behind = self.is_behind, False
+            self.executor.submit(self.look).result()
+            self.is_behind = behind
+        else:
+            self.look()
+
+    def _race(self, race: Race) -> None:
+        """Have a write committed by another thread while a value is computed, or right now."""
+        function = self.functions[race.read % len(self.functions)]
+        self._say(f"{'after' if race.late else 'before'} {function.read!r}: {race.write!r}", 0)
+
+        self.race = function, race
+        function.cached.refresh()
+        self.race = None
+
+    def meanwhile(self, function: _Function, late: bool) -> None:
+        """Let the write of a race happen, if it is about this function and this moment."""
+        if self.race is not None and self.race[0] is function and self.race[1].late == late:
+            write, self.race = self.race[1].write, None
+            self.executor.submit(self._write_elsewhere, write).result()
+
+    def look(self) -> None:
+        """Compare everything; what has just been computed cannot be wrong."""
+        for function in self.functions:
+            before = function.computations()
+            value = plain(function.cached())
+            shape = function.read.shape
+            self.statistics.calls[shape] += 1
+            if function.computations() - before == 1 + len(function.parts):
+                continue
+            self.statistics.hits[shape] += 1
+            truth = plain(function.truth())
+            if value != truth and not self.is_behind:
+                raise Stale(f"{function.read!r}\n  cached: {value!r}\n  in the database: {truth!r}")
+
+    def _say(self, what: object, depth: int) -> None:
+        self.trace.append((depth, what))
+
+
+def _name_of(write: Any) -> str:
+    function = getattr(write, "function", None)
+    return function.__name__ if function else " ".join(str(write.text).split()[:1])

@@ -1,0 +1,125 @@
+"""The tables of models that are made up: made, filled with a few rows for each program, dropped."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import connections, models
+from django.db.models import Model
+
+from cache_invalidation.registry import registry
+from tests.fuzz.random_models import random_rules, random_tables, saving_to
+from tests.fuzz.schemas import Schema, Table, literal, local_columns, stored
+from tests.testapp.made import models_forgotten
+
+
+@contextmanager
+def created(seed: int, alias: str) -> Iterator[Schema]:
+    """Create the models that `seed` stands for, and their tables; remove them afterwards."""
+    rng = random.Random(seed)
+    database = rng.random() < 0.25 and hasattr(models, "DB_CASCADE")
+    saving_to[:] = [alias]
+    with ExitStack() as stack:
+        stack.enter_context(models_forgotten())
+        tables = tuple(random_tables(rng, database))
+        with _cascading_by_hand(alias, tables), connections[alias].schema_editor() as editor:
+            for table in tables:
+                editor.create_model(table.model)
+        stack.callback(_drop, alias, tables)
+        rules = dict(random_rules(rng, tables))
+        for model, rule in rules.items():
+            stack.enter_context(registry.override(model, rule))
+        registry.changed.send(sender=registry)
+        yield Schema(seed, alias, tables, rules, _wipe(alias, tables))
+
+
+@contextmanager
+def _cascading_by_hand(alias: str, tables: Sequence[Table]) -> Iterator[None]:
+    """Have what is ``DO_NOTHING`` to Django cascade in the database, as a migration can do it."""
+    columns = [
+        (f'TABLE "{table.model._meta.db_table}" ', f'"{name}_id"')
+        for table in tables
+        for name in table.relations
+        if table.column(name).remote_field.on_delete is models.DO_NOTHING
+        and table.column(name).db_constraint
+        and table.parent is None
+    ]
+
+    def rewrite(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        for start, column in columns:
+            if start in str(sql):
+                reference = rf"({column}[^,]*? REFERENCES [^,]*?)( DEFERRABLE)"
+                sql = re.sub(reference, r"\1 ON DELETE CASCADE\2", str(sql))
+        return execute(sql, params, many, context)
+
+    with connections[alias].execute_wrapper(rewrite):
+        yield
+
+
+def _drop(alias: str, tables: Sequence[Table]) -> None:
+    with connections[alias].schema_editor() as editor:
+        for table in reversed(tables):
+            editor.delete_model(table.model)
+
+
+def wipe(schema: Schema) -> None:
+    """Put the tables into the state that every example begins with."""
+    connection: Any = connections[schema.alias]
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        connection.connection.execute(schema.wipe)
+    else:
+        connection.connection.executescript(f"BEGIN; {schema.wipe} COMMIT;")
+
+
+def _wipe(alias: str, tables: Sequence[Table]) -> str:
+    """Return the statements that empty all tables and put a few rows into them."""
+    quote = connections[alias].ops.quote_name
+    throughs = [
+        table.column(n).remote_field.through
+        for table in tables
+        for n in table.many
+        if table.parent is None
+    ]
+    every = [*throughs, *(table.model for table in reversed(tables))]
+    statements = [f"DELETE FROM {quote(model._meta.db_table)}" for model in every]
+    for table in tables:
+        names = [attname for attname, _ in local_columns(table)]
+        columns = ", ".join(quote(column) for _, column in local_columns(table))
+        for number in range(1 if table.parent else 2):
+            values = ", ".join(literal(_first(table, name, number, alias)) for name in names)
+            name = quote(table.model._meta.db_table)
+            statements.append(f"INSERT INTO {name} ({columns}) VALUES ({values})")
+    statements += _restart(alias, every)
+    return "; ".join(statements) + ";"
+
+
+def _first(table: Table, name: str, number: int, alias: str) -> Any:
+    column = table.column(name)
+    if column.primary_key:
+        value = table.keys[number]
+    elif name == "u":
+        value = number + 1  # Others refer to it.
+    elif name == "up_id":
+        value = table.keys[0] if number else None
+    else:
+        pool = [value for value in table.pools[name] if value is not None]
+        value = pool[number % len(pool)]
+    return stored(table, column.name, value, alias)
+
+
+def _restart(alias: str, every: Sequence[type[Model]]) -> Iterator[str]:
+    """Yield statements after which the same example makes the same keys again."""
+    for model in every:
+        if not isinstance(model._meta.pk, models.AutoField):
+            continue
+        name = model._meta.db_table
+        if connections[alias].vendor == "postgresql":
+            yield f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 100)"
+        else:
+            yield f"DELETE FROM sqlite_sequence WHERE name = '{name}'"
+            yield f"INSERT INTO sqlite_sequence (name, seq) VALUES ('{name}', 100)"
+    if connections[alias].vendor == "postgresql":
+        yield "SELECT setseed(0.5)"
