@@ -12,28 +12,34 @@ from django.db.models import Model
 from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 
+from cache_invalidation import catalog
+from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change, Operation
-from cache_invalidation.statements import Written
+from cache_invalidation.sql import Statement, Write
 
 # Django 5.2 has only the first: it is how a project says that it has written the constraint itself.
 _DELETED: Final = {models.DO_NOTHING, getattr(models, "DB_CASCADE", None)}
 _UPDATED: Final = {getattr(models, name, None) for name in ("DB_SET_NULL", "DB_SET_DEFAULT")}
 
 
-def changes(written: Written, using: str) -> Iterator[Change]:
-    """Yield the changes to rows that refer to those that `written` deletes."""
-    if written.write.kind in ("delete", "replace", "merge"):
-        affected = _affected(written.model)
-    elif written.write.kind == "truncate" and written.write.cascade:
-        affected = _referring(written.model)
-    else:
-        return
-    for model, operation in affected:
-        yield Change(model=model, operation=operation, using=using)
+def changes(statement: Statement, using: str) -> Iterator[Change]:
+    """Yield the changes to rows of watched models that refer to those that `statement` deletes."""
+    for write in statement.writes:
+        for model in catalog.models_by_table()[write.table]:
+            for child, operation in _children(model, write):
+                if registry.plan(child):
+                    yield Change(model=child, operation=operation, using=using)
+
+
+def _children(model: type[Model], write: Write) -> tuple[tuple[type[Model], Operation], ...]:
+    if write.kind in ("delete", "replace", "merge"):
+        return deleted_with(model)
+    return _referring(model) if write.kind == "truncate" and write.cascade else ()
 
 
 @cache
-def _affected(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
+def deleted_with(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
+    """Return the models of which rows go, or are updated, along with rows of `model`."""
     found: dict[type[Model], Operation] = {}
     waiting = [model]
     while waiting:
@@ -66,7 +72,7 @@ def is_left(relation: Any) -> bool:
 
 @receiver(class_prepared, dispatch_uid="cache_invalidation.cascades")
 def _look_again(**kwargs: Any) -> None:
-    _affected.cache_clear()
+    deleted_with.cache_clear()
     _referring.cache_clear()
 
 

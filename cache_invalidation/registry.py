@@ -175,6 +175,8 @@ class Registry:
         A model for which none is registered has one that declares nothing: its own tags are
         dropped all the same.
         """
+        if model._meta.apps is not apps:
+            return NOTHING  # Known to a migration or a test only; not to be remembered.
         try:
             return self._plans[model]
         except KeyError:

@@ -6,7 +6,7 @@ Readers and writers both need this and know nothing else of each other.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from weakref import WeakSet
 
 from django.db import connections, transaction
@@ -14,7 +14,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation.rules import Invalidation
-from cache_invalidation.tags import ROOT
 
 # Isolation levels under which every query sees the rows as they are committed at that moment.
 _FRESH = {"read committed", "read uncommitted"}
@@ -22,6 +21,10 @@ _FRESH = {"read committed", "read uncommitted"}
 # Every batch there is, in any thread. As long as there is none, which is what a reader meets nearly
 # always, nobody has to look through the connections for those of this thread.
 _alive: "WeakSet[Batch]" = WeakSet()
+
+
+# Where on a connection it is kept at which place of its hooks the newest batch is.
+_PLACE: Final = "_cache_invalidation_place"
 
 
 class Targets(Protocol):
@@ -125,7 +128,7 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
 
 
 def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:
-    """Whether there is a transaction that Django does not know of: somebody has sent a BEGIN.
+    """Whether there is a transaction that Django does not know of: by a BEGIN, or a pipeline.
 
     Nobody tells when it ends.
     """
@@ -134,8 +137,11 @@ def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:
         return False
     if connection.vendor == "sqlite":
         return bool(driver.in_transaction)
-    # 0 is "idle", in both versions of psycopg.
-    return connection.vendor == "postgresql" and bool(driver.info.transaction_status)
+    if connection.vendor != "postgresql":
+        return False
+    # 0 is "idle", in both versions of psycopg, and "off". A pipeline is a transaction as well.
+    pipeline = getattr(getattr(driver, "pgconn", None), "pipeline_status", 0)
+    return bool(driver.info.transaction_status or pipeline)
 
 
 def hooks(connection: BaseDatabaseWrapper) -> list[Any]:
@@ -161,12 +167,10 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
     """
     # A block with ``savepoint=False`` leaves a None, and cannot be rolled back by itself.
     scope = set(connection.savepoint_ids) - {None}
-    for sids, hook, _ in reversed(hooks(connection)):
-        if isinstance(hook, Batch) and not hook.closed:
-            if sids - {None} == scope and not _stands_for_autocommit(connection):
-                return hook
-            # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
-            break
+    sids, last = _last_batch(connection)
+    # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
+    if last is not None and sids == scope and not _stands_for_autocommit(connection):
+        return last
     batch = Batch(connection.alias, deliver)
     batch.by_hand = not (connection.in_atomic_block and connection.commit_on_exit)
     if connection.in_atomic_block:
@@ -176,6 +180,27 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
         # as in any other.
         hooks(connection).append((scope, batch, True))
     return batch
+
+
+def _last_batch(connection: BaseDatabaseWrapper) -> tuple[Set[Any], Batch | None]:
+    """Return the newest open batch of the transaction, with the ids of its savepoints.
+
+    The project may have thousands of hooks after it, and each write comes here: where it was found
+    is kept on the connection.
+    """
+    entries, memory = hooks(connection), connection.__dict__
+    place = memory.get(_PLACE, len(entries))
+    if place < len(entries) and _is_open(entries[place][1]):
+        return entries[place][0] - {None}, entries[place][1]
+    for place in reversed(range(len(entries))):
+        if _is_open(entries[place][1]):
+            memory[_PLACE] = place
+            return entries[place][0] - {None}, entries[place][1]
+    return frozenset(), None
+
+
+def _is_open(hook: Any) -> bool:
+    return isinstance(hook, Batch) and not hook.closed
 
 
 def _stands_for_autocommit(connection: BaseDatabaseWrapper) -> bool:
@@ -218,20 +243,16 @@ def shielded(using: str) -> Iterator[None]:
         raise
 
 
-def dirty_tags() -> frozenset[str]:
-    """Return the tags that the open transactions of this thread have written to."""
-    dirty: set[str] = set()
-    for connection in connections.all(initialized_only=True):
-        for batch in batches(connection):
-            dirty |= batch.tags | batch.entries
-            if batch.unsaid:
-                dirty.add(ROOT)
-    return frozenset(dirty)
-
-
 def written_by_this_thread(tags: Iterable[str]) -> bool:
     """Whether an open transaction of this thread has written to one of `tags`, given expanded."""
-    return bool(_alive) and not dirty_tags().isdisjoint(tags)
+    if not _alive:
+        return False
+    asked = frozenset(tags)
+    return any(
+        batch.unsaid or not (asked.isdisjoint(batch.tags) and asked.isdisjoint(batch.entries))
+        for connection in connections.all(initialized_only=True)
+        for batch in batches(connection)
+    )
 
 
 def sees_snapshot() -> bool:

@@ -42,11 +42,11 @@ def on_delete(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def set_to(field: Any, handler: Any) -> None:
         monkeypatch.setattr(field.remote_field, "on_delete", handler)
-        cascades._affected.cache_clear()
+        cascades.deleted_with.cache_clear()
 
     yield set_to
     monkeypatch.undo()
-    cascades._affected.cache_clear()
+    cascades.deleted_with.cache_clear()
 
 
 def field_of(model: Any, name: str) -> "Field[Any, Any]":

@@ -8,7 +8,12 @@ from django.db import DatabaseError, transaction
 from django.utils.timezone import now
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.exceptions import CacheInvalidationError, InvalidationAborted
+from cache_invalidation.exceptions import (
+    CacheInvalidationError,
+    InvalidationAborted,
+    StoreUnavailable,
+)
+from cache_invalidation.stores import get_store
 from example_project.servers import ValkeyServer
 from tests.testapp.models import Product
 
@@ -66,6 +71,26 @@ def test_after_an_aborted_write_the_connection_is_as_good_as_new(valkey: ValkeyS
     with transaction.atomic():
         Session.objects.create(session_key="concerns nobody", expire_date=now())
     assert Session.objects.count() == 1
+
+
+def test_a_commit_by_hand_can_be_tried_again(monkeypatch: pytest.MonkeyPatch):
+    assert names() == []
+    transaction.set_autocommit(False)
+    try:
+        Product.objects.create(name="a")
+        with monkeypatch.context() as patch:
+            patch.setattr(get_store(), "fence", refuse)
+            with pytest.raises(InvalidationAborted):
+                transaction.commit()
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert names() == ["a"]
+
+
+def refuse(*args: Any) -> None:
+    raise StoreUnavailable("just now")
 
 
 def test_reads_go_on_while_writes_are_refused(valkey: ValkeyServer):

@@ -20,8 +20,8 @@ from cache_invalidation.explain.statements import changes_of
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change
-from cache_invalidation.sql import Write
-from cache_invalidation.statements import Written, analyze
+from cache_invalidation.sql import Statement, Write
+from cache_invalidation.statements import analyze
 from cache_invalidation.tags import table_of
 
 REFUSED: Final = (ProtectedError, RestrictedError)
@@ -49,7 +49,7 @@ def of_rows(rows: Sequence[Model] | QuerySet[Any], using: str) -> Iterator[Chang
 
 def _by_the_database(model: type[Model], using: str) -> Iterator[Change]:
     write = Write(table=model._meta.db_table, kind="delete")
-    return cascades.changes(Written(model, write, keys=None, fields=None), using)
+    return cascades.changes(Statement(writes=(write,)), using)
 
 
 def _of_statement(rows: QuerySet[Any], using: str) -> Iterator[Change]:

@@ -69,7 +69,7 @@ def changes_of(
                 yield from replace(each, keys=None).changes(using)
             else:
                 yield from _of_known_rows(each, states, params, using)
-        yield from cascades.changes(each, using)
+    yield from cascades.changes(statement, using)
 
 
 def _states(written: Written, using: str) -> Mapping[Any, Model] | None:

@@ -8,7 +8,7 @@ from time import sleep
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from cache_invalidation.conf import timeout as checked_timeout
 from cache_invalidation.delivery import batch_of
@@ -16,6 +16,7 @@ from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
+from cache_invalidation.transactions import in_transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,9 +83,15 @@ class _Cached(Generic[P, R]):
         return self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        with batch_of(DEFAULT_DB_ALIAS) as batch:
-            batch.entries.add(self.key(*args, **kwargs))
+        entry, opened = self.key(*args, **kwargs), connections.all(initialized_only=True)
+        # It may depend on what any of the open transactions is about to commit.
+        first, *others = list(filter(in_transaction, opened)) or [connections[DEFAULT_DB_ALIAS]]
+        with batch_of(first.alias) as batch:
+            batch.entries.add(entry)
             batch.count(self.signature.name, "manual")
+        for connection in others:
+            with batch_of(connection.alias) as batch:
+                batch.entries.add(entry)
 
     @overload
     def __get__(self: F, instance: None, owner: type) -> F: ...
@@ -211,13 +218,29 @@ class _Decorator:
         return kind(function, **self.options)
 
 
+@overload
+def cached(  # type: ignore[overload-overlap]
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> CachedCoroutine[P, R]: ...
+@overload
+def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
 def cached(
     *,
     tags: Tags | None = None,
     timeout: float | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
-) -> _Decorator:
+) -> _Decorator: ...
+def cached(
+    function: Any = None,
+    /,
+    *,
+    tags: Tags | None = None,
+    timeout: float | Default | None = DEFAULT,
+    lock: bool = False,
+    name: str | None = None,
+) -> Any:
     """Keep the values of a function until something that they depend on changes.
 
     Without `tags`, that is whatever it reads from the databases: the row, where it asks for one by
@@ -236,7 +259,8 @@ def cached(
     Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
     called, for arguments that cannot be part of a key.
     """
-    return _Decorator(tags=tags, timeout=_checked(timeout), lock=lock, name=name)
+    decorator = _Decorator(tags=tags, timeout=_checked(timeout), lock=lock, name=name)
+    return decorator if function is None else decorator(function)
 
 
 def _checked(value: float | Default | None) -> float | Default | None:

@@ -1,6 +1,6 @@
 """What a running computation turns out to depend on, handed up from the inner to the outer one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -23,12 +23,14 @@ class Dependencies:
         self.storable = storable
 
     def absorb(self, versions: Versions, storable: bool) -> None:
-        """Depend on what an inner computation depends on, too."""
-        self.storable = self.storable and storable and self._agrees_with(versions)
-        self.versions.update(versions)
+        """Depend on what an inner computation depends on, too.
 
-    def _agrees_with(self, versions: Mapping[str, Version]) -> bool:
-        return all(self.versions.get(tag, version) == version for tag, version in versions.items())
+        Threads that share a computation may do so at the same time: the first version of a tag
+        stays, and what is not storable does not become so again.
+        """
+        agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
+        if not (storable and all(agreed)):
+            self.storable = False
 
 
 _running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)

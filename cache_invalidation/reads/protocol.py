@@ -192,7 +192,7 @@ def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
 def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
     """Store `value` if that is allowed, and let those who wait for it go on.
 
-    Raises nothing but `UndeclaredRead`, which a project asks for.
+    Raises nothing but `UndeclaredRead` or a warning as an error, which a project asks for.
     """
     try:
         with collecting(dependencies):

@@ -71,8 +71,8 @@ class Sampled(Dependencies):
     def _depend_on(self, tags: Collection[str], connection: BaseDatabaseWrapper) -> None:
         self.tags.update(tags)
         needed = set(tags) - self.versions.keys()
-        if needed and self.storable:
-            self.storable = self._sample(needed, connection)
+        if needed and self.storable and not self._sample(needed, connection):
+            self.storable = False  # For good, whatever other threads of this computation find.
 
     def _check(self, model: type[Model], connection: BaseDatabaseWrapper) -> None:
         if is_excluded(model):
@@ -96,8 +96,9 @@ class Sampled(Dependencies):
                     versions.update(get_store().mint(missing, self.lifetime))
             except CacheInvalidationError:
                 return False
-        self.versions.update(versions)
-        return not any(version is None or is_fence(version) for version in versions.values())
+        # Another thread may have sampled them meanwhile, and read what is older than this.
+        agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
+        return all(agreed) and not any(v is None or is_fence(v) for v in versions.values())
 
 
 class Audited(Dependencies):

@@ -182,7 +182,8 @@ class Store(ABC):
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         """Replace the versions of `tags`, and `entries`, by the fence `token`, in one round trip.
 
-        It lapses after ``FENCE_TIMEOUT``; fences of others on the same tags stand beside it.
+        It lapses after ``FENCE_TIMEOUT`` and, for the sake of replicas, ``REPLICA_LAG``; fences of
+        others on the same tags stand beside it.
         """
 
     @abstractmethod

@@ -138,7 +138,7 @@ class DjangoCacheStore(Store):
     @guarded(Exception, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         names = _protected(tags, entries)
-        deadline = time.time() + settings.FENCE_TIMEOUT
+        deadline = time.time() + settings.FENCE_TIMEOUT + settings.REPLICA_LAG
         with self._lock:
             found = self._cache.get_many(names)
             self._set_fences(

@@ -185,7 +185,8 @@ class RedisStore(Store):
     @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         keys = self._protected(tags, entries)
-        ask(self._redis, *_script("fence", keys, token, _ms(settings.FENCE_TIMEOUT)))
+        lasts = settings.FENCE_TIMEOUT + settings.REPLICA_LAG
+        ask(self._redis, *_script("fence", keys, token, _ms(lasts)))
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:

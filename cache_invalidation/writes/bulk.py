@@ -53,7 +53,8 @@ def _observed_update(update: Any) -> Any:
     @wraps(update)
     def wrapper(self: Any, **kwargs: Any) -> int:
         self._for_write = True
-        if not registry.plan(self.model).needs_state or is_suspended(self.db):
+        is_moot = self.query.is_empty() or not registry.plan(self.model).needs_state
+        if is_moot or is_suspended(self.db):
             return int(update(self, **kwargs))
         if is_open_for_driver(connections[self.db]):
             return int(update(self, **kwargs))  # No lock would be known to last.
@@ -169,11 +170,11 @@ def _observed_create(bulk_create: Any) -> Any:
 
     @wraps(bulk_create)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        options = signature.bind(self, *args, **kwargs).arguments
         self._for_write = True
-        if not registry.plan(self.model) or is_suspended(self.db):
+        if not (options["objs"] and registry.plan(self.model)) or is_suspended(self.db):
             return cast("list[Any]", bulk_create(self, *args, **kwargs))
         using, table = self.db, table_of(self.model)
-        options = signature.bind(self, *args, **kwargs).arguments
         kinds = _INSERTS | _UPDATES if options.get("update_conflicts") else _INSERTS
         account = Account(using, frozenset({table}), kinds)
         with writing(connections[using]):

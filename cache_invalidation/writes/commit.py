@@ -23,6 +23,7 @@ from cache_invalidation.delivery import (
     was_refused,
     withdraw,
 )
+from cache_invalidation.exceptions import InvalidationAborted
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions import Batch, batches, hooks
 
@@ -44,8 +45,21 @@ def _on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
 
 def wrap(connection: BaseDatabaseWrapper) -> None:
     """Have `connection.commit()` fence and deliver what its transaction invalidated."""
-    if not isinstance(connection.__dict__.get("commit"), partial):
-        connection.commit = partial(_commit, connection, connection.commit)  # type: ignore[method-assign]
+    if getattr(connection.commit, "func", None) is not _commit:
+        wrapped: Any = connection
+        wrapped.commit = partial(_commit, connection, connection.commit)
+        wrapped.set_autocommit = partial(_set_autocommit, connection, connection.set_autocommit)
+
+
+def _set_autocommit(
+    connection: BaseDatabaseWrapper, set_autocommit: Callable[..., None], *args: Any, **kwargs: Any
+) -> None:
+    """Take it for a COMMIT where there is something to commit: SQLite and MySQL do."""
+    act = partial(set_autocommit, *args, **kwargs)
+    if connection.in_atomic_block or not any(batches(connection)):
+        act()
+    else:
+        _commit(connection, act)
 
 
 def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
@@ -53,7 +67,11 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
     if batch is None:
         commit()
         return
-    fence = raise_fence(batch)
+    try:
+        fence = raise_fence(batch)
+    except InvalidationAborted:
+        _keep(connection, batch)
+        raise
     try:
         commit()
     except BaseException as error:
@@ -110,11 +128,18 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
     return gathered if gathered else None
 
 
+def _keep(connection: BaseDatabaseWrapper, batch: Batch) -> None:
+    """Keep `batch` for whoever manages the transaction by hand and may try again.
+
+    A rollback drops it.
+    """
+    hooks(connection).append((set(), batch, True))
+
+
 def _commit_failed(
     connection: BaseDatabaseWrapper, batch: Batch, fence: Fence, error: BaseException
 ) -> None:
     """Decide what becomes of the fence when COMMIT raised."""
-    # Whoever manages the transaction by hand may try again; a rollback drops it.
-    hooks(connection).append((set(), batch, True))
+    _keep(connection, batch)
     if was_refused(connection, error):
         withdraw(batch, fence)

@@ -122,7 +122,7 @@ def _effects(
                 found.rows.append(each)
             else:
                 found.changes.extend(each.changes(using))
-        found.changes.extend(c for c in cascades.changes(each, using) if registry.plan(c.model))
+    found.changes.extend(cascades.changes(statement, using))
     return found
 
 

@@ -233,3 +233,14 @@ def test_a_relation_with_a_model_of_its_own_is_recorded():
     assert authors() == [["A"], [("B",)]]
     Authorship.objects.filter(pk=relation.pk)._raw_delete("default")
     assert authors() == [[], []]
+
+
+def test_brackets_may_be_left_out():
+    @cached
+    def number_of_categories():
+        return Category.objects.count()
+
+    assert number_of_categories() == 0
+    Category.objects.create(name="a")
+    assert number_of_categories() == 1
+    assert number_of_categories.key().endswith("number_of_categories")

@@ -1,11 +1,14 @@
 """When the versions are sampled that a recorded value is stored under, and when it is not."""
 
+from typing import Any
+
 import pytest
 from django.db import connection, connections, transaction
 
 from cache_invalidation import cached, no_invalidation
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
+from cache_invalidation.watcher import recorder
 from tests.elsewhere import elsewhere
 from tests.observing import update_behind_the_back
 from tests.testapp.models import Category, Tag
@@ -224,3 +227,18 @@ def test_a_cache_that_goes_down_meanwhile_costs_the_stored_value_only(
     assert is_stored(read, categories, ["new"])
     categories.update(name="newer")
     assert read() == ["newer"]
+
+
+def test_two_threads_of_one_computation_agree_on_what_they_saw(using, categories):
+    """Both need the version of one tag; the second gets it after a write that the first missed."""
+
+    @cached(name=f"two threads {using}")
+    def read():
+        computation: Any = recorder.get()
+        found = list(Category.objects.using(using).values_list("name", flat=True))
+        categories.update(name="new")
+        computation._sample({"testapp.category"}, connections[using])
+        return found
+
+    assert read() == ["old"]
+    assert read() == ["new"]

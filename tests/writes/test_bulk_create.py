@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import Value
 from django.db.models.functions import Upper
 
@@ -200,3 +200,9 @@ def test_it_takes_one_statement_where_no_rule_looks_at_values(django_assert_num_
         django_assert_num_queries(1),
     ):
         Counter.objects.bulk_create([Counter(name="c"), Counter(name="d")])
+
+
+def test_nothing_to_create_needs_no_connection(using):
+    connections[using].close()
+    assert Category.objects.using(using).bulk_create([]) == []
+    assert connections[using].connection is None

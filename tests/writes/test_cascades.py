@@ -81,6 +81,16 @@ def test_what_is_left_to_the_constraint_of_the_project_is_told(using, make, deli
     assert "testapp.stranger" not in deliveries.tags
 
 
+def test_what_goes_along_with_rows_that_nobody_watches_is_told(using, make, deliveries, settings):
+    parent = make("Parent")
+    make("Child", parent=models.ForeignKey(parent, models.DO_NOTHING, db_constraint=False))
+    parent.objects.using(using).create()
+    settings.CACHE_INVALIDATION = {"EXCLUDE": ["testapp.Parent"]}
+    deliveries.clear()
+    parent.objects.using(using).all().delete()
+    assert deliveries.tags == {"testapp.child", "testapp.child:*"}
+
+
 def test_only_deleting_leads_on(using, make, deliveries):
     parent = make("Parent", number=models.IntegerField(default=0))
     make("Child", parent=models.ForeignKey(parent, models.DO_NOTHING, db_constraint=False))
