@@ -6,10 +6,15 @@ import pytest
 
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Result, run
+from tests.consistency.mixture import Mixture
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 Race = Callable[[str, float], Result]
+
+OURS = "example_project.race.strategies.Ours"
+HAND = "example_project.race.strategies.Hand"
+MIXTURE = f"{Mixture.__module__}.{Mixture.__qualname__}"
 
 SECONDS = 22
 READS = 100_000
@@ -21,7 +26,7 @@ def race() -> Race:
 
     def start(strategy: str, seconds: float) -> Result:
         return run(
-            f"example_project.race.strategies.{strategy}",
+            strategy,
             seconds=seconds,
             writers=2,
             readers=4,
@@ -34,15 +39,24 @@ def race() -> Race:
 
 
 def test_nothing_stale_is_read_and_nothing_stale_is_left(race: Race) -> None:
-    results = [race("Ours", SECONDS)]
+    results = [race(OURS, SECONDS)]
     # A slow machine takes longer to read as often.
     while sum(result.reads for result in results) < READS and len(results) < 8:
-        results.append(race("Ours", SECONDS))
+        results.append(race(OURS, SECONDS))
     assert sum(result.reads for result in results) >= READS
     assert sum(result.writes for result in results) > 1_000
     assert [(result.stale, result.left_stale) for result in results] == [(0, 0)] * len(results)
 
 
+def test_nor_with_reads_and_writes_that_only_the_watcher_tells_of(race: Race) -> None:
+    result = race(MIXTURE, 14)
+    assert (result.stale, result.left_stale) == (0, 0)
+    assert Mixture(pause=0).left_stale() == []
+    assert result.reads > 5_000
+    assert result.writes > 300
+    assert result.hit_rate > 0.5
+
+
 def test_the_recipe_that_most_projects_write_does_read_stale(race: Race) -> None:
     """If the harness did not find these, it would prove nothing above."""
-    assert race("Hand", 8).stale > 0
+    assert race(HAND, 8).stale > 0
