@@ -2,7 +2,6 @@
 #   make test ARGS="-k race"                      arguments for the command behind a target
 #   make test PYTHON=python3.13 VENV=.venv-3.13   another interpreter, in its own environment
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
-#   make test COVERAGE=no                         the tests alone
 #   make test ARGS="-n 0"                         in one process
 #   make fuzz EXAMPLES=2000 SEED=1                as many programs, the same ones each time
 
@@ -10,7 +9,6 @@ PYTHON ?= python3
 VENV   ?= .venv
 DJANGO ?= django
 ARGS   ?=
-COVERAGE ?= yes
 EXAMPLES ?= 20000
 SEED   ?= random
 
@@ -37,15 +35,15 @@ serve: $(VENV)/.example ## Run the example site on this machine
 	$(PY) -m example_project.serve $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.example $(VENV)/.test ## Run the tests and report their coverage
-ifeq ($(COVERAGE),no)
+test: $(VENV)/.example $(VENV)/.test ## Run the tests
 	$(PY) -m $(PYTEST) $(ARGS)
-else
+
+.PHONY: coverage
+coverage: $(VENV)/.example $(VENV)/.test ## Run the tests and report their coverage, which takes longer
 	$(PY) -m coverage erase
 	$(PY) -m coverage run -m $(PYTEST) $(ARGS)
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
-endif
 
 .PHONY: fuzz
 fuzz: $(VENV)/.example $(VENV)/.test ## Look for stale values with more random programs
