@@ -243,6 +243,8 @@ def cached(
 ) -> Any:
     """Keep the values of a function until something that they depend on changes.
 
+    A decorator; with none of the options its brackets may be left out.
+
     Without `tags`, that is whatever it reads from the databases: the row, where it asks for one by
     its primary key or by a field that a rule tracks, the table otherwise. `tags` says it instead:
     templates over the arguments (``"category:{category_id}"``), models (any row), instances (that
