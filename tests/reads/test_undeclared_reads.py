@@ -284,3 +284,21 @@ def test_what_was_said_is_not_remembered_without_end(monkeypatch, caplog):
         page()
     assert len(caplog.records) == 3
     assert len(recorders._said) == 3
+
+
+def test_rows_that_are_read_for_a_rule_are_not_what_the_function_reads():
+    product = Product.objects.create(name="old")
+
+    class ByName(ModelInvalidation):
+        tags = ["name:{name}"]
+
+    @cached(tags=["nothing to do with it"], name="undeclared.writes")
+    def write():
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE testapp_product SET name = 'new' WHERE id = %s", [product.pk])
+
+    with registry.override(Product, ByName), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write()
+    product.refresh_from_db()
+    assert product.name == "new"

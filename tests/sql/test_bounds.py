@@ -119,3 +119,13 @@ assert analyze('DELETE FROM "a" WHERE "a"."id" = %s', "postgresql", frozenset({"
 assert "django" not in sys.modules and "sqlglot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_long_statement_may_return_rows_and_does_not_count_them() -> None:
+    keys = ",".join(str(number) for number in range(20_000))
+    statement = analyze(
+        f"UPDATE shop_tag SET a = 1 WHERE id IN ({keys}) RETURNING id", "sqlite", KNOWN
+    )
+    assert statement.tables_written == {"shop_tag"}
+    assert statement.returns_rows
+    assert not statement.counts_rows

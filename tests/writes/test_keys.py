@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, models
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation.writes.bulk import _finds_the_same_again
 from tests.observing import Delivered
+from tests.testapp.made import models_forgotten
 from tests.testapp.models import Voucher
+from tests.testapp.unusual import Composite
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,3 +66,25 @@ def test_a_key_given_as_text_is_the_same_row() -> None:
     assert code_of(voucher.pk) == "old"
     Voucher(pk=voucher.pk.hex, code="new").save(force_update=True)
     assert code_of(voucher.pk) == "new"
+
+
+def test_a_composite_key_given_as_text_is_that_of_the_database(deliveries: Delivered) -> None:
+    number = UUID("0f0e0d0c-0b0a-0908-0706-050403020100")
+    Composite(tenant="1", number=str(number)).save(force_insert=True)
+    assert f"testapp.composite:{(1, number)}" in deliveries.tags
+
+
+def test_what_a_row_refers_to_within_its_table_may_change_while_rows_are_updated() -> None:
+    with models_forgotten():
+
+        class Node(models.Model):
+            name = models.CharField(max_length=100)
+            parent = models.ForeignKey("self", models.CASCADE, null=True)
+
+            class Meta:
+                app_label = "testapp"
+
+        nodes: QuerySet[Node] = QuerySet(Node)
+        assert _finds_the_same_again(nodes.filter(name="x"))
+        assert _finds_the_same_again(nodes.filter(parent=3))
+        assert not _finds_the_same_again(nodes.filter(parent__name="x"))
