@@ -1,7 +1,7 @@
 """What a statement of SQL means for the models: which rows it writes, which ones it reads."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -25,6 +25,12 @@ _OPERATIONS: Final[Mapping[Kind, Operation]] = {
     "truncate": "delete",
 }
 
+
+#: The kinds of statement that may run in a transaction of their own, and do the same there.
+ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
+
+#: Stands for the value of a parameter that was not given.
+MISSING: Final = object()
 
 #: What a statement does that nobody understood.
 ANYTHING: Final = Statement(may_write=True, reads_others=True)
@@ -51,14 +57,15 @@ class Written:
 
     def changes(self, using: str) -> Iterator[Change]:
         """Yield one change for each row, or one for all of them."""
-        for pk in (None,) if self.keys is None else self.keys:
-            yield Change(
-                model=self.model,
-                operation=self.operation,
-                using=using,
-                pk=pk,
-                fields=self.fields,
-            )
+        any_row = self.of_any_row(using)
+        if self.keys is None:
+            yield any_row
+        else:
+            yield from (replace(any_row, pk=pk) for pk in self.keys)
+
+    def of_any_row(self, using: str) -> Change:
+        """Return the change of rows of which it is not known which they are."""
+        return Change(model=self.model, operation=self.operation, using=using, fields=self.fields)
 
     @property
     def operation(self) -> Operation:
@@ -83,6 +90,16 @@ def rows_written(
         for model in catalog.models_by_table()[write.table]
         if not is_accounted_for(model, write, params) and registry.plan(model)
     ]
+
+
+def superseding(written: Iterable[Written]) -> Iterator[Written]:
+    """Leave out rows that are known where it is not known which others of the model are written.
+
+    What is done to those may be done to these.
+    """
+    found = list(written)
+    unknown = {each.model for each in found if each.keys is None}
+    return (each for each in found if each.keys is None or each.model not in unknown)
 
 
 def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
@@ -197,17 +214,24 @@ def _bound(values: tuple[Value, ...] | None, params: Any) -> list[Any] | None:
         if not isinstance(value, Parameter):
             found.append(value)
             continue
-        try:
-            given = params[value.key]
-        except (LookupError, TypeError):
+        bound = value_given(value, params)
+        if bound is MISSING:
             return None
         if not value.is_array:
-            found.append(given)
-        elif isinstance(given, list | tuple) and len(given) <= settings.ROW_TAG_LIMIT:
-            found.extend(given)
+            found.append(bound)
+        elif isinstance(bound, list | tuple) and len(bound) <= settings.ROW_TAG_LIMIT:
+            found.extend(bound)
         else:
             return None
     return found
+
+
+def value_given(parameter: Parameter, params: Any) -> Any:
+    """Return what `params` has for `parameter`; `MISSING` if there is nothing."""
+    try:
+        return params[parameter.key]
+    except (LookupError, TypeError):
+        return MISSING
 
 
 def assigned_fields(model: type[Model], names: Iterable[str]) -> frozenset[str] | None:

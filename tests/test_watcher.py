@@ -9,6 +9,7 @@ from django.db import DatabaseError, IntegrityError, connection, connections, tr
 from cache_invalidation import cached, watcher
 from cache_invalidation.watcher import Watcher
 from cache_invalidation.writes import statements
+from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.testapp.models import Category, Counter
 
@@ -45,11 +46,6 @@ def name_of(pk, using):
 
 def watchers(connection):
     return [each for each in connection.execute_wrappers if isinstance(each, Watcher)]
-
-
-def execute(using, sql, params=None):
-    with connections[using].cursor() as cursor:
-        return cursor.execute(sql, params)
 
 
 def test_it_is_installed_once_and_first_however_often_a_connection_is_opened(using):

@@ -19,11 +19,18 @@ from cache_invalidation.explain.states import assigned
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change
 from cache_invalidation.sql import Parameter, Read, Statement, Write
-from cache_invalidation.statements import Written, analyze, rows_written, tags_read
+from cache_invalidation.statements import (
+    MISSING,
+    ORDINARY,
+    Written,
+    analyze,
+    rows_written,
+    superseding,
+    tags_read,
+    value_given,
+)
 from cache_invalidation.transactions import shielded
 
-_ORDINARY: Final = frozenset({"insert", "update", "delete"})
-_UNKNOWN: Final = object()
 _SEARCHED: Final = 10_000  # characters in which misspelled names are looked for
 
 
@@ -55,20 +62,15 @@ def changes_of(
     """Yield the changes that `statement` would make."""
     using = connection.alias
     written = rows_written(statement, params, False, connection)
-    # What is done to rows that are not known may be done to those that are.
-    unknown = {each.model for each in written if each.keys is None}
-    for each in written:
-        if each.keys is not None and each.model in unknown:
-            pass
-        elif not each.keys or not registry.plan(each.model).needs_state:
+    for each in superseding(written):
+        if not each.keys or not registry.plan(each.model).needs_state:
             yield from each.changes(using)
+            continue
+        states = _states(each, using) if statement.kinds <= ORDINARY else None
+        if states is None:
+            yield each.of_any_row(using)
         else:
-            is_ordinary = statement.kinds <= _ORDINARY
-            states = _states(each, using) if is_ordinary else None
-            if states is None:
-                yield from replace(each, keys=None).changes(using)
-            else:
-                yield from _of_known_rows(each, states, params, using)
+            yield from _of_known_rows(each, states, params, using)
     yield from cascades.changes(statement, using)
 
 
@@ -118,23 +120,13 @@ def _values(written: Written, params: Any) -> dict[str, Any]:
         names.get(column): _bound(value, params)
         for column, value in zip(write.columns, write.rows[0], strict=True)
     }
-    return {name: value for name, value in bound.items() if name and value is not _UNKNOWN}
+    return {name: value for name, value in bound.items() if name and value is not MISSING}
 
 
 def _bound(value: Any, params: Any) -> Any:
     if not isinstance(value, Parameter):
-        return _UNKNOWN if value is None else value
-    if value.is_array or not _is_given(value, params):
-        return _UNKNOWN
-    return params[value.key]
-
-
-def _is_given(parameter: Parameter, params: Any) -> bool:
-    try:
-        params[parameter.key]
-    except (LookupError, TypeError):
-        return False
-    return True
+        return MISSING if value is None else value
+    return MISSING if value.is_array else value_given(value, params)
 
 
 def _notes(sql: str, statement: Statement, params: Any, has_effects: bool) -> Iterator[str]:
@@ -144,7 +136,8 @@ def _notes(sql: str, statement: Statement, params: Any, has_effects: bool) -> It
         return
     if "unknown" in statement.kinds:
         yield "It is not understood, so it counts as a write to each table that it names."
-    missing = {p.key: None for p in _parameters(statement) if not _is_given(p, params)}
+    parameters = _parameters(statement)
+    missing = {p.key: None for p in parameters if value_given(p, params) is MISSING}
     if missing:
         names = ", ".join(
             f"%({key})s" if isinstance(key, str) else f"%s {key + 1}" for key in missing

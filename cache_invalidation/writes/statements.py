@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,8 +29,14 @@ from cache_invalidation.delivery import (
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change
-from cache_invalidation.sql import Kind, Statement
-from cache_invalidation.statements import ANYTHING, Written, rows_written
+from cache_invalidation.sql import Statement
+from cache_invalidation.statements import (
+    ANYTHING,
+    ORDINARY,
+    Written,
+    rows_written,
+    superseding,
+)
 from cache_invalidation.transactions import (
     Batch,
     batches,
@@ -47,9 +53,6 @@ from cache_invalidation.writes.writing import writing
 logger = logging.getLogger("cache_invalidation")
 
 Execute = Callable[[], Any]
-
-# The kinds of statement that may run in a transaction of their own, and do the same there.
-_ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ def write(
     if effects.rows and _can_be_read_around(statement, connection):
         with writing(connection):
             return _execute_between_states(execute, effects, statement, context)
-    effects.changes += [_of_any_row(written, connection.alias) for written in effects.rows]
+    effects.changes += [written.of_any_row(connection.alias) for written in effects.rows]
     if in_transaction(connection):
         return _execute_collecting(execute, effects, statement, context)
     return _execute_fenced(execute, effects, statement, context)
@@ -89,7 +92,7 @@ def write(
 
 def _can_be_read_around(statement: Statement, connection: BaseDatabaseWrapper) -> bool:
     """Whether a transaction may be put around the statement, and rows be read in it."""
-    if not statement.kinds <= _ORDINARY or connections[connection.alias] is not connection:
+    if not statement.kinds <= ORDINARY or connections[connection.alias] is not connection:
         return False
     return in_transaction(connection) or not _commits_later(statement, connection)
 
@@ -113,15 +116,12 @@ def _effects(
     accounted = partial(is_accounted_for, using)
     written = rows_written(statement, params, many, connection, accounted)
     found = Effects()
-    # What is done to rows that are not known may be done to those that are.
-    unknown = {each.model for each in written if each.keys is None}
-    for each in written:
-        if each.keys is None or each.model not in unknown:
-            each = _without_reported(each, connection)
-            if each.keys and registry.plan(each.model).needs_state:
-                found.rows.append(each)
-            else:
-                found.changes.extend(each.changes(using))
+    for each in superseding(written):
+        news = _without_reported(each, connection)
+        if news.keys and registry.plan(news.model).needs_state:
+            found.rows.append(news)
+        else:
+            found.changes.extend(news.changes(using))
     found.changes.extend(cascades.changes(statement, using))
     return found
 
@@ -136,12 +136,6 @@ def _without_reported(written: Written, connection: BaseDatabaseWrapper) -> Writ
         batch.reported -= {(written.model, key) for key in told}
         keys -= told
     return replace(written, keys=tuple(key for key in written.keys if key in keys))
-
-
-def _of_any_row(written: Written, using: str) -> Change:
-    return Change(
-        model=written.model, operation=written.operation, using=using, fields=written.fields
-    )
 
 
 def _collect(effects: Effects, connection: BaseDatabaseWrapper) -> None:
@@ -203,7 +197,7 @@ def _execute_between_states(
     connection = context["connection"]
     using = connection.alias
     before = [_states(written, using) for written in effects.rows]
-    unknown = [_of_any_row(written, using) for written in effects.rows]
+    unknown = [written.of_any_row(using) for written in effects.rows]
     try:
         result = execute()
     except BaseException:

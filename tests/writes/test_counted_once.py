@@ -5,6 +5,7 @@ from django.db import connections, transaction
 
 from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from tests.cursors import execute
 from tests.testapp.models import Category, Counter, Product, Restaurant, Review, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -30,11 +31,6 @@ def counted(action):
     reset_metrics()
     action()
     return read_metrics()["invalidations_by_entity_type"]
-
-
-def execute(using, sql, params=None):
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
 
 
 def test_each_row_that_was_written_is_counted_once(using):

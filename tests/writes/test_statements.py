@@ -13,6 +13,7 @@ from django.db import (
 from cache_invalidation import ModelInvalidation, cached, no_invalidation, registry
 from cache_invalidation.exceptions import InvalidationAborted, StoreUnavailable
 from cache_invalidation.stores import get_store
+from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.stores.steps import is_fenced
 from tests.testapp.models import Category, Counter
@@ -35,11 +36,6 @@ def category(using):
 @cached(name="name of one category")
 def name_of(pk, using):
     return Category.objects.using(using).values_list("name", flat=True).get(pk=pk)
-
-
-def execute(using, sql, params=None):
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
 
 
 def down(self, *args, **kwargs):

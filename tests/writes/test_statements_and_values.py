@@ -14,6 +14,7 @@ from tests.consistency.test_races import (
     move_from_a_to_c_and_pause_before_commit,
     wait_until_blocked,
 )
+from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.testapp.models import Category, Product, Restaurant
 
@@ -35,11 +36,6 @@ def rule():
 @pytest.fixture(params=["default", "sqlite"])
 def using(request):
     return str(request.param)
-
-
-def execute(using, sql, params=None):
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
 
 
 @pytest.mark.parametrize("is_atomic", [False, True], ids=["autocommit", "atomic"])

@@ -13,6 +13,7 @@ from cache_invalidation import (
     registry,
 )
 from cache_invalidation.transactions import batches
+from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.testapp.models import Category
 
@@ -34,11 +35,6 @@ def category(using):
 @cached(name="name of one category, by hand")
 def name_of(pk, using):
     return Category.objects.using(using).values_list("name", flat=True).get(pk=pk)
-
-
-def execute(using, sql, params=None):
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, params)
 
 
 def test_a_transaction_that_is_managed_by_hand_is_told_of_at_its_commit(using, category):
