@@ -15,7 +15,7 @@ from django.dispatch import receiver
 from cache_invalidation import catalog
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change, Operation
-from cache_invalidation.sql import Statement, Write
+from cache_invalidation.sql import Statement
 
 # Django 5.2 has only the first: it is how a project says that it has written the constraint itself.
 _DELETED: Final = {models.DO_NOTHING, getattr(models, "DB_CASCADE", None)}
@@ -25,16 +25,16 @@ _UPDATED: Final = {getattr(models, name, None) for name in ("DB_SET_NULL", "DB_S
 def changes(statement: Statement, using: str) -> Iterator[Change]:
     """Yield the changes to rows of watched models that refer to those that `statement` deletes."""
     for write in statement.writes:
+        if write.kind in ("delete", "replace", "merge"):
+            followed = deleted_with
+        elif write.kind == "truncate" and write.cascade:
+            followed = _referring
+        else:
+            continue  # Which is what a save meets.
         for model in catalog.models_by_table()[write.table]:
-            for child, operation in _children(model, write):
+            for child, operation in followed(model):
                 if registry.plan(child):
                     yield Change(model=child, operation=operation, using=using)
-
-
-def _children(model: type[Model], write: Write) -> tuple[tuple[type[Model], Operation], ...]:
-    if write.kind in ("delete", "replace", "merge"):
-        return deleted_with(model)
-    return _referring(model) if write.kind == "truncate" and write.cascade else ()
 
 
 @cache

@@ -67,13 +67,11 @@ def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
     if plan.needs_state and _OLD not in attributes:
         is_new = instance.pk is None or _will_be_inserted(instance, *arguments)
         attributes[_OLD] = None if is_new else rows.read(table, instance.pk, using)
-    is_last, parent = cls is table, None
+    is_last, parent, key = cls is table, None, getattr(instance, cls._meta.pk.attname)
     if not is_last and plan.needs_state and attributes[_OLD] is None:
         # A parent's row that is there already, and becomes that of a child.
-        key = getattr(instance, cls._meta.pk.attname)
         parent = None if key is None else rows.read(cls, key, using)
-    key = key_as_stored(cls, getattr(instance, cls._meta.pk.attname))
-    account = Account(using, frozenset({cls}), _KINDS, key)
+    account = Account(using, frozenset({cls}), _KINDS, key_as_stored(cls, key))
     try:
         with accounting(account):
             updated = bool(save_table(instance, *arguments))
