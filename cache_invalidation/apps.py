@@ -9,6 +9,7 @@ class CacheInvalidationConfig(AppConfig):
 
     name = "cache_invalidation"
     verbose_name = "Cache invalidation"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Each step may be done again."""
@@ -16,6 +17,8 @@ class CacheInvalidationConfig(AppConfig):
             checks,  # noqa: F401 - registers itself
             watcher,
         )
+        from cache_invalidation.metrics import requests
+        from cache_invalidation.outbox import draining
         from cache_invalidation.registry import registry
         from cache_invalidation.writes import bulk, commit, migrations, receivers, saves, statements
 
@@ -26,4 +29,6 @@ class CacheInvalidationConfig(AppConfig):
         bulk.install()
         commit.install()
         migrations.install()
+        draining.install()
+        requests.install()
         watcher.install(statements.write)

@@ -42,8 +42,10 @@ def tables() -> frozenset[str]:
 
 @cache
 def is_excluded(model: type[Model]) -> bool:
-    """Whether ``EXCLUDE`` names `model` or its app."""
+    """Whether ``EXCLUDE`` names `model` or its app; or it is one of this package itself."""
     options = table_of(model)._meta
+    if options.app_label == "cache_invalidation":
+        return True
     names = {options.app_label.lower(), options.label_lower}
     return not names.isdisjoint(label.lower() for label in _excluded_labels())
 

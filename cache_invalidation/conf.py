@@ -124,9 +124,11 @@ class Settings:
     # Seconds after which the fence of a writer that never came back lapses.
     FENCE_TIMEOUT = Setting[float](10.0, positive_seconds)
 
-    # What happens to a write whose fence cannot be raised. "ignore": the write goes on, and what
-    # cannot be delivered is logged and counted. "abort": `InvalidationAborted`, a rollback.
-    ON_STORE_FAILURE = Setting[str]("ignore", one_of("ignore", "abort"))
+    # What happens to a write of which the cache cannot be told. "outbox": it goes on, and what it
+    # invalidates is written into the outbox by the same transaction. "abort": it is rolled back,
+    # with `InvalidationAborted`. "ignore": it goes on, and everything that is cached is dropped
+    # once this process sees the cache again.
+    ON_STORE_FAILURE = Setting[str]("outbox", one_of("outbox", "abort", "ignore"))
 
     # Seconds by which a database replica that is read from may be behind.
     REPLICA_LAG = Setting[float](0.0, seconds)

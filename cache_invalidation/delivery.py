@@ -1,44 +1,47 @@
 """From a batch to the store: fence before COMMIT, deliver after it. The write path's last mile.
 
 Nothing in here raises because of the store, but for `InvalidationAborted`, which a project asks
-for: an invalidation that cannot be delivered is logged with all its targets and counted.
+for. What cannot be delivered goes into the outbox; what cannot be kept there is lost: logged with
+all its targets, counted, and made up for by dropping everything once the store is back.
 """
 
-import json
 import logging
-from collections import Counter
-from contextvars import ContextVar
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
-from typing import Any, Final
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.dispatch import Signal
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import CacheInvalidationError, InvalidationAborted
+from cache_invalidation.exceptions import (
+    CacheInvalidationError,
+    InvalidationAborted,
+    StoreUnavailable,
+)
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.outbox import rows as outbox
 from cache_invalidation.rules import Invalidation
-from cache_invalidation.signals import invalidated, invalidation_failed
+from cache_invalidation.sending import (
+    announce,
+    counts,
+    delete_patterns,
+    describe,
+    lose,
+    lose_patterns,
+    send,
+)
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Delivery, new_token
 from cache_invalidation.tags import collapse
 from cache_invalidation.transactions import (
     Batch,
     current_batch,
-    hooks,
     in_transaction,
     is_open_for_driver,
 )
 
 logger = logging.getLogger("cache_invalidation")
-
-TARGETS_SHOWN: Final = 20  # of the last invalidation, in the metrics
-
-_telling: ContextVar[bool] = ContextVar("cache_invalidation_telling", default=False)
 
 
 class batch_of:  # noqa: N801 - used as a block; every save passes here, and a generator is slow
@@ -57,8 +60,10 @@ class batch_of:  # noqa: N801 - used as a block; every save passes here, and a g
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if not self.at_once or kind is not None:
             return
-        if is_open_for_driver(connections[self.batch.alias]):
-            deliver(self.batch, left_standing(raise_fence(self.batch, always=True)))
+        connection = connections[self.batch.alias]
+        if is_open_for_driver(connection):
+            fence = raise_fence(self.batch, connection, always=True)
+            deliver(self.batch, fence, commits_later=True)
         else:
             self.batch()
 
@@ -69,7 +74,7 @@ class Fence:
 
     token: str
     tags: tuple[str, ...]
-    holds_until: float
+    holds_until: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -77,51 +82,65 @@ class Fence:
         return monotonic() < self.holds_until
 
 
-def left_standing(fence: Fence) -> Fence:
-    """Return what delivers all but the tags of `fence`, which stands until it lapses."""
-    return replace(fence, tags=()) if fence.holds else fence
+def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool = False) -> Fence:
+    """Keep every reader from what `batch`, of `connection`, is about to make stale.
 
-
-def raise_fence(batch: Batch, *, always: bool = False) -> Fence:
-    """Keep every reader from what `batch` is about to make stale.
-
-    With ``CONSISTENCY = "commit"`` that is left out, unless it has to be done `always`.
+    If the store fails, the batch is in the outbox afterwards, in the open transaction if there is
+    one. With ``CONSISTENCY = "commit"`` no fence is raised unless it has to be done `always`.
     Raises `InvalidationAborted` if it fails and ``ON_STORE_FAILURE`` is ``"abort"``.
     """
-    fence = Fence(new_token(), tuple(sorted(batch.tags)), 0.0)
+    fence = Fence(new_token(), tuple(sorted(batch.tags)))
     try:
         fence = replace(fence, tags=_tags_of(batch))
         is_wanted = always or settings.CONSISTENCY != "commit"
-        if not is_wanted or not (fence.tags or batch.entries):
-            return fence
-        lapses = monotonic() + settings.FENCE_TIMEOUT
-        get_store().fence(fence.tags, sorted(batch.entries), fence.token)
-        return replace(fence, holds_until=lapses)
+        store = get_store()
+        if is_wanted and (fence.tags or batch.entries):
+            lapses = monotonic() + settings.FENCE_TIMEOUT
+            store.fence(fence.tags, sorted(batch.entries), fence.token)
+            return replace(fence, holds_until=lapses)
+        if store.breaker.is_open and not store.breaker.admits(urgent=True):
+            raise StoreUnavailable(store.breaker.reason)
     except CacheInvalidationError as error:
-        if settings.ON_STORE_FAILURE == "abort":
-            raise InvalidationAborted(
-                f"The cache cannot be told that this write invalidates {len(fence.tags)} tags, "
-                f"so it is rolled back: {error}"
-            ) from error
+        _not_raised(batch, fence, connection, error)
     except Exception:
         # A write must not fail of what goes wrong here.
         logger.exception("Raising the fence failed; invalidating after COMMIT only.")
     return fence
 
 
-def deliver(batch: Batch, fence: Fence | None = None) -> None:
-    """Make everything in `batch` invalid now, and lift `fence`. Does so once, and never raises."""
+def _not_raised(
+    batch: Batch, fence: Fence, connection: BaseDatabaseWrapper, error: CacheInvalidationError
+) -> None:
+    """Do what the project wants to be done with a write of which the store cannot be told."""
+    wanted = settings.ON_STORE_FAILURE
+    if wanted == "abort":
+        raise InvalidationAborted(
+            f"The cache cannot be told that this write invalidates {len(fence.tags)} tags, "
+            f"so it is rolled back: {error}"
+        ) from error
+    if wanted == "outbox":
+        batch.pending = outbox.keep(batch, fence.tags, connection, committed=False)
+
+
+def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = False) -> bool:
+    """Make everything in `batch` invalid now, and lift `fence`. Does so once, and never raises.
+
+    If what the batch is about `commits_later`, at a time that nobody tells, the fence is left
+    standing until it lapses, and so is a row of the outbox. Returns whether nothing went wrong.
+    """
     if batch.closed:
-        return
+        return True
     try:
         settle(batch)
         batch.closed = True
-        if batch:
-            _deliver(batch, fence or Fence(new_token(), _tags_of(batch), 0.0))
+        if not batch:
+            return True
+        return _deliver(batch, fence or Fence(new_token(), _tags_of(batch)), commits_later)
     except Exception:
         # A write that is committed must not look as if it failed.
-        logger.exception("Delivering an invalidation failed: %s", _describe(batch))
+        logger.exception("Delivering an invalidation failed: %s", describe(batch))
         counters.update({"failed": max(1, len(batch.tags) + len(batch.keys) + len(batch.patterns))})
+        return False
 
 
 def was_refused(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
@@ -136,10 +155,10 @@ def was_refused(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
 def withdraw(batch: Batch, fence: Fence) -> None:
     """Lift `fence` without counting anything: what it was raised for has been rolled back."""
     delivery = Delivery(token=fence.token, tags=fence.tags, entries=sorted(batch.entries))
-    try:
+    with suppress(CacheInvalidationError):  # It lapses by itself.
         get_store().deliver(delivery)
-    except CacheInvalidationError:
-        return  # It lapses by itself.
+    if batch.pending is not None and batch.pending.apart:
+        outbox.forget(batch.pending)
 
 
 def settle(batch: Batch) -> None:
@@ -152,114 +171,58 @@ def _tags_of(batch: Batch) -> tuple[str, ...]:
     return tuple(sorted(collapse(batch.tags, settings.ROW_TAG_LIMIT)))
 
 
-def _deliver(batch: Batch, fence: Fence) -> None:
-    store, started = get_store(), monotonic()
-    failures: list[CacheInvalidationError] = []
-    patterns = sorted(batch.patterns)
-    delivery = Delivery(
-        token=fence.token,
-        tags=fence.tags,
-        entries=sorted(batch.entries),
-        keys=sorted(batch.keys),
-        counts=_counts(batch, fence),
-        last=_last(batch, fence),
-    )
+def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
+    started = monotonic()
+    tags = () if commits_later and fence.holds else fence.tags
+    rest = batch
     try:
-        if not store.deliver(delivery):
-            counters.update(delivery.counts)
+        send(batch, tags, fence.token)
+        rest = _part(batch, "patterns", "causes")  # The others are counted now.
+        if (cannot := delete_patterns(rest)) is not None:
+            lose_patterns(rest, cannot)
     except CacheInvalidationError as error:
-        failures.append(error)
-        if fence.holds:
-            # It has dropped the versions already, unless the server has lost it since.
-            logger.warning("The fence of %s stays until it lapses (%s).", fence.tags, error)
-        tags = () if fence.holds else fence.tags
-        _failed(batch, Invalidation(tags=tags, keys=batch.keys, everything=True), error)
-    try:
-        if patterns:
-            store.delete_patterns(patterns)
-    except CacheInvalidationError as error:
-        failures.append(error)
-        _failed(batch, Invalidation(patterns=patterns, everything=True), error)
-    if not failures:
-        _announce(batch, fence, monotonic() - started)
+        pending = batch.pending
+        if pending and pending.apart and not commits_later and not outbox.make_due(pending):
+            batch.pending = None
+        _not_delivered(batch, rest, fence, error)
+        return False
+    if batch.pending is not None and not commits_later:
+        outbox.forget(batch.pending)
+    announce(batch, fence.tags, monotonic() - started)
+    return True
 
 
-def _counts(batch: Batch, fence: Fence) -> dict[str, int]:
-    counts = Counter({f"invalidations:{name}": n for name, n in batch.entities.items()})
-    sizes = {"tags": len(fence.tags), "keys": len(batch.keys), "patterns": len(batch.patterns)}
-    counts.update({name: size for name, size in sizes.items() if size})
-    return dict(counts)
+def _part(batch: Batch, *names: str) -> Batch:
+    """Return a batch with the attributes of `batch` that are named, and nothing else."""
+    part = Batch(batch.alias, deliver)
+    for name in names:
+        getattr(part, name).update(getattr(batch, name))
+    return part
 
 
-def _last(batch: Batch, fence: Fence) -> str:
-    return json.dumps(
-        {
-            "when": datetime.now(UTC).isoformat(),
-            "entity_type": _main(batch.entities),
-            "cause": _main(batch.causes),
-            "targets": {
-                "tags": fence.tags[:TARGETS_SHOWN],
-                "keys": sorted(batch.keys)[:TARGETS_SHOWN],
-                "patterns": sorted(batch.patterns)[:TARGETS_SHOWN],
-            },
-        }
-    )
-
-
-def _main(counter: Counter[str]) -> str | None:
-    return counter.most_common(1)[0][0] if counter else None
-
-
-def _failed(batch: Batch, missed: Invalidation, error: CacheInvalidationError) -> None:
-    number = len(missed.tags) + len(missed.keys) + len(missed.patterns)
-    if not number:
+def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalidationError) -> None:
+    """See to it that the `rest` of a committed batch is delivered later, or made up for."""
+    tags = () if rest is not batch else fence.tags
+    if fence.holds:
+        # It has dropped the versions already, unless the server has lost it since.
+        logger.warning("The fence of %s stays until it lapses (%s).", fence.tags, error)
+        counters.update(counts(rest, fence.tags))
+        tags, rest = (), _part(rest, "keys", "patterns", "causes")
+    if batch.pending is None and not (tags or rest):
         return
-    logger.error("Could not invalidate (%s): %s", error, _describe(missed))
-    counters.update({"failed": number})
-    _tell(invalidation_failed, invalidation=missed, using=batch.alias, error=error)
-
-
-def _tell(signal: Signal, **about: Any) -> None:
-    """Send `signal`, but not of what its receivers write: they would be told of that for ever."""
-    if _telling.get():
+    if batch.pending is None and settings.ON_STORE_FAILURE != "ignore":
+        connection = connections[batch.alias]
+        batch.pending = outbox.keep(rest, tags, connection, committed=True)
+    if batch.pending is not None:
+        logger.info("It waits in the outbox (%s): %s", error, describe(rest))
+        _distrust(error)
         return
-    token = _telling.set(True)
-    try:
-        signal.send_robust(Batch, **about)
-    finally:
-        _telling.reset(token)
+    missed = Invalidation(tags=tags, keys=rest.keys, patterns=rest.patterns, everything=True)
+    lose(missed, batch.alias, error)
+    if tags or rest.entries:
+        _distrust(error, lost=True)
 
 
-def _describe(targets: Batch | Invalidation) -> str:
-    return (
-        f"tags={sorted(targets.tags)} keys={sorted(targets.keys)} "
-        f"patterns={sorted(targets.patterns)}"
-    )
-
-
-def _announce(batch: Batch, fence: Fence, duration: float) -> None:
-    if not invalidated.has_listeners(Batch):
-        return
-    invalidation = Invalidation(
-        tags=fence.tags,
-        keys=batch.keys,
-        patterns=batch.patterns,
-        entity_type=_main(batch.entities),
-        cause=_main(batch.causes) or "manual",
-        everything=True,
-    )
-
-    announce = partial(
-        _tell,
-        invalidated,
-        invalidation=invalidation,
-        entities=dict(batch.entities),
-        using=batch.alias,
-        duration=duration,
-    )
-    connection = connections[batch.alias]
-    if in_transaction(connection) and not (connection.in_atomic_block or batch.by_hand):
-        # Inside of COMMIT. A receiver may use the database, which it can once Django runs hooks.
-        hooks(connection).insert(0, (set(), announce, True))
-    else:
-        announce()
+def _distrust(error: CacheInvalidationError, *, lost: bool = False) -> None:
+    with suppress(StoreUnavailable):  # There may be no such cache.
+        get_store().distrust(error, lost=lost)

@@ -13,8 +13,8 @@ from django.db.models import Model
 ROOT = "*"
 MAX_LENGTH = 250  # characters; also what Memcached allows
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Surrogates cannot be encoded, and come from JSON that was cut in the middle of a character.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPED = re.compile(r"[%*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _GLOB = re.compile(r"([*?\[\]\\^])")
 
@@ -22,7 +22,8 @@ _GLOB = re.compile(r"([*?\[\]\\^])")
 def check_name(name: Any, what: str = "tag") -> str:
     """Return `name`; raise `ValueError`, naming it, unless it can be used as a tag, key or pattern.
 
-    It has to be a non-empty string of at most 250 characters without control characters.
+    It has to be a non-empty string of at most 250 characters without control characters or
+    surrogates.
     """
     if not isinstance(name, str):
         raise ValueError(f"A {what} must be a string, not {name!r}.")
@@ -34,7 +35,7 @@ def check_name(name: Any, what: str = "tag") -> str:
             f"this one has {len(name)}: {name!r}."
         )
     if _CONTROL.search(name):
-        raise ValueError(f"A {what} must not contain control characters: {name!r}.")
+        raise ValueError(f"A {what} must not contain control characters or surrogates: {name!r}.")
     return name
 
 

@@ -6,6 +6,7 @@ Readers and writers both need this and know nothing else of each other.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 from weakref import WeakSet
 
@@ -38,6 +39,15 @@ class Targets(Protocol):
     def patterns(self) -> Set[str]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A row of the outbox: the database it is in, its key, whether a rollback leaves it there."""
+
+    using: str
+    pk: int
+    apart: bool
+
+
 class Batch:
     """Everything invalidated in one savepoint scope of one transaction.
 
@@ -58,6 +68,7 @@ class Batch:
         "entries",
         "keys",
         "patterns",
+        "pending",
         "reported",
         "tags",
         "unsaid",
@@ -77,6 +88,8 @@ class Batch:
         # What is only known at COMMIT, such as what the subscribers of an event answer.
         self.deferred: list[Callable[[Batch], None]] = []
         self.closed = False
+        # Where it waits to be delivered, if the cache could not be told.
+        self.pending: Pending | None = None
         # The rows whose deletion is counted already.
         self.deleted: set[tuple[type[Model], Any]] = set()
         # The rows whose deletion was announced, and whose DELETE is yet to come.
@@ -179,6 +192,7 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
         # Django refuses hooks in a transaction that is managed by hand, but runs and drops them
         # as in any other.
         hooks(connection).append((scope, batch, True))
+    connection.__dict__[_PLACE] = len(hooks(connection)) - 1
     return batch
 
 

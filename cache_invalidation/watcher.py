@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -113,6 +113,8 @@ def _record(record: Callable[..., None], *about: Any) -> None:
         counters.update({"failed": 1})
 
 
+_RECEIVER: Final = "cache_invalidation.watcher"
+
 _installed: list[Watcher] = []
 
 
@@ -120,14 +122,24 @@ def install(write: Writer) -> None:
     """Watch every connection there is and will be, until `uninstall`. May be called again."""
     uninstall()
     _installed.append(Watcher(write))
-    connection_created.connect(_on_connection, dispatch_uid="cache_invalidation.watcher")
+    connection_created.connect(_on_connection, dispatch_uid=_RECEIVER)
     for connection in connections.all(initialized_only=True):
         _watch(connection)
 
 
+def is_installed() -> bool:
+    """Whether the open connections of this thread are watched, and all others will be."""
+    connected = {lookup[0] for lookup, *_ in connection_created.receivers}
+    return _RECEIVER in connected and all(
+        any(isinstance(each, Watcher) for each in connection.execute_wrappers)
+        for connection in connections.all(initialized_only=True)
+        if connection.connection is not None
+    )
+
+
 def uninstall() -> None:
     """Watch no connection of this thread any more, and none that is opened later."""
-    connection_created.disconnect(dispatch_uid="cache_invalidation.watcher")
+    connection_created.disconnect(dispatch_uid=_RECEIVER)
     for connection in connections.all(initialized_only=True):
         wrappers = connection.execute_wrappers
         wrappers[:] = [each for each in wrappers if not isinstance(each, Watcher)]

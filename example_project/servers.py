@@ -1,4 +1,4 @@
-"""Real Valkey and PostgreSQL servers for the demo, the tests and the benchmarks.
+"""Real Valkey, Memcached and PostgreSQL servers for the demo, the tests and the benchmarks.
 
 Each server listens on a UNIX socket in a temporary directory of its own, so any number of them
 run side by side without ports. `REDIS_URL` and `DATABASE_URL` replace them with existing servers.
@@ -171,6 +171,29 @@ class ValkeyServer(Server):
             client.connect(str(self.socket))
             client.sendall(b"PING\r\n")
             return client.recv(5) == b"+PONG"
+
+
+class MemcachedServer(Server):
+    """A Memcached server, if the system has one installed."""
+
+    stop_signal = signal.SIGTERM
+    kill_signal = signal.SIGKILL
+
+    @property
+    def url(self) -> str:
+        return f"unix:{self.directory / 'memcached.sock'}"
+
+    def command(self) -> list[str]:
+        command = ["memcached", "-s", self.url.removeprefix("unix:")]
+        # Memcached refuses to run as root unless root is named.
+        return [*command, "-u", "root"] if os.geteuid() == 0 else command
+
+    def is_ready(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            client.connect(self.url.removeprefix("unix:"))
+            client.sendall(b"version\r\n")
+            return client.recv(7) == b"VERSION"
 
 
 class PostgresServer(Server):

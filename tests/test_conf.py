@@ -13,7 +13,7 @@ DEFAULTS = {
     "CACHE": "default",
     "CONSISTENCY": "strict",
     "FENCE_TIMEOUT": 10.0,
-    "ON_STORE_FAILURE": "ignore",
+    "ON_STORE_FAILURE": "outbox",
     "REPLICA_LAG": 0.0,
     "DEFAULT_TIMEOUT": 300.0,
     "ROW_TAG_LIMIT": 500,

@@ -15,9 +15,10 @@ from cache_invalidation.exceptions import (
 )
 from cache_invalidation.stores import get_store
 from example_project.servers import ValkeyServer
+from tests.stores.steps import wait_until
 from tests.testapp.models import Product
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
 @cached(tags=[Product], timeout=60, name="abort.names")
@@ -50,6 +51,7 @@ def test_a_write_that_nobody_can_be_told_of_is_rolled_back(valkey: ValkeyServer)
     assert ran == []
     assert list(Product.objects.values_list("name", flat=True)) == ["before"]
     valkey.start()
+    wait_until(lambda: not get_store().breaker.is_open)
     Product.objects.create(name="after")
     assert names() == ["after", "before"]
 

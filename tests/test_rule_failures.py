@@ -14,7 +14,8 @@ from cache_invalidation import Change, ModelInvalidation, cached, registry
 from tests.observing import delivered
 from tests.testapp.models import Category, Product
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# All databases, because the system checks ask them what they can do.
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
 @pytest.fixture

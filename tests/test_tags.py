@@ -43,6 +43,7 @@ TAGS = st.one_of(st.sampled_from(["a", "b", "homepage", "a:*"]), MEMBERS)
         ("a\x00", "control characters"),
         ("a\x7f", "control characters"),
         ("a\x85", "control characters"),
+        ("a\ud800", "surrogates"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused_and_named(name, reason):

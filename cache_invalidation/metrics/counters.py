@@ -1,17 +1,21 @@
 """Counting without a round trip for each event: added up here, flushed now and then."""
 
 import atexit
+import json
 import logging
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
+from typing import Any
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.metrics import latency
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import RECENT
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -28,6 +32,7 @@ class Counters:
     def _reset(self) -> None:
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
+        self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self._flush_at = 0.0
 
     def add(self, *names: str) -> None:
@@ -39,6 +44,11 @@ class Counters:
         if monotonic() >= self._flush_at:
             self.flush()
 
+    def delivered(self, seconds: float, entry: Mapping[str, Any]) -> None:
+        """Take note of a delivery that took so long; `entry` is for the list of recent ones."""
+        self._recent.append(entry)
+        self.add(latency.counter(seconds))
+
     def update(self, counts: Mapping[str, int]) -> None:
         """Add `counts`, without flushing; for those that have just seen the store fail."""
         with self._lock:
@@ -49,17 +59,21 @@ class Counters:
         self._flush_at = monotonic() + settings.METRICS_FLUSH_INTERVAL
         with self._lock:
             counts, self._counts = self._counts, Counter()
-        if not counts:
+            recent = list(self._recent)
+            self._recent.clear()
+        if not (counts or recent):
             return
         try:
-            get_store().count(counts)
+            get_store().count(counts, [json.dumps(entry) for entry in recent])
         except CacheInvalidationError:
             self.update(counts)
+            self._recent.extendleft(reversed(recent))
 
     def discard(self) -> None:
         """Forget what was counted since the last flush."""
         with self._lock:
             self._counts.clear()
+            self._recent.clear()
 
 
 counters = Counters()

@@ -2,10 +2,12 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.latency import Percentiles, percentiles
 from cache_invalidation.stores import get_store
 
 
@@ -18,8 +20,26 @@ class Rates(TypedDict):
     hit_rate: float | None
 
 
+class StoreState(TypedDict):
+    """The cache as this process sees it.
+
+    `state` is ``"closed"`` while all is well, ``"open"`` while it does not answer, ``"recovering"``
+    until what could not be delivered has been; like that of a circuit breaker. `since` (ISO 8601)
+    and `reason` tell of the outage that lasts, `outages` how many there were.
+    """
+
+    alias: str
+    state: str
+    since: str | None
+    reason: str
+    outages: int
+
+
 class Metrics(Rates):
-    """Everything counted since `since` (ISO 8601), by all processes that flushed."""
+    """Everything counted since `since` (ISO 8601), by all processes that flushed.
+
+    `pending_invalidations` is the length of the outbox now.
+    """
 
     functions: dict[str, Rates]
     invalidations_by_entity_type: dict[str, int]
@@ -28,6 +48,12 @@ class Metrics(Rates):
     pattern_invalidations: int
     failed_invalidations: int
     pending_invalidations: int
+    store: StoreState
+    latency: Percentiles
+    checked_hits: int
+    stale_hits: int
+    stale_rate: float | None
+    stale_by_entity_type: dict[str, int]
     last_invalidation: dict[str, Any] | None
     since: str | None
 
@@ -41,6 +67,23 @@ class Minute(TypedDict):
     bypasses: int
     invalidations_by_entity_type: dict[str, int]
     failed_invalidations: int
+    latency: Percentiles
+
+
+class Delivered(TypedDict):
+    """One delivered invalidation: `when` (ISO 8601), why, what (the first twenty of each kind).
+
+    `path` is that of the request that caused it, if one did, `using` the database that was written,
+    `latency` the seconds from COMMIT until the cache had been told.
+    """
+
+    when: str
+    entity_type: str | None
+    cause: str | None
+    targets: dict[str, list[str]]
+    using: str
+    path: str | None
+    latency: float
 
 
 def read_metrics() -> Metrics:
@@ -61,28 +104,78 @@ def read_metrics() -> Metrics:
         key_invalidations=counts.get("keys", 0),
         pattern_invalidations=counts.get("patterns", 0),
         failed_invalidations=counts.get("failed", 0),
-        # Nothing waits: what cannot be delivered is counted as failed at once.
-        pending_invalidations=0,
+        pending_invalidations=pending_invalidations(),
+        store=store_state(),
+        latency=percentiles(counts),
+        checked_hits=counts.get("checked_hits", 0),
+        stale_hits=counts.get("stale_hits", 0),
+        stale_rate=_ratio(counts.get("stale_hits", 0), counts.get("checked_hits", 0)),
+        stale_by_entity_type=_by_entity_type(counts, "stale:"),
         last_invalidation=json.loads(last) if last else None,
         since=since,
     )
 
 
-def read_minutes(number: int = 60) -> list[Minute]:
-    """Return the counters of the last `number` minutes, the oldest first; at most 24 hours."""
+def pending_invalidations() -> int:
+    """Return how many invalidations wait in the outbox, on all databases that answer."""
+    # Imported late, because there are no models before there are settings.
+    from cache_invalidation.models import backlog
+
+    return backlog()
+
+
+def store_state() -> StoreState:
+    """Return how this process sees the cache; without asking it, so also during an outage.
+
+    Raises `StoreUnavailable` if there is no such cache.
+    """
+    breaker = get_store().breaker
+    return StoreState(
+        alias=breaker.alias,
+        state=str(breaker.state),
+        since=breaker.since.isoformat() if breaker.since else None,
+        reason=breaker.reason,
+        outages=breaker.outages,
+    )
+
+
+def read_minutes(number: int = 60, *, step: int = 1) -> list[Minute]:
+    """Return the counters of the last `number` minutes, the oldest first; at most 24 hours.
+
+    With `step`, so many minutes are added up to one; the hour, or day, begins at one of them.
+    """
     now = int(time.time() // 60)
-    minutes = range(now - min(number, 24 * 60) + 1, now + 1)
+    first = (now // step + 1) * step - min(number, 24 * 60)
+    minutes = range(first, now + 1)
+    found = get_store().counters_per_minute(minutes)
     return [
-        Minute(
-            time=minute * 60,
-            hits=counts.get("hits", 0),
-            misses=counts.get("misses", 0),
-            bypasses=counts.get("bypasses", 0),
-            invalidations_by_entity_type=_by_entity_type(counts),
-            failed_invalidations=counts.get("failed", 0),
-        )
-        for minute, counts in zip(minutes, get_store().counters_per_minute(minutes), strict=True)
+        _minute(minutes[place], found[place : place + step])
+        for place in range(0, len(minutes), step)
     ]
+
+
+def _minute(minute: int, added: Iterable[Mapping[str, int]]) -> Minute:
+    counts: Counter[str] = Counter()
+    for some in added:
+        counts.update(some)
+    return Minute(
+        time=minute * 60,
+        hits=counts["hits"],
+        misses=counts["misses"],
+        bypasses=counts["bypasses"],
+        invalidations_by_entity_type=_by_entity_type(counts),
+        failed_invalidations=counts["failed"],
+        latency=percentiles(counts),
+    )
+
+
+def read_recent(number: int = 100) -> list[Delivered]:
+    """Return the last invalidations that processes have told of, at most 1,000, newest first.
+
+    A process tells of them every few seconds (``METRICS_FLUSH_INTERVAL``), this one now.
+    """
+    counters.flush()
+    return [json.loads(entry) for entry in get_store().recent(number)]
 
 
 def reset_metrics() -> None:
@@ -99,13 +192,15 @@ _READS = ("hits:", "misses:", "bypasses:")
 
 def _rates(counts: Mapping[str, int], suffix: str = "") -> Rates:
     hits, misses, bypasses = (counts.get(kind[:-1] + suffix, 0) for kind in _READS)
-    reads = hits + misses
-    rate = round(hits / reads, 4) if reads else None
+    rate = _ratio(hits, hits + misses)
     return Rates(hits=hits, misses=misses, bypasses=bypasses, hit_rate=rate)
 
 
-def _by_entity_type(counts: Mapping[str, int]) -> dict[str, int]:
-    prefix = "invalidations:"
+def _ratio(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def _by_entity_type(counts: Mapping[str, int], prefix: str = "invalidations:") -> dict[str, int]:
     return {
         name.removeprefix(prefix): amount
         for name, amount in sorted(counts.items())

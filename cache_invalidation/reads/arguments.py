@@ -52,6 +52,12 @@ class Signature:
         digest = blake2b(spelled.encode(), digest_size=12).digest()
         return f"{self.name}:{urlsafe_b64encode(digest).decode()}"
 
+    @staticmethod
+    def name_in(key: str) -> str:
+        """Return the name of the function in a key that was made for arguments."""
+        name, _, digest = key.rpartition(":")
+        return name if len(digest) == 16 else key
+
     def _spell(self, name: str, value: Any) -> str:
         if type(value) in _PLAIN:
             return f"{name}={type(value).__name__}:{value!r}"

@@ -1,6 +1,5 @@
 """`cached`: values that are never older than the data they were computed from."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial, update_wrapper
 from inspect import iscoroutinefunction
@@ -13,9 +12,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from cache_invalidation.conf import timeout as checked_timeout
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.reads.arguments import Signature
+from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
+from cache_invalidation.reads.rechecks import opted_in
+from cache_invalidation.reads.steps import awalk
 from cache_invalidation.transactions import in_transaction
 
 P = ParamSpec("P")
@@ -43,6 +45,7 @@ class _Cached(Generic[P, R]):
         timeout: float | Default | None,
         lock: bool,
         name: str | None,
+        sample: float | None,
     ) -> None:
         self.uncached = function
         self.signature = Signature(function, name)
@@ -50,6 +53,9 @@ class _Cached(Generic[P, R]):
         self.records = tags is None
         self.timeout = timeout
         self.lock = lock
+        self.sample = sample
+        if sample is not None:
+            opted_in[self.signature.name] = self
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         update_wrapper(cast(Any, self), function)
 
@@ -106,10 +112,16 @@ class CachedFunction(_Cached[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the cached value, or compute it; it is stored if that is safe."""
+        if (inner := recomputing.get()) is not None:
+            return cast(R, inner.call(self.key(*args, **kwargs), self.uncached, args, kwargs))
         read = self._read(args, kwargs)
         for pause in attempt(read):
             sleep(pause)
-        return cast(R, read.value) if read.is_hit else self._compute(read, args, kwargs)
+        if not read.is_hit:
+            return self._compute(read, args, kwargs)
+        if self.sample is not None and is_chosen(self.sample):
+            return cast(R, check(read, self.uncached, args, kwargs).value)
+        return cast(R, read.value)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Make the value for these arguments stale: at COMMIT inside a transaction, else at once.
@@ -120,6 +132,8 @@ class CachedFunction(_Cached[P, R]):
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the value anew, whatever is cached; store and return it."""
+        if recomputing.get() is not None:
+            return self(*args, **kwargs)
         read = self._read(args, kwargs)
         read.refresh, read.lock = True, False
         for pause in attempt(read):
@@ -128,6 +142,7 @@ class CachedFunction(_Cached[P, R]):
 
     def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         dependencies = read.dependencies()
+        read.call = None if self.sample is None else (args, kwargs)
         try:
             with collecting(dependencies):
                 value = self.uncached(*args, **kwargs)
@@ -149,9 +164,16 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the cached value, or compute it; it is stored if that is safe."""
+        if (inner := recomputing.get()) is not None:
+            key = self.key(*args, **kwargs)
+            return cast(R, await inner.acall(key, self.uncached, args, kwargs))
         read = await sync_to_async(self._read)(args, kwargs)
-        await _attempt(read)
-        return cast(R, read.value) if read.is_hit else await self._compute(read, args, kwargs)
+        await awalk(attempt(read))
+        if not read.is_hit:
+            return await self._compute(read, args, kwargs)
+        if self.sample is not None and is_chosen(self.sample):
+            return cast(R, (await acheck(read, self.uncached, args, kwargs)).value)
+        return cast(R, read.value)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Make the value for these arguments stale. See `CachedFunction.invalidate`."""
@@ -159,13 +181,16 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the value anew, whatever is cached; store and return it."""
+        if recomputing.get() is not None:
+            return await self(*args, **kwargs)
         read = await sync_to_async(self._read)(args, kwargs)
         read.refresh, read.lock = True, False
-        await _attempt(read)
+        await awalk(attempt(read))
         return await self._compute(read, args, kwargs)
 
     async def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         dependencies = read.dependencies()
+        read.call = None if self.sample is None else (args, kwargs)
         try:
             with collecting(dependencies):
                 value = await self.uncached(*args, **kwargs)
@@ -174,14 +199,6 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
             raise
         await sync_to_async(finish)(read, value, dependencies)
         return value
-
-
-async def _attempt(read: Read) -> None:
-    steps = attempt(read)
-    # Waiting is done here: in the thread, it would keep the one who computes from the database.
-    step: Any = sync_to_async(next)
-    while (pause := await step(steps, None)) is not None:
-        await asyncio.sleep(pause)
 
 
 class BoundCached:
@@ -231,6 +248,7 @@ def cached(
     timeout: float | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
+    sample: float | None = None,
 ) -> _Decorator: ...
 def cached(
     function: Any = None,
@@ -240,6 +258,7 @@ def cached(
     timeout: float | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
+    sample: float | None = None,
 ) -> Any:
     """Keep the values of a function until something that they depend on changes.
 
@@ -254,6 +273,10 @@ def cached(
     `lock`, one caller computes and the others wait for it, up to ``LOCK_TIMEOUT``. `name` stands
     for the function in keys and metrics; it has to be unique.
 
+    On the share `sample` of its hits, above 0 and up to 1, the function is called all the same, and
+    the cached value compared with what it returns. If it is stale, that is logged and counted, the
+    entry dropped and the new value returned. `check_cache_consistency` does it for all entries.
+
     Cached functions that are called inside hand their tags up. In a transaction that has written
     to one of the tags the function is just called, and while a write is in flight its value is not
     stored. A store that fails costs the cached value, never the call.
@@ -261,7 +284,8 @@ def cached(
     Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
     called, for arguments that cannot be part of a key.
     """
-    decorator = _Decorator(tags=tags, timeout=_checked(timeout), lock=lock, name=name)
+    options = {"timeout": _checked(timeout), "sample": _checked_share(sample)}
+    decorator = _Decorator(tags=tags, lock=lock, name=name, **options)
     return decorator if function is None else decorator(function)
 
 
@@ -274,3 +298,12 @@ def _checked(value: float | Default | None) -> float | Default | None:
         raise ValueError(
             f"timeout={value!r}: it must be a number of seconds above zero, or None for ever."
         ) from None
+
+
+def _checked_share(value: Any) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 < value <= 1):
+        raise ValueError(f"sample={value!r}: it must be above 0 and up to 1, or None for never.")
+    return float(value)

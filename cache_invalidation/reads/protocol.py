@@ -14,6 +14,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
+from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import (
@@ -66,6 +67,9 @@ class Read:
     known: Versions = field(default_factory=dict)
     mark: str = ""
     token: str = ""
+    # What was found, as it is stored; and the call, if it is to be kept with what is stored.
+    payload: Any = None
+    call: Arguments | None = None
 
     @property
     def lifetime(self) -> float | None:
@@ -94,7 +98,7 @@ def attempt(read: Read) -> Generator[float, None, None]:
     Never raises for a failure of the store: then the value is computed and not stored.
     """
     try:
-        outcome = _look(read)
+        outcome = look(read)
         if read.lock and outcome == "misses" and read.storable:
             outcome = yield from _take_turn(read)
     except CacheInvalidationError:
@@ -116,14 +120,14 @@ def _take_turn(read: Read) -> Generator[float, None, Outcome]:
         else:
             yield POLL_INTERVAL
         # Look again even with the lock: who held it before may have just stored the value.
-        outcome = _look(read)
+        outcome = look(read)
         if read.is_hit:
             give_up(read)
         if read.is_hit or read.token or not read.storable:
             return outcome
 
 
-def _look(read: Read) -> Outcome:
+def look(read: Read) -> Outcome:
     """Look once; leave what was found in `read`, and return how to count it."""
     read.storable = False
     if written_by_this_thread((read.key, *read.tags)):
@@ -165,11 +169,11 @@ def _remember(key: str, further: tuple[str, ...]) -> None:
 
 def _decode(read: Read, entry: Entry, store: Store) -> bool:
     try:
-        read.value = store.decode(entry.payload)
+        read.value = store.decode(unwrap(entry.payload))
     except ValueError:
         logger.warning("The entry %r cannot be read; computing it anew.", read.key, exc_info=True)
         return False
-    read.is_hit = True
+    read.is_hit, read.payload = True, entry.payload
     return True
 
 
@@ -227,7 +231,9 @@ def _store(read: Read, payload: bytes, versions: Versions) -> None:
     versions = dict(sorted(versions.items()))
     further = tuple(tag for tag in versions if tag not in read.tags)
     with suppress(StoreUnavailable):
-        get_store().fill(read.key, payload, versions, further, read.lifetime, read.mark)
+        store = get_store()
+        payload = wrap(payload, read.call, store)
+        store.fill(read.key, payload, versions, further, read.lifetime, read.mark)
 
 
 def fail(read: Read, dependencies: Dependencies) -> None:

@@ -16,9 +16,9 @@ from cache_invalidation.stores.base import Store
 
 logger = logging.getLogger("cache_invalidation")
 
-# By class of the cache backend, the most special first.
+# What makes the store of an alias, by class of the cache backend, the most special first.
 STORES = {
-    "django_redis.cache.RedisCache": "cache_invalidation.stores.redis.RedisStore",
+    "django_redis.cache.RedisCache": "cache_invalidation.stores.redis.cluster_store.store_of",
     "django.core.cache.backends.locmem.LocMemCache": "cache_invalidation.stores.locmem.LocMemStore",
     "django.core.cache.backends.db.DatabaseCache": (
         "cache_invalidation.stores.database_cache.DatabaseCacheStore"
@@ -50,15 +50,14 @@ def get_store(alias: str | None = None) -> Store:
 
 def _make(alias: str) -> Store:
     try:
-        backend = caches[alias]
+        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(caches[alias]).__mro__]
+        path = next(STORES[kind] for kind in kinds if kind in STORES)
+        store: Store = import_string(path)(alias)
     except (ImproperlyConfigured, ImportError) as error:
         if alias not in _unusable:
             _unusable.add(alias)
             logger.error("The cache %r cannot be used: %s", alias, error)
         raise StoreUnavailable(str(error)) from error
-    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(backend).__mro__]
-    path = next(STORES[kind] for kind in kinds if kind in STORES)
-    store: Store = import_string(path)(alias)
     return store
 
 

@@ -8,16 +8,17 @@ under it. A version that is missing matches nothing either, so losing one costs 
 
 from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from hashlib import blake2b
 from secrets import token_bytes
-from time import monotonic
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.stores.breaker import Breaker
+from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.stores.breaker import Breaker, State
+from cache_invalidation.stores.recovery import Recovery
+from cache_invalidation.tags import ROOT
 
 # Everything that this package keeps in the project's cache is below this prefix.
 NAMESPACE: Final = "ci:"
@@ -28,6 +29,9 @@ VERSION_GRACE: Final = 10
 # For so many seconds after an entry was invalidated by its own name, a computation that began
 # before is kept from storing it again.
 TOMBSTONE_TIMEOUT: Final = 3600
+
+# So many of the last deliveries are listed.
+RECENT: Final = 1000
 
 Version = str | None
 Versions = Mapping[str, Version]
@@ -96,6 +100,19 @@ class Delivery:
     last: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What the server behind a cache says of itself; nothing if it is down, or there is none.
+
+    `problem` says in half a sentence why it cannot be used. `memory_limit` is in bytes, 0 for none.
+    """
+
+    problem: str | None = None
+    eviction: str = ""
+    memory_limit: int = 0
+    is_replica: bool = False
+
+
 class Store(ABC):
     """A shared place for entries, versions, fences and counters.
 
@@ -111,19 +128,45 @@ class Store(ABC):
     # Does using it run queries on a connection that may be in a transaction?
     uses_database = False
 
+    # Can a tag be stored under another name in the next request, as with a KEY_FUNCTION that looks
+    # at the tenant? Then nobody else knows under which names to deliver what waits in the outbox.
+    names_vary = False
+
     # Errors which show that the store is there, and refuses one command.
     refusals: tuple[type[Exception], ...] = ()
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
         self.breaker = Breaker(alias)
+        self.recovery = Recovery(self)
 
-    def close(self) -> None:  # noqa: B027 - not every store holds something open
-        """Close what this process holds open; the next use opens it again."""
+    def close(self) -> None:
+        """Close what this process holds open, and give up waiting for a server that is down."""
+        self.recovery.stop()
+
+    def distrust(self, error: BaseException, *, lost: bool = False) -> None:
+        """Trust nothing that is stored until what could not be delivered has been.
+
+        If it is `lost`, until everything has been made invalid.
+        """
+        if lost:
+            self.breaker.lost(error)
+        elif self.breaker.state is not State.OPEN:
+            self.breaker.failed(error)
+        self.recovery.begin()
 
     def problem(self) -> str | None:
         """Return, as half a sentence, why this cache cannot be used; None if it can."""
-        return None
+        return self.condition().problem
+
+    def condition(self) -> Condition:
+        """Ask the server, if there is one, what a project should know; takes about a second."""
+        return Condition()
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that a call waits for an answer at most; 0 if that is not known."""
+        return 0.0
 
     # What readers need
 
@@ -176,6 +219,16 @@ class Store(ABC):
     def release(self, entry: str, token: str) -> None:
         """Let others compute `entry`, if it is `token` that was to compute it."""
 
+    # What recovery needs
+
+    def ping(self) -> None:
+        """Ask every server of the cache for something."""
+        self.versions((ROOT,))
+
+    def drop_everything(self) -> None:
+        """Make everything invalid that is stored."""
+        self.deliver(Delivery(token=new_token(), tags=[ROOT]))
+
     # What writers need
 
     @abstractmethod
@@ -204,11 +257,28 @@ class Store(ABC):
         listed.
         """
 
+    # What checks need
+
+    def entries(self, prefix: str = "") -> Iterator[str]:
+        """Iterate over the names that begin with `prefix` and may be those of entries.
+
+        One may come twice, and those that are stored meanwhile may be missing. Raises
+        `PatternsNotSupported` where keys cannot be listed.
+        """
+        raise PatternsNotSupported(f"The cache {self.alias!r} cannot list its keys.")
+
     # Counters
 
     @abstractmethod
-    def count(self, counts: Mapping[str, int]) -> None:
-        """Add to the counters, in total and for this minute, in one round trip."""
+    def count(self, counts: Mapping[str, int], recent: Sequence[str] = ()) -> None:
+        """Add to the counters, in total and for this minute, in one round trip.
+
+        `recent` goes on top of the list of recent deliveries, the newest last.
+        """
+
+    @abstractmethod
+    def recent(self, number: int) -> list[str]:
+        """Return the last deliveries that were listed, at most `number`, the newest first."""
 
     @abstractmethod
     def counters(self) -> dict[str, str]:
@@ -220,7 +290,7 @@ class Store(ABC):
 
     @abstractmethod
     def reset_counters(self) -> None:
-        """Set every counter to zero, and `since` to now."""
+        """Set every counter to zero, and `since` to now. The list of deliveries stays."""
 
 
 def entry_name(key: str) -> str:
@@ -240,29 +310,27 @@ def guarded(
 ) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
     """Make a method of a store raise `StoreUnavailable` for `errors`, and ask the breaker first.
 
-    What is `urgent` is tried during an outage, too, unless failing is slow.
+    What is `urgent` goes on as soon as a store that was down answers again.
     """
 
     def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
         @wraps(method)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             breaker = self.breaker
-            if breaker.is_open and (breaker.is_slow or not urgent) and not breaker.may_probe():
+            if breaker.is_open and not breaker.admits(urgent=urgent):
+                self.recovery.begin()
                 raise StoreUnavailable(breaker.reason)
-            started = monotonic()
             try:
-                result = method(self, *args, **kwargs)
+                return method(self, *args, **kwargs)
             except StoreUnavailable:
                 raise
             except errors as error:
                 if isinstance(error, self.refusals):
                     breaker.refused(error)
                 else:
-                    breaker.failed(error, monotonic() - started)
+                    breaker.failed(error)
+                    self.recovery.begin()
                 raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-            if breaker.is_open:
-                breaker.recovered()
-            return result
 
         return call
 

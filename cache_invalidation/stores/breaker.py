@@ -1,46 +1,62 @@
-"""A circuit breaker: a store that is down costs one time-out per interval, not one per request.
+"""A circuit breaker: a store that is down costs one time-out, not one per request.
 
-See Nygard, Release It!, "Circuit Breaker".
+See Nygard, Release It!, "Circuit Breaker". Here it is not a request that finds out whether the
+store is back, but a thread of its own; see `cache_invalidation.stores.recovery`.
 """
 
 import logging
-from threading import Lock
-from time import monotonic
-from typing import Final
+from datetime import UTC, datetime
+from enum import StrEnum
+from threading import Lock, get_ident
 
 from cache_invalidation.conf import settings
 
 logger = logging.getLogger("cache_invalidation")
 
-SLOW: Final = 0.05  # seconds
+
+class State(StrEnum):
+    """Of a store, as one process sees it."""
+
+    CLOSED = "closed"  # It answers, and what it holds can be trusted.
+    OPEN = "open"  # It failed; nobody asks it but the thread that waits for it.
+    RECOVERING = "recovering"  # It answers: writers use it again, readers do not trust it yet.
 
 
 class Breaker:
-    """Closed while the store answers; open from its first failure until it answers again.
+    """Closed while the store answers; open from its first failure until it is back.
 
-    While it is open, one caller per ``RETRY_INTERVAL`` is let through to probe the store, and so
-    are writers as long as failing is quick: what they have to say is lost otherwise. An outage is
-    logged twice, when it begins and when it ends.
+    In between it is recovering, until everything has been delivered that could not be delivered
+    while it was down. An outage is logged twice, when it begins and when it ends.
     """
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.is_open = False
+        self.state = State.CLOSED
         self.outages = 0
         self.reason = ""
-        # Whether finding out that it fails takes time, which not even writers can afford each time.
-        self.is_slow = False
+        self.since: datetime | None = None
+        # How many invalidations were lost for good, since everything was last made invalid.
+        self.losses = 0
+        self.failures = 0
         self._refusals: set[str] = set()
-        self._retry_at = 0.0
+        # The thread that waits for the store, and may ask it at any time.
+        self._attendant: int | None = None
         self._lock = Lock()
 
-    def may_probe(self) -> bool:
-        """Whether this caller is the one to find out if the store is back."""
-        with self._lock:
-            if monotonic() < self._retry_at:
-                return False
-            self._retry_at = monotonic() + settings.RETRY_INTERVAL
+    @property
+    def is_open(self) -> bool:
+        """Whether not everybody may use the store."""
+        return self.state is not State.CLOSED
+
+    def admits(self, *, urgent: bool) -> bool:
+        """Whether this caller may use the store now; writers, who are `urgent`, earlier."""
+        if self.state is State.CLOSED or get_ident() == self._attendant:
             return True
+        return urgent and self.state is State.RECOVERING
+
+    def attended_by(self, thread: int | None) -> None:
+        """Let the thread of this identifier, and no other, ask the store while it is down."""
+        self._attendant = thread
 
     def refused(self, error: BaseException) -> None:
         """Take note that the store refuses a command; logged once for each kind of error."""
@@ -49,14 +65,16 @@ class Breaker:
             self._refusals.add(kind)
             logger.error("The cache %r refuses a command (%s: %s).", self.alias, kind, error)
 
-    def failed(self, error: BaseException, seconds: float) -> None:
-        """Leave the store alone from now on; to find out that it fails took `seconds`."""
+    def failed(self, error: BaseException) -> None:
+        """Leave the store alone from now on."""
         with self._lock:
-            self.is_slow = seconds > SLOW
-            begins, self.is_open = not self.is_open, True
-            self.outages += begins
+            begins = self.state is State.CLOSED
+            self.state = State.OPEN
             self.reason = f"{type(error).__name__}: {error}"
-            self._retry_at = monotonic() + settings.RETRY_INTERVAL
+            self.failures += 1
+            if begins:
+                self.outages += 1
+                self.since = datetime.now(UTC)
         if begins:
             logger.error(
                 "The cache %r failed (%s); going on without it, trying again every %g s.",
@@ -65,9 +83,33 @@ class Breaker:
                 settings.RETRY_INTERVAL,
             )
 
-    def recovered(self) -> None:
-        """Use the store again."""
+    def lost(self, error: BaseException) -> None:
+        """Leave the store alone until all that it holds has been made invalid."""
         with self._lock:
-            ends, self.is_open = self.is_open, False
-        if ends:
-            logger.warning("The cache %r answers again.", self.alias)
+            self.losses += 1
+        self.failed(error)
+
+    def made_up_for(self, losses: int) -> None:
+        """Take note that everything was made invalid after so many invalidations were lost."""
+        with self._lock:
+            self.losses -= losses
+
+    def answered(self) -> int:
+        """Let writers use the store again; return what `caught_up` wants to be given."""
+        with self._lock:
+            self.state = State.RECOVERING
+            return self.failures
+
+    def caught_up(self, failures: int) -> bool:
+        """Let everybody use the store again, unless it has failed since `answered`; tell if so."""
+        with self._lock:
+            if self.failures != failures:
+                return False
+            self.state, self.since, self.reason = State.CLOSED, None, ""
+        logger.warning("The cache %r answers again.", self.alias)
+        return True
+
+    def forget_thread(self) -> None:
+        """Go on in the child of a fork, where only the thread that forked is left."""
+        self._lock = Lock()
+        self._attendant = None

@@ -103,6 +103,7 @@ class DatabaseCacheStore(DjangoCacheStore):
     fence = _shielded(DjangoCacheStore.fence)
     deliver = _shielded(DjangoCacheStore.deliver)
     count = _shielded(DjangoCacheStore.count)
+    recent = _shielded(DjangoCacheStore.recent)
     counters = _shielded(DjangoCacheStore.counters)
     counters_per_minute = _shielded(DjangoCacheStore.counters_per_minute)
     reset_counters = _shielded(DjangoCacheStore.reset_counters)

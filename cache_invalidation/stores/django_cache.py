@@ -22,6 +22,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
 from cache_invalidation.stores.base import (
     NAMESPACE,
+    RECENT,
     TOMBSTONE_TIMEOUT,
     VERSION_GRACE,
     Delivery,
@@ -206,9 +207,16 @@ class DjangoCacheStore(Store):
     # Counters: one key for each, since incrementing is all that a cache can do in one step.
 
     @guarded(Exception)
-    def count(self, counts: Mapping[str, int]) -> None:
+    def count(self, counts: Mapping[str, int], recent: Sequence[str] = ()) -> None:
         with self._lock:
             self._count(counts)
+            if recent:
+                listed = [*reversed(recent), *self._cache.get(f"{NAMESPACE}recent", [])]
+                self._cache.set(f"{NAMESPACE}recent", listed[:RECENT], None)
+
+    @guarded(Exception)
+    def recent(self, number: int) -> list[str]:
+        return list(self._cache.get(f"{NAMESPACE}recent", [])[:number])
 
     def _count(self, counts: Mapping[str, int]) -> None:
         self._cache.add(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)

@@ -1,11 +1,11 @@
 """Entries and versions in the memory of this process: what a project has before it has Redis."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from cache_invalidation.stores.base import NAMESPACE, guarded
+from cache_invalidation.stores.base import NAMESPACE, entry_name, guarded
 from cache_invalidation.stores.django_cache import DjangoCacheStore
 
 
@@ -26,6 +26,14 @@ class LocMemStore(DjangoCacheStore):
         matching = [name for name in names if any(fnmatchcase(name, glob) for glob in wanted)]
         self._cache.delete_many(matching)
         return len(matching)
+
+    def entries(self, prefix: str = "") -> Iterator[str]:
+        """See `Store.entries`. Names that a digest stands for are left out."""
+        cache: Any = self._cache
+        above, wanted = (len(cache.make_key(entry_name(""))), cache.make_key(entry_name(prefix)))
+        with cache._lock:
+            names = [name for name in cache._cache if name.startswith(wanted)]
+        return (name[above:] for name in names)
 
 
 def _as_fnmatch(pattern: str) -> str:

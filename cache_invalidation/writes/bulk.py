@@ -37,6 +37,9 @@ logger = logging.getLogger("cache_invalidation")
 
 # Whatever is made of these has the same truth for a row each time it is asked.
 _STEADY: Final = (WhereNode, Lookup, Transform, Col, CombinedExpression, Value)
+# Whoever wraps what is wrapped here takes its attributes along.
+_MARK: Final = "_cache_invalidation_observes"
+
 _INSERTS: Final[frozenset[Kind]] = frozenset({"insert"})
 _UPDATES: Final[frozenset[Kind]] = frozenset({"update"})
 
@@ -45,8 +48,14 @@ def install() -> None:
     """Wrap both methods. May be called again."""
     queryset: Any = QuerySet
     for method, observed in (("update", _observed_update), ("bulk_create", _observed_create)):
-        if not hasattr(getattr(queryset, method), "__wrapped__"):
+        if not hasattr(getattr(queryset, method), _MARK):
             setattr(queryset, method, observed(getattr(queryset, method)))
+            setattr(getattr(queryset, method), _MARK, True)
+
+
+def is_installed() -> bool:
+    """Whether both are observed: nobody has put them back, or others in their place."""
+    return hasattr(QuerySet.update, _MARK) and hasattr(QuerySet.bulk_create, _MARK)
 
 
 def _observed_update(update: Any) -> Any:

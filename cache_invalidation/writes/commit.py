@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from inspect import unwrap
 from typing import Any, Final
 
 from django.db import Error, connections
@@ -23,7 +24,7 @@ from cache_invalidation.delivery import (
     was_refused,
     withdraw,
 )
-from cache_invalidation.exceptions import InvalidationAborted
+from cache_invalidation.exceptions import InvalidationAborted, StoreUnavailable
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions import Batch, batches, hooks
 
@@ -31,21 +32,38 @@ logger = logging.getLogger("cache_invalidation")
 
 ROUNDS: Final = 100  # of events that lead to further events
 
+_RECEIVER: Final = "cache_invalidation.commit"
+
 
 def install() -> None:
     """Wrap `commit` of every connection there is and will be. May be called again."""
-    connection_created.connect(_on_connection, dispatch_uid="cache_invalidation.commit")
+    connection_created.connect(_on_connection, dispatch_uid=_RECEIVER)
     for connection in connections.all(initialized_only=True):
         wrap(connection)
+
+
+def is_installed() -> bool:
+    """Whether the open connections of this thread are wrapped, and all others will be."""
+    connected = {lookup[0] for lookup, *_ in connection_created.receivers}
+    return _RECEIVER in connected and all(
+        _is_wrapped(connection)
+        for connection in connections.all(initialized_only=True)
+        if connection.connection is not None
+    )
 
 
 def _on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
     wrap(connection)
 
 
+def _is_wrapped(connection: BaseDatabaseWrapper) -> bool:
+    # Others may have wrapped it as well, before or after this.
+    return getattr(unwrap(connection.commit), "func", None) is _commit
+
+
 def wrap(connection: BaseDatabaseWrapper) -> None:
     """Have `connection.commit()` fence and deliver what its transaction invalidated."""
-    if getattr(connection.commit, "func", None) is not _commit:
+    if not _is_wrapped(connection):
         wrapped: Any = connection
         wrapped.commit = partial(_commit, connection, connection.commit)
         wrapped.set_autocommit = partial(_set_autocommit, connection, connection.set_autocommit)
@@ -68,7 +86,7 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
         commit()
         return
     try:
-        fence = raise_fence(batch)
+        fence = raise_fence(batch, connection)
     except InvalidationAborted:
         _keep(connection, batch)
         raise
@@ -77,23 +95,29 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
     except BaseException as error:
         _commit_failed(connection, batch, fence, error)
         raise
-    deliver(batch, fence)
-    _end_delivery(connection, commit)
+    delivered = deliver(batch, fence)
+    if not delivered or batch.pending is not None or _store_uses_database():
+        _end_delivery(connection, commit)
+
+
+def _store_uses_database() -> bool:
+    try:
+        return get_store().uses_database
+    except StoreUnavailable:
+        return False
 
 
 def _end_delivery(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
     """End the transaction that delivering into the database has begun; nobody else would.
 
-    Never raises: the write is committed, and must not look as if it were not.
+    The store may be in the database, and the outbox is. Never raises: the write is committed, and
+    must not look as if it were not.
     """
     try:
-        if get_store().uses_database:
-            commit()
+        commit()
     except Error:
         logger.exception("A delivery on %r could not be committed.", connection.alias)
         connection.close()
-    except Exception:
-        logger.exception("There is no cache to deliver to.")
 
 
 @contextmanager

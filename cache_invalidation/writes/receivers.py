@@ -146,6 +146,18 @@ def _reconnect(**kwargs: Any) -> None:
             signal.disconnect(receiver, sender=sender)
 
 
+def is_installed() -> bool:
+    """Whether every receiver is still connected."""
+    signals = {signal for signal, _, _ in _connected}
+    connected = {(signal, *lookup) for signal in signals for lookup, *_ in signal.receivers}
+    # A sender that was named by a string is known by its class.
+    return all(
+        (signal, id(receiver), id(sender)) in connected
+        for signal, receiver, sender in _connected
+        if not isinstance(sender, str)
+    )
+
+
 def _connect(signal: Signal, receiver: Any, sender: Any) -> None:
     signal.connect(receiver, sender=sender, weak=False)
     _connected.append((signal, receiver, sender))

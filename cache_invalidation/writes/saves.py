@@ -27,12 +27,22 @@ from cache_invalidation.writes.writing import writing
 _OLD: Final = "_cache_invalidation_old"
 _KINDS: Final[frozenset[Kind]] = frozenset({"insert", "update"})
 
+# Whoever wraps what is wrapped here takes its attributes along.
+_MARK: Final = "_cache_invalidation_observes"
+
 
 def install() -> None:
     """Wrap `Model._save_table`. May be called again."""
     model: Any = Model
-    if not hasattr(model._save_table, "__wrapped__"):
+    if not is_installed():
         model._save_table = _observed(model._save_table)
+        setattr(model._save_table, _MARK, True)
+
+
+def is_installed() -> bool:
+    """Whether saves are observed: nobody has put the method back, or another in its place."""
+    model: Any = Model
+    return hasattr(model._save_table, _MARK)
 
 
 def _observed(save_table: Any) -> Any:

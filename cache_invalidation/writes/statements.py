@@ -21,7 +21,6 @@ from cache_invalidation import cascades
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import (
     deliver,
-    left_standing,
     raise_fence,
     was_refused,
     withdraw,
@@ -174,7 +173,7 @@ def _execute_fenced(
     batch = Batch(connection.alias, deliver)
     _add(batch, effects)
     commits_later = _commits_later(statement, connection)
-    fence = raise_fence(batch, always=commits_later)
+    fence = raise_fence(batch, connection, always=commits_later)
     try:
         result = execute()
     except BaseException as error:
@@ -186,7 +185,7 @@ def _execute_fenced(
     if _found_no_row(statement, context):
         withdraw(batch, fence)
         return result
-    deliver(batch, left_standing(fence) if commits_later else fence)
+    deliver(batch, fence, commits_later=commits_later)
     return result
 
 

@@ -125,8 +125,8 @@ def test_a_reader_that_stores_while_the_writer_is_about_to_commit_leaves_nothing
     page = make_page(database)
     seen = []
 
-    def fence_then_read(batch: Any) -> Any:
-        raised = raise_fence(batch)
+    def fence_then_read(batch: Any, connection: Any) -> Any:
+        raised = raise_fence(batch, connection)
         # Another thread: this one's own transaction is dirty, and reads around the cache anyway.
         with started(lambda: seen.append(page(category.pk))):
             pass
@@ -226,10 +226,10 @@ def move_from_a_to_c_and_pause_before_commit(
     """Have every thread but this one pause between its write and its fence."""
     gate, here = Gate(), threading.current_thread()
 
-    def fence_later(batch: Any) -> Any:
+    def fence_later(batch: Any, connection: Any) -> Any:
         if threading.current_thread() is not here:
             gate.wait()
-        return raise_fence(batch)
+        return raise_fence(batch, connection)
 
     monkeypatch.setattr(commit, "raise_fence", fence_later)
     return gate

@@ -37,8 +37,8 @@ def save_and_die(pk: int, step: str) -> None:
     registry.register(Product)
     fence = commit.raise_fence
 
-    def fence_then_die(batch: Any) -> Any:
-        fence(batch)
+    def fence_then_die(*args: Any) -> Any:
+        fence(*args)
         die()
 
     match step:

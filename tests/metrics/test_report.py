@@ -33,7 +33,7 @@ def rules() -> Any:
 
 
 def test_before_anything_is_counted_everything_is_zero():
-    assert read_metrics() == {
+    assert dict(read_metrics()) == {
         "hits": 0,
         "misses": 0,
         "bypasses": 0,
@@ -45,6 +45,18 @@ def test_before_anything_is_counted_everything_is_zero():
         "pattern_invalidations": 0,
         "failed_invalidations": 0,
         "pending_invalidations": 0,
+        "checked_hits": 0,
+        "stale_hits": 0,
+        "stale_rate": None,
+        "stale_by_entity_type": {},
+        "store": {
+            "alias": "default",
+            "state": "closed",
+            "since": None,
+            "reason": "",
+            "outages": 0,
+        },
+        "latency": {"p50": None, "p95": None, "p99": None},
         "last_invalidation": None,
         "since": None,
     }

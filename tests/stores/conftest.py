@@ -1,9 +1,6 @@
 """The stores under test, each on a real server."""
 
-import os
 import shutil
-import signal
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +9,9 @@ from django.core.cache import caches
 
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.redis import RedisStore
-from example_project.servers import Server
+from cache_invalidation.stores.redis.store import RedisStore
+from example_project.servers import MemcachedServer, Server
+from example_project.topologies import ClusterServers, SentinelGroup
 
 STORES = [
     "default",
@@ -23,30 +21,9 @@ STORES = [
     pytest.param("dbcache in atomic", marks=pytest.mark.django_db),
     "locmem",
     "memcached",
+    "sentinel",
+    "cluster",
 ]
-
-
-class MemcachedServer(Server):
-    """A Memcached server on a UNIX socket."""
-
-    stop_signal = signal.SIGTERM
-    kill_signal = signal.SIGKILL
-
-    @property
-    def url(self) -> str:
-        return f"unix:{self.directory / 'memcached.sock'}"
-
-    def command(self) -> list[str]:
-        command = ["memcached", "-s", self.url.removeprefix("unix:")]
-        # Memcached refuses to run as root unless root is named.
-        return [*command, "-u", "root"] if os.geteuid() == 0 else command
-
-    def is_ready(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(1)
-            client.connect(self.url.removeprefix("unix:"))
-            client.sendall(b"version\r\n")
-            return client.recv(7) == b"VERSION"
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +32,53 @@ def memcached() -> Iterator[Server]:
         pytest.skip("memcached is not installed")
     with MemcachedServer() as server:
         yield server
+
+
+def memcached_alias(server: Server) -> dict[str, Any]:
+    """Return the configuration of an alias on Memcached."""
+    return {
+        "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+        "LOCATION": server.url,
+    }
+
+
+def sentinel_alias(group: SentinelGroup) -> dict[str, Any]:
+    """Return the configuration of an alias behind Sentinel."""
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": f"redis://{group.service}/0",
+        "KEY_PREFIX": "sentinel",
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.SentinelClient",
+            "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+            "SENTINELS": [("127.0.0.1", group.sentinel.port)],
+        },
+    }
+
+
+def cluster_alias(cluster: ClusterServers, **options: Any) -> dict[str, Any]:
+    """Return the configuration of an alias on a cluster."""
+    client = "cache_invalidation.stores.redis.cluster.ClusterClient"
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": cluster.urls,
+        "KEY_PREFIX": "cluster",
+        "OPTIONS": {"CLIENT_CLASS": client, **options},
+    }
+
+
+@pytest.fixture(scope="session")
+def sentinel_group() -> Iterator[SentinelGroup]:
+    """A group that every test leaves as it is."""
+    with SentinelGroup() as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ClusterServers]:
+    """A cluster that every test leaves as it is."""
+    with ClusterServers() as servers:
+        yield servers
 
 
 @pytest.fixture(autouse=True)
@@ -69,12 +93,11 @@ def store(request: pytest.FixtureRequest, settings: Any) -> Store:
     """Each store in turn, empty, and set as the one that the package uses."""
     alias = request.param.partition(" ")[0]
     if alias == "memcached":
-        settings.CACHES = settings.CACHES | {
-            alias: {
-                "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
-                "LOCATION": request.getfixturevalue("memcached").url,
-            }
-        }
+        settings.CACHES |= {alias: memcached_alias(request.getfixturevalue("memcached"))}
+    elif alias == "sentinel":
+        settings.CACHES |= {alias: sentinel_alias(request.getfixturevalue("sentinel_group"))}
+    elif alias == "cluster":
+        settings.CACHES |= {alias: cluster_alias(request.getfixturevalue("cluster"))}
     settings.CACHE_INVALIDATION = {"CACHE": alias}
     caches[alias].clear()
     return get_store(alias)

@@ -64,3 +64,9 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def alias_of(settings: Any, name: str, config: dict[str, Any]) -> str:
+    """Add an alias to the settings and return its name."""
+    settings.CACHES = settings.CACHES | {name: config}
+    return name

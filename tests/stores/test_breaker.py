@@ -1,9 +1,11 @@
 """A store that is down is left alone, asked again now and then, and used again when it is back."""
 
 import logging
+import os
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ import pytest
 
 from cache_invalidation import cached
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
-from cache_invalidation.stores import get_store
+from cache_invalidation.stores import get_store, recovery
 from cache_invalidation.stores.base import Delivery, Store
+from cache_invalidation.stores.breaker import State
+from cache_invalidation.tags import ROOT
 from example_project.servers import ValkeyServer
 from tests.stores.fake_server import FakeServer, nonsense, redis_of_version, silence
-from tests.stores.steps import recall, remember, wait_until
+from tests.stores.steps import MISS, recall, remember, wait_until
 
 
 @pytest.fixture
@@ -40,6 +44,12 @@ def use(settings: Any) -> Callable[..., Store]:
         return get_store()
 
     return use
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the outbox alone, which has tests of its own; here there is no database."""
+    monkeypatch.setattr(recovery, "_steps", [])
 
 
 def steps_of_readers(store: Store) -> list[Callable[[], object]]:
@@ -109,64 +119,98 @@ def test_every_step_fails_in_the_same_way(use, valkey: ValkeyServer, number: int
     wait_until(lambda: succeeds(steps_of(store)[number]))
 
 
-def test_readers_do_not_ask_a_store_that_is_down(use, directory: Path):
-    with FakeServer(directory) as server:
-        store = use(server.url)
-        fails(lambda: store.versions(["a"]))
-        attempts = server.connections
-        assert attempts >= 1
-        for step in steps_of_readers(store):
-            fails(step)
-        assert server.connections == attempts
+def has_been_asked(store: Store) -> None:
+    """Wait until the thread has asked a store that has just failed for the first time."""
+    wait_until(lambda: store.breaker.failures > 1)
 
 
-def test_writers_ask_a_store_that_is_down_as_long_as_it_fails_at_once(use, directory: Path):
-    with FakeServer(directory) as server:
-        store = use(server.url)
-        fails(lambda: store.versions(["a"]))
-        for step in steps_of_writers(store):
-            attempts = server.connections
-            fails(step)
-            assert server.connections > attempts
-
-
-def test_not_even_writers_wait_twice_for_a_store_that_does_not_answer(use, directory: Path):
-    with FakeServer(directory, silence) as server:
+@pytest.mark.parametrize("answer", [None, silence])
+def test_nobody_asks_a_store_that_is_down(use, directory: Path, answer):
+    with FakeServer(directory, answer) as server:
         store = use(server.url, timeout=0.2)
-        fails(lambda: store.fence(["a"], [], "writer"))
+        fails(lambda: store.versions(["a"]))
+        has_been_asked(store)
         attempts = server.connections
         for step in steps_of(store):
             fails(step)
         assert server.connections == attempts
 
 
-def test_one_call_in_each_interval_asks_again(use, directory: Path, settings):
+def test_it_is_asked_again_at_once_and_then_once_in_each_interval(use, directory: Path, settings):
     with FakeServer(directory) as server:
-        store = use(server.url, RETRY_INTERVAL=0.05)
+        store = use(server.url, RETRY_INTERVAL=0.02)
         fails(lambda: store.versions(["a"]))
-        before = server.connections
+        wait_until(lambda: store.breaker.failures > 5)
         settings.CACHE_INVALIDATION["RETRY_INTERVAL"] = 3600
-
-        def probed() -> bool:
-            fails(lambda: store.versions(["a"]))
-            return server.connections > before
-
-        wait_until(probed)
-        after = server.connections
-        for step in steps_of_readers(store):
+        failures = store.breaker.failures
+        wait_until(lambda: store.breaker.failures > failures)
+        attempts = server.connections
+        for step in steps_of(store):
             fails(step)
-        assert server.connections == after
+        assert server.connections == attempts
 
 
-def test_of_many_threads_one_asks_again(use, directory: Path, settings):
+def test_however_many_fail_together_one_thread_waits_for_the_store(use, directory: Path):
     with FakeServer(directory) as server:
-        store = use(server.url, RETRY_INTERVAL=0.001)
-        fails(lambda: store.versions(["a"]))
-        attempts_of_one = server.connections
-        settings.CACHE_INVALIDATION["RETRY_INTERVAL"] = 3600
-        time.sleep(0.01)
+        store = use(server.url)
         together(20, lambda: fails(lambda: store.versions(["a"])))
-        assert server.connections == 2 * attempts_of_one
+        has_been_asked(store)
+        name = "cache_invalidation recovery of default"
+        assert [thread.name for thread in threading.enumerate()].count(name) == 1
+
+
+def test_writers_use_it_again_before_readers_do(use, valkey: ValkeyServer):
+    store = use(valkey.url, RETRY_INTERVAL=1)
+    valkey.kill()
+    fails(lambda: store.versions(["a"]))
+    valkey.start()
+    wait_until(lambda: store.breaker.state == State.RECOVERING)
+    for step in steps_of_readers(store):
+        fails(step)
+    for step in steps_of_writers(store):
+        step()
+    assert store.breaker.state == State.RECOVERING
+
+
+def test_a_store_that_fails_while_it_recovers_is_not_trusted(use, valkey):
+    store = use(valkey.url, RETRY_INTERVAL=0.3)
+    remember(store, "page", "value", "a")
+    valkey.kill()
+    fails(lambda: store.versions(["a"]))
+    valkey.start()
+    wait_until(lambda: store.breaker.state == State.RECOVERING)
+    store.distrust(StoreUnavailable("lost"), lost=True)
+    assert store.breaker.state == State.OPEN
+    wait_until(lambda: store.breaker.state == State.CLOSED)
+    assert store.breaker.losses == 0
+
+
+def test_an_invalidation_that_was_lost_is_made_up_for(use, valkey):
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
+    remember(store, "page", "value", ROOT, "a")
+    assert recall(store, "page", ROOT, "a") == "value"
+    store.distrust(StoreUnavailable("lost"), lost=True)
+    wait_until(lambda: not store.breaker.is_open)
+    assert recall(store, "page", ROOT, "a") == MISS
+
+
+def test_a_child_waits_for_the_store_by_itself(use, valkey):
+    store = use(valkey.url, RETRY_INTERVAL=0.02)
+    valkey.kill()
+    fails(lambda: store.versions(["a"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Of forking with threads.
+        child = os.fork()
+    if not child:
+        try:
+            fails(lambda: store.versions(["a"]))
+            wait_until(lambda: not store.breaker.is_open)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    time.sleep(0.1)
+    valkey.start()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
@@ -230,8 +274,9 @@ def test_a_page_is_computed_while_the_store_is_left_alone(use, directory: Path):
         return "value"
 
     with FakeServer(directory) as server:
-        use(server.url)
+        store = use(server.url)
         page()
+        has_been_asked(store)
         attempts = server.connections
         assert [page() for _ in range(10)] == ["value"] * 10
         assert server.connections == attempts

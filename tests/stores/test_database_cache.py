@@ -13,6 +13,7 @@ from cache_invalidation import cached, invalidate
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.database_cache import DatabaseCacheStore
 from tests.stores.steps import MISS, drop, is_fenced, recall, remember, sample, wait_until
 from tests.testapp.models import Product
@@ -92,7 +93,7 @@ def test_every_step_in_a_transaction_leaves_it_usable(missing_table: Store):
         lambda: missing_table.reset_counters(),
     ]
     for step in steps:
-        missing_table.breaker.is_open = False
+        missing_table.breaker.state = State.CLOSED
         with transaction.atomic():
             with pytest.raises(StoreUnavailable, match="no_such_table"):
                 step()

@@ -15,7 +15,7 @@ from django.core.cache import caches
 
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Delivery, Store
-from cache_invalidation.stores.redis import RedisStore
+from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
 from tests.stores.steps import MISS, drop, keep, recall, remember, sample, wait_until
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from cache_invalidation.stores import redis
+from cache_invalidation.stores.redis import connection as redis_connection
 from tests.testapp.models import Category
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +19,7 @@ def test_an_answer_of_an_unexpected_shape_costs_no_read_and_no_write(
     def names() -> list[str]:
         return list(Category.objects.values_list("name", flat=True))
 
-    monkeypatch.setattr(redis, "ask", lambda *args: answer)
+    monkeypatch.setattr(redis_connection, "converse", lambda *args, **kwargs: answer)
     with registry.override(Category, ModelInvalidation):
         assert names() == []
         Category.objects.create(name="C")

@@ -6,9 +6,13 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+import redis
 
-from cache_invalidation.stores.redis import RedisStore
-from tests.stores.steps import MISS, drop, keep, recall, remember, sample
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.stores.redis.store import RedisStore
+from cache_invalidation.tags import ROOT
+from example_project.servers import ValkeyServer
+from tests.stores.steps import MISS, drop, keep, recall, remember, sample, wait_until
 
 tenant: ContextVar[str] = ContextVar("tenant")
 
@@ -31,6 +35,7 @@ def processes(settings: Any) -> tuple[RedisStore, RedisStore]:
     """The same store twice, as two processes have it, made while the tenant "first" is served."""
     default = settings.CACHES["default"] | {"KEY_FUNCTION": f"{__name__}.tenant_key"}
     settings.CACHES = settings.CACHES | {"default": default}
+    settings.CACHE_INVALIDATION = {"RETRY_INTERVAL": 0.01}
     with serving("first"):
         return RedisStore("default"), RedisStore("default")
 
@@ -70,3 +75,48 @@ def test_a_write_for_one_tenant_costs_the_other_nothing(
         assert recall(reader, "page", "a") == MISS
     with serving("first"):
         assert recall(reader, "page", "a") == "first"
+
+
+def test_a_server_restarted_from_an_old_snapshot_serves_nothing_old_to_any_tenant(
+    settings: Any, valkey: ValkeyServer
+) -> None:
+    config = settings.CACHES["default"] | {
+        "KEY_FUNCTION": f"{__name__}.tenant_key",
+        "LOCATION": valkey.url,
+    }
+    settings.CACHES = settings.CACHES | {"default": config}
+    store, tenants = RedisStore("default"), ("first", "second", "third")
+    for name in tenants:
+        with serving(name):
+            remember(store, "page", "old", "*", "a")
+    with redis.Redis.from_url(valkey.url) as client:
+        client.save()
+    for name in tenants:
+        with serving(name):
+            drop(store, "a")
+    valkey.kill()
+    valkey.start()
+    with redis.Redis.from_url(valkey.url) as client:
+        assert len(client.keys("*:ci:t:*")) == 6
+    for process in (store, RedisStore("default")):
+        for name in tenants:
+            with serving(name):
+                assert recall(process, "page", "*", "a") == MISS
+    for name in tenants:
+        with serving(name):
+            remember(store, "page", "new", "*", "a")
+            assert recall(RedisStore("default"), "page", "*", "a") == "new"
+
+
+def test_after_an_outage_everything_of_every_tenant_is_dropped(
+    processes: tuple[RedisStore, RedisStore],
+) -> None:
+    store, _ = processes
+    for name in ("first", "second"):
+        with serving(name):
+            remember(store, "page", "value", ROOT, "a")
+    store.distrust(StoreUnavailable("once"))
+    wait_until(lambda: not store.breaker.is_open)
+    for name in ("first", "second"):
+        with serving(name):
+            assert recall(store, "page", ROOT, "a") == MISS

@@ -1,27 +1,39 @@
 """Print the counters."""
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.report import Metrics, Rates, read_metrics, read_minutes
+from cache_invalidation.management.base import ShowingCommand
+from cache_invalidation.metrics.report import (
+    Metrics,
+    Rates,
+    pending_invalidations,
+    read_metrics,
+    read_minutes,
+)
+
+HELP = """\
+Show what the cache did since the counters were last reset: hits and misses, in all and for each
+cached function, invalidations by entity type, failures, what waits in the outbox. A process adds
+its reads every few seconds (METRICS_FLUSH_INTERVAL), so the newest may be missing.
+
+  cache_metrics
+      as text
+
+  cache_metrics --format json --minutes 60
+      all fields, and the last hour minute by minute
+"""
 
 
-class Command(BaseCommand):
+class Command(ShowingCommand):
     """``manage.py cache_metrics [--format json] [--minutes N]``"""
 
-    help = (
-        "Show what the cache did since the counters were last reset: hits and misses, in all and "
-        "for each cached function, invalidations by entity type, failures. A process adds its "
-        "reads every few seconds (METRICS_FLUSH_INTERVAL), so the newest may be missing."
-    )
+    help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--format", choices=("text", "json"), default="text", help="text (default) or json"
-        )
+        super().add_arguments(parser)
         parser.add_argument(
             "--minutes",
             type=int,
@@ -35,12 +47,12 @@ class Command(BaseCommand):
             metrics = read_metrics()
             minutes = read_minutes(options["minutes"]) if options["minutes"] > 0 else None
         except StoreUnavailable as error:
-            raise CommandError(f"The cache does not answer: {error}") from error
-        if options["format"] == "json":
-            extra = {} if minutes is None else {"minutes": minutes}
-            self.stdout.write(json.dumps({**metrics, **extra}, indent=2))
-        else:
-            self.stdout.write(as_text(metrics))
+            raise CommandError(
+                f"The cache does not answer: {error}. "
+                f"{pending_invalidations()} invalidations wait in the outbox."
+            ) from error
+        extra = {} if minutes is None else {"minutes": minutes}
+        self.show(as_text(metrics), {**metrics, **extra}, options)
 
 
 def as_text(metrics: Metrics) -> str:
@@ -58,10 +70,17 @@ def as_text(metrics: Metrics) -> str:
         f"    patterns       {metrics['pattern_invalidations']}",
         f"  failed         {metrics['failed_invalidations']}",
         f"  pending        {metrics['pending_invalidations']}",
+        f"  checked        {_checks(metrics)}",
+        *(f"    {name:<30} {n}" for name, n in metrics["stale_by_entity_type"].items()),
     ]
     if last:
         lines.append(f"  last           {last['when']}  {last['entity_type']}  {last['cause']}")
     return "\n".join(lines)
+
+
+def _checks(metrics: Metrics) -> str:
+    rate = "no rate yet" if metrics["stale_rate"] is None else f"{metrics['stale_rate']:.1%} stale"
+    return f"{rate} ({metrics['stale_hits']} of {metrics['checked_hits']} hits)"
 
 
 def _rates(rates: Rates | Metrics) -> str:

@@ -1,24 +1,14 @@
 """Print what a write would invalidate."""
 
-import json
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from django.apps import apps
-from django.core.exceptions import ValidationError
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    CommandParser,
-    DjangoHelpFormatter,
-)
+from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.models import Model
 
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain import Explanation, explain, explain_sql
+from cache_invalidation.management.base import ShowingCommand, find_model, parse_key
 
 HELP = """\
 Show what a write would invalidate, and by which rule. Nothing is written or invalidated.
@@ -39,13 +29,10 @@ A name in braces, as in category:{category_id}, is a value that is known only af
 """
 
 
-class Command(BaseCommand):
+class Command(ShowingCommand):
     """``manage.py explain_invalidation (MODEL [PK] | --sql STATEMENT) [--format json]``"""
 
     help = HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(prog_name, subcommand, formatter_class=_Formatter, **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("model", nargs="?", help="the model, such as shop.Product")
@@ -66,9 +53,7 @@ class Command(BaseCommand):
             choices=("save", "delete"),
             help="with a model: what is done to the row, save (default) or delete",
         )
-        parser.add_argument(
-            "--format", choices=("text", "json"), default="text", help="text (default) or json"
-        )
+        super().add_arguments(parser)
         parser.add_argument(
             "--database",
             choices=tuple(connections),
@@ -84,14 +69,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The database {options['database']!r} does not answer the question: {error}"
             ) from error
-        if options["format"] == "json":
-            self.stdout.write(json.dumps(explanation.as_dict(), indent=2))
-        else:
-            self.stdout.write(str(explanation))
-
-
-class _Formatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
-    """Django's own would run the examples together, into one paragraph."""
+        self.show(str(explanation), explanation.as_dict(), options)
 
 
 def _check(options: Mapping[str, Any]) -> None:
@@ -120,10 +98,10 @@ def _explain(options: Mapping[str, Any]) -> Explanation:
     operation: Any = options["operation"] or "save"
     if options["sql"] is not None:
         return explain_sql(options["sql"], options["param"], using=using)
-    model = _model(options["model"])
+    model = find_model(options["model"])
     if not options["pk"]:
         return explain(model, operation=operation, using=using)
-    key = _key(model, options["pk"])
+    key = parse_key(model, options["pk"])
     rows = all_rows(model, using).filter(pk=key)
     if not rows.exists():
         raise CommandError(
@@ -131,36 +109,3 @@ def _explain(options: Mapping[str, Any]) -> Explanation:
             "Leave the key out to see what a write to rows that are not known invalidates."
         )
     return explain(rows, operation=operation, using=using)
-
-
-def _model(label: str) -> type[Model]:
-    try:
-        return apps.get_model(label)
-    except (LookupError, ValueError):
-        pass
-    known = {model._meta.label_lower: model._meta for model in apps.get_models()}
-    close = [
-        options.label
-        for options in known.values()
-        if label.lower() in (options.model_name, options.db_table.lower())
-    ] or [known[name].label for name in get_close_matches(label.lower(), known, 3)]
-    suggestion = f"Did you mean {' or '.join(close)}?" if close else "Its name is app.Model."
-    raise CommandError(f"There is no model {label!r}. {suggestion}")
-
-
-def _key(model: type[Model], values: list[str]) -> Any:
-    """Return the primary key that is spelled in `values`."""
-    fields = model._meta.pk_fields
-    if len(values) != len(fields):
-        names = " ".join(field.name for field in fields)
-        raise CommandError(
-            f"{len(values)} values are given for the primary key of {model._meta.label}, which is: "
-            f"{names}."
-        )
-    try:
-        key = tuple(field.to_python(value) for field, value in zip(fields, values, strict=True))
-    except ValidationError as error:
-        raise CommandError(
-            f"This is no primary key of {model._meta.label}: {' '.join(error.messages)}"
-        ) from error
-    return key[0] if len(key) == 1 else key

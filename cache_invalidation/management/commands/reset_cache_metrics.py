@@ -1,34 +1,35 @@
 """Set the counters to zero."""
 
-import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.management.base import ShowingCommand, operator
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.operations import reset
+
+HELP = """\
+Set all counters of the cache to zero. What is cached stays. Reads that other processes have counted
+and not added yet arrive after the reset. It is written into the audit log.
+
+  reset_cache_metrics --reason "after the load test"
+"""
 
 
-class Command(BaseCommand):
-    """``manage.py reset_cache_metrics [--format json]``"""
+class Command(ShowingCommand):
+    """``manage.py reset_cache_metrics [--reason TEXT] [--format json]``"""
 
-    help = (
-        "Set all counters of the cache to zero. What is cached stays. Reads that other processes "
-        "have counted and not added yet arrive after the reset."
-    )
+    help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--format", choices=("text", "json"), default="text", help="text (default) or json"
-        )
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        super().add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            reset_metrics()
+            reset(operator(), reason=options["reason"])
             since = read_metrics()["since"]
         except StoreUnavailable as error:
             raise CommandError(f"The cache does not answer: {error}") from error
-        if options["format"] == "json":
-            self.stdout.write(json.dumps({"reset": True, "since": since}))
-        else:
-            self.stdout.write(f"All counters are zero since {since}.")
+        self.show(f"All counters are zero since {since}.", {"reset": True, "since": since}, options)

@@ -1,27 +1,28 @@
-"""Connections that know which server they lead to.
-
-A server that was restarted from a snapshot, or a replica that was promoted, may hold versions and
-entries from before an invalidation that it never saw. So the root version carries the ``run_id`` of
-the server under which it was minted, and each new connection, before anybody uses it, drops a root
-version that another server minted. That makes every entry invalid at once.
-"""
+"""Connections that know which server they lead to. See `cache_invalidation.stores.redis.server`."""
 
 import logging
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
+
+from cache_invalidation.stores.redis.server import Server
 
 logger = logging.getLogger("cache_invalidation")
 
 Command = tuple[Any, ...]
+
+# Seconds, where the project does not say. A server that hangs must not hold up a COMMIT.
+TIME_LIMITS: Final = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+
+INTRODUCTION: Final[Sequence[Command]] = (("INFO", "server"), ("INFO", "replication"))
+MEMORY: Final[Command] = ("INFO", "memory")
 
 
 def without_comments(script: Path) -> str:
@@ -30,148 +31,250 @@ def without_comments(script: Path) -> str:
     return "".join(line for line in lines if not line.lstrip().startswith("--"))
 
 
-_IDENTIFY = without_comments(Path(__file__).parent / "lua" / "identify.lua")
-MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
+IDENTIFY = without_comments(Path(__file__).parent / "lua" / "identify.lua")
 
 
-@dataclass(slots=True)
-class Server:
-    """The server behind a store, as the newest connection found it; `root` is a key's full name."""
+def seconds_of(limit: Any) -> float:
+    """Return a time-out of redis-py, where None stands for none, as a number of seconds."""
+    return inf if limit is None else float(limit)
 
-    root: str
-    run_id: str = ""
-    product: str = ""
-    version: tuple[int, ...] = ()
+
+class Servers(Protocol):
+    """Whatever is behind an alias, as a store talks to it.
+
+    Failures are errors of redis-py other than `ResponseError`, or an `OSError`; what a server
+    refuses is a `ResponseError`.
+    """
 
     @property
-    def problem(self) -> str | None:
-        """Why this server cannot be used, or None if it can."""
-        if not self.product or self.version >= MINIMUM[self.product]:
-            return None
-        found = f"{self.product.title()} {'.'.join(map(str, self.version))}"
-        return f"Redis 7.0 or Valkey 7.2 is needed, or newer; the server is {found}"
+    def identity(self) -> str:
+        """The newest identity known; "" if it may not be asked."""
 
-    def learn(self, info: str) -> None:
-        """Take over what the server says of itself in ``INFO server``."""
-        facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-        self.product = "valkey" if "valkey_version" in facts else "redis"
-        version = facts.get(f"{self.product}_version", "")
-        self.version = tuple(map(int, re.findall(r"\d+", version)[:3]))
-        # 64 of its 160 bits are enough to tell two servers apart.
-        self.run_id = facts.get("run_id", "")[:16]
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that an answer is waited for at most."""
+
+    def ask(self, *command: Any) -> Any:
+        """Send one command and return the answer."""
+
+    def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one round trip; return the answers, refusals among them."""
+
+    def look(self, commands: Sequence[Command]) -> tuple[list[Any], str]:
+        """Return the answers, and the identity of who gave them; raise what was refused."""
+
+    def identify(self, root: str) -> str:
+        """Ask anew for the identity; drop the version `root` unless it was minted under it."""
+
+    def scan(self, match: str, count: int) -> Iterator[bytes]:
+        """Iterate over the names of all keys that match, some of them perhaps twice."""
+
+    def ping(self) -> None:
+        """Ask every server for something."""
+
+    def probe(self) -> Server:
+        """Return what a server says of itself, within seconds; nothing if it is down."""
+
+    def close(self) -> None:
+        """Close all connections; the next use opens new ones."""
 
 
-def connect(django_redis_client: Any, server: Server) -> "Redis":
-    """Return a client of the alias's primary whose connections are checked before they are used.
+class Primary:
+    """One server: that of the alias, or whichever Sentinel says is the primary."""
 
-    It has a pool of its own, made by the alias's connection factory: connections that exist
-    already cannot be checked, and a cache that is down must not be waited for more than once.
+    def __init__(self, django_redis_client: Any, root: str | None) -> None:
+        self._client = _client(django_redis_client)
+        self._pool: Any = self._client.connection_pool
+        self._root = root
+        self._newest = Server()
+        self._era = 0  # Of how many servers it has turned out that they were demoted.
+        options = self._pool.connection_kwargs
+        options["redis_connect_func"] = self._introduced(options.get("redis_connect_func"))
+
+    @property
+    def identity(self) -> str:
+        return self._newest.identity
+
+    @property
+    def longest_wait(self) -> float:
+        return seconds_of(self._pool.connection_kwargs["socket_timeout"])
+
+    def ask(self, *command: Any) -> Any:
+        answers, _ = self._exchange((command,))
+        return answers[0]
+
+    def ask_all(self, commands: Sequence[Command]) -> list[Any]:
+        return self._exchange(commands, keep_refusals=True)[0]
+
+    def look(self, commands: Sequence[Command]) -> tuple[list[Any], str]:
+        answers, server = self._exchange(commands)
+        return answers, server.identity
+
+    def identify(self, root: str) -> str:
+        answers, server = self._exchange(INTRODUCTION)
+        server.learn(text_of(answers))
+        self._newest = server
+        self.ask("EVAL", IDENTIFY, 1, root, server.identity)
+        return server.identity
+
+    def scan(self, match: str, count: int) -> Iterator[bytes]:
+        cursor = 0
+        while True:
+            answer, names = self.ask("SCAN", cursor, "MATCH", match, "COUNT", count)
+            yield from names
+            cursor = int(answer)
+            if not cursor:
+                return
+
+    def ping(self) -> None:
+        self.ask("PING")
+
+    def probe(self) -> Server:
+        limits = {**TIME_LIMITS, "retry": Retry(NoBackoff(), 0)}
+        self._pool.connection_kwargs.update(limits)
+        try:
+            memory = self.ask(*MEMORY)
+            self._newest.learn_memory(text_of([memory]))
+        except (RedisError, OSError):
+            pass
+        finally:
+            self.close()
+        return self._newest
+
+    def close(self) -> None:
+        self._pool.disconnect()
+
+    def _introduced(self, project_hook: Callable[[Any], None] | None) -> Callable[[Any], None]:
+        """Return what sets up a connection, and finds out where it leads before it is used."""
+
+        def on_connect(connection: Any) -> None:
+            if project_hook is None:
+                connection.on_connect()
+            else:
+                project_hook(connection)
+            self._newest = connection.cache_invalidation = server = introduce(connection)
+            if server.problem:
+                raise RedisConnectionError(server.problem)
+            if server.identity and self._root is not None:
+                command = "EVAL", IDENTIFY, 1, self._root, server.identity
+                converse(connection, [command], is_new=True)
+
+        return on_connect
+
+    # redis-py's own ways of sending take as long for tracing as the command itself.
+
+    def _exchange(
+        self, commands: Sequence[Command], *, keep_refusals: bool = False
+    ) -> tuple[list[Any], Server]:
+        try:
+            return self._exchange_once(commands, keep_refusals)
+        except ReadOnlyError:
+            # A primary no longer. Other connections lead there as well: those that are in use now
+            # are closed when they are given back.
+            self._era += 1
+            self._pool.disconnect(inuse_connections=False)
+        except RedisConnectionError:
+            pass  # The server had closed this connection.
+        try:
+            return self._exchange_once(commands, keep_refusals)
+        except ReadOnlyError as error:
+            raise RedisConnectionError(f"The server is a replica ({error})") from error
+
+    def _exchange_once(
+        self, commands: Sequence[Command], keep_refusals: bool
+    ) -> tuple[list[Any], Server]:
+        era = self._era
+        connection = self._pool.get_connection()
+        try:
+            return converse(connection, commands, keep_refusals), connection.cache_invalidation
+        finally:
+            if era != self._era:
+                connection.disconnect()
+            self._pool.release(connection)
+
+
+def _client(django_redis_client: Any) -> "Redis":
+    """Return a client of the alias's primary, with a pool that nobody else uses.
+
+    It is made by the alias's connection factory. Connections that exist already cannot be checked,
+    and a cache that is down must not be waited for more than once.
     """
     factory = django_redis_client.connection_factory
     primary = django_redis_client._server[0]
     pool = factory.get_connection_pool(factory.make_connection_params(primary))
     options = pool.connection_kwargs
-    options["redis_connect_func"] = _check(server, options.get("redis_connect_func"))
+    for name, limit in TIME_LIMITS.items():
+        options.setdefault(name, limit)
     options["decode_responses"] = False
     # A connection that the server closed while it lay in the pool deserves a second one; a
     # time-out does not deserve a second time-out.
     options.setdefault("retry", Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
+    if sentinels := getattr(pool, "sentinel_manager", None):
+        _limit_sentinels(sentinels)
     client: Redis = factory.redis_client_cls(
         connection_pool=pool, **factory.redis_client_cls_kwargs
     )
     return client
 
 
-def _check(server: Server, project_hook: Callable[[Any], None] | None) -> Callable[[Any], None]:
-    def on_connect(connection: Any) -> None:
-        if project_hook is None:
-            connection.on_connect()
-        else:
-            project_hook(connection)
-        try:
-            server.learn(_ask(connection, "INFO", "server"))
-        except ResponseError as error:
-            logger.warning(
-                "INFO is refused (%s), so a restarted or promoted cache server goes unnoticed; "
-                "allow it for this user.",
-                error,
-            )
-            return
-        if server.problem:
-            raise RedisConnectionError(server.problem)
-        if server.run_id:
-            _ask(connection, "EVAL", _IDENTIFY, 1, server.root, server.run_id)
-
-    return on_connect
+def _limit_sentinels(manager: Any) -> None:
+    """Ask each Sentinel once, and not for long: there are others."""
+    for sentinel in manager.sentinels:
+        limits = {**TIME_LIMITS, "retry": Retry(NoBackoff(), 0)}
+        for given in manager.sentinel_kwargs:
+            limits.pop(given, None)
+        sentinel.connection_pool.connection_kwargs.update(limits)
 
 
-def _ask(connection: Any, *command: Any) -> str:
-    connection.send_command(*command, check_health=False)
-    answer = connection.read_response()
-    return answer.decode() if isinstance(answer, bytes) else str(answer)
-
-
-def probe(django_redis_client: Any, root: str) -> Server:
-    """Return what the server says of itself, within about a second; all of it empty if it is down.
-
-    Used by system checks, which every management command waits for.
-    """
-    server = Server(root=root)
-    client: Any = connect(django_redis_client, server)
-    options = client.connection_pool.connection_kwargs
-    options.update(socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))
+def introduce(connection: Any) -> Server:
+    """Return what the server behind a new connection says of itself."""
+    server = Server()
     try:
-        client.execute_command("PING")
-    except (RedisError, OSError):
-        return server
-    finally:
-        client.connection_pool.disconnect()
+        server.learn(text_of(converse(connection, INTRODUCTION, is_new=True)))
+    except ResponseError as error:
+        logger.warning(
+            "INFO is refused (%s), so a restarted or promoted cache server goes unnoticed; "
+            "allow it for this user.",
+            error,
+        )
     return server
 
 
-def ask(client: Any, *command: Any) -> Any:
-    """Send one command and return the answer, without what the client adds to it.
+def text_of(answers: Sequence[Any]) -> str:
+    return "\n".join(a.decode() if isinstance(a, bytes) else str(a) for a in answers)
 
-    Its bookkeeping for tracing and maintenance takes as long as the command itself.
+
+def converse(
+    connection: Any,
+    commands: Sequence[Command],
+    keep_refusals: bool = False,
+    *,
+    is_new: bool = False,
+) -> list[Any]:
+    """Send commands over a connection, which is connected or about to be; return the answers.
+
+    A refusal is raised once all answers are read, or is among them if it is to be kept. After any
+    other error, and where the server turns out to be a replica, the connection is closed.
     """
     try:
-        return _exchange(client, [command])[0]
-    except RedisConnectionError:
-        # The server had closed this connection; the client's own way includes a second try.
-        return client.execute_command(*command)
-
-
-def ask_all(client: Any, commands: Sequence[Command]) -> list[Any]:
-    """Send commands in one round trip; return the answers, refusals among them."""
-    try:
-        return _exchange(client, commands, keep_refusals=True)
-    except RedisConnectionError:
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        return answers
-
-
-def _exchange(client: Any, commands: Sequence[Command], keep_refusals: bool = False) -> list[Any]:
-    pool = client.connection_pool
-    connection = pool.get_connection()
-    try:
-        connection.send_packed_command(connection.pack_commands(commands))
-        if keep_refusals:
-            return [_answer_or_refusal(connection) for _ in commands]
-        return [connection.read_response() for _ in commands]
-    except ResponseError:
-        raise
+        packed = connection.pack_commands(commands)
+        connection.send_packed_command(packed, check_health=not is_new)
+        answers = [answer_or_refusal(connection) for _ in commands]
     except BaseException:
         # An answer that nobody has read would be taken for that of the next command.
         connection.disconnect()
         raise
-    finally:
-        pool.release(connection)
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            if isinstance(answer, ReadOnlyError):
+                connection.disconnect()
+                raise answer
+            if not keep_refusals:
+                raise answer
+    return answers
 
 
-def _answer_or_refusal(connection: Any) -> Any:
+def answer_or_refusal(connection: Any) -> Any:
     try:
         return connection.read_response()
     except ResponseError as error:

@@ -1,63 +1,47 @@
-"""Entries and versions in Redis or Valkey, through the `django-redis` client of an alias.
+"""Entries and versions in Redis or Valkey, through the `django-redis` client of an alias."""
 
-Scripts are sent whole (EVAL): there is no "script unknown" after a restart, a failover or a flush,
-and the server compiles each of them once.
-"""
-
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import chain, islice
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from django.core.cache import caches
 from django.core.cache.backends.base import default_key_func
 from django_redis.client import ShardClient
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import PatternsNotSupported
 from cache_invalidation.stores.base import (
     NAMESPACE,
     TOMBSTONE_TIMEOUT,
     VERSION_GRACE,
+    Condition,
     Delivery,
-    Entry,
     Found,
-    Store,
     Version,
     Versions,
     entry_name,
     guarded,
+    is_fence,
     lock_name,
     new_token,
-    seal,
     version_name,
 )
-from cache_invalidation.stores.redis_connection import (
+from cache_invalidation.stores.redis.connection import (
     Command,
-    Server,
-    ask,
-    ask_all,
-    connect,
-    probe,
-    without_comments,
+    Primary,
+    Servers,
 )
-from cache_invalidation.tags import ROOT
+from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters
+from cache_invalidation.stores.redis.entries import PLAIN, WITH_TAGS, pack, unpack
+from cache_invalidation.stores.redis.scripts import lives_of, ms, script
+from cache_invalidation.tags import ROOT, escape_glob
 
-# The last three are what an answer of an unexpected shape leads to.
-ERRORS: Final = (RedisError, OSError, ValueError, TypeError, AttributeError)
 CHUNK: Final = 1000  # keys for each SCAN and UNLINK
 MINUTES_KEPT: Final = 24 * 60
 
-_LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
 
-# An entry: its kind, its seal; the length of its further tags and these, if it is of the second
-# kind; its value.
-_PLAIN, _WITH_TAGS = b"\x01", b"\x02"
-
-
-class RedisStore(Store):
+class RedisStore(RedisCounters):
     """Redis 7.0 or Valkey 7.2, or newer.
 
     Entries and versions are read from the primary, even where `django-redis` is told to read from
@@ -69,6 +53,9 @@ class RedisStore(Store):
     supports_patterns = True
     refusals = (ResponseError,)
 
+    # May a script use keys that it was not told of?
+    _scripts_find_keys = True
+
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
         # One backend for all threads: the client below it is made to be shared.
@@ -76,18 +63,40 @@ class RedisStore(Store):
         self._cache = backend
         self._codec = backend.client
         self._names: dict[str, str] = {}
+        self._roots: set[str] = set()  # Of each tenant that this process has served.
         # A KEY_FUNCTION of the project may answer differently each time: by tenant, for instance.
-        self._names_are_fixed = backend.key_func is default_key_func
-        self.server = Server(root=self._version_key(ROOT))
-        self._redis: Any = connect(self._codec, self.server)
+        self.names_vary = backend.key_func is not default_key_func
+        self._servers = self._connect()
+
+    def _connect(self) -> Servers:
+        return Primary(self._codec, self._root)
+
+    @property
+    def _root(self) -> str | None:
+        """The name of the root version, if there is one only."""
+        return None if self.names_vary else self._version_key(ROOT)
 
     def close(self) -> None:
-        self._redis.connection_pool.disconnect()
+        super().close()
+        self._servers.close()
 
-    def problem(self) -> str | None:
+    @guarded(*ERRORS)
+    def ping(self) -> None:
+        self._servers.ping()
+
+    def condition(self) -> Condition:
         if isinstance(self._codec, ShardClient):
-            return f"{type(self._codec).__qualname__} spreads keys over several servers"
-        return probe(self._codec, self.server.root).problem
+            kind = type(self._codec).__qualname__
+            return Condition(problem=f"{kind} spreads keys over several servers")
+        server = self._connect().probe()
+        if server.is_cluster_node:
+            needed = "its server is a node of a cluster, which needs a client class of its own"
+            return Condition(problem=needed)
+        return server.condition
+
+    @property
+    def longest_wait(self) -> float:
+        return self._servers.longest_wait
 
     # Names
 
@@ -95,8 +104,11 @@ class RedisStore(Store):
         return str(self._cache.make_key(name))
 
     def _version_key(self, tag: str) -> str:
-        if not self._names_are_fixed:
-            return self._key(version_name(tag))
+        if self.names_vary:
+            name = self._key(version_name(tag))
+            if tag == ROOT:
+                self._roots.add(name)
+            return name
         try:
             return self._names[tag]
         except KeyError:
@@ -108,43 +120,68 @@ class RedisStore(Store):
 
     @guarded(*ERRORS)
     def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
-        names = [self._key(entry_name(entry)), *map(self._version_key, tags)]
+        names = [self._entry_key(entry), *map(self._version_key, tags)]
         further: list[bytes | None] = []
-        if with_further and self._names_are_fixed:
+        if with_further and self._scripts_find_keys and not self.names_vary:
             # Slower than MGET, and faster than a second round trip.
-            prefix = self._version_key("")
-            raw, found, further = ask(self._redis, *_script("lookup", names, prefix))
+            look = script("lookup", names, self._version_key(""))
+            ((raw, found, further),), identity = self._servers.look((look,))
         else:
-            raw, *found = ask(self._redis, "MGET", *names)
-        versions = dict(zip(tags, map(_text, found), strict=True))
+            (raw, *found), identity = self._values(names)
+        versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
         if raw is None:
             return Found(None, versions)
         kind = raw[:1]
         if further:
-            unpacked = _unpack(raw)
+            unpacked = unpack(raw)
             versions.update(zip(unpacked.further, map(_text, further), strict=True))
             return Found(unpacked, dict(sorted(versions.items())))
-        if kind in (_PLAIN, _WITH_TAGS):
-            return Found(_unpack(raw), versions)
+        if kind in (PLAIN, WITH_TAGS):
+            return Found(unpack(raw), versions)
         mark = raw.decode(errors="replace") if kind == b"~" else ""
         return Found(None, versions, mark, entry_fenced=kind == b"!")
 
     @guarded(*ERRORS)
     def versions(self, tags: Sequence[str]) -> Versions:
-        found = self._redis.execute_command("MGET", *map(self._version_key, tags))
-        return dict(zip(tags, map(_text, found), strict=True))
+        found, identity = self._values([self._version_key(tag) for tag in tags])
+        return self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
+
+    def _values(self, names: Sequence[str]) -> tuple[list[bytes | None], str]:
+        """Return what stands under `names`, and the identity of the server that says so."""
+        (found,), identity = self._servers.look((("MGET", *names),))
+        return found, identity
+
+    def _valid(self, versions: dict[str, Version], identity: str) -> dict[str, Version]:
+        """Leave out a root version that was minted under another server than that of `identity`."""
+        root = versions.get(ROOT)
+        if root is None or root.endswith(identity) or is_fence(root):
+            return versions
+        # An identity can change without the connection being lost. It need not: the root version
+        # may have been minted by somebody who knew less.
+        if not root.endswith(self._servers.identify(self._version_key(ROOT))):
+            versions[ROOT] = None
+        return versions
 
     @guarded(*ERRORS)
     def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
-        lifetime = None if timeout is None else _ms(timeout + VERSION_GRACE)
+        lives = () if timeout is None else ("PX", ms(timeout + VERSION_GRACE))
         fresh = {tag: new_token() for tag in tags}
         if ROOT in fresh:
-            fresh[ROOT] += self.server.run_id
-        pipeline = self._redis.pipeline(transaction=False)
-        for tag, token in fresh.items():
-            pipeline.set(self._version_key(tag), token, nx=True, get=True, px=lifetime)
-        found = map(_text, pipeline.execute())
+            fresh[ROOT] += self._servers.identity
+        commands: list[Command] = [
+            ("SET", self._version_key(tag), token, "NX", "GET", *lives)
+            for tag, token in fresh.items()
+        ]
+        found = map(_text, self._answers(commands))
         return {tag: there or fresh[tag] for tag, there in zip(tags, found, strict=True)}
+
+    def _answers(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers to all commands; raise the first refusal, once they all are there."""
+        answers = self._servers.ask_all(commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     def encode(self, value: Any) -> bytes:
         encoded = self._codec.encode(value)
@@ -160,10 +197,10 @@ class RedisStore(Store):
         timeout: float | None,
         mark: str,
     ) -> bool:
-        keys = [self._key(entry_name(entry)), *map(self._version_key, versions)]
-        lives = (0, 0) if timeout is None else (_ms(timeout), _ms(timeout + VERSION_GRACE))
-        arguments = _pack(payload, versions, further), *lives, mark, *versions.values()
-        return bool(ask(self._redis, *_script("fill", keys, *arguments)))
+        keys = [self._entry_key(entry), *map(self._version_key, versions)]
+        values = versions.values()
+        arguments = pack(payload, versions, further), *lives_of(timeout), mark, *values
+        return bool(self._servers.ask(*script("fill", keys, *arguments)))
 
     def decode(self, payload: Any) -> Any:
         try:
@@ -174,42 +211,61 @@ class RedisStore(Store):
     @guarded(*ERRORS)
     def acquire(self, entry: str, token: str, timeout: float) -> bool:
         name = self._key(lock_name(entry))
-        return bool(self._redis.set(name, token, nx=True, px=_ms(timeout)))
+        return bool(self._servers.ask("SET", name, token, "NX", "PX", ms(timeout)))
 
     @guarded(*ERRORS)
     def release(self, entry: str, token: str) -> None:
-        ask(self._redis, *_script("release", [self._key(lock_name(entry))], token))
+        self._servers.ask(*script("release", [self._key(lock_name(entry))], token))
 
     # What writers need
 
     @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
-        keys = self._protected(tags, entries)
-        lasts = settings.FENCE_TIMEOUT + settings.REPLICA_LAG
-        ask(self._redis, *_script("fence", keys, token, _ms(lasts)))
+        keys = [*map(self._version_key, tags), *map(self._entry_key, entries)]
+        lasts = ms(settings.FENCE_TIMEOUT + settings.REPLICA_LAG)
+        self._answers(self._scripts("fence", keys, token, lasts))
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
-        commands: list[Command] = []
-        protected = self._protected(delivery.tags, delivery.entries)
-        if protected:
-            lag = _ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
-            arguments = delivery.token, lag, len(delivery.tags), _ms(TOMBSTONE_TIMEOUT)
-            commands.append(_script("lift", protected, *arguments))
-        for chunk in _chunks(map(self._key, delivery.keys)):
-            commands.append(("UNLINK", *chunk))
+        lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
+        versions = [self._version_key(tag) for tag in delivery.tags]
+        entries = [self._entry_key(entry) for entry in delivery.entries]
+        commands = [
+            *self._scripts("lift", versions, delivery.token, lag, 0),
+            *self._scripts("lift", entries, delivery.token, lag, ms(TOMBSTONE_TIMEOUT)),
+            *self._unlinks(map(self._key, delivery.keys)),
+        ]
         essential = len(commands)
         if delivery.counts:
             commands.append(self._counting(delivery.counts, delivery.last))
         # A server without memory to spare drops all the same, and only cannot count.
-        answers = ask_all(self._redis, commands)
+        answers = self._servers.ask_all(commands)
         for answer in answers[:essential]:
             if isinstance(answer, Exception):
                 raise answer
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
-    def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
-        return [*map(self._version_key, tags), *(self._key(entry_name(e)) for e in entries)]
+    @guarded(*ERRORS, urgent=True)
+    def drop_everything(self) -> None:
+        roots = sorted(self._roots) if self.names_vary else [self._version_key(ROOT)]
+        lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
+        self._answers(self._scripts("lift", roots, new_token(), lag, 0))
+
+    def _entry_key(self, entry: str) -> str:
+        return self._key(entry_name(entry))
+
+    def _scripts(self, name: str, keys: Sequence[str], *args: Any) -> list[Command]:
+        """Return the commands that run the script for each of `keys`."""
+        return [script(name, group, *args) for group in self._together(keys)]
+
+    def _unlinks(self, keys: Iterable[Any]) -> Iterator[Command]:
+        for chunk in _chunks(keys):
+            for group in self._together(chunk):
+                yield ("UNLINK", *group)
+
+    def _together(self, keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
+        """Return `keys` in groups that one command may name."""
+        return (keys,) if keys else ()
 
     @guarded(*ERRORS, urgent=True)
     def delete_patterns(self, patterns: Iterable[str]) -> int:
@@ -217,59 +273,28 @@ class RedisStore(Store):
         own = self._key(NAMESPACE).encode()
         deleted = 0
         for pattern in patterns:
-            match = self._codec.make_pattern(pattern)
-            keys = self._redis.scan_iter(match=match, count=CHUNK)
-            for chunk in _chunks(key for key in keys if not key.startswith(own)):
-                deleted += int(self._redis.execute_command("UNLINK", *chunk))
+            names = self._servers.scan(self._codec.make_pattern(pattern), CHUNK)
+            for chunk in _chunks(name for name in names if not name.startswith(own)):
+                deleted += sum(map(int, self._answers(list(self._unlinks(chunk)))))
         return deleted
 
-    # Counters
+    # What checks need
+
+    def entries(self, prefix: str = "") -> Iterator[str]:
+        """See `Store.entries`. Raises `PatternsNotSupported` if a KEY_FUNCTION hides the names."""
+        above = self._entry_key("")
+        if any(self._entry_key(name) != above + name for name in (prefix, "x")):
+            raise PatternsNotSupported(
+                f"The KEY_FUNCTION of the cache {self.alias!r} does not leave names as they are, "
+                "so its entries cannot be listed."
+            )
+        keys = self._servers.scan(f"{escape_glob(above + prefix)}*", CHUNK)
+        while chunk := self._take(keys):
+            yield from (_spell(key).removeprefix(above) for key in chunk)
 
     @guarded(*ERRORS)
-    def count(self, counts: Mapping[str, int]) -> None:
-        ask(self._redis, *self._counting(counts))
-
-    def _counting(self, counts: Mapping[str, int], last: str = "") -> Command:
-        names = self._totals, self._minute(int(time.time() // 60))
-        now = datetime.now(UTC).isoformat()
-        pairs = chain.from_iterable(counts.items())
-        return _script("count", names, MINUTES_KEPT * 60 + 60, now, last, *pairs)
-
-    @guarded(*ERRORS)
-    def counters(self) -> dict[str, str]:
-        found = self._redis.execute_command("HGETALL", self._totals)
-        return {_spell(name): _spell(value) for name, value in found.items()}
-
-    @guarded(*ERRORS)
-    def counters_per_minute(self, minutes: Sequence[int]) -> list[dict[str, int]]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for minute in minutes:
-            pipeline.execute_command("HGETALL", self._minute(minute))
-        return [
-            {_spell(name): int(value) for name, value in found.items()}
-            for found in pipeline.execute()
-        ]
-
-    @guarded(*ERRORS)
-    def reset_counters(self) -> None:
-        now = int(time.time() // 60)
-        minutes = (self._minute(minute) for minute in range(now - MINUTES_KEPT, now + 1))
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.execute_command("UNLINK", *minutes, self._totals)
-        since = datetime.now(UTC).isoformat()
-        pipeline.execute_command("HSET", self._totals, "since", since)
-        pipeline.execute()
-
-    @property
-    def _totals(self) -> str:
-        return self._key(f"{NAMESPACE}{{counters}}")
-
-    def _minute(self, minute: int) -> str:
-        return self._key(f"{NAMESPACE}{{counters}}:{minute}")
-
-
-def _script(name: str, keys: Sequence[str], *args: Any) -> Command:
-    return ("EVAL", _LUA[name], len(keys), *keys, *args)
+    def _take(self, keys: Iterator[bytes]) -> list[bytes]:
+        return list(islice(keys, CHUNK))
 
 
 def _text(raw: bytes | None) -> Version:
@@ -280,25 +305,7 @@ def _spell(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
-
-
 def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
     keys = iter(keys)
     while chunk := list(islice(keys, CHUNK)):
         yield chunk
-
-
-def _pack(payload: bytes, versions: Versions, further: Sequence[str]) -> bytes:
-    if not further:
-        return b"".join((_PLAIN, seal(versions), payload))
-    tags = "\n".join(further).encode()
-    return b"".join((_WITH_TAGS, seal(versions), len(tags).to_bytes(4), tags, payload))
-
-
-def _unpack(raw: bytes) -> Entry:
-    if raw[:1] == _PLAIN:
-        return Entry(raw[1:13], (), raw[13:])
-    end = 17 + int.from_bytes(raw[13:17])
-    return Entry(raw[1:13], tuple(raw[17:end].decode(errors="replace").split("\n")), raw[end:])

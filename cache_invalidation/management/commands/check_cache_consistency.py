@@ -1,0 +1,144 @@
+"""Compare what is cached with what is computed now."""
+
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+from typing import Any, TypedDict
+
+from django.core.management.base import CommandError, CommandParser
+
+from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.management.base import ShowingCommand
+from cache_invalidation.reads.rechecks import Rechecked, opted_in, recheck_entries
+
+HELP = """\
+Compute cached values again and compare them with the cache. What is stale is dropped there,
+counted in cache_metrics, and logged with what is needed to find the cause.
+
+  check_cache_consistency
+      the entries of all functions that opted in, as in @cached(sample=0.001)
+
+  check_cache_consistency --function shop.queries.product --limit 100
+      a hundred entries of this one
+
+The exit status is 1 if anything was stale. One of these has happened to it: something was written
+past Django, the function reads what its tags do not say, its arguments do not tell its calls apart,
+or it returns something else each time.
+
+checked          compared, among them those that were stale
+stale            proven: no write came between, and the value is another one
+inconclusive     the function failed, or a write came between
+not recomputable its arguments could not be kept, or the function has not opted in
+
+Functions are known by the modules that this command has loaded. It loads the URLs of the project
+unless it is told to --skip-checks. Each entry costs what computing its value costs.
+"""
+
+
+class Counts(TypedDict):
+    """The entries of one function, or of all."""
+
+    checked: int
+    stale: int
+    inconclusive: int
+    not_recomputable: int
+
+
+class Command(ShowingCommand):
+    """``manage.py check_cache_consistency [--function NAME] [--limit N] [--format json]``"""
+
+    help = HELP
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--function",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="check entries of this function only; may be repeated",
+        )
+        parser.add_argument(
+            "--limit", type=int, metavar="N", help="compute no more than N values; default: all"
+        )
+        super().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        limit, names = options["limit"], dict.fromkeys(options["function"])
+        if limit is not None and limit < 1:
+            raise CommandError("--limit is a number above zero.")
+        for name in names:
+            _check(name)
+        is_text = options["format"] == "text"
+        functions: dict[str, Counts] = {name: _none() for name in names}
+        try:
+            for entry in _first(recheck_entries(names), limit):
+                _count(functions.setdefault(entry.name, _none()), entry)
+                if is_text:
+                    self._tell(entry, options["verbosity"])
+        except PatternsNotSupported as error:
+            raise CommandError(str(error)) from error
+        except StoreUnavailable as error:
+            raise CommandError(f"The cache does not answer: {error}") from error
+        total = _sum(functions.values())
+        text = "\n".join(_table(functions, total))
+        self.show(text, {**total, "functions": dict(sorted(functions.items()))}, options)
+        if total["stale"]:
+            raise SystemExit(1)
+
+    def _tell(self, entry: Rechecked, verbosity: int) -> None:
+        if verbosity > 2 or (verbosity > 1 and entry.outcome != "fresh"):
+            reason = f": {entry.reason}" if entry.reason else ""
+            self.stdout.write(f"{entry.outcome:<17}{entry.key}{reason}")
+
+
+def _check(name: str) -> None:
+    if name in opted_in:
+        return
+    close = get_close_matches(name, opted_in, 3)
+    known = f"Did you mean {' or '.join(close)}?" if close else f"There are {len(opted_in)}."
+    raise CommandError(f"No function {name!r} has opted in with @cached(sample=...). {known}")
+
+
+def _first(entries: Iterator[Rechecked], limit: int | None) -> Iterator[Rechecked]:
+    """Go through `entries` until `limit` of them have been computed."""
+    computed = 0
+    for entry in entries:
+        yield entry
+        computed += entry.outcome != "not recomputable"
+        if computed == limit:
+            return
+
+
+def _none() -> Counts:
+    return Counts(checked=0, stale=0, inconclusive=0, not_recomputable=0)
+
+
+def _count(counts: Counts, entry: Rechecked) -> None:
+    match entry.outcome:
+        case "fresh":
+            counts["checked"] += 1
+        case "stale":
+            counts["checked"] += 1
+            counts["stale"] += 1
+        case "inconclusive":
+            counts["inconclusive"] += 1
+        case "not recomputable":
+            counts["not_recomputable"] += 1
+
+
+def _sum(functions: Collection[Counts]) -> Counts:
+    return Counts(
+        checked=sum(counts["checked"] for counts in functions),
+        stale=sum(counts["stale"] for counts in functions),
+        inconclusive=sum(counts["inconclusive"] for counts in functions),
+        not_recomputable=sum(counts["not_recomputable"] for counts in functions),
+    )
+
+
+def _table(functions: dict[str, Counts], total: Counts) -> Iterator[str]:
+    width = max(map(len, [*functions, "all"]))
+    yield f"{'':<{width}}  checked  stale  inconclusive  not recomputable"
+    for name, counts in [*sorted(functions.items()), ("all", total)]:
+        yield (
+            f"{name:<{width}}  {counts['checked']:>7}  {counts['stale']:>5}  "
+            f"{counts['inconclusive']:>12}  {counts['not_recomputable']:>16}"
+        )

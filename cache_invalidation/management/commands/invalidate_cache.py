@@ -1,0 +1,148 @@
+"""Invalidate by hand."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from cache_invalidation.management.base import ShowingCommand, find_model, operator, parse_key
+from cache_invalidation.models import AuditEntry
+from cache_invalidation.operations import Entity, Outcome, Request, invalidate, preview
+from cache_invalidation.registry import Event
+from cache_invalidation.stores import get_store
+from cache_invalidation.tags import ROOT, check_name
+
+HELP = """\
+Invalidate what depends on rows, models, tags or events, and delete plain cache keys. It happens at
+once, and is written into the audit log.
+
+  invalidate_cache shop.Product 42
+      as if this row had been saved: its tags, and what its rules name
+
+  invalidate_cache shop.Product
+      as if every row of the model had been
+
+  invalidate_cache --tag category:3 --tag homepage --key product-detail:42 --pattern "list:3:*"
+      by name
+
+  invalidate_cache --event user.updated --payload '{"user_id": 3}'
+      what the subscribers of the event say; the event is not published
+
+  invalidate_cache --everything
+      all that is cached; asks first, unless it is told --yes
+
+See what would go with --dry-run, and by which rule with explain_invalidation.
+"""
+
+
+class Command(ShowingCommand):
+    """``manage.py invalidate_cache [MODEL [PK]] [--tag …] [--key …] [--dry-run]``"""
+
+    help = HELP
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("model", nargs="?", help="the model, such as shop.Product")
+        parser.add_argument(
+            "pk",
+            nargs="*",
+            help="the primary key of a row; if it is composite, the value of each of its columns",
+        )
+        for name in ("tag", "key", "pattern"):
+            parser.add_argument(
+                f"--{name}", action="append", default=[], help=f"a {name}; may be repeated"
+            )
+        parser.add_argument("--event", metavar="NAME", help="the name of a domain event")
+        parser.add_argument(
+            "--payload", metavar="JSON", help="with --event: its payload, a JSON object"
+        )
+        parser.add_argument("--everything", action="store_true", help="all that is cached")
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        super().add_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        request = _request(options)
+        if request.named.patterns and not get_store().supports_patterns:
+            raise CommandError("This cache cannot list its keys, so it knows no patterns.")
+        if options["dry_run"]:
+            outcome = preview(request)
+        else:
+            if request.hits_everything and not options["yes"]:
+                self._ask()
+            outcome = invalidate(request, operator(), reason=options["reason"])
+        self.show(_as_text(outcome, options), _as_data(outcome, options), options)
+        if outcome.result is AuditEntry.Result.FAILED:
+            raise CommandError(
+                "The cache does not answer, and there is no outbox to wait in; run migrate."
+            )
+
+    def _ask(self) -> None:
+        try:
+            answer = input("This invalidates everything that is cached. Type 'yes' to go on: ")
+        except EOFError:
+            raise CommandError("Nobody is there to be asked; add --yes.") from None
+        if answer != "yes":
+            raise CommandError("Nothing was invalidated.")
+
+
+def _request(options: Mapping[str, Any]) -> Request:
+    if options["payload"] and not options["event"]:
+        raise CommandError("--payload goes with --event only.")
+    entities = []
+    if options["model"]:
+        model = find_model(options["model"])
+        pk = parse_key(model, options["pk"]) if options["pk"] else None
+        entities.append(Entity(model=model, pk=pk))
+    tags = [*options["tag"], *([ROOT] if options["everything"] else [])]
+    try:
+        request = Request(
+            tags=tags,
+            keys=options["key"],
+            patterns=options["pattern"],
+            entities=entities,
+            events=[_event(options)] if options["event"] else [],
+            everything=True,  # It asks, which is better than to refuse.
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if not request:
+        raise CommandError("Say what: a model, --tag, --key, --pattern, --event or --everything.")
+    return request
+
+
+def _event(options: Mapping[str, Any]) -> Event:
+    try:
+        payload = json.loads(options["payload"] or "{}")
+    except ValueError as error:
+        raise CommandError(f"--payload is no JSON: {error}") from error
+    if not isinstance(payload, dict):
+        raise CommandError("--payload has to be a JSON object.")
+    return Event(name=check_name(options["event"], "event name"), payload=payload)
+
+
+def _as_data(outcome: Outcome, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "dry_run": options["dry_run"],
+        "result": None if options["dry_run"] else str(outcome.result),
+        "tags": list(outcome.tags),
+        "keys": list(outcome.keys),
+        "patterns": list(outcome.patterns),
+        "entities": dict(outcome.entities),
+        "pending": list(outcome.pending),
+        "audit": outcome.audit,
+    }
+
+
+def _as_text(outcome: Outcome, options: Mapping[str, Any]) -> str:
+    heads = {
+        AuditEntry.Result.DONE: "Invalidated",
+        AuditEntry.Result.PENDING: "Waits in the outbox, since the cache does not answer",
+        AuditEntry.Result.FAILED: "NOT invalidated",
+    }
+    lines = ["Would invalidate" if options["dry_run"] else heads[outcome.result]]
+    for kind in ("tags", "keys", "patterns"):
+        names = getattr(outcome, kind)
+        lines += [f"  {kind:<9}{name}" for name in names]
+    return "\n".join(lines)

@@ -1,0 +1,142 @@
+"""The outbox, and the log of what operators did by hand."""
+
+import logging
+from typing import Any
+
+from django.db import connections, models, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+logger = logging.getLogger("cache_invalidation")
+
+
+class PendingInvalidation(models.Model):
+    """What one transaction made stale while the cache could not be told.
+
+    Written in that transaction, so that it is there if and only if the write is; deleted once the
+    cache has been told.
+    """
+
+    targets = models.JSONField(
+        _("targets"), help_text=_("Lists of tags, keys, patterns and entries, by kind.")
+    )
+    entities = models.JSONField(
+        _("entities"), default=dict, help_text=_("How many things of each entity type changed.")
+    )
+    entity_type = models.CharField(_("entity type"), max_length=250, blank=True)
+    cause = models.CharField(_("cause"), max_length=250, blank=True)
+    created = models.DateTimeField(_("created"), default=timezone.now)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    last_error = models.TextField(_("last error"), blank=True)
+    next_attempt = models.DateTimeField(_("next attempt"), default=timezone.now, db_index=True)
+
+    class Meta:
+        ordering = ["pk"]
+        # Those of `AuditEntry` are for everything.
+        default_permissions = ()
+        verbose_name = _("pending invalidation")
+        verbose_name_plural = _("pending invalidations")
+
+    def __str__(self) -> str:
+        return f"{self.entity_type or 'manual'} ({self.cause or 'manual'}) of {self.created:%c}"
+
+
+class AuditEntry(models.Model):
+    """One thing that an operator did by hand: who, when, from where, what, why, with what result.
+
+    Written before it is done, so that whatever has happened is here; never changed afterwards but
+    for its result.
+    """
+
+    class Action(models.TextChoices):
+        INVALIDATE = "invalidate", _("Invalidate")
+        RESET_METRICS = "reset-metrics", _("Reset the metrics")
+        RETRY = "retry", _("Retry pending invalidations")
+        DISCARD = "discard", _("Delete pending invalidations")
+
+    class Origin(models.TextChoices):
+        ADMIN = "admin", _("Admin")
+        REST = "rest", _("REST")
+        COMMAND = "command", _("Command")
+
+    class Result(models.TextChoices):
+        STARTED = "started", _("Started")
+        DONE = "done", _("Done")
+        PENDING = "pending", _("Waits in the outbox")
+        FAILED = "failed", _("Failed")
+
+    when = models.DateTimeField(_("when"), default=timezone.now, db_index=True)
+    action = models.CharField(_("action"), max_length=20, choices=Action)
+    user = models.CharField(
+        _("user"), max_length=250, help_text=_("Of the site; of the system, for a command.")
+    )
+    # Not a foreign key: the entry outlives the user, and a project need not have users.
+    user_key = models.CharField(_("user key"), max_length=64, blank=True)
+    origin = models.CharField(_("origin"), max_length=10, choices=Origin)
+    address = models.CharField(
+        _("address"), max_length=250, blank=True, help_text=_("Of the client, or the host.")
+    )
+    targets = models.JSONField(
+        _("targets"), default=dict, help_text=_("Lists of tags, keys and patterns, by kind.")
+    )
+    reason = models.TextField(_("reason"), blank=True)
+    result = models.CharField(_("result"), max_length=10, choices=Result, default=Result.STARTED)
+    detail = models.JSONField(_("detail"), default=dict, blank=True)
+    # What a client sends so that a request that it repeats is not acted upon twice.
+    idempotency_key = models.CharField(  # noqa: DJ001 - only what is there has to be unique
+        _("idempotency key"), max_length=128, null=True, blank=True, editable=False
+    )
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ()
+        permissions = [
+            ("view_metrics", _("Can see cache metrics, rules, the outbox and the audit log")),
+            ("invalidate_cache", _("Can invalidate the cache by hand")),
+            ("reset_metrics", _("Can reset the cache metrics")),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user_key", "idempotency_key"], name="cache_invalidation_idempotency"
+            )
+        ]
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit log")
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} ({self.user}, {self.when:%c})"
+
+
+_migrated: set[tuple[str, Any]] = set()  # Alias and name of the databases that have the table.
+
+
+def has_outbox(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the table is in the database of `connection`; asked until it is.
+
+    A replica that a router keeps from migrating has none; what it shows is that of its primary.
+    Raises `django.db.DatabaseError` if the database does not answer.
+    """
+    alias, database = connection.alias, connection.settings_dict["NAME"]
+    if not router.allow_migrate_model(alias, PendingInvalidation):
+        return False
+    if (alias, database) not in _migrated:
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+        if PendingInvalidation._meta.db_table not in tables:
+            return False
+        _migrated.add((alias, database))
+    return True
+
+
+def backlog() -> int:
+    """Return how many invalidations wait, on all databases that can be asked."""
+    waiting = 0
+    for alias in connections:
+        try:
+            if has_outbox(connections[alias]):
+                waiting += PendingInvalidation.objects.using(alias).count()
+        except Exception as error:  # noqa: BLE001
+            # Whoever wants to know has other things to know as well; and a test may forbid it.
+            logger.warning("The outbox on %r cannot be read (%r).", alias, error)
+    return waiting

@@ -1,0 +1,125 @@
+"""Rows of the outbox: written by the transaction that invalidates, deleted when that is done."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from cache_invalidation.conf import settings
+from cache_invalidation.sending import most_common
+from cache_invalidation.transactions import Batch, Pending, in_transaction, shielded
+from cache_invalidation.watcher import unrecorded
+
+if TYPE_CHECKING:
+    from cache_invalidation.models import PendingInvalidation
+
+logger = logging.getLogger("cache_invalidation")
+
+
+KINDS: Final = ("tags", "entries", "keys", "patterns")  # of targets
+
+
+def model() -> "type[PendingInvalidation]":
+    """Return the model, which cannot be imported before the project's settings are there."""
+    from cache_invalidation.models import PendingInvalidation
+
+    return PendingInvalidation
+
+
+def has_outbox(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the table is in the database of `connection`. See `cache_invalidation.models`."""
+    from cache_invalidation.models import has_outbox
+
+    return has_outbox(connection)
+
+
+def keep(
+    batch: Batch, tags: Sequence[str], connection: BaseDatabaseWrapper, *, committed: bool
+) -> Pending | None:
+    """Write `batch`, with its collapsed `tags`, into the outbox; return None if there is none.
+
+    If it is not `committed` yet, the row becomes visible with the COMMIT of `connection`. Where
+    that cannot be had, because there is no transaction, or the table is in the default database
+    only, the row is not due before ``FENCE_TIMEOUT``: delivered earlier than the write is
+    committed, it would be of no use.
+    """
+    for alias in dict.fromkeys((batch.alias, DEFAULT_DB_ALIAS)):
+        using = connections[alias]
+        if using is not connection and in_transaction(using):
+            continue  # Another transaction, whose rollback would take the row along.
+        apart = committed or not in_transaction(using)
+        try:
+            with unrecorded(), shielded(alias):
+                pk = _insert(batch, tags, using, 0 if committed or not apart else _delay())
+        except Exception:
+            # A write must not fail of what goes wrong here.
+            logger.exception("The outbox on %r cannot be written.", alias)
+            continue
+        if pk is not None:
+            return Pending(alias, pk, apart)
+    return None
+
+
+def _delay() -> float:
+    return settings.FENCE_TIMEOUT + settings.REPLICA_LAG
+
+
+def _insert(
+    batch: Batch, tags: Sequence[str], connection: BaseDatabaseWrapper, delay: float
+) -> int | None:
+    if not has_outbox(connection):
+        return None
+    row = model()(
+        targets={kind: sorted(getattr(batch, kind)) for kind in KINDS} | {"tags": list(tags)},
+        entities=dict(batch.entities),
+        entity_type=(most_common(batch.entities) or "")[:250],
+        cause=(most_common(batch.causes) or "")[:250],
+        next_attempt=timezone.now() + timedelta(seconds=delay),
+    )
+    row.save(using=connection.alias, force_insert=True)
+    return row.pk
+
+
+def take(row: "PendingInvalidation", batch: Batch) -> None:
+    """Add what `row` keeps to `batch`.
+
+    Raises `TypeError`, `ValueError` or `LookupError` for a row that nobody here can have written.
+    """
+    found = {kind: row.targets[kind] for kind in KINDS}
+    for kind, names in found.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"{kind} is {names!r}, which is not a list of strings")
+    entities = {str(name): int(number) for name, number in dict(row.entities).items()}
+    for kind, names in found.items():
+        getattr(batch, kind).update(names)
+    batch.entities.update(entities)
+    if row.cause:
+        batch.causes[row.cause] += 1
+
+
+def make_due(pending: Pending) -> bool:
+    """Have a row delivered as soon as the store is back: what it is about is committed now.
+
+    Returns False if that is no use, because it has been delivered before.
+    """
+    try:
+        with unrecorded(), shielded(pending.using):
+            rows = model().objects.using(pending.using).filter(pk=pending.pk)
+            return bool(rows.update(next_attempt=timezone.now()))
+    except Exception:
+        logger.exception("A row of the outbox on %r could not be updated.", pending.using)
+        return False
+
+
+def forget(pending: Pending) -> None:
+    """Delete the row of what was delivered after all; if that fails, it is delivered again."""
+    try:
+        with unrecorded(), shielded(pending.using):
+            model().objects.using(pending.using).filter(pk=pending.pk).delete()
+    except Exception:
+        # A write that is committed must not look as if it failed.
+        logger.exception("A row of the outbox on %r could not be deleted.", pending.using)

@@ -1,0 +1,162 @@
+"""From a batch to the store, and to those who want to know. What fails is raised.
+
+Whoever calls this decides what becomes of an invalidation that could not be sent.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from django.db import connections
+from django.dispatch import Signal
+
+from cache_invalidation.exceptions import CacheInvalidationError, PatternsNotSupported
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.requests import current_path
+from cache_invalidation.rules import Invalidation
+from cache_invalidation.signals import invalidated, invalidation_failed
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Delivery
+from cache_invalidation.transactions import Batch, Targets, hooks, in_transaction
+
+logger = logging.getLogger("cache_invalidation")
+
+TARGETS_SHOWN: Final = 20  # of each kind, in the metrics
+
+_telling: ContextVar[bool] = ContextVar("cache_invalidation_telling", default=False)
+
+
+def send(batch: Batch, tags: Sequence[str], token: str) -> None:
+    """Make `tags`, and the entries and keys of `batch`, invalid now; count the whole batch.
+
+    The fence `token` is lifted. Raises `CacheInvalidationError` if the store fails.
+    """
+    delivery = Delivery(
+        token=token,
+        tags=tags,
+        entries=sorted(batch.entries),
+        keys=sorted(batch.keys),
+        counts=counts(batch, tags),
+        last=_last(batch, tags),
+    )
+    if not get_store().deliver(delivery):
+        counters.update(delivery.counts)
+
+
+def delete_patterns(batch: Batch) -> PatternsNotSupported | None:
+    """Delete the keys that match the patterns of `batch`; return why the store never can.
+
+    Raises `StoreUnavailable` if the store fails.
+    """
+    if batch.patterns:
+        try:
+            get_store().delete_patterns(sorted(batch.patterns))
+        except PatternsNotSupported as error:
+            return error
+    return None
+
+
+def lose_patterns(batch: Batch, error: PatternsNotSupported) -> None:
+    """Tell everybody that nothing will be deleted by the patterns of `batch`."""
+    lose(Invalidation(patterns=batch.patterns, everything=True), batch.alias, error)
+
+
+def lose(missed: Targets, using: str, error: CacheInvalidationError) -> None:
+    """Tell everybody that `missed` will never be delivered."""
+    number = len(missed.tags) + len(missed.keys) + len(missed.patterns)
+    logger.error("Could not invalidate (%s): %s", error, describe(missed))
+    counters.update({"failed": number})
+    _tell(invalidation_failed, invalidation=missed, using=using, error=error)
+
+
+def announce(batch: Batch, tags: Sequence[str], seconds: float) -> None:
+    """Tell that `batch`, with its collapsed `tags`, was delivered so many seconds after COMMIT."""
+    counters.delivered(seconds, _entry(batch, tags, seconds))
+    if not invalidated.has_listeners(Batch):
+        return
+    about = partial(
+        _tell,
+        invalidated,
+        invalidation=Invalidation(
+            tags=tags,
+            keys=batch.keys,
+            patterns=batch.patterns,
+            entity_type=most_common(batch.entities),
+            cause=most_common(batch.causes) or "manual",
+            everything=True,
+        ),
+        entities=dict(batch.entities),
+        using=batch.alias,
+        duration=seconds,
+    )
+    connection = connections[batch.alias]
+    if in_transaction(connection) and not (connection.in_atomic_block or batch.by_hand):
+        # Inside of COMMIT. A receiver may use the database, which it can once Django runs hooks.
+        hooks(connection).insert(0, (set(), about, True))
+    else:
+        about()
+
+
+def counts(batch: Batch, tags: Sequence[str]) -> dict[str, int]:
+    """Return what is to be added to the counters once `batch` is delivered.
+
+    A batch to which nothing has happened is the rest of another, which was counted.
+    """
+    if not batch.entities:
+        return {}
+    found = Counter({f"invalidations:{name}": n for name, n in batch.entities.items()})
+    sizes = {"tags": len(tags), "keys": len(batch.keys), "patterns": len(batch.patterns)}
+    found.update({name: size for name, size in sizes.items() if size})
+    return dict(found)
+
+
+def _last(batch: Batch, tags: Sequence[str]) -> str:
+    return json.dumps(_summary(batch, tags))
+
+
+def _entry(batch: Batch, tags: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Return what the list of recent invalidations says."""
+    about = {"using": batch.alias, "path": current_path(), "latency": round(seconds, 6)}
+    return _summary(batch, tags) | about
+
+
+def _summary(batch: Batch, tags: Sequence[str]) -> dict[str, Any]:
+    return {
+        "when": datetime.now(UTC).isoformat(),
+        "entity_type": most_common(batch.entities),
+        "cause": most_common(batch.causes),
+        "targets": {
+            "tags": list(tags[:TARGETS_SHOWN]),
+            "keys": sorted(batch.keys)[:TARGETS_SHOWN],
+            "patterns": sorted(batch.patterns)[:TARGETS_SHOWN],
+        },
+    }
+
+
+def most_common(counter: Counter[str]) -> str | None:
+    """Return what was counted most often, if anything was."""
+    return counter.most_common(1)[0][0] if counter else None
+
+
+def describe(targets: Targets) -> str:
+    """Return all that `targets` name, for the log."""
+    return (
+        f"tags={sorted(targets.tags)} keys={sorted(targets.keys)} "
+        f"patterns={sorted(targets.patterns)}"
+    )
+
+
+def _tell(signal: Signal, **about: Any) -> None:
+    """Send `signal`, but not of what its receivers write: they would be told of that for ever."""
+    if _telling.get():
+        return
+    token = _telling.set(True)
+    try:
+        signal.send_robust(Batch, **about)
+    finally:
+        _telling.reset(token)

@@ -1,0 +1,133 @@
+"""Waiting for a store that is down, so that no request has to.
+
+A thread asks the store once per ``RETRY_INTERVAL``. Once it answers:
+
+1. Writers use it again at once.
+2. What could not be delivered is delivered. This lasts for a while even if there is nothing: other
+   processes find out a little later that the store is back, and what they write until then has to
+   be delivered first as well.
+3. If that cannot be done completely, everything that the store holds is made invalid.
+4. Readers trust it again.
+5. What is left, because it was too much for the time, is delivered.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from threading import Event, Lock, Thread, get_ident
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
+
+from django.db import connections
+
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import CacheInvalidationError
+
+if TYPE_CHECKING:
+    from cache_invalidation.stores.base import Store
+
+logger = logging.getLogger("cache_invalidation")
+
+# Of RETRY_INTERVAL, after the store has answered: every other process has asked it by then.
+SETTLING: Final = 1.5
+
+#: Delivers what waits for a store to be back, and what is added to that until the deadline, by the
+#: monotonic clock; without one, once. Returns whether nothing is left.
+Step = Callable[[float | None], bool]
+
+_steps: list[Step] = []
+
+
+def on_recovery(step: Step) -> None:
+    """Have `step` called before a store that was down is trusted again. May be called again."""
+    if step not in _steps:
+        _steps.append(step)
+
+
+class Recovery:
+    """Of one store, whenever it is down: one thread at a time, for as long as that lasts."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+        self._forget()
+        _all.add(self)
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._stopped = Event()
+        self._thread: Thread | None = None
+
+    def begin(self) -> None:
+        """Start the thread unless it runs. After a fork it has to be started anew."""
+        with self._lock:
+            if self._stopped.is_set() or (self._thread and self._thread.is_alive()):
+                return
+            name = f"cache_invalidation recovery of {self._store.alias}"
+            self._thread = Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread soon; it is not started again."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        breaker = self._store.breaker
+        breaker.attended_by(get_ident())
+        try:
+            while not self._stopped.is_set() and not self._try_once():
+                pass
+        finally:
+            breaker.attended_by(None)
+
+    def _try_once(self) -> bool:
+        """Ask the store; return whether it is trusted again, after a pause if it is not."""
+        begun = monotonic()
+        try:
+            if self._is_back():
+                for step in _steps:
+                    self._is_done(step, None)
+                return True
+        except CacheInvalidationError:
+            pass  # The breaker knows.
+        finally:
+            # Nobody else uses the connections of this thread.
+            connections.close_all()
+        self._stopped.wait(max(0.0, begun + settings.RETRY_INTERVAL - monotonic()))
+        return False
+
+    def _is_back(self) -> bool:
+        """Whether the store answers, and what it holds can be trusted."""
+        store, breaker = self._store, self._store.breaker
+        store.ping()
+        failures = breaker.answered()
+        deadline = monotonic() + SETTLING * settings.RETRY_INTERVAL
+        # A list, since each of them has to be done.
+        is_complete = all([self._is_done(step, deadline) for step in _steps])  # noqa: C419
+        self._stopped.wait(max(0.0, deadline - monotonic()))
+        losses = breaker.losses
+        if losses or not is_complete or store.names_vary:
+            store.drop_everything()
+            breaker.made_up_for(losses)
+        return breaker.caught_up(failures)
+
+    def _is_done(self, step: Step, deadline: float | None) -> bool:
+        try:
+            return step(deadline)
+        except CacheInvalidationError:
+            raise
+        except Exception:
+            logger.exception("Cannot tell what waits for the cache; invalidating everything.")
+            return False
+
+
+_all: "WeakSet[Recovery]" = WeakSet()
+
+
+def _after_fork() -> None:
+    for recovery in list(_all):
+        recovery._forget()
+        recovery._store.breaker.forget_thread()
+
+
+os.register_at_fork(after_in_child=_after_fork)

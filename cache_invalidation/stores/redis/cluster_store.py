@@ -1,0 +1,77 @@
+"""Entries and versions in a Redis Cluster, where every key may be on another node.
+
+What a store promises needs no more than one key at a time to change in one step:
+
+- A lookup reads each version after the call has begun. One that is the same as in the entry was
+  not dropped before that, and versions never come back.
+- An entry that is stored under a version which has just been dropped is not valid, and never will
+  be. It may have replaced a valid one, which costs a miss. That the entry itself was invalidated is
+  seen by the script that stores it.
+- Every fence stands before COMMIT, or the call fails and there is none.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.cache import caches
+
+from cache_invalidation.stores.base import Condition, Versions, guarded
+from cache_invalidation.stores.redis.cluster import ClusterClient, ClusterConnectionFactory
+from cache_invalidation.stores.redis.connection import Servers
+from cache_invalidation.stores.redis.counters import ERRORS
+from cache_invalidation.stores.redis.entries import pack
+from cache_invalidation.stores.redis.nodes import Nodes
+from cache_invalidation.stores.redis.scripts import lives_of, script
+from cache_invalidation.stores.redis.store import RedisStore
+
+
+def store_of(alias: str) -> RedisStore:
+    """Return the store for an alias of `django-redis`."""
+    backend: Any = caches.create_connection(alias)
+    if isinstance(backend.client.connection_factory, ClusterConnectionFactory):
+        return RedisClusterStore(alias)
+    return RedisStore(alias)
+
+
+class RedisClusterStore(RedisStore):
+    """A cluster of Redis 7.0 or Valkey 7.2, or newer. Only primaries are asked."""
+
+    _scripts_find_keys = False
+
+    def _connect(self) -> Servers:
+        return Nodes(self._codec, self._root)
+
+    def condition(self) -> Condition:
+        if not isinstance(self._codec, ClusterClient):
+            needed = f"{ClusterClient.__module__}.ClusterClient"
+            return Condition(problem=f"a cluster needs the CLIENT_CLASS {needed}")
+        return self._connect().probe().condition
+
+    def _values(self, names: Sequence[str]) -> tuple[list[bytes | None], str]:
+        # Not GET, which refuses what somebody else has put there.
+        answers, identity = self._servers.look([("MGET", name) for name in names])
+        return [value for (value,) in answers], identity
+
+    def _together(self, keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
+        # Not by slot: while a slot is being moved, some of its keys are here and some are there.
+        return [(key,) for key in keys]
+
+    @guarded(*ERRORS)
+    def fill(
+        self,
+        entry: str,
+        payload: bytes,
+        versions: Versions,
+        further: Sequence[str],
+        timeout: float | None,
+        mark: str,
+    ) -> bool:
+        lives = lives_of(timeout)
+        extensions = [
+            script("extend", [self._version_key(tag)], version, *lives)
+            for tag, version in versions.items()
+        ]
+        if not all(self._answers(extensions)):
+            return False
+        arguments = pack(payload, versions, further), *lives, mark
+        return bool(self._servers.ask(*script("fill", [self._entry_key(entry)], *arguments)))

@@ -1,0 +1,31 @@
+"""The scripts that change several keys, or look before they change one, in one step.
+
+They are sent whole (EVAL): there is no "script unknown" after a restart, a failover or a flush, and
+the server compiles each of them once.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cache_invalidation.stores.base import VERSION_GRACE
+from cache_invalidation.stores.redis.connection import Command, without_comments
+
+_LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
+for _name in ("fence", "lift"):
+    _LUA[_name] = _LUA["fences"] + _LUA[_name]
+
+
+def script(name: str, keys: Sequence[str], *args: Any) -> Command:
+    """Return the command that runs the script `name`."""
+    return ("EVAL", _LUA[name], len(keys), *keys, *args)
+
+
+def lives_of(timeout: float | None) -> tuple[int, int]:
+    """Return how long an entry and its versions live, in ms as scripts take them."""
+    return (0, 0) if timeout is None else (ms(timeout), ms(timeout + VERSION_GRACE))
+
+
+def ms(seconds: float) -> int:
+    """Return milliseconds, as the server counts; never none at all."""
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,69 @@
+"""The Celery task that drains the outbox."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from celery.signals import setup_logging
+
+from cache_invalidation.contrib.celery import drain_invalidations
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.models import PendingInvalidation
+from tests.observing import delivered
+from tests.outages import Use, down, up, use
+from tests.outbox.rows import let_wait
+
+__all__ = ["down", "up", "use"]
+
+DATABASES = ["default", "other", "sqlite"]
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    """A project's Celery, with a broker in memory."""
+    app = Celery("tests", broker="memory://", backend="cache+memory://", set_as_current=True)
+    app.conf.imports = ["cache_invalidation.contrib.celery"]
+    app.conf.broker_transport_options = {"polling_interval": 0.05}  # seconds
+    # Whoever answers this signal keeps Celery from configuring the log of this process.
+    setup_logging.connect(_leave_the_log_alone)
+    yield app
+    setup_logging.disconnect(_leave_the_log_alone)
+    app.close()
+
+
+def _leave_the_log_alone(**message: Any) -> None:
+    """Do nothing."""
+
+
+def test_it_delivers_what_is_due_on_every_database(app: Celery, up: Use) -> None:
+    up()
+    let_wait(2)
+    let_wait(1, "sqlite")
+    with delivered() as found:
+        assert drain_invalidations.apply().get() == 3
+    assert found.tags == {"default:0", "default:1", "sqlite:0"}
+    assert not PendingInvalidation.objects.exists()
+
+
+def test_it_fails_while_the_store_is_down_and_leaves_what_waits(app: Celery, down: Use) -> None:
+    let_wait(2)
+    with pytest.raises(StoreUnavailable):
+        drain_invalidations.apply(throw=True)
+    assert [row.attempts for row in PendingInvalidation.objects.all()] == [1, 1]
+
+
+def test_a_worker_finds_it_by_its_name(app: Celery, up: Use) -> None:
+    up()
+    let_wait(2)
+    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR"):
+        app.send_task("cache_invalidation.drain_invalidations", ignore_result=False).get(timeout=20)
+    assert not PendingInvalidation.objects.exists()
+
+
+def test_its_result_is_not_kept(app: Celery) -> None:
+    task: Any = drain_invalidations
+    assert task.ignore_result

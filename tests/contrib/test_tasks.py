@@ -1,0 +1,56 @@
+"""The task of Django's tasks framework that drains the outbox."""
+
+from typing import Any
+
+import django
+import pytest
+
+from cache_invalidation.contrib.tasks import drain_invalidations
+from cache_invalidation.models import PendingInvalidation
+from tests.observing import delivered
+from tests.outages import Use, down, up, use
+from tests.outbox.rows import let_wait
+
+__all__ = ["down", "up", "use"]
+
+DATABASES = ["default", "other", "sqlite"]
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
+
+FRAMEWORK = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+
+
+@pytest.fixture(autouse=True)
+def immediate(settings: Any) -> None:
+    """Have tasks run where they are enqueued."""
+    settings.TASKS = {
+        "default": {
+            "BACKEND": f"{FRAMEWORK}.backends.immediate.ImmediateBackend",
+            "ENQUEUE_ON_COMMIT": False,
+        }
+    }
+
+
+def test_it_delivers_what_is_due_on_every_database(up: Use) -> None:
+    up()
+    let_wait(2)
+    let_wait(1, "sqlite")
+    with delivered() as found:
+        result = drain_invalidations.enqueue()
+    assert (result.status, result.return_value) == ("SUCCESSFUL", 3)
+    assert found.tags == {"default:0", "default:1", "sqlite:0"}
+    assert not PendingInvalidation.objects.exists()
+
+
+def test_it_fails_while_the_store_is_down_and_leaves_what_waits(down: Use) -> None:
+    let_wait(2)
+    result = drain_invalidations.enqueue()
+    assert result.status == "FAILED"
+    assert result.errors[0].exception_class.__name__ == "StoreUnavailable"
+    assert [row.attempts for row in PendingInvalidation.objects.all()] == [1, 1]
+
+
+def test_it_can_be_called_like_any_function(up: Use) -> None:
+    up()
+    let_wait(1)
+    assert drain_invalidations.call() == 1
