@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 from django.apps import apps
-from django.core.management import get_commands, load_command_class
+from django.core.management import BaseCommand, get_commands, load_command_class
 from django.core.management.color import no_style
 from django.db import connection
 from django.dispatch import Signal
@@ -262,7 +262,8 @@ def test_every_setting_is_documented_with_its_default():
 
 
 def test_every_system_check_is_documented():
-    source = Path(checks.__file__).read_text()
+    modules = Path(checks.__file__).parent.glob("*.py")
+    source = "".join(module.read_text() for module in modules)
     assert headings("reference/checks.md") == sorted(
         re.findall(r'id="(cache_invalidation\.\w+)"', source)
     )
@@ -270,13 +271,13 @@ def test_every_system_check_is_documented():
 
 def test_every_command_and_its_options_are_documented():
     text = (DOCS / "reference/commands.md").read_text()
-    common = load_command_class("django.core", "flush").create_parser("", "")
+    common = BaseCommand().create_parser("", "")
     names = [name for name, app in get_commands().items() if app == "cache_invalidation"]
     assert headings("reference/commands.md") == sorted(names)
     for name, section in zip(sorted(names), text.split("\n## ")[1:], strict=True):
         parser = load_command_class("cache_invalidation", name).create_parser("", "")
         options = set(parser._option_string_actions) - set(common._option_string_actions)
-        assert options == set(re.findall(r"^`(--\w+)`$", section, re.MULTILINE))
+        assert options == set(re.findall(r"^`(--[\w-]+)`$", section, re.MULTILINE))
 
 
 def test_every_field_of_the_metrics_is_documented():

@@ -1,0 +1,43 @@
+"""System checks: what a newcomer can get wrong, said before it does harm.
+
+They do not raise, whatever is wrong elsewhere, and need no database but for those of `databases`.
+The server of the cache is asked once, by `server`.
+"""
+
+from cache_invalidation.checks.cache import (
+    check_cache,
+    check_cache_in_production,
+    check_time_limits,
+)
+from cache_invalidation.checks.databases import check_outbox, check_tables
+from cache_invalidation.checks.observers import check_observers
+from cache_invalidation.checks.project import (
+    check_api,
+    check_atomic_requests,
+    check_page_caching,
+    check_threads,
+)
+from cache_invalidation.checks.rules import check_patterns, check_rules, check_spelling
+from cache_invalidation.checks.server import check_eviction_of_others, check_server
+from cache_invalidation.checks.settings import check_combinations, check_exclude, check_settings
+
+__all__ = [
+    "check_api",
+    "check_atomic_requests",
+    "check_cache",
+    "check_cache_in_production",
+    "check_combinations",
+    "check_eviction_of_others",
+    "check_exclude",
+    "check_observers",
+    "check_outbox",
+    "check_page_caching",
+    "check_patterns",
+    "check_rules",
+    "check_server",
+    "check_settings",
+    "check_spelling",
+    "check_tables",
+    "check_threads",
+    "check_time_limits",
+]

@@ -1,0 +1,104 @@
+"""Settings of the project that are not ours, and that defeat what this app is for."""
+
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections
+
+_API: Final = "cache_invalidation.api.urls"
+_SNAPSHOTS: Final = ("repeatable read", "serializable")
+_PAGE_CACHES: Final = (
+    "django.middleware.cache.UpdateCacheMiddleware",
+    "django.middleware.cache.CacheMiddleware",
+)
+
+
+@register
+def check_api(**kwargs: Any) -> list[CheckMessage]:
+    """E012: the REST API without what it is made with."""
+    with suppress(Exception):  # Django's own checks say so.
+        import_module(getattr(django_settings, "ROOT_URLCONF", ""))
+    if _API not in sys.modules or apps.is_installed("rest_framework"):
+        return []
+    return [
+        Error(
+            f"The URLconf includes {_API}, but 'rest_framework' is not in INSTALLED_APPS.",
+            hint="Add 'rest_framework' to INSTALLED_APPS.",
+            id="cache_invalidation.E012",
+        )
+    ]
+
+
+@register
+def check_threads(**kwargs: Any) -> list[CheckMessage]:
+    """E013: a process that cannot wait for the cache to be back."""
+    try:
+        options: Any = import_module("uwsgi").opt
+    except (ImportError, AttributeError):
+        return []
+    if any(_is_on(options, name) for name in ("enable-threads", "threads")):
+        return []
+    return [
+        Error(
+            "uWSGI runs no threads, so a process that has seen the cache fail never uses it again.",
+            hint="Set enable-threads = true.",
+            id="cache_invalidation.E013",
+        )
+    ]
+
+
+def _is_on(options: Any, name: str) -> bool:
+    # Names are texts or bytes, depending on the version; values are bytes, or True for a flag.
+    value = options.get(name, options.get(name.encode(), b"false"))
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    return text.lower() not in ("false", "no", "off", "0")
+
+
+@register
+def check_atomic_requests(**kwargs: Any) -> list[CheckMessage]:
+    """W010: requests of which every one is a snapshot, where nothing is stored."""
+    return [
+        Warning(
+            f"The database {alias!r} has ATOMIC_REQUESTS, and its transactions are snapshots. What "
+            "a request computes there is never stored in the cache.",
+            hint="Leave ATOMIC_REQUESTS off and use atomic() where it is needed, or use PostgreSQL "
+            "under READ COMMITTED.",
+            id="cache_invalidation.W010",
+        )
+        for alias in connections
+        if _makes_snapshots(alias)
+    ]
+
+
+def _makes_snapshots(alias: str) -> bool:
+    try:
+        connection: Any = connections[alias]
+        wanted = connection.settings_dict["ATOMIC_REQUESTS"]
+        if wanted and connection.vendor == "sqlite":
+            return not connection.is_in_memory_db()
+        level = connection.settings_dict["OPTIONS"].get("isolation_level")
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, the first query says so
+        return False
+    spelled = str(getattr(level, "name", level)).lower().replace("_", " ")
+    return bool(wanted) and spelled in _SNAPSHOTS
+
+
+@register
+def check_page_caching(**kwargs: Any) -> list[CheckMessage]:
+    """W014: pages that Django caches by itself."""
+    return [
+        Warning(
+            f"MIDDLEWARE has {path}: the pages it keeps are not invalidated, and are up to "
+            f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}) old.",
+            hint="Remove it and use `cached` for what takes long, or silence this check if pages "
+            "may be that old.",
+            id="cache_invalidation.W014",
+        )
+        for path in django_settings.MIDDLEWARE
+        if path in _PAGE_CACHES
+    ]

@@ -1,0 +1,120 @@
+"""What `invalidation.py` declares."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import FieldDoesNotExist
+
+from cache_invalidation.catalog import is_spelled_alike
+from cache_invalidation.checks.cache import backend, store
+from cache_invalidation.placeholders import problem_with
+from cache_invalidation.registry import registry
+from cache_invalidation.rules import Rule
+
+
+@register
+def check_rules(**kwargs: Any) -> list[CheckMessage]:
+    """E006 to E009: templates, the fields they name, `fields` and `track`."""
+    messages: list[CheckMessage] = []
+    for rule in registry.rules.values():
+        messages.extend(_check_rule(rule))
+    return messages
+
+
+def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
+    owner = type(rule.declaration)
+    if rule.defect is not None:
+        yield Error(
+            str(rule.defect),
+            hint=f"tags, keys and patterns of {owner.__qualname__} are lists of strings such as "
+            "'category:{category_id}'.",
+            obj=owner,
+            id="cache_invalidation.E006",
+        )
+        return
+    for template in rule.templates:
+        for path in sorted(template.paths):
+            if problem := problem_with(path, rule.model):
+                yield Error(
+                    f"The {template.kind} {template.source!r} names {path!r}, but {problem}.",
+                    hint=f"Name a field or property of {rule.model._meta.label}, follow relations "
+                    "with '__', or override get_tags().",
+                    obj=owner,
+                    id="cache_invalidation.E007",
+                )
+    for option in ("fields", "track"):
+        for name in sorted(getattr(rule.declaration, option) or ()):
+            yield from _check_field(rule, option, name)
+
+
+def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
+    owner, label = type(rule.declaration), rule.model._meta.label
+    try:
+        field: Any = rule.model._meta.get_field(name)
+    except FieldDoesNotExist:
+        yield Error(
+            f"{option} names {name!r}, but {label} has no such field.",
+            hint="Name fields of the model, or leave the option out.",
+            obj=owner,
+            id="cache_invalidation.E008",
+        )
+        return
+    if option == "track" and not is_spelled_alike(field):
+        yield Error(
+            f"track names {name!r}, but queries spell values of {label}.{name} in another way than "
+            "instances do, or it has no column.",
+            hint="Integers, texts without a collation of their own, UUIDs and foreign keys to "
+            "these can be tracked.",
+            obj=owner,
+            id="cache_invalidation.E009",
+        )
+
+
+@register
+def check_patterns(**kwargs: Any) -> list[CheckMessage]:
+    """E010: patterns on a cache where no key can be found by one."""
+    why = _why_no_patterns()
+    if why is None:
+        return []
+    return [
+        Error(
+            f"The pattern {template.source!r} can never be deleted: {why}.",
+            hint="Name each key in `keys`, or cache with `cached` and a tag. django-redis and "
+            "LocMem can list their keys.",
+            obj=type(rule.declaration),
+            id="cache_invalidation.E010",
+        )
+        for rule in registry.rules.values()
+        for template in rule.templates
+        if template.kind == "pattern"
+    ]
+
+
+def _why_no_patterns() -> str | None:
+    found, cache = store(), backend()
+    if found is None or cache is None:
+        return None  # E001, E003 or E004.
+    if not found.supports_patterns:
+        return f"the cache {found.alias!r} cannot list its keys"
+    try:
+        key, pattern = (str(cache.key_func(name, "", 1)) for name in ("ab", "a*"))
+    except Exception:  # noqa: BLE001 - the project's own, which may need a request to answer
+        return None
+    if not fnmatchcase(key, pattern):
+        return f"the KEY_FUNCTION of the cache {found.alias!r} does not leave names as they are"
+    return None
+
+
+@register
+def check_spelling(**kwargs: Any) -> list[CheckMessage]:
+    """W003: tags that name models which do not exist."""
+    return [
+        Warning(
+            f"The tag {label!r} is spelled like that of a model, but there is no such model.",
+            hint="Nothing drops it by itself. Correct it, or spell it without a dot.",
+            id="cache_invalidation.W003",
+        )
+        for label in sorted(registry.misspelled)
+    ]

@@ -1,0 +1,147 @@
+"""The server behind the cache, and what it does when its memory is full.
+
+A server that is down is nobody's mistake in the project. It is waited for once.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Info, Warning, register
+
+from cache_invalidation.checks.cache import store
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import InvalidSetting
+from cache_invalidation.stores.base import Condition
+
+# What the policies do that are not for a cache with fences.
+_HARM: Final = {
+    "volatile-ttl": "it evicts what expires first, and those are the fences",
+    "volatile-random": "it evicts anything that expires, new fences as well",
+    "allkeys-random": "it evicts anything, new fences as well",
+    "noeviction": "once it is full it refuses fences, and stores nothing any more",
+}
+
+# By alias, what `check_server` has just been told.
+_told: dict[str, Condition] = {}
+
+
+@register
+def check_server(**kwargs: Any) -> list[CheckMessage]:
+    """E005, W008 and W015: what the server is, and how it is set up."""
+    found = store()
+    if found is None:
+        return []  # E001, E003 or E004.
+    condition = _told[found.alias] = found.condition()
+    return list(_check_server(found.alias, condition))
+
+
+def _check_server(alias: str, condition: Condition) -> Iterator[CheckMessage]:
+    if condition.problem:
+        yield Error(
+            f"The cache {alias!r} cannot be used: {condition.problem}.",
+            hint="Upgrade the server, or set CACHE_INVALIDATION['CACHE'] to another alias.",
+            id="cache_invalidation.E005",
+        )
+    if condition.is_replica:
+        yield Warning(
+            f"The server of the cache {alias!r} is a replica, which refuses fences.",
+            hint="LOCATION has to begin with the primary; replicas come after it.",
+            id="cache_invalidation.W015",
+        )
+    if harm := _harm(condition):
+        yield Warning(
+            f"The maxmemory-policy of the server of the cache {alias!r} is {condition.eviction}: "
+            f"{harm}.",
+            hint="Set it to allkeys-lru or allkeys-lfu. What must not be evicted, such as a queue, "
+            "needs a server of its own.",
+            id="cache_invalidation.W008",
+        )
+
+
+def _harm(condition: Condition) -> str | None:
+    if not condition.memory_limit:
+        return None  # Nothing is ever evicted or refused.
+    if condition.eviction.startswith("volatile-") and _entries_last_for_ever():
+        return (
+            "it evicts nothing but what expires, and with DEFAULT_TIMEOUT = None entries do not. "
+            "Once it is full it refuses fences"
+        )
+    return _HARM.get(condition.eviction)
+
+
+def _entries_last_for_ever() -> bool:
+    try:
+        return settings.DEFAULT_TIMEOUT is None
+    except InvalidSetting:
+        return False  # E003.
+
+
+@register(deploy=True)
+def check_eviction_of_others(**kwargs: Any) -> list[CheckMessage]:
+    """I001 and W009: what else may be evicted by a server that evicts whatever there is.
+
+    Versions and entries may be: that costs misses.
+    """
+    found = store()
+    if found is None:
+        return []
+    # Checks for deployment come after all others: the server has just been asked.
+    condition = _told.pop(found.alias, None) or found.condition()
+    if not (condition.memory_limit and condition.eviction.startswith("allkeys-")):
+        return []
+    about = f"The server of the cache {found.alias!r} evicts any key ({condition.eviction})"
+    others = list(_others(found.alias))
+    if not others:
+        return [
+            Info(
+                f"{about}, which is right for a cache and for nothing else.",
+                hint="Keep no sessions and no queue there, not in another database of it either.",
+                id="cache_invalidation.I001",
+            )
+        ]
+    return [
+        Warning(
+            f"{about}, and {other} on the same server.",
+            hint="Give them a server of their own, one that evicts nothing.",
+            id="cache_invalidation.W009",
+        )
+        for other in others
+    ]
+
+
+def _others(alias: str) -> Iterator[str]:
+    """Say what the settings tell about who else uses the server."""
+    servers = _servers_of(alias)
+    engine = getattr(django_settings, "SESSION_ENGINE", None)
+    if engine == "django.contrib.sessions.backends.cache" and (
+        servers & _servers_of(django_settings.SESSION_CACHE_ALIAS)
+    ):
+        yield "the sessions (SESSION_ENGINE) are"
+    if servers & _addresses(getattr(django_settings, "CELERY_BROKER_URL", None)):
+        yield "the queue of Celery (CELERY_BROKER_URL) is"
+
+
+def _servers_of(alias: str) -> set[str]:
+    return _addresses(django_settings.CACHES.get(alias, {}).get("LOCATION"))
+
+
+def _addresses(urls: object) -> set[str]:
+    """Return the servers that `urls` name, without user, database and options."""
+    if isinstance(urls, str):
+        urls = urls.replace(";", ",").split(",")
+    if not isinstance(urls, Iterable):
+        return set()
+    found = set()
+    for url in urls:
+        try:
+            parts = urlsplit(str(url).strip())
+            port = parts.port or 6379
+        except ValueError:
+            continue
+        if parts.hostname:
+            found.add(f"{parts.hostname}:{port}")
+        elif parts.scheme in ("unix", "redis+socket"):
+            found.add(parts.path)
+    return found
