@@ -24,6 +24,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
     "cache_invalidation",
     "example_project.airports",
 ]
@@ -88,6 +90,9 @@ CACHES = {"default": _cache()}
 
 # Every key has a default: which cache to use, what to do while it is down, and so on.
 CACHE_INVALIDATION: dict[str, Any] = {}
+
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {"TITLE": "Airport directory", "VERSION": "1"}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"

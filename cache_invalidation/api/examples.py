@@ -1,0 +1,126 @@
+"""Requests and answers as they look, for the OpenAPI schema."""
+
+from typing import Any, Final
+
+TAGS: Final = ["category:3", "shop.product", "shop.product:42"]
+
+REQUEST: Final[dict[str, Any]] = {
+    "tags": ["homepage"],
+    "keys": ["product-detail:42"],
+    "patterns": ["product-list:3:*"],
+    "entities": [{"type": "shop.product", "id": 42}],
+    "dry_run": False,
+    "reason": "Prices were corrected by hand",
+}
+
+DONE: Final[dict[str, Any]] = {
+    "dry_run": False,
+    "result": "done",
+    "tags": [*TAGS[:1], "homepage", *TAGS[1:]],
+    "keys": ["product-detail:42"],
+    "patterns": ["product-list:3:*"],
+    "entities": {"manual": 1, "product": 1},
+    "pending": [],
+    "audit": 17,
+}
+
+PREVIEW: Final = DONE | {"dry_run": True, "result": None, "audit": None}
+PENDING: Final = DONE | {"result": "pending", "pending": [5]}
+FAILED: Final = DONE | {"result": "failed"}
+
+RATES: Final = {"hits": 90, "misses": 30, "bypasses": 0, "hit_rate": 0.75}
+LATENCY: Final = {"p50": 0.001, "p95": 0.002, "p99": 0.01}
+STORE: Final = {"alias": "default", "state": "closed", "since": None, "reason": "", "outages": 0}
+
+MINUTE: Final[dict[str, Any]] = {
+    "time": 1772368380,
+    "hits": 3,
+    "misses": 1,
+    "bypasses": 0,
+    "invalidations_by_entity_type": {"product": 1},
+    "failed_invalidations": 0,
+    "latency": LATENCY,
+}
+
+METRICS: Final[dict[str, Any]] = RATES | {
+    "functions": {"shop.views.category_page": RATES},
+    "invalidations_by_entity_type": {"product": 12},
+    "tag_invalidations": 24,
+    "key_invalidations": 36,
+    "pattern_invalidations": 12,
+    "failed_invalidations": 0,
+    "pending_invalidations": 0,
+    "checked_hits": 0,
+    "stale_hits": 0,
+    "stale_rate": None,
+    "stale_by_entity_type": {},
+    "store": STORE,
+    "latency": LATENCY,
+    "last_invalidation": {
+        "when": "2026-03-01T12:33:05.211340+00:00",
+        "entity_type": "product",
+        "cause": "update",
+        "targets": {"tags": TAGS, "keys": ["product-detail:42"], "patterns": []},
+    },
+    "since": "2026-03-01T08:00:00+00:00",
+    "minutes": [MINUTE],
+}
+
+OUTAGE: Final[dict[str, Any]] = {
+    "detail": "The cache does not answer: ConnectionError: Connection refused.",
+    "store": STORE
+    | {
+        "state": "open",
+        "since": "2026-03-01T12:30:00+00:00",
+        "reason": "ConnectionError: Connection refused.",
+        "outages": 1,
+    },
+    "pending_invalidations": 3,
+}
+
+REGISTRY: Final[dict[str, Any]] = {
+    "models": [
+        {
+            "model": "shop.product",
+            "tags": ["shop.product", "shop.product:{pk}"],
+            "rules": [
+                {
+                    "rule": "shop.invalidation.ProductInvalidation",
+                    "model": "shop.product",
+                    "entity_type": "product",
+                    "tags": ["category:{category_id}"],
+                    "keys": ["product-detail:{pk}"],
+                    "patterns": ["product-list:{category_id}:*"],
+                    "fields": ["category", "name", "price"],
+                    "track": [],
+                    "code": [],
+                    "defect": None,
+                }
+            ],
+        }
+    ],
+    "events": [
+        {"event": "user.updated", "subscribers": ["shop.invalidation.user_updated"]},
+    ],
+    "signals": [
+        {
+            "signal": "shop.signals.stock_counted",
+            "handler": "shop.invalidation.on_stock_counted",
+            "sender": "shop.product",
+        },
+    ],
+}
+
+WAITING: Final[dict[str, Any]] = {
+    "database": "default",
+    "id": 5,
+    "created": "2026-03-01T12:33:05.211340+00:00",
+    "entity_type": "product",
+    "cause": "update",
+    "entities": {"product": 1},
+    "targets": {"tags": TAGS, "entries": [], "keys": ["product-detail:42"], "patterns": []},
+    "sizes": {"tags": 3, "entries": 0, "keys": 1, "patterns": 0},
+    "attempts": 1,
+    "next_attempt": "2026-03-01T12:33:06.113020+00:00",
+    "last_error": "ConnectionError: Connection refused.",
+}

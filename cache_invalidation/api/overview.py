@@ -1,0 +1,174 @@
+"""The registry, as operators see it: what a write to each model makes stale, and by which rule."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypedDict
+
+from django.apps import apps
+from django.db.models import Model
+from django.dispatch import Signal
+
+from cache_invalidation.catalog import is_watched
+from cache_invalidation.registry import Wire, registry
+from cache_invalidation.rules import ModelInvalidation, Rule
+
+
+class RuleEntry(TypedDict):
+    """A declared rule, and the `model` it was registered for.
+
+    `fields` is null if every field counts. `code` are the methods that say what templates cannot,
+    `defect` why the templates cannot be used.
+    """
+
+    rule: str
+    model: str
+    entity_type: str
+    tags: list[str]
+    keys: list[str]
+    patterns: list[str]
+    fields: list[str] | None
+    track: list[str]
+    code: list[str]
+    defect: str | None
+
+
+class ModelEntry(TypedDict):
+    """A model that is watched; a write to it drops `tags`, and what its `rules` say."""
+
+    model: str
+    tags: list[str]
+    rules: list[RuleEntry]
+
+
+class EventEntry(TypedDict):
+    """The subscribers of a domain event; ``*`` in its name stands for anything."""
+
+    event: str
+    subscribers: list[str]
+
+
+class SignalEntry(TypedDict):
+    """A wired signal; its name, if it could be found out, and null for the model if it is any."""
+
+    signal: str | None
+    handler: str
+    sender: str | None
+
+
+class Overview(TypedDict):
+    """All that is registered."""
+
+    models: list[ModelEntry]
+    events: list[EventEntry]
+    signals: list[SignalEntry]
+
+
+def overview(model: type[Model] | None = None, search: str = "") -> Overview:
+    """Return what is registered, sorted by name.
+
+    With `model`, only what a write to it does: no events, and the signals that it sends. With
+    `search`, only what has that text in one of its names, in any case.
+    """
+    models = _models() if model is None else [_model(model)]
+    events = _events() if model is None else []
+    signals = [_signal(wire) for wire in registry.wires if model in (None, wire.sender)]
+    return Overview(
+        models=[entry for entry in models if _mentions(entry, search)],
+        events=[entry for entry in events if _mentions(entry, search)],
+        signals=[entry for entry in signals if _mentions(entry, search)],
+    )
+
+
+def _models() -> Iterator[ModelEntry]:
+    watched = [m for m in apps.get_models(include_auto_created=True) if is_watched(m)]
+    for model in sorted(watched, key=lambda model: model._meta.label_lower):
+        if not model._meta.proxy:
+            yield _model(model)
+
+
+def _model(model: type[Model]) -> ModelEntry:
+    plan = registry.plan(model)
+    rules = plan.own + plan.inherited
+    return ModelEntry(
+        model=model._meta.label_lower,
+        tags=[tag for rule in rules for tag in (rule.model_tag, f"{rule.model_tag}:{{pk}}")],
+        rules=[_rule(rule) for rule in rules if not rule.goes_without_saying],
+    )
+
+
+def _rule(rule: Rule) -> RuleEntry:
+    declaration = rule.declaration
+    templates: dict[str, list[str]] = {"tag": [], "key": [], "pattern": []}
+    for template in rule.templates:
+        templates[template.kind].append(template.source)
+    return RuleEntry(
+        rule=dotted_name(type(declaration)),
+        model=declaration.model._meta.label_lower,
+        entity_type=rule.entity_type,
+        tags=templates["tag"],
+        keys=templates["key"],
+        patterns=templates["pattern"],
+        fields=None if rule.fields is None else sorted(rule.fields),
+        track=list(declaration.track),
+        code=[name for name in _CODE if _overrides(declaration, name)],
+        defect=None if rule.defect is None else str(rule.defect),
+    )
+
+
+_CODE = ("get_tags", "get_keys", "get_patterns")
+
+
+def _overrides(declaration: ModelInvalidation, name: str) -> bool:
+    return getattr(type(declaration), name) is not getattr(ModelInvalidation, name)
+
+
+def _events() -> list[EventEntry]:
+    found: dict[str, list[str]] = {}
+    for name, subscriber in registry.subscribers:
+        found.setdefault(name, []).append(dotted_name(subscriber))
+    return [EventEntry(event=name, subscribers=found[name]) for name in sorted(found)]
+
+
+def _signal(wire: Wire) -> SignalEntry:
+    sender = wire.sender
+    if isinstance(sender, type) and issubclass(sender, Model):
+        sender = sender._meta.label_lower
+    elif sender is not None:
+        sender = dotted_name(sender)
+    return SignalEntry(
+        signal=_name_of(wire.signal, wire.handler),
+        handler=dotted_name(wire.handler),
+        sender=sender,
+    )
+
+
+def _name_of(signal: Signal, handler: Callable[..., Any]) -> str | None:
+    """Return the dotted name of `signal`, which does not know it.
+
+    It is looked for in the modules called ``signals``, and in the one of `handler`.
+    """
+    places = [name for name in sorted(sys.modules) if name.split(".")[-1] == "signals"]
+    for place in [*places, getattr(handler, "__module__", "")]:
+        if module := sys.modules.get(place):
+            names = [name for name, value in list(vars(module).items()) if value is signal]
+            if names:
+                return f"{place}.{names[0]}"
+    return None
+
+
+def dotted_name(thing: Any) -> str:
+    """Return the name by which a class or function can be found; of others, that of the class."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _mentions(entry: Any, text: str) -> bool:
+    return any(text.casefold() in found.casefold() for found in _texts(entry))
+
+
+def _texts(entry: Any) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    elif isinstance(entry, Iterable):
+        for item in entry.values() if isinstance(entry, dict) else entry:
+            yield from _texts(item)

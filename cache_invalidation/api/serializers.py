@@ -1,0 +1,154 @@
+"""What clients send."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connections
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import ListSerializer
+
+from cache_invalidation.api.entities import key_of, model_of
+from cache_invalidation.api.fields import Flag, Key, Names, StrictSerializer, Text
+from cache_invalidation.api.limits import (
+    MAX_ENTITIES,
+    MAX_IDEMPOTENCY_KEY,
+    MAX_MINUTES,
+    MAX_PAGE,
+    MAX_REASON,
+    PAGE,
+)
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.operations import Entity, Request
+from cache_invalidation.stores import get_store
+from cache_invalidation.tags import MAX_LENGTH
+
+IDEMPOTENCY_KEY = f"[!-~]{{1,{MAX_IDEMPOTENCY_KEY}}}"  # printable, without spaces
+
+
+class EntitySerializer(StrictSerializer):
+    """A row, or every row of a model where there is no `id`."""
+
+    type = Text(
+        max_length=MAX_LENGTH, help_text="The label of a model, or the entity type of its rule."
+    )
+    id = Key(required=False, help_text="The primary key; a list of values if it is composite.")
+
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        try:
+            model = model_of(attrs["type"])
+        except ValueError as error:
+            raise ValidationError({"type": [str(error)]}) from None
+        if "id" not in attrs:
+            return Entity(model=model)
+        try:
+            return Entity(model=model, pk=key_of(model, attrs["id"]))
+        except ValueError as error:
+            raise ValidationError({"id": [str(error)]}) from None
+
+
+class ReasonSerializer(StrictSerializer):
+    """Why, for the audit log."""
+
+    reason = Text(required=False, allow_blank=True, max_length=MAX_REASON)
+
+
+class InvalidationSerializer(ReasonSerializer):
+    """What is to be invalidated: at least one name or entity."""
+
+    tags = Names("tag")
+    keys = Names("key")
+    patterns = Names("pattern")
+    entities = ListSerializer[Any](
+        child=EntitySerializer(), required=False, max_length=MAX_ENTITIES
+    )
+    everything = Flag(help_text="Needed for the root tag and for patterns that match every key.")
+    dry_run = Flag(help_text="Only say what would go.")
+
+    field_order = ["tags", "keys", "patterns", "entities", "everything", "dry_run", "reason"]
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        return {name: fields[name] for name in self.field_order}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        named = {name: attrs.get(name, []) for name in ("tags", "keys", "patterns", "entities")}
+        request = Request(**named, everything=True)
+        if not request:
+            raise ValidationError("Name at least one tag, key, pattern or entity.")
+        if request.hits_everything and not attrs.get("everything"):
+            raise ValidationError(
+                {"everything": ["This invalidates everything that is cached; send true for that."]}
+            )
+        if named["patterns"] and not _knows_patterns():
+            raise ValidationError(
+                {"patterns": ["This cache cannot list its keys, so it knows no patterns."]}
+            )
+        return attrs | {"request": request}
+
+
+def _knows_patterns() -> bool:
+    try:
+        return get_store().supports_patterns
+    except StoreUnavailable:
+        return True  # That there is no such cache is not the client's mistake.
+
+
+class MetricsQuery(serializers.Serializer[Any]):
+    """The query of `metrics/cache`."""
+
+    minutes = serializers.IntegerField(
+        default=0,
+        min_value=0,
+        max_value=MAX_MINUTES,
+        help_text="Add the counters of each of the last minutes.",
+    )
+
+
+class RegistryQuery(serializers.Serializer[Any]):
+    """The query of `cache/registry`."""
+
+    model = serializers.CharField(
+        required=False, help_text="Only what a write to this model does; its label."
+    )
+    search = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        help_text="Only what has this text in one of its names, in any case.",
+    )
+
+    def validate_model(self, value: str) -> Any:
+        try:
+            return model_of(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class PendingQuery(serializers.Serializer[Any]):
+    """The query of `cache/pending`."""
+
+    limit = serializers.IntegerField(default=PAGE, min_value=1, max_value=MAX_PAGE)
+    offset = serializers.IntegerField(default=0, min_value=0)
+    database = serializers.CharField(
+        required=False, help_text="Only the outbox of this one; an alias in `DATABASES`."
+    )
+
+    def validate_database(self, value: str) -> str:
+        if value not in connections:
+            raise ValidationError(f"There is no database {value!r}.")
+        return value
+
+
+def check_idempotency_key(headers: Mapping[str, str]) -> str | None:
+    """Return the header ``Idempotency-Key``; raise `ValidationError` if it cannot be one."""
+    key = headers.get("Idempotency-Key")
+    if key is not None and not re.fullmatch(IDEMPOTENCY_KEY, key):
+        raise ValidationError(
+            {
+                "Idempotency-Key": [
+                    f"Not 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters without spaces."
+                ]
+            }
+        )
+    return key
