@@ -62,6 +62,7 @@ class batch_of:  # noqa: N801 - used as a block; every save passes here, and a g
             return
         connection = connections[self.batch.alias]
         if is_open_for_driver(connection):
+            settle(self.batch)  # It is delivered without what stands until the fence lapses.
             fence = raise_fence(self.batch, connection, always=True)
             deliver(self.batch, fence, commits_later=True)
         else:
@@ -102,9 +103,10 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
             raise StoreUnavailable(store.breaker.reason)
     except CacheInvalidationError as error:
         _not_raised(batch, fence, connection, error)
-    except Exception:
-        # A write must not fail of what goes wrong here.
-        logger.exception("Raising the fence failed; invalidating after COMMIT only.")
+    except Exception as error:
+        # A write must not fail of what goes wrong here, unless that is wanted.
+        logger.exception("Raising a fence failed.")
+        _not_raised(batch, fence, connection, StoreUnavailable(repr(error)))
     return fence
 
 
@@ -136,10 +138,11 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         if not batch:
             return True
         return _deliver(batch, fence or Fence(new_token(), _tags_of(batch)), commits_later)
-    except Exception:
+    except Exception as error:
         # A write that is committed must not look as if it failed.
         logger.exception("Delivering an invalidation failed: %s", describe(batch))
         counters.update({"failed": max(1, len(batch.tags) + len(batch.keys) + len(batch.patterns))})
+        _distrust(StoreUnavailable(repr(error)), lost=True)
         return False
 
 
@@ -203,19 +206,20 @@ def _part(batch: Batch, *names: str) -> Batch:
 def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalidationError) -> None:
     """See to it that the `rest` of a committed batch is delivered later, or made up for."""
     tags = () if rest is not batch else fence.tags
-    if fence.holds:
-        # It has dropped the versions already, unless the server has lost it since.
-        logger.warning("The fence of %s stays until it lapses (%s).", fence.tags, error)
-        counters.update(counts(rest, fence.tags))
-        tags, rest = (), _part(rest, "keys", "patterns", "causes")
-    if batch.pending is None and not (tags or rest):
-        return
     if batch.pending is None and settings.ON_STORE_FAILURE != "ignore":
         connection = connections[batch.alias]
         batch.pending = outbox.keep(rest, tags, connection, committed=True)
     if batch.pending is not None:
         logger.info("It waits in the outbox (%s): %s", error, describe(rest))
-        _distrust(error)
+        if tags or rest.entries:
+            _distrust(error)
+        return
+    if fence.holds:
+        # It has dropped the versions already, unless the server has lost it since.
+        logger.warning("The fence of %s stays until it lapses (%s).", fence.tags, error)
+        counters.update(counts(rest, fence.tags))
+        tags, rest = (), _part(rest, "keys", "patterns", "causes")
+    if not (tags or rest):
         return
     missed = Invalidation(tags=tags, keys=rest.keys, patterns=rest.patterns, everything=True)
     lose(missed, batch.alias, error)

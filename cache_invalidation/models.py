@@ -114,7 +114,8 @@ _migrated: set[tuple[str, Any]] = set()  # Alias and name of the databases that 
 def has_outbox(connection: BaseDatabaseWrapper) -> bool:
     """Whether the table is in the database of `connection`; asked until it is.
 
-    A replica that a router keeps from migrating has none; what it shows is that of its primary.
+    A replica has none: what it shows is that of its primary. PostgreSQL says whether it may be
+    written; of others the router has to know, by its `allow_migrate`.
     Raises `django.db.DatabaseError` if the database does not answer.
     """
     alias, database = connection.alias, connection.settings_dict["NAME"]
@@ -122,6 +123,10 @@ def has_outbox(connection: BaseDatabaseWrapper) -> bool:
         return False
     if (alias, database) not in _migrated:
         with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SHOW transaction_read_only")
+                if cursor.fetchone()[0] == "on":
+                    return False
             tables = connection.introspection.table_names(cursor)
         if PendingInvalidation._meta.db_table not in tables:
             return False

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
+from heapq import nsmallest
 from typing import Any, Final
 
 from django.db import connections
@@ -132,8 +133,8 @@ def _summary(batch: Batch, tags: Sequence[str]) -> dict[str, Any]:
         "cause": most_common(batch.causes),
         "targets": {
             "tags": list(tags[:TARGETS_SHOWN]),
-            "keys": sorted(batch.keys)[:TARGETS_SHOWN],
-            "patterns": sorted(batch.patterns)[:TARGETS_SHOWN],
+            "keys": nsmallest(TARGETS_SHOWN, batch.keys),
+            "patterns": nsmallest(TARGETS_SHOWN, batch.patterns),
         },
     }
 

@@ -67,7 +67,8 @@ class Counters:
             get_store().count(counts, [json.dumps(entry) for entry in recent])
         except CacheInvalidationError:
             self.update(counts)
-            self._recent.extendleft(reversed(recent))
+            with self._lock:
+                self._recent = deque([*recent, *self._recent], maxlen=RECENT)
 
     def discard(self) -> None:
         """Forget what was counted since the last flush."""

@@ -9,17 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from random import uniform
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.outbox.rows import has_outbox, model, take
-from cache_invalidation.sending import announce, delete_patterns, lose_patterns, send
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.outbox.rows import delete, has_outbox, model, take
+from cache_invalidation.sending import announce, counts, delete_patterns, lose_patterns, send
+from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import new_token
+from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.recovery import on_recovery
 from cache_invalidation.tags import collapse
 from cache_invalidation.transactions import Batch
@@ -34,6 +37,7 @@ LONGEST_DELAY: Final = 60.0  # seconds between two attempts
 PAUSE: Final = 0.1  # seconds between two looks for what other processes still write
 
 Rows = Sequence["PendingInvalidation"]
+Sent = tuple[Batch, Rows]
 
 
 def install() -> None:
@@ -45,8 +49,9 @@ def drain(using: str, *, retry: bool = False) -> Iterator[int]:
     """Deliver what is due on the database `using`, once; yield the number of rows after each batch.
 
     With `retry`, what is to be tried again later is tried now. Rows that others are delivering are
-    left to them. Raises `StoreUnavailable` when the cache does not answer; the rows of that batch
-    are due again after a while that doubles each time, up to a minute, and is not the same for all.
+    left to them. A row that the cache refuses is due again after a while that doubles each time, up
+    to a minute, and is not the same for all. If it does not answer, that goes for the whole batch,
+    and `StoreUnavailable` is raised.
     """
     last: int | None = 0
     while last is not None:
@@ -87,12 +92,13 @@ def catch_up(deadline: float | None) -> bool:
     With None, everything is tried once.
     """
     while True:
-        for delivered in drain_each(connections, retry=True):
-            if delivered and deadline is not None and monotonic() > deadline:
-                break  # There is more than can be done in time, or it was the last.
+        for _ in drain_each(connections, retry=True):
+            if deadline is not None and monotonic() > deadline:
+                break  # There may be more than can be done in time.
         if deadline is None or monotonic() >= deadline:
             return not any(_waits(using) for using in connections)
-        sleep(min(PAUSE, max(0.0, deadline - monotonic())))
+        pause = max(PAUSE, settings.RETRY_INTERVAL / 10)
+        sleep(min(pause, max(0.0, deadline - monotonic())))
 
 
 def _waits(using: str) -> bool:
@@ -103,38 +109,105 @@ def _drain_batch(
     using: str, after: int, retry: bool
 ) -> tuple[int, int | None, CacheInvalidationError | None]:
     """Deliver the next batch; return how many rows, the last of them, and what went wrong."""
-    with transaction.atomic(using=using):
-        rows = list(_claim(using, after, retry))
-        if not rows:
-            return 0, None, None
-        batch = Batch(using, _nobody)
-        delivered, error = _deliver(rows, batch)
-        model().objects.using(using).filter(pk__in=[row.pk for row in delivered]).delete()
-    if delivered:
-        waited = timezone.now() - min(row.created for row in delivered)
+    due = _due(using, retry)
+    keys = list(due.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH])
+    if not keys:
+        return 0, None, None
+    try:
+        with transaction.atomic(using=using):
+            rows = list(_locked(due.filter(pk__in=keys).order_by("pk"), using))
+            sent, error = _deliver(rows, using)
+            delivered = [row.pk for _, parts in sent for row in parts]
+            delete(delivered, using)
+    except OperationalError as found:
+        # Where transactions are serialized, that others have delivered the same rows.
+        logger.warning("Rows of the outbox on %r are left to others (%r).", using, found)
+        return 0, keys[-1], None
+    for batch, parts in sent:
+        waited = timezone.now() - min(row.created for row in parts)
         announce(batch, _tags(batch), waited.total_seconds())
-    return len(delivered), rows[-1].pk, error
+    return len(delivered), keys[-1], error
 
 
-def _claim(using: str, after: int, retry: bool) -> "QuerySet[PendingInvalidation]":
-    """Lock the next rows that nobody else has locked."""
-    rows = model().objects.using(using)
+def _due(using: str, retry: bool) -> "QuerySet[PendingInvalidation]":
     due = Q(next_attempt__lte=timezone.now())
     if retry:
         due |= Q(attempts__gt=0)
-    found = rows.filter(due, pk__gt=after).order_by("pk")
+    return model().objects.using(using).filter(due)
+
+
+def _locked(rows: "QuerySet[PendingInvalidation]", using: str) -> "QuerySet[PendingInvalidation]":
+    """Lock those of `rows` that nobody else has locked."""
     features = connections[using].features
     if features.has_select_for_update:
-        found = found.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
-    else:
-        # SQLite locks all or nothing, and only for a transaction that writes first.
-        rows.filter(pk__lt=0).update(attempts=0)
-    return found[:BATCH]
+        return rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
+    # SQLite locks all or nothing, and only for a transaction that writes first.
+    model().objects.using(using).filter(pk__lt=0).update(attempts=0)
+    return rows
 
 
-def _deliver(rows: Rows, batch: Batch) -> tuple[Rows, CacheInvalidationError | None]:
-    """Deliver `rows` as one `batch`; return those delivered, and why others were not."""
-    readable = []
+def _deliver(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalidationError | None]:
+    """Deliver `rows`; return what was sent together, and why drainers should stop for now."""
+    rooted = [row for row in rows if _roots(row)]
+    sent: list[Sent] = []
+    for part in ([row for row in rows if not _roots(row)], rooted):
+        found, error = _deliver_together(part, using)
+        sent += found
+        if error is not None:
+            return sent, error
+    return sent, None
+
+
+def _roots(row: "PendingInvalidation") -> Any:
+    return row.targets.get("roots") if isinstance(row.targets, dict) else None
+
+
+def _deliver_together(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalidationError | None]:
+    """Deliver `rows` in one round trip; one by one, if the store refuses something.
+
+    Those that it does not refuse need not wait. If it refuses all of them, the others had better.
+    """
+    batch, readable = _read(rows, using)
+    if not readable:
+        return [], None
+    before = _failures()
+    try:
+        _send(batch, readable)
+    except CacheInvalidationError as error:
+        if _failures() == before:
+            if len(readable) > 1:
+                return _deliver_each(readable, using, error)
+            _postpone(readable, str(error))
+            return [], None
+        _postpone(readable, str(error))
+        return [], error
+    return [(batch, readable)], None
+
+
+def _deliver_each(
+    rows: Rows, using: str, refusal: CacheInvalidationError
+) -> tuple[list[Sent], CacheInvalidationError | None]:
+    sent: list[Sent] = []
+    for row in rows:
+        found, error = _deliver_together([row], using)
+        sent += found
+        if error is not None:
+            return sent, error
+    return sent, None if sent else refusal
+
+
+def _failures() -> object:
+    """Return what is another thing after the store has failed; always, while it is down."""
+    try:
+        breaker = get_store().breaker
+    except CacheInvalidationError:
+        return object()
+    return object() if breaker.state is State.OPEN else breaker.failures
+
+
+def _read(rows: Rows, using: str) -> tuple[Batch, Rows]:
+    """Return `rows` as one batch, without those that cannot be understood."""
+    batch, readable = Batch(using, _nobody), []
     for row in rows:
         try:
             take(row, batch)
@@ -142,16 +215,20 @@ def _deliver(rows: Rows, batch: Batch) -> tuple[Rows, CacheInvalidationError | N
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             logger.exception("The row %s of the outbox cannot be understood.", row.pk)
             _postpone([row], f"{type(error).__name__}: {error}")
-    try:
-        # Counted by the last step, so that nothing is counted twice if one of them fails.
-        cannot = delete_patterns(batch)
-        send(batch, _tags(batch), new_token())
-    except CacheInvalidationError as error:
-        _postpone(readable, str(error))
-        return [], error
+    return batch, readable
+
+
+def _send(batch: Batch, rows: Rows) -> None:
+    if roots := {root for row in rows for root in _roots(row) or ()}:
+        # Under which names the request has known its tags and keys, nobody else can tell.
+        get_store().drop_roots(sorted(roots))
+        counters.update(counts(batch, _tags(batch)))
+        return
+    # Counted by the last step, so that nothing is counted twice if one of them fails.
+    cannot = delete_patterns(batch)
+    send(batch, _tags(batch), new_token())
     if cannot is not None:
         lose_patterns(batch, cannot)
-    return readable, None
 
 
 def _tags(batch: Batch) -> Sequence[str]:
@@ -161,7 +238,7 @@ def _tags(batch: Batch) -> Sequence[str]:
 def _postpone(rows: Rows, error: str) -> None:
     """Have `rows` tried again later; not all at the same time."""
     for row in rows:
-        delay = min(LONGEST_DELAY, 2.0 ** min(row.attempts, 6)) * uniform(0.5, 1)  # noqa: S311 - no secret
+        delay = min(LONGEST_DELAY, 2.0 ** min(row.attempts, 6)) * uniform(0.5, 1)  # noqa: S311
         row.attempts += 1
         row.last_error = error[:1000]
         row.next_attempt = timezone.now() + timedelta(seconds=delay)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.sending import most_common
+from cache_invalidation.stores import get_store
 from cache_invalidation.transactions import Batch, Pending, in_transaction, shielded
 from cache_invalidation.watcher import unrecorded
 
@@ -73,14 +76,22 @@ def _insert(
 ) -> int | None:
     if not has_outbox(connection):
         return None
+    targets = {kind: sorted(getattr(batch, kind)) for kind in KINDS} | {"tags": list(tags)}
+    with suppress(StoreUnavailable):
+        if (tags or batch.entries) and (roots := get_store().roots()):
+            targets["roots"] = roots
     row = model()(
-        targets={kind: sorted(getattr(batch, kind)) for kind in KINDS} | {"tags": list(tags)},
+        targets=targets,
         entities=dict(batch.entities),
         entity_type=(most_common(batch.entities) or "")[:250],
         cause=(most_common(batch.causes) or "")[:250],
         next_attempt=timezone.now() + timedelta(seconds=delay),
     )
-    row.save(using=connection.alias, force_insert=True)
+    # Without signals, as far as that can be had: between fence and COMMIT nobody else may write.
+    if connection.features.can_return_rows_from_bulk_insert:
+        model()._base_manager.using(connection.alias).bulk_create([row])
+    else:
+        row.save_base(raw=True, force_insert=True, using=connection.alias)
     return row.pk
 
 
@@ -90,7 +101,7 @@ def take(row: "PendingInvalidation", batch: Batch) -> None:
     Raises `TypeError`, `ValueError` or `LookupError` for a row that nobody here can have written.
     """
     found = {kind: row.targets[kind] for kind in KINDS}
-    for kind, names in found.items():
+    for kind, names in (*found.items(), ("roots", row.targets.get("roots", []))):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"{kind} is {names!r}, which is not a list of strings")
     entities = {str(name): int(number) for name, number in dict(row.entities).items()}
@@ -115,11 +126,16 @@ def make_due(pending: Pending) -> bool:
         return False
 
 
+def delete(pks: Sequence[int], using: str) -> None:
+    """Delete rows that were delivered; nobody is told."""
+    model().objects.using(using).filter(pk__in=pks)._raw_delete(using)
+
+
 def forget(pending: Pending) -> None:
     """Delete the row of what was delivered after all; if that fails, it is delivered again."""
     try:
         with unrecorded(), shielded(pending.using):
-            model().objects.using(pending.using).filter(pk=pending.pk).delete()
+            delete([pending.pk], pending.using)
     except Exception:
         # A write that is committed must not look as if it failed.
         logger.exception("A row of the outbox on %r could not be deleted.", pending.using)

@@ -1,6 +1,7 @@
 """Where entries and versions live. `get_store` is the way in."""
 
 import logging
+import os
 from threading import Lock
 from typing import Any
 
@@ -59,6 +60,14 @@ def _make(alias: str) -> Store:
             logger.error("The cache %r cannot be used: %s", alias, error)
         raise StoreUnavailable(str(error)) from error
     return store
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = Lock()  # Another thread, which is not here, may have had it.
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.stores")

@@ -144,6 +144,10 @@ class Store(ABC):
         """Close what this process holds open, and give up waiting for a server that is down."""
         self.recovery.stop()
 
+    def after_fork(self) -> None:
+        """Go on in the child of a fork, where no other thread is left to give back a lock."""
+        self.breaker.after_fork()
+
     def distrust(self, error: BaseException, *, lost: bool = False) -> None:
         """Trust nothing that is stored until what could not be delivered has been.
 
@@ -226,8 +230,15 @@ class Store(ABC):
         self.versions((ROOT,))
 
     def drop_everything(self) -> None:
-        """Make everything invalid that is stored."""
+        """Make everything invalid that is stored, or, if names vary, that this process has used."""
         self.deliver(Delivery(token=new_token(), tags=[ROOT]))
+
+    def roots(self) -> list[str]:
+        """Return under which names all that concerns this request can be dropped, if names vary."""
+        return []
+
+    def drop_roots(self, roots: Sequence[str]) -> None:  # noqa: B027 - most stores have none
+        """Make everything invalid that depends on what `roots` returned."""
 
     # What writers need
 
@@ -320,6 +331,7 @@ def guarded(
             if breaker.is_open and not breaker.admits(urgent=urgent):
                 self.recovery.begin()
                 raise StoreUnavailable(breaker.reason)
+            outages = breaker.outages
             try:
                 return method(self, *args, **kwargs)
             except StoreUnavailable:
@@ -328,7 +340,7 @@ def guarded(
                 if isinstance(error, self.refusals):
                     breaker.refused(error)
                 else:
-                    breaker.failed(error)
+                    breaker.failed(error, outages)
                     self.recovery.begin()
                 raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 

@@ -39,7 +39,7 @@ class Breaker:
         self.losses = 0
         self.failures = 0
         self._refusals: set[str] = set()
-        # The thread that waits for the store, and may ask it at any time.
+        # The thread that is finding out whether the store is back.
         self._attendant: int | None = None
         self._lock = Lock()
 
@@ -65,10 +65,16 @@ class Breaker:
             self._refusals.add(kind)
             logger.error("The cache %r refuses a command (%s: %s).", self.alias, kind, error)
 
-    def failed(self, error: BaseException) -> None:
-        """Leave the store alone from now on."""
+    def failed(self, error: BaseException, outages: int | None = None) -> None:
+        """Leave the store alone from now on.
+
+        Not if there were so many `outages` when a call began that fails only now, and another one
+        has come and gone since.
+        """
         with self._lock:
             begins = self.state is State.CLOSED
+            if begins and outages is not None and outages != self.outages:
+                return
             self.state = State.OPEN
             self.reason = f"{type(error).__name__}: {error}"
             self.failures += 1
@@ -109,7 +115,7 @@ class Breaker:
         logger.warning("The cache %r answers again.", self.alias)
         return True
 
-    def forget_thread(self) -> None:
+    def after_fork(self) -> None:
         """Go on in the child of a fork, where only the thread that forked is left."""
         self._lock = Lock()
         self._attendant = None

@@ -15,7 +15,7 @@ class LocMemStore(DjangoCacheStore):
     counts_fences = True
     supports_patterns = True
 
-    @guarded(Exception)
+    @guarded(Exception, urgent=True)
     def delete_patterns(self, patterns: Iterable[str]) -> int:
         cache: Any = self._cache
         prefix, own = cache.make_key(""), cache.make_key(NAMESPACE)

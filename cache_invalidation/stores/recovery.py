@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cache_invalidation")
 
-# Of RETRY_INTERVAL, after the store has answered: every other process has asked it by then.
+# Of RETRY_INTERVAL, after the store has answered: every other process has asked it again by then.
 SETTLING: Final = 1.5
+
+# Of RETRY_INTERVAL: what is waited at most for others that hang.
+LONGEST_ASK: Final = 10.0
 
 #: Delivers what waits for a store to be back, and what is added to that until the deadline, by the
 #: monotonic clock; without one, once. Returns whether nothing is left.
@@ -65,7 +68,12 @@ class Recovery:
                 return
             name = f"cache_invalidation recovery of {self._store.alias}"
             self._thread = Thread(target=self._run, name=name, daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                # There are too many, or the interpreter is about to end. The next call tries again.
+                logger.warning("Nobody waits for the cache %r: %s", self._store.alias, error)
+                self._thread = None
 
     def stop(self) -> None:
         """End the thread soon; it is not started again."""
@@ -73,35 +81,36 @@ class Recovery:
 
     def _run(self) -> None:
         breaker = self._store.breaker
-        breaker.attended_by(get_ident())
-        try:
-            while not self._stopped.is_set() and not self._try_once():
-                pass
-        finally:
-            breaker.attended_by(None)
+        while breaker.is_open and not self._stopped.is_set():
+            begun = monotonic()
+            self._try_once()
+            if breaker.is_open:
+                self._stopped.wait(max(0.0, begun + settings.RETRY_INTERVAL - monotonic()))
 
-    def _try_once(self) -> bool:
-        """Ask the store; return whether it is trusted again, after a pause if it is not."""
-        begun = monotonic()
+    def _try_once(self) -> None:
+        """Ask the store, and close the breaker if it is back."""
         try:
             if self._is_back():
                 for step in _steps:
                     self._is_done(step, None)
-                return True
         except CacheInvalidationError:
             pass  # The breaker knows.
+        except Exception:
+            logger.exception("Cannot find out whether the cache is back; trying again.")
         finally:
             # Nobody else uses the connections of this thread.
             connections.close_all()
-        self._stopped.wait(max(0.0, begun + settings.RETRY_INTERVAL - monotonic()))
-        return False
 
     def _is_back(self) -> bool:
         """Whether the store answers, and what it holds can be trusted."""
         store, breaker = self._store, self._store.breaker
-        store.ping()
+        breaker.attended_by(get_ident())
+        try:
+            store.ping()
+        finally:
+            breaker.attended_by(None)
         failures = breaker.answered()
-        deadline = monotonic() + SETTLING * settings.RETRY_INTERVAL
+        deadline = monotonic() + self._settling()
         # A list, since each of them has to be done.
         is_complete = all([self._is_done(step, deadline) for step in _steps])  # noqa: C419
         self._stopped.wait(max(0.0, deadline - monotonic()))
@@ -111,11 +120,22 @@ class Recovery:
             breaker.made_up_for(losses)
         return breaker.caught_up(failures)
 
+    def _settling(self) -> float:
+        """Return the seconds after which every other process has found out, too.
+
+        One may have begun to ask before, and hang until its time-out.
+        """
+        interval = settings.RETRY_INTERVAL
+        return SETTLING * interval + min(self._store.longest_wait, LONGEST_ASK * interval)
+
     def _is_done(self, step: Step, deadline: float | None) -> bool:
+        failures = self._store.breaker.failures
         try:
             return step(deadline)
         except CacheInvalidationError:
-            raise
+            if self._store.breaker.failures != failures:
+                raise
+            return False  # It answers, and refuses something.
         except Exception:
             logger.exception("Cannot tell what waits for the cache; invalidating everything.")
             return False
@@ -127,7 +147,7 @@ _all: "WeakSet[Recovery]" = WeakSet()
 def _after_fork() -> None:
     for recovery in list(_all):
         recovery._forget()
-        recovery._store.breaker.forget_thread()
+        recovery._store.after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -65,19 +65,38 @@ def wrap(connection: BaseDatabaseWrapper) -> None:
     """Have `connection.commit()` fence and deliver what its transaction invalidated."""
     if not _is_wrapped(connection):
         wrapped: Any = connection
-        wrapped.commit = partial(_commit, connection, connection.commit)
-        wrapped.set_autocommit = partial(_set_autocommit, connection, connection.set_autocommit)
+        commit = connection.commit
+        wrapped.commit = partial(_commit, connection, commit)
+        begin_or_end = connection.set_autocommit
+        wrapped.set_autocommit = partial(_set_autocommit, connection, commit, begin_or_end)
 
 
 def _set_autocommit(
-    connection: BaseDatabaseWrapper, set_autocommit: Callable[..., None], *args: Any, **kwargs: Any
+    connection: BaseDatabaseWrapper,
+    commit: Callable[[], None],
+    set_autocommit: Callable[..., None],
+    *args: Any,
+    **kwargs: Any,
 ) -> None:
     """Take it for a COMMIT where there is something to commit: SQLite and MySQL do."""
-    act = partial(set_autocommit, *args, **kwargs)
     if connection.in_atomic_block or not any(batches(connection)):
-        act()
-    else:
-        _commit(connection, act)
+        set_autocommit(*args, **kwargs)
+        return
+    was_idle = not _is_busy(connection)
+
+    def act() -> None:
+        if was_idle and _is_busy(connection):
+            commit()  # PostgreSQL refuses as long as a row for the outbox, which is ours, is not.
+        set_autocommit(*args, **kwargs)
+
+    _commit(connection, act)
+
+
+def _is_busy(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a connection to PostgreSQL has begun a transaction."""
+    driver: Any = connection.connection
+    is_postgres = connection.vendor == "postgresql" and driver is not None
+    return is_postgres and bool(driver.info.transaction_status)
 
 
 def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:

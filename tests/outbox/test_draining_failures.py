@@ -168,9 +168,9 @@ def test_what_is_delivered_in_part_is_counted_once(
 
     invalidate(tags=["a"], patterns=["p*"], entity_type="page")
     up()
-    with monkeypatch.context() as patch, pytest.raises(StoreUnavailable):
+    with monkeypatch.context() as patch:
         patch.setattr(get_store(), "delete_patterns", refuse)
-        list(drain("default"))
+        assert sum(drain("default")) == 0
     assert rows()[0].attempts == 1
     assert sum(drain("default", retry=True)) == 1
     found = read_metrics()

@@ -44,18 +44,18 @@ class RedisCounters(Store):
 
     @guarded(*ERRORS)
     def recent(self, number: int) -> list[str]:
-        return list(map(_spell, self._servers.ask("LRANGE", self._recent, 0, number - 1)))
+        return list(map(spell, self._servers.ask("LRANGE", self._recent, 0, number - 1)))
 
     @guarded(*ERRORS)
     def counters(self) -> dict[str, str]:
         found = _pairs(self._servers.ask("HGETALL", self._totals))
-        return {_spell(name): _spell(value) for name, value in found}
+        return {spell(name): spell(value) for name, value in found}
 
     @guarded(*ERRORS)
     def counters_per_minute(self, minutes: Sequence[int]) -> list[dict[str, int]]:
         commands = [("HGETALL", self._minute(minute)) for minute in minutes]
         return [
-            {_spell(name): int(value) for name, value in _pairs(found)}
+            {spell(name): int(value) for name, value in _pairs(found)}
             for found in self._answers(commands)
         ]
 
@@ -83,5 +83,6 @@ def _pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:
     return answer.items() if isinstance(answer, dict) else zip(*[iter(answer)] * 2, strict=True)
 
 
-def _spell(raw: bytes) -> str:
+def spell(raw: bytes) -> str:
+    """Return what the server has sent as text."""
     return raw.decode(errors="replace")

@@ -7,10 +7,10 @@ from typing import Any, Final
 from django.core.cache import caches
 from django.core.cache.backends.base import default_key_func
 from django_redis.client import ShardClient
-from redis.exceptions import ResponseError
+from redis.exceptions import MaxConnectionsError, ResponseError
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import PatternsNotSupported
+from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
 from cache_invalidation.stores.base import (
     NAMESPACE,
     TOMBSTONE_TIMEOUT,
@@ -32,13 +32,12 @@ from cache_invalidation.stores.redis.connection import (
     Primary,
     Servers,
 )
-from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters
+from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters, spell
 from cache_invalidation.stores.redis.entries import PLAIN, WITH_TAGS, pack, unpack
 from cache_invalidation.stores.redis.scripts import lives_of, ms, script
 from cache_invalidation.tags import ROOT, escape_glob
 
 CHUNK: Final = 1000  # keys for each SCAN and UNLINK
-MINUTES_KEPT: Final = 24 * 60
 
 
 class RedisStore(RedisCounters):
@@ -51,22 +50,30 @@ class RedisStore(RedisCounters):
 
     counts_fences = True
     supports_patterns = True
-    refusals = (ResponseError,)
+    # Of the latter, too: the pool has no connection to spare, which says nothing about the server.
+    refusals = (ResponseError, MaxConnectionsError)
 
     # May a script use keys that it was not told of?
     _scripts_find_keys = True
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        # One backend for all threads: the client below it is made to be shared.
-        backend: Any = caches.create_connection(alias)
-        self._cache = backend
-        self._codec = backend.client
         self._names: dict[str, str] = {}
         self._roots: set[str] = set()  # Of each tenant that this process has served.
+        self._open()
+
+    def _open(self) -> None:
+        # One backend for all threads: the client below it is made to be shared.
+        backend: Any = caches.create_connection(self.alias)
+        self._cache = backend
+        self._codec = backend.client
         # A KEY_FUNCTION of the project may answer differently each time: by tenant, for instance.
         self.names_vary = backend.key_func is not default_key_func
         self._servers = self._connect()
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._open()
 
     def _connect(self) -> Servers:
         return Primary(self._codec, self._root)
@@ -101,7 +108,13 @@ class RedisStore(RedisCounters):
     # Names
 
     def _key(self, name: str) -> str:
-        return str(self._cache.make_key(name))
+        if not self.names_vary:
+            return str(self._cache.make_key(name))
+        try:
+            return str(self._cache.make_key(name))
+        except Exception as error:
+            # It is the project's own, and says nothing about the server.
+            raise StoreUnavailable(f"the KEY_FUNCTION failed: {error!r}") from error
 
     def _version_key(self, tag: str) -> str:
         if self.names_vary:
@@ -245,9 +258,14 @@ class RedisStore(RedisCounters):
                 raise answer
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
-    @guarded(*ERRORS, urgent=True)
+    def roots(self) -> list[str]:
+        return [self._version_key(ROOT)] if self.names_vary else []
+
     def drop_everything(self) -> None:
-        roots = sorted(self._roots) if self.names_vary else [self._version_key(ROOT)]
+        self.drop_roots(sorted(self._roots) if self.names_vary else [self._version_key(ROOT)])
+
+    @guarded(*ERRORS, urgent=True)
+    def drop_roots(self, roots: Sequence[str]) -> None:
         lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
         self._answers(self._scripts("lift", roots, new_token(), lag, 0))
 
@@ -290,7 +308,7 @@ class RedisStore(RedisCounters):
             )
         keys = self._servers.scan(f"{escape_glob(above + prefix)}*", CHUNK)
         while chunk := self._take(keys):
-            yield from (_spell(key).removeprefix(above) for key in chunk)
+            yield from (spell(key).removeprefix(above) for key in chunk)
 
     @guarded(*ERRORS)
     def _take(self, keys: Iterator[bytes]) -> list[bytes]:
@@ -299,10 +317,6 @@ class RedisStore(RedisCounters):
 
 def _text(raw: bytes | None) -> Version:
     return None if raw is None else raw.decode(errors="replace")
-
-
-def _spell(raw: bytes) -> str:
-    return raw.decode(errors="replace")
 
 
 def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
