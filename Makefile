@@ -3,6 +3,7 @@
 #   make test PYTHON=python3.13 VENV=.venv-3.13   another interpreter, in its own environment
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
 #   make test ARGS="-n 0"                         in one process
+#   make drill ARGS="--only killed frozen"        some drills
 #   make fuzz EXAMPLES=2000 SEED=1                as many programs, the same ones each time
 
 PYTHON ?= python3
@@ -52,6 +53,10 @@ fuzz: $(VENV)/.example $(VENV)/.test ## Look for stale values with more random p
 .PHONY: bench
 bench: $(VENV)/.example $(VENV)/.test ## Measure the cost of reads and writes
 	$(PY) -m tests.benchmarks $(ARGS)
+
+.PHONY: drill
+drill: $(VENV)/.example $(VENV)/.test ## Break the cache, the database and writers, and count the damage
+	$(PY) -m tests.consistency.drills $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.lint ## Check style, formatting and the direction of imports

@@ -1,0 +1,64 @@
+"""Ways to break the package on purpose, each in every process of a drill, which has to tell."""
+
+import time
+from typing import Any
+
+from cache_invalidation.outbox import draining, rows
+from cache_invalidation.reads import protocol
+from cache_invalidation.stores import breaker, recovery
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.redis.server import Server
+from cache_invalidation.stores.redis.store import RedisStore
+
+
+def nothing_is_delivered_on_recovery() -> None:
+    recovery._steps.clear()
+
+
+def readers_trust_what_has_not_caught_up() -> None:
+    admits, (catch_up,) = breaker.Breaker.admits, recovery._steps
+
+    def late(deadline: float | None) -> bool:
+        time.sleep(0.6)  # Long enough for everybody to notice, and to read.
+        return catch_up(deadline)
+
+    breaker.Breaker.admits = lambda self, *, urgent: admits(self, urgent=True)  # type: ignore[method-assign]
+    recovery._steps[:] = [late]
+
+
+def a_restart_goes_unnoticed() -> None:
+    learn = Server.learn
+
+    def know_nothing(self: Any, info: str) -> None:
+        learn(self, info)
+        self.identity = "always the same"
+
+    Server.learn = know_nothing  # type: ignore[method-assign]
+    # Done where something is left in the outbox, which would make up for it.
+    Store.drop_everything = lambda self: None  # type: ignore[method-assign]
+
+
+def no_fence_is_raised() -> None:
+    RedisStore.fence = lambda *args: None  # type: ignore[method-assign]
+
+
+def what_fails_is_forgotten() -> None:
+    module: Any = rows
+    module.keep = lambda *args, **kwargs: None
+    Store.distrust = lambda *args, **kwargs: None  # type: ignore[method-assign]
+
+
+def drainers_do_not_lock() -> None:
+    module: Any = draining
+    claim = module._claim
+    module._claim = lambda *args: _unlocked(claim(*args))
+
+
+def _unlocked(found: Any) -> Any:
+    found.query.select_for_update = False
+    return found
+
+
+def readers_see_that_the_cache_fails() -> None:
+    module: Any = protocol
+    module.CacheInvalidationError = ZeroDivisionError

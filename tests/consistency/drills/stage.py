@@ -1,0 +1,269 @@
+"""Load on a site, and the moments of a drill: warm up, fault, back to normal, end."""
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ctypes import c_int
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from typing import Any, Final, Self
+
+from django.db import connection
+
+from cache_invalidation.models import PendingInvalidation
+from example_project.airports.models import Airport
+from tests.consistency.drills.course import Counts, Course, Phase
+from tests.consistency.drills.pace import Pace
+from tests.consistency.drills.roles import loop, task
+from tests.consistency.mixture import ROWS
+
+PATIENCE: Final = 40.0  # seconds for what is to happen soon
+TIME_LIMIT: Final = 300.0  # seconds that a process lives, whatever happens
+READERS: Final = 3
+WRITERS: Final = 2
+JOBS: Final = 1
+READS: Final = 50  # of each reader, where everybody has to read something
+WRITES: Final = 12  # at least, while something is broken
+
+_processes = get_context("forkserver")
+_processes.set_forkserver_preload(["tests.consistency.drills.template"])
+
+
+class DrillError(RuntimeError):
+    """The drill could not be run, so its numbers would mean nothing."""
+
+
+class Stage:
+    """A site under load, from beginning to end of a drill.
+
+    The elevation of its airports is changed for good. Whoever runs the fault adds to `notes` and
+    `broken`.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        caches: Mapping[str, Any],
+        cache_invalidation: Mapping[str, Any],
+        sabotage: str | None = None,
+    ) -> None:
+        PendingInvalidation.objects.all().delete()
+        rows = dict(Airport.objects.order_by("icao").values_list("icao", "elevation_ft")[:ROWS])
+        if len(rows) < ROWS:
+            raise DrillError(f"{ROWS} airports are needed, and there are {len(rows)}.")
+        elevations = list(rows.values())
+        self.pace = pace
+        self.course = Course(
+            database=connection.settings_dict["NAME"],
+            caches=caches,
+            cache_invalidation=cache_invalidation,
+            time_out=pace.time_out,
+            time_limit=TIME_LIMIT,
+            sabotage=sabotage,
+            icaos=list(rows),
+            committed=_processes.RawArray("q", elevations),
+            superseded=_processes.RawArray("q", [elevation - 1 for elevation in elevations]),
+            locks=[_processes.Lock() for _ in rows],
+            counts=_processes.RawArray(Counts, READERS + WRITERS + JOBS),
+            phase=_processes.RawValue(c_int, Phase.BEFORE),
+            quiet=_processes.Event(),
+            stop=_processes.Event(),
+        )
+        self.notes: list[str] = []
+        self.broken: list[str] = []
+        self.kept = 0
+        self.seconds: float | None = None
+        self._load: list[BaseProcess] = []
+
+    @property
+    def readers(self) -> list[Counts]:
+        return list(self.course.counts)[:READERS]
+
+    @property
+    def writers(self) -> list[Counts]:
+        return list(self.course.counts)[READERS : READERS + WRITERS]
+
+    def __enter__(self) -> Self:
+        try:
+            for role in ["read"] * READERS + ["write"] * WRITERS:
+                self.join(role)
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def join(self, role: str) -> None:
+        """Start a process that does what `role` names until the drill is over."""
+        arguments = role, self.course, len(self._load)
+        process = _processes.Process(target=loop, args=arguments, daemon=True)
+        process.start()
+        self._load.append(process)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.end()
+
+    def warm_up(self) -> None:
+        """Wait until everybody is served from the cache, and the writers write."""
+        self.wait_for(
+            "served from the cache",
+            lambda: (
+                all(counts.normal_since and counts.requests > 50 for counts in self.readers)
+                and all(counts.writes > 3 for counts in self.writers)
+            ),
+        )
+
+    @contextmanager
+    def fault(self) -> Iterator[None]:
+        """Hold the phase in which something is broken, and then wait until all is normal."""
+        self.course.phase.value = Phase.DURING
+        yield
+        self.kept = waiting()
+        for counts in self.readers:
+            counts.normal_since = 0.0
+        self._wait_until_normal()
+        self.course.phase.value = Phase.AFTER
+
+    def _wait_until_normal(self) -> None:
+        ended = time.monotonic()
+        while time.monotonic() - ended < self.pace.patience:
+            moments = [counts.normal_since for counts in self.readers]
+            if all(moments) and not waiting():
+                # What has been empty all the time was so at the end of the fault.
+                self.seconds = max(0.0, (time.monotonic() if self.kept else max(moments)) - ended)
+                return
+            self.check_load()
+            time.sleep(0.02)
+
+    def go_on(self, seconds: float) -> None:
+        """Let the load go on for so long, and until some rows were written, or refused."""
+        before = self._attempts()
+        time.sleep(seconds)
+        self.wait_for("written", lambda: self._attempts() >= before + WRITES)
+
+    def _attempts(self) -> int:
+        return sum(counts.writes + counts.refused for counts in self.writers)
+
+    def hush(self) -> None:
+        """Hold the writers back until `rest`: they would soon repair by chance what is stale."""
+        self.course.quiet.set()
+
+    def fill(self) -> None:
+        """Have cached what is read, and nobody in the middle of a write."""
+        self.hush()
+        self._everybody_reads()
+        self.course.quiet.clear()
+
+    def _everybody_reads(self) -> None:
+        before = [counts.requests for counts in self.readers]
+        self.wait_for(
+            "read",
+            lambda: all(
+                counts.requests > number + READS
+                for counts, number in zip(self.readers, before, strict=True)
+            ),
+        )
+
+    def rest(self) -> None:
+        """Let the load go on for a while in which nothing happens, at first without writers."""
+        self.hush()
+        time.sleep(self.pace.after / 2)
+        self.course.quiet.clear()
+        time.sleep(self.pace.after / 2)
+        self.check_load()
+
+    def wait_for(self, what: str, is_true: Any) -> None:
+        """Wait until `is_true()`; raises `DrillError` if that takes too long."""
+        deadline = time.monotonic() + PATIENCE
+        while not is_true():
+            if time.monotonic() > deadline:
+                raise DrillError(f"Not {what} within {PATIENCE:g} s: {self.last_error()}")
+            self.check_load()
+            time.sleep(0.02)
+
+    def check_load(self) -> None:
+        """Raise `DrillError` if a process has died that nobody has killed."""
+        for process in self._load:
+            if process.exitcode not in (None, 0):
+                raise DrillError(f"A process under load has died ({process.exitcode}).")
+
+    def last_error(self) -> str:
+        """Return the last error that a request has met."""
+        return next((c.error.decode(errors="replace") for c in self.course.counts if c.error), "")
+
+    def start(self, path: str, *arguments: Any) -> tuple[BaseProcess, Any]:
+        """Start a process that calls the function at `path`; return it, and the pipe from it."""
+        pipe, other_end = _processes.Pipe(duplex=False)
+        process = _processes.Process(
+            target=task, args=(path, self.course, other_end, arguments), daemon=True
+        )
+        process.start()
+        # With its last copy gone, a process that dies is noticed at once.
+        other_end.close()
+        return process, pipe
+
+    def call(self, path: str, *arguments: Any) -> Any:
+        """Return what the function at `path` returns in a process of its own."""
+        process, pipe = self.start(path, *arguments)
+        return result_of(process, pipe)
+
+    def kill(self, path: str, row: int, *arguments: Any) -> bool:
+        """Let a process write `row` and be killed; return whether it was killed by itself.
+
+        Everybody reads before anybody else writes.
+        """
+        self.hush()
+        with self.writing_of(row):
+            process, pipe = self.start(path, row, *arguments)
+            process.join(PATIENCE)
+            code = process.exitcode
+            pipe.close()
+            _end(process)
+        self._everybody_reads()
+        self.course.quiet.clear()
+        return code == -signal.SIGKILL
+
+    @contextmanager
+    def writing_of(self, row: int) -> Iterator[None]:
+        """Keep others from writing `row`, and take note of what it is in the end."""
+        with self.course.locks[row]:
+            yield
+            icao = self.course.icaos[row]
+            found = Airport.objects.values_list("elevation_ft", flat=True).get(icao=icao)
+            self.course.committed[row] = max(self.course.committed[row], found)
+
+    def end(self) -> None:
+        """End the load; no process is left, whatever happens."""
+        self.course.stop.set()
+        for process in self._load:
+            process.join(PATIENCE)
+            if process.exitcode is None:
+                self.broken.append("A process was stuck.")
+            _end(process)
+        self._load.clear()
+
+
+def result_of(process: BaseProcess, pipe: Any) -> Any:
+    """Return what a process that was started sends; raises `DrillError` if it does not."""
+    try:
+        if not pipe.poll(TIME_LIMIT):
+            raise DrillError("A process of the drill is late.")
+        return pipe.recv()
+    except EOFError:
+        raise DrillError("A process of the drill has died.") from None
+    finally:
+        pipe.close()
+        process.join(PATIENCE)
+        _end(process)
+
+
+def _end(process: BaseProcess) -> None:
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    process.close()
+
+
+def waiting() -> int:
+    """Return how many rows wait in the outbox."""
+    return PendingInvalidation.objects.count()

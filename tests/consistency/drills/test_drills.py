@@ -1,0 +1,48 @@
+"""Every drill in its short form; and that the drills find what is broken on purpose."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from example_project.airports.loading import load, read_airports
+from tests.consistency.drills.catalog import DRILLS, run
+from tests.consistency.drills.pace import QUICK
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(180),
+    pytest.mark.slow,
+]
+
+IMPATIENT = replace(QUICK, patience=1)
+
+
+@pytest.fixture(autouse=True)
+def airports() -> None:
+    load(read_airports(["IE"]))
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_nothing_fails_nothing_is_stale_and_nothing_is_lost(name: str) -> None:
+    report = run(DRILLS[name], QUICK)
+    assert report.broken == []
+    assert report.requests > 100
+    assert report.writes > 10
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "name", "found"),
+    [
+        ("nothing_is_delivered_on_recovery", "refused", "left in the outbox"),
+        ("readers_trust_what_has_not_caught_up", "refused", "stale|lost"),
+        ("a_restart_goes_unnoticed", "old-snapshot", "stale|lost"),
+        ("no_fence_is_raised", "writers", "stale|lost"),
+        ("what_fails_is_forgotten", "refused", "stale|lost"),
+        ("drainers_do_not_lock", "backlog", "delivered twice"),
+        ("readers_see_that_the_cache_fails", "refused", "failed because of the cache"),
+    ],
+)
+def test_a_drill_tells_what_is_broken(sabotage: str, name: str, found: str) -> None:
+    report = run(DRILLS[name], IMPATIENT, sabotage)
+    assert re.search(found, " ".join(report.broken)), report
