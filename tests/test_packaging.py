@@ -99,6 +99,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "django_cache_invalidation",
     }
     assert "cache_invalidation/py.typed" in names
+    for kind in ("templates/admin/cache_invalidation/dashboard.html", "static/cache_invalidation"):
+        assert any(name.startswith(f"cache_invalidation/{kind}") for name in names)
+    assert "cache_invalidation/static/cache_invalidation/uplot/LICENSE" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -1,14 +1,18 @@
-"""Editing. Nothing in here knows about the cache, and nothing has to."""
+"""Editing. Nothing in here has to know about the cache.
+
+The mixin is for those who want to invalidate by hand all the same.
+"""
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
+from cache_invalidation.admin import InvalidateCacheMixin
 from example_project.airports.models import Airport, Country
 
 
 @admin.register(Airport)
-class AirportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AirportAdmin(InvalidateCacheMixin, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["icao", "iata", "name", "city", "country", "elevation_ft"]
     list_display_links = ["icao", "name"]
     list_filter = [

@@ -1,0 +1,52 @@
+"""What operators did by hand; nobody changes it."""
+
+import json
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from cache_invalidation.admin.pages import ReadOnlyAdmin
+from cache_invalidation.models import AuditEntry
+
+
+def as_json(value: Any) -> SafeString:
+    """Return `value` as text that a person can read."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return format_html('<pre class="targets" tabindex="0">{}</pre>', text)
+
+
+@admin.display(description=_("reason"))
+def short_reason(entry: AuditEntry) -> str:
+    return entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
+
+
+class AuditAdmin(ReadOnlyAdmin):
+    """Every invalidation and reset by hand, from the admin, over REST, and from commands."""
+
+    list_display = ["when", "action", "user", "origin", "result", short_reason]
+    list_filter = ["action", "result", "origin", "when"]
+    search_fields = ["user", "reason", "address", "targets"]
+    date_hierarchy = "when"
+    ordering = ["-pk"]
+    fields: ClassVar[Any] = [
+        *["when", "action", "user", "origin", "address"],
+        *["shown_targets", "reason", "result", "shown_detail"],
+    ]
+    readonly_fields = fields
+    actions = None
+    # Counting all of a long log for each page is not worth it.
+    show_full_result_count = False
+
+    class Media:
+        css = {"all": ["cache_invalidation/admin.css"]}
+
+    @admin.display(description=_("targets"))
+    def shown_targets(self, entry: AuditEntry) -> SafeString:
+        return as_json(entry.targets)
+
+    @admin.display(description=_("detail"))
+    def shown_detail(self, entry: AuditEntry) -> SafeString:
+        return as_json(entry.detail)

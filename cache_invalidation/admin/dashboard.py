@@ -1,0 +1,140 @@
+"""What the cache is doing; also while it does nothing."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from django.contrib import messages
+from django.forms.widgets import Script
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from cache_invalidation.admin.charts import PERIODS, charts
+from cache_invalidation.admin.pages import (
+    RESET,
+    VIEW,
+    PageAdmin,
+    allows,
+    at_once,
+    operator_of,
+    require,
+)
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.metrics.report import (
+    Delivered,
+    Metrics,
+    Rates,
+    StoreState,
+    pending_invalidations,
+    read_metrics,
+    read_recent,
+    store_state,
+)
+from cache_invalidation.operations import reset
+
+RECENT: Final = 50  # invalidations that are listed
+TOP: Final = 10  # entity types and functions that are listed
+
+
+class DashboardAdmin(PageAdmin):
+    """Charts and counters, the state of the cache, and the button that resets the counters."""
+
+    permissions = (VIEW, RESET)
+
+    class Media:
+        css = {
+            "all": [
+                "cache_invalidation/uplot/uPlot.min.css",
+                "cache_invalidation/admin.css",
+            ]
+        }
+        js = [
+            Script("cache_invalidation/uplot/uPlot.iife.min.js", defer=True),
+            Script("cache_invalidation/dashboard.js", defer=True),
+        ]
+
+    def page(self, request: HttpRequest) -> HttpResponseBase:
+        overview = _overview(request.GET.get("period", "")) if allows(request, VIEW) else {}
+        return self.render(request, "dashboard.html", _("Cache dashboard"), **overview)
+
+    def reset(self, request: HttpRequest) -> HttpResponseBase:
+        """Ask, then set the counters to zero."""
+        require(request, RESET)
+        if request.method != "POST":
+            return self.render(request, "reset.html", _("Reset the metrics"))
+        try:
+            reset(operator_of(request), reason=request.POST.get("reason", "")[:1000])
+        except CacheInvalidationError as error:
+            text = _("The cache does not answer, so nothing was reset (%(error)s).")
+            messages.error(request, text % {"error": error})
+        else:
+            messages.success(request, _("All counters are zero."))
+        return HttpResponseRedirect(self.url_of("dashboard_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = at_once(self.admin_site.admin_view(self.reset))
+        return [
+            *super().get_urls(),
+            path("reset/", view, name="cache_invalidation_dashboard_reset"),
+        ]
+
+
+def _overview(period: str) -> dict[str, Any]:
+    chosen = PERIODS.get(period, PERIODS["hour"])
+    found: dict[str, Any] = {"periods": PERIODS.values(), "period": chosen}
+    try:
+        metrics = read_metrics()
+        found |= {
+            "metrics": metrics,
+            "since": _time(metrics["since"]),
+            "charts": charts(chosen),
+            "recent": [_shown(entry) for entry in read_recent(RECENT)],
+            "most_invalidated": _most(metrics["invalidations_by_entity_type"]),
+            "least_hit": _least_hit(metrics),
+        }
+    except CacheInvalidationError as error:
+        found["error"] = error
+    # Afterwards: this may have been what found out that the cache does not answer.
+    state = _state()
+    return found | {
+        "state": state,
+        "state_since": _time(state["since"]),
+        "backlog": pending_invalidations(),
+    }
+
+
+def _state() -> StoreState:
+    try:
+        return store_state()
+    except CacheInvalidationError as error:  # There is no such cache.
+        return StoreState(alias="", state="unusable", since=None, reason=str(error), outages=0)
+
+
+def _shown(entry: Delivered) -> dict[str, Any]:
+    return {
+        **entry,
+        "when": _time(entry["when"]),
+        "milliseconds": 1000 * entry["latency"],
+        "names": [(kind, name) for kind, names in entry["targets"].items() for name in names],
+    }
+
+
+def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: -item[1])[:TOP]
+
+
+def _least_hit(metrics: Metrics) -> list[tuple[str, Rates, float]]:
+    def rated() -> Iterator[tuple[str, Rates, float]]:
+        for name, rates in metrics["functions"].items():
+            if rates["hit_rate"] is not None:
+                yield name, rates, 100 * rates["hit_rate"]
+
+    return sorted(rated(), key=lambda item: item[2])[:TOP]
+
+
+def _time(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    return datetime.fromisoformat(text).astimezone(timezone.get_current_timezone())

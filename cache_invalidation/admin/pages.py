@@ -1,0 +1,150 @@
+"""What the pages have in common: who sees them, and how they get into the list of the admin."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from django.apps.registry import Apps
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import connections, models, transaction
+from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy as _
+
+from cache_invalidation.models import AuditEntry
+from cache_invalidation.operations import Operator
+
+View = Callable[..., Any]
+
+if TYPE_CHECKING:
+    BaseAdmin = admin.ModelAdmin[Any]
+else:
+    BaseAdmin = admin.ModelAdmin
+
+VIEW: Final = "cache_invalidation.view_metrics"
+INVALIDATE: Final = "cache_invalidation.invalidate_cache"
+RESET: Final = "cache_invalidation.reset_metrics"
+
+# The admin lists models. Those below stand for pages: they have no table, and since they are not
+# in the project's registry, no migration, content type or permission either.
+_pages: Final = Apps()
+
+
+class Dashboard(models.Model):  # noqa: DJ008 - there are no instances
+    class Meta:
+        apps = _pages
+        app_label = "cache_invalidation"
+        managed = False
+        default_permissions = ()
+        verbose_name = verbose_name_plural = _("dashboard")
+
+
+class Registry(models.Model):  # noqa: DJ008
+    class Meta:
+        apps = _pages
+        app_label = "cache_invalidation"
+        managed = False
+        default_permissions = ()
+        verbose_name = verbose_name_plural = _("registry")
+
+
+class Invalidate(models.Model):  # noqa: DJ008
+    class Meta:
+        apps = _pages
+        app_label = "cache_invalidation"
+        managed = False
+        default_permissions = ()
+        verbose_name = verbose_name_plural = _("invalidate")
+
+
+def allows(request: HttpRequest, *permissions: str) -> bool:
+    """Whether the user has one of `permissions`, by their full names."""
+    return any(map(request.user.has_perm, permissions))
+
+
+def require(request: HttpRequest, *permissions: str) -> None:
+    """Raise `PermissionDenied` unless the user has one of `permissions`."""
+    if not allows(request, *permissions):
+        raise PermissionDenied
+
+
+def operator_of(request: HttpRequest) -> Operator:
+    """Return who sent the request, for the audit log."""
+    return Operator(
+        name=request.user.get_username(),
+        key=str(request.user.pk),
+        origin=AuditEntry.Origin.ADMIN,
+        address=request.META.get("REMOTE_ADDR", ""),
+    )
+
+
+def at_once(view: View) -> View:
+    """Return `view`, to be kept out of ``ATOMIC_REQUESTS``.
+
+    What operators do happens at once, and is not undone by an error that comes after it.
+    """
+    for using in connections:
+        view = transaction.non_atomic_requests(using)(view)
+    return view
+
+
+class ReadOnlyAdmin(BaseAdmin):
+    """Nothing can be added, changed or deleted as a row; `permissions` say who may look."""
+
+    permissions: ClassVar[tuple[str, ...]] = (VIEW,)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return allows(request, *self.permissions)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def url_of(self, name: str, *args: Any) -> str:
+        """Return the address of a page of this app, such as ``dashboard_changelist``."""
+        site = self.admin_site.name
+        return reverse(f"admin:cache_invalidation_{name}", args=args, current_app=site)
+
+    def render(
+        self, request: HttpRequest, template: str, title: Any, **context: Any
+    ) -> TemplateResponse:
+        request.current_app = self.admin_site.name
+        about = {
+            "title": title,
+            "opts": self.opts,
+            "media": self.media,
+            "may_view": allows(request, VIEW),
+            "may_invalidate": allows(request, INVALIDATE),
+            "may_reset": allows(request, RESET),
+        }
+        return TemplateResponse(
+            request,
+            f"admin/cache_invalidation/{template}",
+            {**self.admin_site.each_context(request), **about, **context},
+        )
+
+
+class PageAdmin(ReadOnlyAdmin):
+    """A page where the admin usually has a list of rows."""
+
+    def page(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer a request for the page. The permission has been checked."""
+        raise NotImplementedError
+
+    def checked_page(self, request: HttpRequest) -> HttpResponseBase:
+        require(request, *self.permissions)
+        return self.page(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        # Other pages of the admin link to the list of a model by this name.
+        name = f"cache_invalidation_{self.opts.model_name}_changelist"
+        return [path("", at_once(self.admin_site.admin_view(self.checked_page)), name=name)]

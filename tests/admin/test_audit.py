@@ -1,0 +1,69 @@
+"""The audit log, which can only be read."""
+
+import pytest
+
+from cache_invalidation.models import AuditEntry
+from tests.admin.conftest import page
+
+pytestmark = pytest.mark.django_db(databases=["default", "other", "sqlite"])
+
+LIST = "auditentry/"
+
+
+@pytest.fixture
+def entries():
+    def entry(user, action="invalidate", **values):
+        return AuditEntry.objects.create(
+            user=user, action=action, **{"origin": "admin", "result": "done", **values}
+        )
+
+    return [
+        entry("ada", targets={"tags": ["category:3", "größe"]}, reason="repaired by SQL"),
+        entry("bob", "reset-metrics", origin="rest", address="10.0.0.7"),
+        entry("cleo", "retry", origin="command", result="failed", detail={"error": "<down>"}),
+    ]
+
+
+def users(client, **query):
+    text = page(client, LIST, **query)
+    return {name for name in ("ada", "bob", "cleo") if f'field-user">{name}<' in text}
+
+
+def test_the_newest_is_the_first(client, entries):
+    text = page(client, LIST)
+    places = [text.index(f'field-user">{name}<') for name in ("cleo", "bob", "ada")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"action__exact": "retry"}, {"cleo"}),
+        ({"result__exact": "done"}, {"ada", "bob"}),
+        ({"origin__exact": "rest"}, {"bob"}),
+        ({"q": "category:3"}, {"ada"}),
+        ({"q": "CATEGORY"}, {"ada"}),
+        ({"q": "größe"}, {"ada"}),
+        ({"q": "repaired"}, {"ada"}),
+        ({"q": "10.0.0.7"}, {"bob"}),
+        ({"q": "cleo"}, {"cleo"}),
+        ({"q": "nothing like it"}, set()),
+    ],
+)
+def test_it_can_be_searched(client, entries, query, found):
+    assert users(client, **query) == found
+
+
+def test_an_entry_tells_all_of_it(client, entries):
+    text = page(client, f"{LIST}{entries[0].pk}/change/")
+    for shown in ("ada", "category:3", "größe", "repaired by SQL", "Invalidate", "Done"):
+        assert shown in text
+    assert "&lt;down&gt;" in page(client, f"{LIST}{entries[2].pk}/change/")
+
+
+def test_it_offers_nothing_to_do(as_user, entries):
+    client = as_user(is_superuser=True)
+    text = page(client, LIST)
+    assert "action-select" not in text
+    assert "addlink" not in text.partition('id="content"')[2]
+    assert 'type="submit" value="Save"' not in page(client, f"{LIST}{entries[0].pk}/change/")

@@ -1,0 +1,134 @@
+"""The numbers of the dashboard, in good times and bad."""
+
+import re
+import time
+from itertools import pairwise
+
+import pytest
+
+from cache_invalidation import cached, invalidate
+from cache_invalidation.admin import charts
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.stores import get_store
+from tests.admin.conftest import last_entry, page, send
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
+
+
+@cached(tags=["dashboard:{number}"], name="dashboard.page")
+def secret(number: int) -> str:
+    return "the value nobody may see"
+
+
+def text_of(client, **query):
+    """Return the words of the dashboard, without tags."""
+    return " ".join(re.sub(r"<[^>]*>", " ", page(client, "dashboard/", **query)).split())
+
+
+@pytest.mark.parametrize("period", ["hour", "day", "nonsense"])
+def test_it_shows_what_was_counted(client, period):
+    for _ in range(4):
+        secret(1)
+    invalidate(tags=["dashboard:1", "homepage"], keys=["menu"], entity_type="menu")
+    counters.update({"failed": 2, "hits": 3, "hits:dashboard.page": 3})
+    text = text_of(client, period=period)
+    assert "86 % 6 hits, 1 misses, 0 bypasses" in text
+    assert "dashboard.page 85.7 % 6 1" in text
+    assert "Most invalidated Entity type Invalidations" in text
+    assert "menu 1" in text
+    assert "dashboard:1 homepage keys menu" in text
+    assert "Failed 2" in text
+    assert "Cache default Working" in text
+
+
+def test_values_are_not_shown(client):
+    secret(1)
+    secret(1)
+    for path in ("dashboard/", "registry/", "registry/?q=dashboard.page"):
+        assert "nobody may see" not in page(client, path)
+
+
+def test_the_backlog_is_that_of_all_databases(client, waiting):
+    waiting("a")
+    waiting("b", using="other")
+    assert "Outbox 2 invalidations wait" in text_of(client)
+
+
+def test_during_an_outage_there_are_the_state_and_the_backlog(client, waiting, down):
+    waiting("a")
+    text = text_of(client)
+    assert "Does not answer" in text
+    assert "there are no counters to show" in text
+    assert "Outbox 1" in text
+    assert "1 outage seen by this process" in text
+
+
+def test_a_cache_that_is_not_there_does_not_break_the_page(client, settings):
+    settings.CACHE_INVALIDATION = {"CACHE": "nowhere"}
+    text = text_of(client)
+    assert "Not usable" in text
+    assert "nowhere" in text
+
+
+def test_resetting_sets_the_counters_to_zero(client):
+    counters.update({"hits": 3})
+    page(client, "dashboard/reset/")
+    assert read_metrics()["hits"] == 3
+    assert "All counters are zero" in send(client, "dashboard/reset/", reason="a new month")
+    assert read_metrics()["hits"] == 0
+    entry = last_entry()
+    assert (entry.action, entry.origin, entry.user) == ("reset-metrics", "admin", "user0")
+    assert (entry.reason, entry.result, entry.address) == ("a new month", "done", "127.0.0.1")
+
+
+def test_a_reset_during_an_outage_fails_and_says_so(client, down):
+    assert "nothing was reset" in send(client, "dashboard/reset/")
+    assert last_entry().result == "failed"
+
+
+def chart(name, period="hour"):
+    (found,) = [found for found in charts.charts(charts.PERIODS[period]) if found.name == name]
+    return found
+
+
+def test_tables_and_drawings_are_of_the_same_numbers(client):
+    counters.update({"hits": 3, "misses": 1})
+    counters.flush()
+    found = chart("hit-rate")
+    assert len(found.times) == 60
+    assert found.as_dict()["series"][0]["values"][-1] == 75
+    ((_, values),) = found.rows
+    assert values == ["75", "3", "1", "0"]
+
+
+def test_a_day_has_points_of_ten_minutes_that_add_up(monkeypatch):
+    noon = 12 * 3600
+    for second, counts in (
+        (noon - 1, {"misses": 1}),
+        (noon, {"misses": 3, "latency:0.001": 98}),
+        (noon + 300, {"misses": 4, "latency:5": 2}),
+    ):
+        monkeypatch.setattr(time, "time", lambda second=second: second)
+        get_store().count(counts, [])
+    latency = chart("latency", "day")
+    assert (len(latency.times), latency.times[-1]) == (144, noon)
+    assert {b - a for a, b in pairwise(latency.times)} == {600}
+    assert [series.values[-1] for series in latency.series] == [1, 1, 5000]
+    (misses,) = [series for series in chart("hit-rate", "day").series if series.label == "Misses"]
+    assert misses.values[-2:] == [1, 7]
+
+
+def test_few_entity_types_have_lines_of_their_own():
+    names = {f"invalidations:type{number}": 10 - number for number in range(8)}
+    counters.update(names)
+    counters.flush()
+    labels = {series.label: series.values[-1] for series in chart("invalidations").series}
+    assert labels == {**{f"type{n}": 10 - n for n in range(6)}, "Others": 4 + 3}
+
+
+def test_a_table_leaves_out_what_is_empty():
+    assert list(chart("failures").rows) == []
+    counters.update({"failed": 1})
+    counters.flush()
+    assert [values for _, values in chart("failures").rows] == [["1"]]

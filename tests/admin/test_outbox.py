@@ -1,0 +1,122 @@
+"""Looking at what waits, delivering it, and giving it up."""
+
+import pytest
+
+from cache_invalidation.models import AuditEntry, PendingInvalidation
+from cache_invalidation.outbox import draining
+from tests.admin.conftest import last_entry, page, send
+from tests.observing import delivered
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
+
+LIST = "pendinginvalidation/"
+
+
+def act(client, action, *rows, path=LIST, **data):
+    return send(client, path, action=action, _selected_action=[row.pk for row in rows], **data)
+
+
+def test_rows_are_listed_with_what_went_wrong(client, waiting):
+    waiting("a", entity_type="shop", cause="update", attempts=3, last_error="Connection refused")
+    text = page(client, LIST)
+    for shown in ("shop", "update", "3", "Connection refused"):
+        assert shown in text
+
+
+def test_the_page_of_a_row_has_its_targets(client, waiting):
+    row = waiting("a", "b<c", last_error="x" * 100)
+    text = page(client, f"{LIST}{row.pk}/change/")
+    assert "&quot;b&lt;c&quot;" in text
+    assert "x" * 100 in text
+
+
+def test_each_database_has_its_own_list(client, waiting):
+    waiting("a", cause="in default")
+    row = waiting("b", using="other", cause="in other")
+    text = page(client, LIST)
+    assert "in default" in text
+    assert "in other" not in text
+    assert "other (1)" in text
+    assert "in other" in page(client, LIST, using="other")
+    assert "in default" in page(client, LIST, using="nonsense")
+    row_of_list = f"{LIST}{row.pk}/change/?_changelist_filters=using%3Dother"
+    assert "in other" in page(client, row_of_list)
+
+
+def test_a_database_that_does_not_answer_is_left_out(client, waiting, monkeypatch):
+    from cache_invalidation.admin import outbox
+
+    def has_outbox(connection):
+        if connection.alias == "other":
+            raise RuntimeError("down")
+        return True
+
+    monkeypatch.setattr(outbox, "has_outbox", has_outbox)
+    waiting("a")
+    text = page(client, LIST)
+    assert "default (1)" in text
+    assert "other (" not in text
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_nothing_happens_before_it_is_confirmed(client, waiting, action):
+    row = waiting("a", cause="to be seen")
+    with delivered() as found:
+        text = act(client, action, row)
+    assert "to be seen" in text
+    assert 'name="confirm"' in text
+    assert found == []
+    assert PendingInvalidation.objects.count() == 1
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("using", ["default", "other", "sqlite"])
+def test_selected_rows_are_delivered(client, waiting, using):
+    chosen = waiting("a", using=using)
+    with delivered() as found:
+        text = act(client, "retry", chosen, path=f"{LIST}?using={using}", confirm="1", reason="now")
+    assert "1 invalidation was delivered" in text
+    assert found.tags == {"a"}
+    assert not PendingInvalidation.objects.using(using).exists()
+    entry = last_entry()
+    assert (entry.action, entry.origin, entry.result) == ("retry", "admin", "done")
+    assert (entry.reason, entry.targets["using"]) == ("now", using)
+
+
+def test_selected_rows_are_deleted_undelivered(client, waiting):
+    chosen, other = waiting("a"), waiting("b")
+    with delivered() as found:
+        text = act(client, "discard", chosen, confirm="1")
+    assert "1 invalidation was deleted" in text
+    assert found == []
+    assert PendingInvalidation.objects.get() == other
+    entry = last_entry()
+    assert entry.action == "discard"
+    assert entry.targets["discarded"][0]["tags"] == ["a"]
+
+
+def test_all_rows_can_be_chosen_at_once(client, waiting, monkeypatch):
+    monkeypatch.setattr(draining, "BATCH", 2)
+    rows = [waiting(str(number)) for number in range(5)]
+    text = act(client, "retry", *rows, select_across="1")
+    assert "5 invalidations wait" in text
+    assert 'name="select_across" value="1"' in text
+    assert text.count('name="_selected_action"') == 1
+    text = act(client, "retry", rows[0], select_across="1", confirm="1")
+    assert "5 invalidations were delivered" in text
+
+
+def test_during_an_outage_they_wait_on(client, waiting, down):
+    row = waiting("a")
+    assert "The cache does not answer" in act(client, "retry", row, confirm="1")
+    row.refresh_from_db()
+    assert row.attempts == 1
+    assert last_entry().result == "failed"
+
+
+def test_without_the_permission_there_are_no_actions(as_user, waiting):
+    row = waiting("a")
+    client = as_user("view_metrics")
+    assert 'name="action"' not in page(client, LIST)
+    act(client, "discard", row, confirm="1")
+    assert PendingInvalidation.objects.count() == 1

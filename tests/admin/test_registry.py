@@ -1,0 +1,211 @@
+"""What depends on what, as the page tells it."""
+
+import re
+
+import pytest
+from django.core.signals import setting_changed
+from django.db.models import Model
+
+from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
+from cache_invalidation.admin import drawing
+from cache_invalidation.admin.graph import FunctionNode, Target, graph
+from tests.admin.conftest import page
+from tests.testapp.models import Category, Product
+
+pytestmark = pytest.mark.django_db(databases=["default", "other", "sqlite"])
+
+
+class ProductRule(ModelInvalidation):
+    tags = ["category:{category_id}"]
+    keys = ["detail:{pk}"]
+    patterns = ["list:{category_id}:*"]
+    fields = ["name"]
+    track = ["category"]
+    entity_type = "goods"
+
+    def get_tags(self, change):
+        return ["found-out"]
+
+
+@cached(tags=["category:{number}", Category, lambda number: "x"])
+def page_of_category(number: int) -> int:
+    return number
+
+
+@cached
+def page_that_finds_out() -> int:
+    return 1
+
+
+@cached(name="named by hand")
+def page_named_by_hand() -> int:
+    return 1
+
+
+class Methods:
+    @staticmethod
+    @cached(tags=["homepage"])
+    def method() -> int:
+        return 1
+
+
+@pytest.fixture(autouse=True)
+def rule():
+    with registry.override(Product, ProductRule):
+        yield
+
+
+def model_node(label, query=""):
+    (found,) = [node for node in graph(query).models if node.label == label]
+    return found
+
+
+def test_a_rule_is_shown_as_it_is_declared(client):
+    node = model_node("testapp.product")
+    (rule,) = node.rules
+    assert [(target.kind, target.name) for target in rule.targets] == [
+        ("tag", "testapp.product"),
+        ("tag", "testapp.product:{pk}"),
+        ("tag", "testapp.product.category_id:{category_id}"),
+        ("tag", "category:{category_id}"),
+        ("key", "detail:{pk}"),
+        ("pattern", "list:{category_id}:*"),
+    ]
+    text = page(client, "registry/")
+    section = text[text.index(f'id="{node.anchor}"') :].partition("</section>")[0]
+    for target in rule.targets:
+        assert f"<code>{target.name}</code>" in section
+    assert f"{__name__}.ProductRule" in section
+    assert "<strong>goods</strong>" in section
+    assert "goes only if one of these fields changes: name" in section
+    assert "its own code: get_tags" in section
+
+
+def test_functions_are_shown_with_what_they_read(client):
+    page_of_category(1)
+    page_that_finds_out()
+    page_named_by_hand()
+    Methods.method()
+    functions = {node.name.rpartition(".")[2]: node for node in graph().functions}
+    assert functions["page_of_category"].tags == ("category:{number}", "testapp.category")
+    assert functions["page_of_category"].has_callables
+    assert functions["method"].tags == ("homepage",)
+    assert functions["page_that_finds_out"].tags is None
+    assert functions["named by hand"].tags is None
+    readers = model_node("testapp.product").readers
+    assert {target.name: [node.name for node in nodes] for target, nodes in readers.items()} == {
+        "category:{category_id}": [f"{__name__}.page_of_category"]
+    }
+    text = page(client, "registry/")
+    link = functions["page_of_category"].anchor
+    assert f'href="#{link}"' in text
+    assert f'id="{link}"' in text
+
+
+@pytest.mark.parametrize(
+    ("declared", "dropped", "meets"),
+    [
+        ("homepage", "homepage", True),
+        ("homepage", "homepages", False),
+        ("category:{x}", "category:{category_id}", True),
+        ("category:3", "category:{category_id}", True),
+        ("category", "category:{category_id}", False),
+        ("categories:{x}", "category:{category_id}", False),
+    ],
+)
+def test_a_function_reads_what_may_be_the_same_tag(declared, dropped, meets):
+    function = FunctionNode(name="f", tags=(declared,))
+    assert function.reads(Target("tag", dropped)) is meets
+    assert not function.reads(Target("key", dropped))
+
+
+@pytest.mark.parametrize(
+    "query", ["TESTAPP.product", "ProductRule", "detail:", "list:{", "goods", "page_of_category"]
+)
+def test_a_search_finds_a_model_by_whatever_belongs_to_it(query):
+    page_of_category(1)
+    labels = [node.label for node in graph(query).models]
+    assert "testapp.product" in labels
+    assert "airports.airport" not in labels
+
+
+def test_a_search_that_finds_nothing_says_so(client):
+    assert "Nothing is called like that" in page(client, "registry/", q="<script>")
+
+
+def test_events_and_signals_are_shown(client):
+    def subscriber(event):
+        return Invalidation(tags=["x"])
+
+    def handler(sender, **kwargs):
+        return None
+
+    registry.on_event("user.*", subscriber)
+    registry.connect(setting_changed, handler)
+    try:
+        text = page(client, "registry/", q="")
+        found = graph()
+    finally:
+        registry.off_event(subscriber)
+        registry.disconnect(setting_changed, handler)
+    assert ("user.*", f"{__name__}.{subscriber.__qualname__}") in found.events
+    assert found.signals[0][0] == "django.core.signals.setting_changed"
+    assert "user.*" in text
+    assert "django.core.signals.setting_changed" in text
+
+
+def test_a_rule_that_cannot_be_used_says_why(client):
+    class Broken(ModelInvalidation):
+        tags = ["{pk}"]
+
+    with registry.override(Product, Broken):
+        assert "needs a literal family" in page(client, "registry/")
+
+
+def test_models_without_a_rule_are_listed():
+    assert "testapp.shelf" in graph().others
+    assert "testapp.product" not in graph().others
+    assert not [label for label in graph().others if label.startswith("sessions")]
+
+
+def test_every_line_of_the_drawing_ends_at_boxes(client):
+    page_of_category(1)
+    found = drawing.draw(graph("testapp.product"))
+    assert found
+    names = {box.name for box in found.boxes.values()}
+    assert {"testapp.product", "ProductRule", "detail:{pk}"} <= names
+    text = page(client, "registry/", q="testapp.product")
+    assert text.count("<path d=") >= len(found.lines) == 1 + 6 + 1
+    starts = {(box.x + drawing.BOX, box.y + drawing.HEIGHT // 2) for box in found.boxes.values()}
+    ends = {(box.x, box.y + drawing.HEIGHT // 2) for box in found.boxes.values()}
+    for line in found.lines:
+        numbers = list(map(int, re.findall(r"-?\d+", line)))
+        assert tuple(numbers[:2]) in starts
+        assert tuple(numbers[-2:]) in ends
+    links = {box.link for box in found.boxes.values()}
+    assert all(f'id="{link}"' in text for link in links)
+
+
+def test_what_is_too_large_is_not_drawn(client, monkeypatch):
+    monkeypatch.setattr(drawing, "MOST", 3)
+    text = page(client, "registry/")
+    assert "too much for a drawing" in text
+    assert '<path d="M196' not in text
+
+
+def test_during_an_outage_the_rules_are_there(client, down):
+    text = page(client, "registry/")
+    assert "ProductRule" in text
+
+
+def test_the_way_to_invalidate_is_for_those_who_may(client, as_user):
+    assert "?entities=testapp.product" in page(client, "registry/")
+    assert "?entities=" not in page(as_user("view_metrics"), "registry/")
+
+
+def test_the_pages_are_no_models_of_the_project():
+    from django.apps import apps
+
+    names = {model.__name__ for model in apps.get_models(include_auto_created=True)}
+    assert names.isdisjoint({"Dashboard", "Registry", "Invalidate"})
+    assert issubclass(Product, Model)
