@@ -1,8 +1,11 @@
 """The numbers of the dashboard, in good times and bad."""
 
 import re
+import subprocess
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,9 @@ from cache_invalidation.admin import charts
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.stores import get_store
-from tests.admin.conftest import last_entry, page, send
+from tests.admin.conftest import APP, last_entry, page, send
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 
@@ -40,6 +45,17 @@ def test_it_shows_what_was_counted(client, period):
     assert "dashboard:1 homepage keys menu" in text
     assert "Failed 2" in text
     assert "Cache default Working" in text
+
+
+def test_it_shows_exactly_what_three_processes_did(client):
+    command = [sys.executable, "-m", "tests.metrics.workload"]
+    workers = [subprocess.Popen([*command, f"process{n}"], cwd=ROOT) for n in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    text = text_of(client)
+    assert "75 % 90 hits, 30 misses, 0 bypasses" in text
+    assert "workload 12" in text
+    answer = client.get(f"{APP}dashboard/")
+    assert answer.context["metrics"] == read_metrics()
 
 
 def test_values_are_not_shown(client):
