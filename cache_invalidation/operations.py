@@ -5,19 +5,18 @@ Unlike the writes of a project, this happens at once, whatever transaction is op
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, router, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, router
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
+from cache_invalidation import audit
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import deliver
-from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.explain.explanation import RuleEffect, effects_of
 from cache_invalidation.metrics.report import reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
@@ -30,16 +29,6 @@ from cache_invalidation.transactions import Batch, shielded
 from cache_invalidation.writes.events import add_targets
 
 logger = logging.getLogger("cache_invalidation")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
-    """Who does it, and from where. `key` is the primary key of a user of the site, as text."""
-
-    name: str
-    key: str = ""
-    origin: AuditEntry.Origin
-    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,30 +91,17 @@ class Outcome:
     audit: int | None = None
 
 
-class AlreadyDone(CacheInvalidationError):
-    """A request was made before under the same idempotency key; `entry` tells of it.
-
-    `is_same` tells whether it named the same, for the same reason.
-    """
-
-    def __init__(self, entry: AuditEntry, *, is_same: bool) -> None:
-        super().__init__("A request with this idempotency key was made before.")
-        self.entry = entry
-        self.is_same = is_same
-
-    @property
-    def outcome(self) -> Outcome:
-        """What came of it, as it was then; its result is "started" until that is known."""
-        targets, detail = self.entry.targets, self.entry.detail
-        return Outcome(
-            tags=tuple(targets["tags"]),
-            keys=tuple(targets["keys"]),
-            patterns=tuple(targets["patterns"]),
-            entities=detail.get("entities", {}),
-            result=AuditEntry.Result(self.entry.result),
-            pending=tuple(detail.get("pending", ())),
-            audit=self.entry.pk,
-        )
+def outcome_of(entry: AuditEntry) -> Outcome:
+    """Return what came of it, as it was then; its result is "started" until that is known."""
+    return Outcome(
+        tags=tuple(entry.targets["tags"]),
+        keys=tuple(entry.targets["keys"]),
+        patterns=tuple(entry.targets["patterns"]),
+        entities=entry.detail.get("entities", {}),
+        result=AuditEntry.Result(entry.result),
+        pending=tuple(entry.detail.get("pending", ())),
+        audit=entry.pk,
+    )
 
 
 def preview(request: Request) -> Outcome:
@@ -142,49 +118,55 @@ def by_rule(request: Request) -> tuple[RuleEffect, ...]:
 
 
 def invalidate(
-    request: Request, operator: Operator, *, reason: str = "", idempotency_key: str | None = None
+    request: Request,
+    operator: audit.Operator,
+    *,
+    reason: str = "",
+    idempotency_key: str | None = None,
 ) -> Outcome:
     """Make everything that `request` names invalid now, and write it into the audit log.
 
     If the cache does not answer, the outcome is "pending", and names the row of the outbox; it is
-    "failed" where there is no outbox either. Raises `AlreadyDone` for an idempotency key that the
-    operator has used before.
+    "failed" where there is no outbox either. Raises `audit.AlreadyDone` for an idempotency key that
+    the operator has used before.
     """
     batch = _batch(request)
     targets = {kind: sorted(getattr(batch, kind)) for kind in ("tags", "keys", "patterns")}
     once = None if idempotency_key is None else (idempotency_key, request.digest)
-    entry = _begin(AuditEntry.Action.INVALIDATE, operator, reason, targets, once)
+    entry = audit.begin(AuditEntry.Action.INVALIDATE, operator, reason, targets, once)
     if deliver(batch):
         result = AuditEntry.Result.DONE
     else:
         result = AuditEntry.Result.PENDING if batch.pending else AuditEntry.Result.FAILED
     outcome = _outcome(batch, result, entry)
-    _end(entry, result, {"entities": dict(outcome.entities), "pending": list(outcome.pending)})
+    audit.end(entry, result, {"entities": dict(outcome.entities), "pending": list(outcome.pending)})
     return outcome
 
 
-def reset(operator: Operator, *, reason: str = "") -> None:
+def reset(operator: audit.Operator, *, reason: str = "") -> None:
     """Set the counters to zero, and write that into the audit log.
 
     Raises `StoreUnavailable` if the cache does not answer.
     """
-    with _audited(AuditEntry.Action.RESET_METRICS, operator, reason, {}):
+    with audit.audited(AuditEntry.Action.RESET_METRICS, operator, reason, {}):
         reset_metrics()
 
 
-def retry(operator: Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
+def retry(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
     """Deliver these rows of the outbox on the database `using` now; return how many were.
 
     Others that are due are delivered as well. Raises `StoreUnavailable` if the cache does not
     answer.
     """
     rows = PendingInvalidation.objects.using(using).filter(pk__in=list(pks))
-    with _audited(AuditEntry.Action.RETRY, operator, reason, {"using": using, "pks": _pks(rows)}):
+    with audit.audited(
+        AuditEntry.Action.RETRY, operator, reason, {"using": using, "pks": _pks(rows)}
+    ):
         rows.update(next_attempt=timezone.now())
         return sum(drain(using))
 
 
-def discard(operator: Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
+def discard(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
     """Delete these rows of the outbox on the database `using`; return how many there were.
 
     What they name stays in the cache, stale or not, and is kept in the audit log.
@@ -192,25 +174,12 @@ def discard(operator: Operator, pks: Iterable[int], *, using: str, reason: str =
     rows = PendingInvalidation.objects.using(using).filter(pk__in=list(pks))
     kept = [row.targets for row in rows]
     targets = {"using": using, "pks": _pks(rows), "discarded": kept}
-    with _audited(AuditEntry.Action.DISCARD, operator, reason, targets):
+    with audit.audited(AuditEntry.Action.DISCARD, operator, reason, targets):
         return rows.delete()[0]
 
 
 def _pks(rows: QuerySet[PendingInvalidation]) -> list[int]:
     return list(rows.values_list("pk", flat=True))
-
-
-@contextmanager
-def _audited(
-    action: AuditEntry.Action, operator: Operator, reason: str, targets: Mapping[str, Any]
-) -> Iterator[None]:
-    entry = _begin(action, operator, reason, targets)
-    try:
-        yield
-    except Exception as error:
-        _end(entry, AuditEntry.Result.FAILED, {"error": f"{type(error).__name__}: {error}"})
-        raise
-    _end(entry, AuditEntry.Result.DONE, {})
 
 
 def _batch(request: Request) -> Batch:
@@ -256,55 +225,3 @@ def _outcome(batch: Batch, result: AuditEntry.Result, entry: AuditEntry | None =
         pending=(batch.pending.pk,) if batch.pending else (),
         audit=entry.pk if entry else None,
     )
-
-
-def _begin(
-    action: AuditEntry.Action,
-    operator: Operator,
-    reason: str,
-    targets: Mapping[str, Any],
-    once: tuple[str, str] | None = None,
-) -> AuditEntry | None:
-    """Write an entry; None if that fails, since what an operator does must not depend on it.
-
-    What is done `once` has an idempotency key, and the digest of the request.
-    """
-    idempotency_key, digest = once or (None, "")
-    entry = AuditEntry(
-        action=action,
-        user=operator.name[:250],
-        user_key=operator.key[:64],
-        origin=operator.origin,
-        address=operator.address[:250],
-        targets=dict(targets),
-        reason=reason,
-        detail={"request": digest} if once else {},
-        idempotency_key=idempotency_key,
-    )
-    using = router.db_for_write(AuditEntry)
-    try:
-        with transaction.atomic(using=using):
-            entry.save(using=using, force_insert=True)
-    except IntegrityError:
-        found = AuditEntry.objects.using(using).filter(
-            user_key=entry.user_key, idempotency_key=idempotency_key
-        )
-        if idempotency_key is not None and (before := found.first()) is not None:
-            is_same = (before.detail.get("request"), before.reason) == (digest, reason)
-            raise AlreadyDone(before, is_same=is_same) from None
-        raise
-    except Exception as error:  # noqa: BLE001
-        logger.error("%s by %r is not in the audit log (%r).", action, operator.name, error)
-        return None
-    return entry
-
-
-def _end(entry: AuditEntry | None, result: AuditEntry.Result, detail: Mapping[str, Any]) -> None:
-    if entry is None:
-        return
-    entry.result, entry.detail = result, {**entry.detail, **detail}
-    try:
-        with shielded(entry._state.db or DEFAULT_DB_ALIAS):
-            entry.save(update_fields=["result", "detail"])
-    except Exception:
-        logger.exception("The result of %s cannot be written into the audit log.", entry)

@@ -252,8 +252,9 @@ def shielded(using: str) -> Iterator[None]:
             connection.savepoint_commit(sid)
     except BaseException:
         for sid in filter(None, savepoints):
-            connection.savepoint_rollback(sid)
+            # First, since no statement is let through otherwise, not even this one.
             connection.needs_rollback = False
+            connection.savepoint_rollback(sid)
         raise
 
 

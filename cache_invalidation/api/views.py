@@ -33,10 +33,11 @@ from cache_invalidation.api.serializers import (
     RegistryQuery,
     check_idempotency_key,
 )
+from cache_invalidation.audit import AlreadyDone, Operator
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import read_metrics, read_minutes
 from cache_invalidation.models import AuditEntry, PendingInvalidation
-from cache_invalidation.operations import AlreadyDone, Operator, invalidate, preview, reset
+from cache_invalidation.operations import invalidate, outcome_of, preview, reset
 
 REPLAYED: Final = "Idempotent-Replayed"  # a header, "true" if nothing was done again
 
@@ -133,12 +134,12 @@ def _replayed(before: AlreadyDone) -> Response:
             {"detail": "Another request was made with this Idempotency-Key."},
             status=status.HTTP_422_UNPROCESSABLE_ENTITY,
         )
-    if before.outcome.result is AuditEntry.Result.STARTED:
+    if before.entry.result == AuditEntry.Result.STARTED:
         return Response(
             {"detail": "The request with this Idempotency-Key has not ended, or was cut short."},
             status=status.HTTP_409_CONFLICT,
         )
-    response = invalidated(before.outcome)
+    response = invalidated(outcome_of(before.entry))
     response[REPLAYED] = "true"
     return response
 

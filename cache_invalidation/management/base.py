@@ -18,8 +18,8 @@ from django.core.management.base import (
 )
 from django.db.models import Model
 
+from cache_invalidation.audit import Operator
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations import Operator
 
 
 class ShowingCommand(BaseCommand):

@@ -88,4 +88,5 @@ def _flush_at_exit() -> None:
     # A server that was stopped before this process is no outage that anybody has to hear of.
     logger.setLevel(logging.CRITICAL)
     with suppress(Exception):
+        get_store().recovery.stop()  # Nobody is going to wait for it.
         counters.flush()

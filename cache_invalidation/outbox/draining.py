@@ -8,7 +8,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from random import uniform
-from time import monotonic, sleep
+from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import OperationalError, connections, transaction
@@ -85,20 +86,20 @@ def drain_all() -> int:
     return sum(drain_each(connections))
 
 
-def catch_up(deadline: float | None) -> bool:
+def catch_up(deadline: float | None, stopped: Event) -> bool:
     """Deliver the backlog of all databases; return whether nothing is left.
 
-    Until the `deadline`, by the monotonic clock, what is written meanwhile is delivered as well.
-    With None, everything is tried once.
+    Until the `deadline`, by the monotonic clock, or until it is `stopped`, what is written
+    meanwhile is delivered as well. With None, everything is tried once.
     """
     while True:
         for _ in drain_each(connections, retry=True):
-            if deadline is not None and monotonic() > deadline:
+            if stopped.is_set() or (deadline is not None and monotonic() > deadline):
                 break  # There may be more than can be done in time.
-        if deadline is None or monotonic() >= deadline:
+        if deadline is None or monotonic() >= deadline or stopped.is_set():
             return not any(_waits(using) for using in connections)
         pause = max(PAUSE, settings.RETRY_INTERVAL / 10)
-        sleep(min(pause, max(0.0, deadline - monotonic())))
+        stopped.wait(min(pause, max(0.0, deadline - monotonic())))
 
 
 def _waits(using: str) -> bool:

@@ -87,11 +87,11 @@ def _insert(
         cause=(most_common(batch.causes) or "")[:250],
         next_attempt=timezone.now() + timedelta(seconds=delay),
     )
-    # Without signals, as far as that can be had: between fence and COMMIT nobody else may write.
-    if connection.features.can_return_rows_from_bulk_insert:
-        model()._base_manager.using(connection.alias).bulk_create([row])
-    else:
-        row.save_base(raw=True, force_insert=True, using=connection.alias)
+    # Without signals, since between fence and COMMIT nobody else may write; and without a block
+    # around it, which there cannot be inside of a transaction that Django does not know of.
+    row._save_table(  # type: ignore[attr-defined]
+        raw=True, cls=model(), force_insert=True, using=connection.alias
+    )
     return row.pk
 
 

@@ -36,8 +36,8 @@ SETTLING: Final = 1.5
 LONGEST_ASK: Final = 10.0
 
 #: Delivers what waits for a store to be back, and what is added to that until the deadline, by the
-#: monotonic clock; without one, once. Returns whether nothing is left.
-Step = Callable[[float | None], bool]
+#: monotonic clock, or until it is stopped; without a deadline, once. Returns whether that is all.
+Step = Callable[[float | None, Event], bool]
 
 _steps: list[Step] = []
 
@@ -131,7 +131,7 @@ class Recovery:
     def _is_done(self, step: Step, deadline: float | None) -> bool:
         failures = self._store.breaker.failures
         try:
-            return step(deadline)
+            return step(deadline, self._stopped)
         except CacheInvalidationError:
             if self._store.breaker.failures != failures:
                 raise

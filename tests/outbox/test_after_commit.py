@@ -212,7 +212,7 @@ def test_the_log_has_one_error_for_an_outage_however_many_write(
 def test_a_cache_that_is_not_configured_is_an_outage_as_well(
     down: Use, caplog: pytest.LogCaptureFixture
 ) -> None:
-    down(CACHE="nowhere")
+    down(CACHE="nowhere, for this test")
     for _ in range(3):
         with transaction.atomic():
             invalidate(tags=["a"])

@@ -70,9 +70,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
     """Delivering what waits begins as soon as this is set."""
     gate = Event()
 
-    def catch_up(deadline: float | None) -> bool:
+    def catch_up(deadline: float | None, stopped: Event) -> bool:
         assert gate.wait(PATIENCE)
-        return draining.catch_up(deadline)
+        return draining.catch_up(deadline, stopped)
 
     monkeypatch.setattr(recovery, "_steps", [catch_up])
     yield gate
@@ -187,10 +187,10 @@ def test_a_failure_behind_the_last_look_at_the_outbox_keeps_it_from_being_truste
     written: list[int] = []
     left: list[int] = []
 
-    def catch_up_and_write(deadline: float | None) -> bool:
+    def catch_up_and_write(deadline: float | None, stopped: Event) -> bool:
         if deadline is None:
             left.append(backlog())  # By now it is trusted.
-        done = draining.catch_up(deadline)
+        done = draining.catch_up(deadline, stopped)
         if not written:
             written.append(1)
             with suspended(valkey):

@@ -113,3 +113,4 @@ class Command(ShowingCommand):
             self.stdout.write(json.dumps({"delivered": delivered, "pending": left}))
         elif final or self.options["verbosity"]:
             self.stdout.write(f"Delivered {delivered:,} invalidations; {left:,} wait.")
+        self.stdout.flush()  # Who reads a loop through a pipe has not to wait for its end.

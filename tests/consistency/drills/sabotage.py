@@ -1,6 +1,7 @@
 """Ways to break the package on purpose, each in every process of a drill, which has to tell."""
 
 import time
+from threading import Event
 from typing import Any
 
 from cache_invalidation.outbox import draining, rows
@@ -18,9 +19,9 @@ def nothing_is_delivered_on_recovery() -> None:
 def readers_trust_what_has_not_caught_up() -> None:
     admits, (catch_up,) = breaker.Breaker.admits, recovery._steps
 
-    def late(deadline: float | None) -> bool:
+    def late(deadline: float | None, stopped: Event) -> bool:
         time.sleep(0.6)  # Long enough for everybody to notice, and to read.
-        return catch_up(deadline)
+        return catch_up(deadline, stopped)
 
     breaker.Breaker.admits = lambda self, *, urgent: admits(self, urgent=True)  # type: ignore[method-assign]
     recovery._steps[:] = [late]
@@ -50,8 +51,8 @@ def what_fails_is_forgotten() -> None:
 
 def drainers_do_not_lock() -> None:
     module: Any = draining
-    claim = module._claim
-    module._claim = lambda *args: _unlocked(claim(*args))
+    locked = module._locked
+    module._locked = lambda *args: _unlocked(locked(*args))
 
 
 def _unlocked(found: Any) -> Any:
