@@ -17,6 +17,8 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
     # An exit in good order, so that nothing is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # A shell without job control has background jobs ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with running_servers():
         django.setup()
         call_command("migrate", verbosity=0)
