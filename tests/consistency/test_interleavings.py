@@ -13,7 +13,7 @@ from cache_invalidation.stores.redis.store import RedisStore
 from tests.consistency.exploration import ENTRY, TAG, TAGS, Explorer, Raw, Reader
 
 # Everything is explored, however long a busy machine takes for that.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 NAMES = {ENTRY: f"ci:e:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
 

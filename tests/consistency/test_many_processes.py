@@ -8,7 +8,11 @@ from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Result, run
 from tests.consistency.mixture import Mixture
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
+    pytest.mark.slow,
+]
 
 Race = Callable[[str, float], Result]
 
