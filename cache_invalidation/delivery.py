@@ -99,7 +99,7 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
             lapses = monotonic() + settings.FENCE_TIMEOUT
             store.fence(fence.tags, sorted(batch.entries), fence.token)
             return replace(fence, holds_until=lapses)
-        if store.breaker.is_open and not store.breaker.admits(urgent=True):
+        if not store.breaker.admits(urgent=True):
             raise StoreUnavailable(store.breaker.reason)
     except CacheInvalidationError as error:
         _not_raised(batch, fence, connection, error)

@@ -90,6 +90,19 @@ class Outcome:
     pending: tuple[int, ...] = ()
     audit: int | None = None
 
+    def as_dict(self, *, dry_run: bool) -> dict[str, Any]:
+        """Return it as REST and the command line say it; of a dry run, there is no result."""
+        return {
+            "dry_run": dry_run,
+            "result": None if dry_run else str(self.result),
+            "tags": list(self.tags),
+            "keys": list(self.keys),
+            "patterns": list(self.patterns),
+            "entities": dict(self.entities),
+            "pending": list(self.pending),
+            "audit": self.audit,
+        }
+
 
 def outcome_of(entry: AuditEntry) -> Outcome:
     """Return what came of it, as it was then; its result is "started" until that is known."""

@@ -97,16 +97,7 @@ def unavailable(error: StoreUnavailable) -> Response:
 
 def invalidated(outcome: Outcome, *, dry_run: bool = False) -> Response:
     """Answer what came of an invalidation, or would come of it."""
-    answer = {
-        "dry_run": dry_run,
-        "result": None if dry_run else str(outcome.result),
-        "tags": list(outcome.tags),
-        "keys": list(outcome.keys),
-        "patterns": list(outcome.patterns),
-        "entities": dict(outcome.entities),
-        "pending": list(outcome.pending),
-        "audit": outcome.audit,
-    }
+    answer = outcome.as_dict(dry_run=dry_run)
     return Response(answer, status=status.HTTP_200_OK if dry_run else STATUS[outcome.result])
 
 

@@ -52,6 +52,16 @@ def operator() -> Operator:
     return Operator(name=name, origin=AuditEntry.Origin.COMMAND, address=socket.gethostname())
 
 
+def add_row_arguments(parser: CommandParser) -> None:
+    """Have the command take what `find_model` and `parse_key` need."""
+    parser.add_argument("model", nargs="?", help="the model, such as shop.Product")
+    parser.add_argument(
+        "pk",
+        nargs="*",
+        help="the primary key of a row; if it is composite, the value of each of its columns",
+    )
+
+
 def find_model(label: str) -> type[Model]:
     """Return the model; raise `CommandError`, with what may have been meant, if there is none."""
     try:

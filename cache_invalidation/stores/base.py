@@ -159,10 +159,6 @@ class Store(ABC):
             self.breaker.failed(error)
         self.recovery.begin()
 
-    def problem(self) -> str | None:
-        """Return, as half a sentence, why this cache cannot be used; None if it can."""
-        return self.condition().problem
-
     def condition(self) -> Condition:
         """Ask the server, if there is one, what a project should know; takes about a second."""
         return Condition()

@@ -19,7 +19,7 @@ class LocMemStore(DjangoCacheStore):
     def delete_patterns(self, patterns: Iterable[str]) -> int:
         cache: Any = self._cache
         prefix, own = cache.make_key(""), cache.make_key(NAMESPACE)
-        wanted = [_as_fnmatch(pattern) for pattern in patterns]
+        wanted = [as_fnmatch(pattern) for pattern in patterns]
         with cache._lock:
             names = [name for name in cache._cache if name.startswith(prefix)]
         names = [name.removeprefix(prefix) for name in names if not name.startswith(own)]
@@ -36,6 +36,6 @@ class LocMemStore(DjangoCacheStore):
         return (name[above:] for name in names)
 
 
-def _as_fnmatch(pattern: str) -> str:
+def as_fnmatch(pattern: str) -> str:
     """Return a Redis glob pattern as `fnmatch` spells it."""
     return re.sub(r"\\(.)", r"[\1]", pattern).replace("[^]", "^").replace("[^", "[!")

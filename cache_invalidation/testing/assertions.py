@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from cache_invalidation.explain.explanation import why_unwatched
 from cache_invalidation.reads.declared_tags import spell
-from cache_invalidation.stores.locmem import _as_fnmatch
+from cache_invalidation.stores.locmem import as_fnmatch
 from cache_invalidation.tags import ROOT, check_name, check_names, expand
 from cache_invalidation.testing.calls import Call, call_of
 from cache_invalidation.testing.capture import Capture, Captured
@@ -103,7 +103,7 @@ def _dependant(target: str | type[Model] | Model | Call) -> Dependant:
 
 
 def _is_deleted(key: str, captured: Captured) -> bool:
-    globs = map(_as_fnmatch, captured.patterns)
+    globs = map(as_fnmatch, captured.patterns)
     return key in captured.keys or any(fnmatchcase(key, glob) for glob in globs)
 
 

@@ -259,13 +259,13 @@ def test_a_server_that_is_too_old_is_not_used(use, directory: Path, caplog):
         with pytest.raises(StoreUnavailable, match=r"the server is Redis 6\.2\.14"):
             store.versions(["a"])
         assert "Redis 7.0 or Valkey 7.2 is needed" in caplog.text
-        assert "6.2.14" in str(use(server.url).problem())
+        assert "6.2.14" in str(use(server.url).condition().problem)
 
 
 def test_a_server_that_is_down_is_no_mistake_in_the_settings(use, valkey: ValkeyServer):
     store = use(valkey.url)
     valkey.kill()
-    assert store.problem() is None
+    assert store.condition().problem is None
 
 
 def test_a_page_is_computed_while_the_store_is_left_alone(use, directory: Path):

@@ -59,16 +59,18 @@ def sizes(cluster: ClusterServers) -> list[int]:
 def test_the_store_of_a_cluster_is_chosen_by_its_client_class(settings, cluster):
     store = get_store(alias_on(settings, cluster))
     assert isinstance(store, RedisClusterStore)
-    assert store.problem() is None
+    assert store.condition().problem is None
 
 
 def test_a_cluster_behind_another_client_class_is_reported(settings, cluster):
     config = cluster_alias(cluster, CLIENT_CLASS="django_redis.client.DefaultClient")
     factory = "cache_invalidation.stores.redis.cluster.ClusterConnectionFactory"
     without = get_store(alias_of(settings, "plain", config | {"LOCATION": cluster.urls[0]}))
-    assert "node of a cluster" in str(without.problem())
+    assert "node of a cluster" in str(without.condition().problem)
     config["OPTIONS"]["CONNECTION_FACTORY"] = factory
-    assert "ClusterClient" in str(get_store(alias_of(settings, "factory", config)).problem())
+    assert "ClusterClient" in str(
+        get_store(alias_of(settings, "factory", config)).condition().problem
+    )
 
 
 def test_what_the_project_caches_itself_is_spread_over_all_nodes_and_found(settings, cluster):
@@ -125,7 +127,7 @@ def test_a_cluster_that_is_down_can_be_ignored_by_the_project(settings):
     assert cache.set("key", 1) is None
     assert cache.set_many({"key": 1}) is None
     assert cache.delete_pattern("*") is None
-    assert get_store("cluster").problem() is None
+    assert get_store("cluster").condition().problem is None
 
 
 STEPS: dict[str, Callable[[RedisClusterStore, str], object]] = {

@@ -24,7 +24,7 @@ def counted(store: Store) -> dict[str, str]:
 def test_a_store_is_made_once(store: Store):
     assert get_store(store.alias) is store
     assert get_store() is store
-    assert store.problem() is None
+    assert store.condition().problem is None
 
 
 def test_one_caller_at_a_time_holds_the_lock_of_an_entry(store: Store):

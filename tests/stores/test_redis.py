@@ -258,7 +258,7 @@ def test_a_user_who_may_not_ask_for_info_is_served_and_warned(settings, valkey, 
     assert recall(store, "page", "*", "a") == MISS
     assert "INFO is refused" in caplog.text
     assert "secret" not in caplog.text
-    assert store.problem() is None
+    assert store.condition().problem is None
 
 
 def test_an_unread_tag_leaves_nothing_behind(redis_store, redis_client, settings):

@@ -8,7 +8,12 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain import Explanation, explain, explain_sql
-from cache_invalidation.management.base import ShowingCommand, find_model, parse_key
+from cache_invalidation.management.base import (
+    ShowingCommand,
+    add_row_arguments,
+    find_model,
+    parse_key,
+)
 
 HELP = """\
 Show what a write would invalidate, and by which rule. Nothing is written or invalidated.
@@ -35,12 +40,7 @@ class Command(ShowingCommand):
     help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model", nargs="?", help="the model, such as shop.Product")
-        parser.add_argument(
-            "pk",
-            nargs="*",
-            help="the primary key of a row; if it is composite, the value of each of its columns",
-        )
+        add_row_arguments(parser)
         parser.add_argument("--sql", metavar="STATEMENT", help="a statement, instead of a model")
         parser.add_argument(
             "--param",

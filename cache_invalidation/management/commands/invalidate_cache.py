@@ -6,7 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from cache_invalidation.management.base import ShowingCommand, find_model, operator, parse_key
+from cache_invalidation.management.base import (
+    ShowingCommand,
+    add_row_arguments,
+    find_model,
+    operator,
+    parse_key,
+)
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations import Entity, Outcome, Request, invalidate, preview
 from cache_invalidation.registry import Event
@@ -42,12 +48,7 @@ class Command(ShowingCommand):
     help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model", nargs="?", help="the model, such as shop.Product")
-        parser.add_argument(
-            "pk",
-            nargs="*",
-            help="the primary key of a row; if it is composite, the value of each of its columns",
-        )
+        add_row_arguments(parser)
         for name in ("tag", "key", "pattern"):
             parser.add_argument(
                 f"--{name}", action="append", default=[], help=f"a {name}; may be repeated"
@@ -72,7 +73,8 @@ class Command(ShowingCommand):
             if request.hits_everything and not options["yes"]:
                 self._ask()
             outcome = invalidate(request, operator(), reason=options["reason"])
-        self.show(_as_text(outcome, options), _as_data(outcome, options), options)
+        data = outcome.as_dict(dry_run=options["dry_run"])
+        self.show(_as_text(outcome, options), data, options)
         if outcome.result is AuditEntry.Result.FAILED:
             raise CommandError(
                 "The cache does not answer, and there is no outbox to wait in; run migrate."
@@ -120,19 +122,6 @@ def _event(options: Mapping[str, Any]) -> Event:
     if not isinstance(payload, dict):
         raise CommandError("--payload has to be a JSON object.")
     return Event(name=check_name(options["event"], "event name"), payload=payload)
-
-
-def _as_data(outcome: Outcome, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "dry_run": options["dry_run"],
-        "result": None if options["dry_run"] else str(outcome.result),
-        "tags": list(outcome.tags),
-        "keys": list(outcome.keys),
-        "patterns": list(outcome.patterns),
-        "entities": dict(outcome.entities),
-        "pending": list(outcome.pending),
-        "audit": outcome.audit,
-    }
 
 
 def _as_text(outcome: Outcome, options: Mapping[str, Any]) -> str:
