@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.app import app_or_default
 from celery.contrib.testing.worker import start_worker
 from celery.signals import setup_logging
 
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
 @pytest.fixture
 def app() -> Iterator[Celery]:
     """A project's Celery, with a broker in memory."""
+    before = app_or_default()
     app = Celery("tests", broker="memory://", backend="cache+memory://", set_as_current=True)
     app.conf.imports = ["cache_invalidation.contrib.celery"]
     app.conf.broker_transport_options = {"polling_interval": 0.05}  # seconds
@@ -33,6 +35,8 @@ def app() -> Iterator[Celery]:
     yield app
     setup_logging.disconnect(_leave_the_log_alone)
     app.close()
+    # Else tasks that later tests share would be looked for in this one.
+    before.set_current()
 
 
 def _leave_the_log_alone(**message: Any) -> None:
