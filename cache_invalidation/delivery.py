@@ -179,7 +179,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
     tags = () if commits_later and fence.holds else fence.tags
     rest = batch
     try:
-        send(batch, tags, fence.token)
+        said = send(batch, tags, fence.token)
         rest = _part(batch, "patterns", "causes")  # The others are counted now.
         if (cannot := delete_patterns(rest)) is not None:
             lose_patterns(rest, cannot)
@@ -191,7 +191,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
         return False
     if batch.pending is not None and not commits_later:
         outbox.forget(batch.pending)
-    announce(batch, fence.tags, monotonic() - started)
+    announce(batch, fence.tags, said, monotonic() - started)
     return True
 
 

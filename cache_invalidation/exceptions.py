@@ -12,6 +12,10 @@ class StoreUnavailable(CacheInvalidationError):
     """The store did not answer, answered nonsense, or is being left alone after it did."""
 
 
+class StoreRefused(StoreUnavailable):
+    """The store answers, and does not do this one thing: nothing is wrong with the others."""
+
+
 class PatternsNotSupported(CacheInvalidationError):
     """The cache cannot list its keys, so nothing can be deleted by pattern."""
 

@@ -29,24 +29,29 @@ logger = logging.getLogger("cache_invalidation")
 
 TARGETS_SHOWN: Final = 20  # of each kind, in the metrics
 
+Summary = dict[str, Any]
+
 _telling: ContextVar[bool] = ContextVar("cache_invalidation_telling", default=False)
 
 
-def send(batch: Batch, tags: Sequence[str], token: str) -> None:
+def send(batch: Batch, tags: Sequence[str], token: str) -> Summary:
     """Make `tags`, and the entries and keys of `batch`, invalid now; count the whole batch.
 
-    The fence `token` is lifted. Raises `CacheInvalidationError` if the store fails.
+    The fence `token` is lifted. Returns what `announce` wants to be given. Raises
+    `CacheInvalidationError` if the store fails.
     """
+    said = summary(batch, tags)
     delivery = Delivery(
         token=token,
         tags=tags,
         entries=sorted(batch.entries),
         keys=sorted(batch.keys),
         counts=counts(batch, tags),
-        last=_last(batch, tags),
+        last=json.dumps(said),
     )
     if not get_store().deliver(delivery):
         counters.update(delivery.counts)
+    return said
 
 
 def delete_patterns(batch: Batch) -> PatternsNotSupported | None:
@@ -75,9 +80,10 @@ def lose(missed: Targets, using: str, error: CacheInvalidationError) -> None:
     _tell(invalidation_failed, invalidation=missed, using=using, error=error)
 
 
-def announce(batch: Batch, tags: Sequence[str], seconds: float) -> None:
+def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -> None:
     """Tell that `batch`, with its collapsed `tags`, was delivered so many seconds after COMMIT."""
-    counters.delivered(seconds, _entry(batch, tags, seconds))
+    where = {"using": batch.alias, "path": current_path(), "latency": round(seconds, 6)}
+    counters.delivered(seconds, said | where)
     if not invalidated.has_listeners(Batch):
         return
     about = partial(
@@ -116,17 +122,8 @@ def counts(batch: Batch, tags: Sequence[str]) -> dict[str, int]:
     return dict(found)
 
 
-def _last(batch: Batch, tags: Sequence[str]) -> str:
-    return json.dumps(_summary(batch, tags))
-
-
-def _entry(batch: Batch, tags: Sequence[str], seconds: float) -> dict[str, Any]:
-    """Return what the list of recent invalidations says."""
-    about = {"using": batch.alias, "path": current_path(), "latency": round(seconds, 6)}
-    return _summary(batch, tags) | about
-
-
-def _summary(batch: Batch, tags: Sequence[str]) -> dict[str, Any]:
+def summary(batch: Batch, tags: Sequence[str]) -> Summary:
+    """Return what the metrics say of a delivery."""
     return {
         "when": datetime.now(UTC).isoformat(),
         "entity_type": most_common(batch.entities),

@@ -10,20 +10,27 @@ from datetime import timedelta
 from random import uniform
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import OperationalError, connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.outbox.rows import delete, has_outbox, model, take
-from cache_invalidation.sending import announce, counts, delete_patterns, lose_patterns, send
+from cache_invalidation.sending import (
+    Summary,
+    announce,
+    counts,
+    delete_patterns,
+    lose_patterns,
+    send,
+    summary,
+)
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import new_token
-from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.recovery import on_recovery
 from cache_invalidation.tags import collapse
 from cache_invalidation.transactions import Batch
@@ -38,7 +45,14 @@ LONGEST_DELAY: Final = 60.0  # seconds between two attempts
 PAUSE: Final = 0.1  # seconds between two looks for what other processes still write
 
 Rows = Sequence["PendingInvalidation"]
-Sent = tuple[Batch, Rows]
+
+
+class Sent(NamedTuple):
+    """Rows that were delivered together, as one batch, and what `announce` is to say of it."""
+
+    batch: Batch
+    rows: Rows
+    said: Summary
 
 
 def install() -> None:
@@ -118,15 +132,15 @@ def _drain_batch(
         with transaction.atomic(using=using):
             rows = list(_locked(due.filter(pk__in=keys).order_by("pk"), using))
             sent, error = _deliver(rows, using)
-            delivered = [row.pk for _, parts in sent for row in parts]
+            delivered = [row.pk for part in sent for row in part.rows]
             delete(delivered, using)
     except OperationalError as found:
         # Where transactions are serialized, that others have delivered the same rows.
         logger.warning("Rows of the outbox on %r are left to others (%r).", using, found)
         return 0, keys[-1], None
-    for batch, parts in sent:
-        waited = timezone.now() - min(row.created for row in parts)
-        announce(batch, _tags(batch), waited.total_seconds())
+    for part in sent:
+        waited = timezone.now() - min(row.created for row in part.rows)
+        announce(part.batch, _tags(part.batch), part.said, waited.total_seconds())
     return len(delivered), keys[-1], error
 
 
@@ -171,18 +185,17 @@ def _deliver_together(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalida
     batch, readable = _read(rows, using)
     if not readable:
         return [], None
-    before = _failures()
     try:
-        _send(batch, readable)
+        said = _send(batch, readable)
+    except StoreRefused as refusal:
+        if len(readable) > 1:
+            return _deliver_each(readable, using, refusal)
+        _postpone(readable, str(refusal))
+        return [], None
     except CacheInvalidationError as error:
-        if _failures() == before:
-            if len(readable) > 1:
-                return _deliver_each(readable, using, error)
-            _postpone(readable, str(error))
-            return [], None
         _postpone(readable, str(error))
         return [], error
-    return [(batch, readable)], None
+    return [Sent(batch, readable, said)], None
 
 
 def _deliver_each(
@@ -195,15 +208,6 @@ def _deliver_each(
         if error is not None:
             return sent, error
     return sent, None if sent else refusal
-
-
-def _failures() -> object:
-    """Return what is another thing after the store has failed; always, while it is down."""
-    try:
-        breaker = get_store().breaker
-    except CacheInvalidationError:
-        return object()
-    return object() if breaker.state is State.OPEN else breaker.failures
 
 
 def _read(rows: Rows, using: str) -> tuple[Batch, Rows]:
@@ -219,17 +223,18 @@ def _read(rows: Rows, using: str) -> tuple[Batch, Rows]:
     return batch, readable
 
 
-def _send(batch: Batch, rows: Rows) -> None:
+def _send(batch: Batch, rows: Rows) -> Summary:
     if roots := {root for row in rows for root in _roots(row) or ()}:
         # Under which names the request has known its tags and keys, nobody else can tell.
         get_store().drop_roots(sorted(roots))
         counters.update(counts(batch, _tags(batch)))
-        return
+        return summary(batch, _tags(batch))
     # Counted by the last step, so that nothing is counted twice if one of them fails.
     cannot = delete_patterns(batch)
-    send(batch, _tags(batch), new_token())
+    said = send(batch, _tags(batch), new_token())
     if cannot is not None:
         lose_patterns(batch, cannot)
+    return said
 
 
 def _tags(batch: Batch) -> Sequence[str]:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from secrets import token_bytes
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, StoreUnavailable
 from cache_invalidation.stores.breaker import Breaker, State
 from cache_invalidation.stores.recovery import Recovery
 from cache_invalidation.tags import ROOT
@@ -317,6 +317,8 @@ def guarded(
 ) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
     """Make a method of a store raise `StoreUnavailable` for `errors`, and ask the breaker first.
 
+    For what is a refusal, that is `StoreRefused`.
+
     What is `urgent` goes on as soon as a store that was down answers again.
     """
 
@@ -333,12 +335,13 @@ def guarded(
             except StoreUnavailable:
                 raise
             except errors as error:
+                text = f"{type(error).__name__}: {error}"
                 if isinstance(error, self.refusals):
                     breaker.refused(error)
-                else:
-                    breaker.failed(error, outages)
-                    self.recovery.begin()
-                raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+                    raise StoreRefused(text) from error
+                breaker.failed(error, outages)
+                self.recovery.begin()
+                raise StoreUnavailable(text) from error
 
         return call
 

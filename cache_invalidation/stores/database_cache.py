@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from django.db import Error, connections, router
 
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores.django_cache import DjangoCacheStore, standing_fences
 
 ATTEMPTS: Final = 3
@@ -92,7 +92,7 @@ class DatabaseCacheStore(DjangoCacheStore):
             }
             if not fences:
                 return
-        raise StoreUnavailable(f"could not set {sorted(fences)}")
+        raise StoreRefused(f"could not set {sorted(fences)}")
 
     lookup = _shielded(DjangoCacheStore.lookup)
     versions = _shielded(DjangoCacheStore.versions)

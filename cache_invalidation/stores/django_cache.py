@@ -19,7 +19,7 @@ from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache, InvalidCacheKey
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
 from cache_invalidation.stores.base import (
     NAMESPACE,
     RECENT,
@@ -162,7 +162,7 @@ class DjangoCacheStore(Store):
             by_life.setdefault(life, {})[name] = spelled
         for life, values in by_life.items():
             if failed := self._cache.set_many(values, life):
-                raise StoreUnavailable(f"could not set {failed}")
+                raise StoreRefused(f"could not set {failed}")
 
     @guarded(Exception, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:

@@ -22,7 +22,7 @@ from weakref import WeakSet
 from django.db import connections
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
 
 if TYPE_CHECKING:
     from cache_invalidation.stores.base import Store
@@ -129,13 +129,12 @@ class Recovery:
         return SETTLING * interval + min(self._store.longest_wait, LONGEST_ASK * interval)
 
     def _is_done(self, step: Step, deadline: float | None) -> bool:
-        failures = self._store.breaker.failures
         try:
             return step(deadline, self._stopped)
+        except StoreRefused:
+            return False
         except CacheInvalidationError:
-            if self._store.breaker.failures != failures:
-                raise
-            return False  # It answers, and refuses something.
+            raise
         except Exception:
             logger.exception("Cannot tell what waits for the cache; invalidating everything.")
             return False

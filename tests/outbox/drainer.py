@@ -26,13 +26,14 @@ def main(database: str, dies: str = "") -> None:
     real: Any = draining
     send, sent = real.send, []
 
-    def send_and_die(*args: Any) -> None:
+    def send_and_die(*args: Any) -> Any:
         sent.append(args)
         if len(sent) == 3 and dies == "before":
             die()
-        send(*args)
+        said = send(*args)
         if len(sent) == 3 and dies == "after":
             die()
+        return said
 
     real.send = send_and_die
     get_store().ping()

@@ -8,7 +8,7 @@ from django.db import connections
 from django.utils import timezone
 
 from cache_invalidation import invalidate
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.outbox.draining import BATCH, LONGEST_DELAY, drain, drain_all
@@ -164,7 +164,7 @@ def test_what_is_delivered_in_part_is_counted_once(
     down: Use, up: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(patterns: Any) -> int:
-        raise StoreUnavailable("just now")
+        raise StoreRefused("just now")
 
     invalidate(tags=["a"], patterns=["p*"], entity_type="page")
     up()

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from cache_invalidation import invalidate
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.outbox.draining import drain_all
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.breaker import State
@@ -60,7 +60,7 @@ def test_draining_stops_where_everything_is_refused(
 
     def refuse(delivery: Any) -> None:
         sent.append(delivery)
-        raise StoreUnavailable("READONLY")
+        raise StoreRefused("READONLY")
 
     up()
     let_wait(450)

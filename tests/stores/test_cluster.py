@@ -68,9 +68,8 @@ def test_a_cluster_behind_another_client_class_is_reported(settings, cluster):
     without = get_store(alias_of(settings, "plain", config | {"LOCATION": cluster.urls[0]}))
     assert "node of a cluster" in str(without.condition().problem)
     config["OPTIONS"]["CONNECTION_FACTORY"] = factory
-    assert "ClusterClient" in str(
-        get_store(alias_of(settings, "factory", config)).condition().problem
-    )
+    store = get_store(alias_of(settings, "factory", config))
+    assert "ClusterClient" in str(store.condition().problem)
 
 
 def test_what_the_project_caches_itself_is_spread_over_all_nodes_and_found(settings, cluster):

@@ -10,7 +10,7 @@ from django_redis.client import ShardClient
 from redis.exceptions import MaxConnectionsError, ResponseError
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
+from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
 from cache_invalidation.stores.base import (
     NAMESPACE,
     TOMBSTONE_TIMEOUT,
@@ -114,7 +114,7 @@ class RedisStore(RedisCounters):
             return str(self._cache.make_key(name))
         except Exception as error:
             # It is the project's own, and says nothing about the server.
-            raise StoreUnavailable(f"the KEY_FUNCTION failed: {error!r}") from error
+            raise StoreRefused(f"the KEY_FUNCTION failed: {error!r}") from error
 
     def _version_key(self, tag: str) -> str:
         if self.names_vary:
@@ -240,12 +240,11 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
-        lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
         versions = [self._version_key(tag) for tag in delivery.tags]
         entries = [self._entry_key(entry) for entry in delivery.entries]
         commands = [
-            *self._scripts("lift", versions, delivery.token, lag, 0),
-            *self._scripts("lift", entries, delivery.token, lag, ms(TOMBSTONE_TIMEOUT)),
+            *self._lifts(versions, delivery.token),
+            *self._lifts(entries, delivery.token, tombstone=ms(TOMBSTONE_TIMEOUT)),
             *self._unlinks(map(self._key, delivery.keys)),
         ]
         essential = len(commands)
@@ -266,8 +265,12 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS, urgent=True)
     def drop_roots(self, roots: Sequence[str]) -> None:
+        self._answers(self._lifts(roots, new_token()))
+
+    def _lifts(self, keys: Sequence[str], token: str, tombstone: int = 0) -> list[Command]:
+        """Return the commands that drop `keys` and lift the fence `token`."""
         lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
-        self._answers(self._scripts("lift", roots, new_token(), lag, 0))
+        return self._scripts("lift", keys, token, lag, tombstone)
 
     def _entry_key(self, entry: str) -> str:
         return self._key(entry_name(entry))
