@@ -11,12 +11,13 @@ from hashlib import blake2b
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, router
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from cache_invalidation import audit
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import deliver
+from cache_invalidation.entities import Entity
 from cache_invalidation.explain.explanation import RuleEffect, effects_of
 from cache_invalidation.metrics.report import reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
@@ -29,14 +30,6 @@ from cache_invalidation.transactions import Batch, shielded
 from cache_invalidation.writes.events import add_targets
 
 logger = logging.getLogger("cache_invalidation")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
-    """A row of `model`, by its primary key, or any row of it without one."""
-
-    model: type[Model]
-    pk: Any = None
 
 
 @dataclass(slots=True, kw_only=True)

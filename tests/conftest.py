@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -20,13 +19,11 @@ from example_project.servers import ValkeyServer
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """Leave out what takes most of a flush: creating content types and permissions again.
 
-    No test needs the permissions, and content types are created on demand once they are forgotten.
+    No test needs the permissions, and content types are created on demand once they are forgotten:
+    see `empty_caches`.
     """
 
-    def forget(*args: Any) -> None:
-        ContentType.objects.clear_cache()
-
-    with mock.patch("django.core.management.commands.flush.emit_post_migrate_signal", forget):
+    with mock.patch("django.core.management.commands.flush.emit_post_migrate_signal"):
         yield
 
 
@@ -63,6 +60,8 @@ def empty_caches(redis_client: redis.Redis) -> None:
             thread.join(10)  # It would deliver what this test has wait.
     redis_client.flushdb()
     caches["locmem"].clear()
+    # The test before may have created some that were flushed or rolled back with it.
+    ContentType.objects.clear_cache()
 
 
 @pytest.fixture

@@ -162,6 +162,7 @@ def test_it_empties_the_cache_if_it_is_told_so(monkeypatch, yes):
         (["testapp.Produkt"], "Did you mean testapp.Product"),
         (["testapp.Product", "x"], "no primary key"),
         (["testapp.Product", "1", "2"], "2 values are given"),
+        (["admin.LogEntry", "1"], "see EXCLUDE"),
         (["--tag", ""], "must not be empty"),
         (["--key", "x" * 300], "250 characters"),
         (["--payload", "{}"], "--event only"),

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from django import forms
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cache_invalidation.explain.explanation import why_unwatched
-from cache_invalidation.operations import Entity, Request
+from cache_invalidation.entities import Entity, find_watched_model, parse_key
+from cache_invalidation.operations import Request
 from cache_invalidation.registry import Event
 from cache_invalidation.tags import ROOT, check_name
 
@@ -49,22 +48,24 @@ def name_of(what: str) -> Callable[[str], str]:
 
 
 def entity_of(line: str) -> Entity:
-    """Return what ``shop.product:42`` or ``shop.product`` stands for; raises `ValueError`."""
-    label, colon, key = line.partition(":")
-    try:
-        model = apps.get_model(label)
-    except (LookupError, ValueError):
-        raise ValueError(_("There is no model %(label)r.") % {"label": label}) from None
-    if reason := why_unwatched(model):
-        raise ValueError(reason)
+    """Return what ``shop.product:42`` or ``shop.product`` stands for; raises `ValueError`.
+
+    A composite key is a JSON list: ``shop.seat:["LX 14", 3]``.
+    """
+    name, colon, key = line.partition(":")
+    model = find_watched_model(name)
     if not colon:
         return Entity(model=model)
+    values = _list_of(key) if len(model._meta.pk_fields) > 1 else [key]
+    return Entity(model=model, pk=parse_key(model, values))
+
+
+def _list_of(key: str) -> list[Any]:
     try:
-        return Entity(model=model, pk=model._meta.pk.to_python(key))
-    except ValidationError as error:
-        text = _("%(key)r is no primary key of %(label)s: %(error)s")
-        about = {"key": key, "label": model._meta.label, "error": " ".join(error.messages)}
-        raise ValueError(text % about) from None
+        values = json.loads(key)
+    except ValueError:
+        values = key
+    return values if isinstance(values, list) else [values]
 
 
 def event_of(line: str) -> Event:

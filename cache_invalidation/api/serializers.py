@@ -9,7 +9,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import ListSerializer
 
-from cache_invalidation.api.entities import key_of, model_of
 from cache_invalidation.api.fields import Flag, Key, Names, StrictSerializer, Text
 from cache_invalidation.api.limits import (
     MAX_ENTITIES,
@@ -19,8 +18,9 @@ from cache_invalidation.api.limits import (
     MAX_REASON,
     PAGE,
 )
+from cache_invalidation.entities import Entity, find_watched_model, parse_key
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.operations import Entity, Request
+from cache_invalidation.operations import Request
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import MAX_LENGTH
 
@@ -37,13 +37,15 @@ class EntitySerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> Any:
         try:
-            model = model_of(attrs["type"])
+            model = find_watched_model(attrs["type"])
         except ValueError as error:
             raise ValidationError({"type": [str(error)]}) from None
         if "id" not in attrs:
             return Entity(model=model)
+        key = attrs["id"]
+        values = key if isinstance(key, list) and len(model._meta.pk_fields) > 1 else [key]
         try:
-            return Entity(model=model, pk=key_of(model, attrs["id"]))
+            return Entity(model=model, pk=parse_key(model, values))
         except ValueError as error:
             raise ValidationError({"id": [str(error)]}) from None
 
@@ -120,7 +122,7 @@ class RegistryQuery(serializers.Serializer[Any]):
 
     def validate_model(self, value: str) -> Any:
         try:
-            return model_of(value)
+            return find_watched_model(value)
         except ValueError as error:
             raise ValidationError(str(error)) from None
 

@@ -112,6 +112,8 @@ def test_everything_is_dropped_if_the_box_is_ticked(client):
         ("entities", "no.such:1", "There is no model"),
         ("entities", "nonsense", "There is no model"),
         ("entities", "testapp.product:abc", "no primary key of testapp.Product"),
+        ("entities", "testapp.composite:1", "which is: tenant, number"),
+        ("entities", "testapp.composite:[1, 2, 3]", "3 values are given"),
         ("entities", "admin.logentry:1", "Nobody watches"),
         ("tags", "x" * 300, "must not be longer"),
         ("tags", "*", "tick the box"),

@@ -87,8 +87,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"entities": [{**ROWS, "id": "\ud800"}]}, "id", "Surrogate"),
     ({"entities": [{"type": "testapp.voucher", "id": 7}]}, "id", "UUID"),
     ({"entities": [{"type": "testapp.restaurant", "id": "x"}]}, "id", "integer"),
-    ({"entities": [{"type": "testapp.composite", "id": 7}]}, "id", "list of tenant, number"),
-    ({"entities": [{"type": "testapp.composite", "id": [7]}]}, "id", "list of tenant, number"),
+    ({"entities": [{"type": "testapp.composite", "id": 7}]}, "id", "which is: tenant, number"),
+    ({"entities": [{"type": "testapp.composite", "id": [7]}]}, "id", "which is: tenant, number"),
     ({"entities": [{"type": "testapp.composite", "id": [7, "x"]}]}, "id", "UUID"),
 ]
 

@@ -7,13 +7,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from cache_invalidation.catalog import all_rows
+from cache_invalidation.entities import find_model, parse_key
 from cache_invalidation.explain import Explanation, explain, explain_sql
-from cache_invalidation.management.base import (
-    ShowingCommand,
-    add_row_arguments,
-    find_model,
-    parse_key,
-)
+from cache_invalidation.management.base import ShowingCommand, add_row_arguments
 
 HELP = """\
 Show what a write would invalidate, and by which rule. Nothing is written or invalidated.
@@ -65,6 +61,8 @@ class Command(ShowingCommand):
         _check(options)
         try:
             explanation = _explain(options)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(
                 f"The database {options['database']!r} does not answer the question: {error}"

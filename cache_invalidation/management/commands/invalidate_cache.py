@@ -6,15 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from cache_invalidation.management.base import (
-    ShowingCommand,
-    add_row_arguments,
-    find_model,
-    operator,
-    parse_key,
-)
+from cache_invalidation.entities import Entity, find_watched_model, parse_key
+from cache_invalidation.management.base import ShowingCommand, add_row_arguments, operator
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations import Entity, Outcome, Request, invalidate, preview
+from cache_invalidation.operations import Outcome, Request, invalidate, preview
 from cache_invalidation.registry import Event
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT, check_name
@@ -92,18 +87,13 @@ class Command(ShowingCommand):
 def _request(options: Mapping[str, Any]) -> Request:
     if options["payload"] and not options["event"]:
         raise CommandError("--payload goes with --event only.")
-    entities = []
-    if options["model"]:
-        model = find_model(options["model"])
-        pk = parse_key(model, options["pk"]) if options["pk"] else None
-        entities.append(Entity(model=model, pk=pk))
     tags = [*options["tag"], *([ROOT] if options["everything"] else [])]
     try:
         request = Request(
             tags=tags,
             keys=options["key"],
             patterns=options["pattern"],
-            entities=entities,
+            entities=[_entity(options)] if options["model"] else [],
             events=[_event(options)] if options["event"] else [],
             everything=True,  # It asks, which is better than to refuse.
         )
@@ -112,6 +102,11 @@ def _request(options: Mapping[str, Any]) -> Request:
     if not request:
         raise CommandError("Say what: a model, --tag, --key, --pattern, --event or --everything.")
     return request
+
+
+def _entity(options: Mapping[str, Any]) -> Entity:
+    model = find_watched_model(options["model"])
+    return Entity(model=model, pk=parse_key(model, options["pk"]) if options["pk"] else None)
 
 
 def _event(options: Mapping[str, Any]) -> Event:
