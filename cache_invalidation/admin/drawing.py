@@ -90,7 +90,7 @@ def _edges(graph: Graph) -> Iterator[tuple[Node, Node]]:
         written = Node(0, "model", model.label, model.anchor)
         for number, rule in enumerate(model.rules):
             # One class can be the rule of several models, and act on one in several ways.
-            name = "built in" if rule.is_built_in else rule.name.rpartition(".")[2]
+            name = "built in" if rule.entry is None else rule.entry["rule"].rpartition(".")[2]
             fired = Node(1, "rule", name, model.anchor, of=f"{model.label} {number}")
             yield written, fired
             for target in rule.targets:

@@ -99,6 +99,16 @@ REGISTRY: Final[dict[str, Any]] = {
             ],
         }
     ],
+    "functions": [
+        {
+            "function": "shop.views.category_page",
+            "tags": ["category:{category_id}"],
+            "code": [],
+            "timeout": 300.0,
+            "lock": False,
+            "sample": None,
+        },
+    ],
     "events": [
         {"event": "user.updated", "subscribers": ["shop.invalidation.user_updated"]},
     ],

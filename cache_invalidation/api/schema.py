@@ -23,7 +23,6 @@ from rest_framework.serializers import ListSerializer
 from cache_invalidation.api import examples
 from cache_invalidation.api.answers import Done, Invalidated, MetricsAnswer, Unavailable, Waiting
 from cache_invalidation.api.limits import MAX_BODY
-from cache_invalidation.api.overview import Overview
 from cache_invalidation.api.serializers import (
     IDEMPOTENCY_KEY,
     InvalidationSerializer,
@@ -33,6 +32,7 @@ from cache_invalidation.api.serializers import (
     RegistryQuery,
 )
 from cache_invalidation.api.views import REPLAYED
+from cache_invalidation.overview import Overview
 from cache_invalidation.tags import MAX_LENGTH
 
 FIELDS: Final = "cache_invalidation.api.fields"
@@ -189,7 +189,7 @@ describe(
     retrieve=extend_schema(
         operation_id="cache_registry",
         summary="What a write to each model makes stale",
-        description="Watched models with their rules, domain events, wired signals.",
+        description="Watched models with their rules, cached functions, domain events, signals.",
         tags=[TAG],
         parameters=[RegistryQuery],
         responses=REFUSED

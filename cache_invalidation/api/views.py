@@ -23,7 +23,6 @@ from cache_invalidation.api.answers import (
     unavailable,
     waiting,
 )
-from cache_invalidation.api.overview import overview
 from cache_invalidation.api.pagination import Outboxes, OutboxPagination
 from cache_invalidation.api.serializers import (
     InvalidationSerializer,
@@ -38,6 +37,7 @@ from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import read_metrics, read_minutes
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.operations import invalidate, outcome_of, preview, reset
+from cache_invalidation.overview import overview
 
 REPLAYED: Final = "Idempotent-Replayed"  # a header, "true" if nothing was done again
 

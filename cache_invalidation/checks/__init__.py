@@ -10,6 +10,7 @@ from cache_invalidation.checks.cache import (
     check_time_limits,
 )
 from cache_invalidation.checks.databases import check_outbox, check_tables
+from cache_invalidation.checks.functions import check_names, check_spelling
 from cache_invalidation.checks.observers import check_observers
 from cache_invalidation.checks.project import (
     check_api,
@@ -17,7 +18,7 @@ from cache_invalidation.checks.project import (
     check_page_caching,
     check_threads,
 )
-from cache_invalidation.checks.rules import check_patterns, check_rules, check_spelling
+from cache_invalidation.checks.rules import check_patterns, check_rules
 from cache_invalidation.checks.server import check_eviction_of_others, check_server
 from cache_invalidation.checks.settings import check_combinations, check_exclude, check_settings
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_combinations",
     "check_eviction_of_others",
     "check_exclude",
+    "check_names",
     "check_observers",
     "check_outbox",
     "check_page_caching",

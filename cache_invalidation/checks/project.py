@@ -18,11 +18,16 @@ _PAGE_CACHES: Final = (
 )
 
 
+def import_urls() -> None:
+    """Load the URLs, and with them the views and what these import."""
+    with suppress(Exception):  # Django's own checks say so.
+        import_module(getattr(django_settings, "ROOT_URLCONF", ""))
+
+
 @register
 def check_api(**kwargs: Any) -> list[CheckMessage]:
     """E012: the REST API without what it is made with."""
-    with suppress(Exception):  # Django's own checks say so.
-        import_module(getattr(django_settings, "ROOT_URLCONF", ""))
+    import_urls()
     if _API not in sys.modules or apps.is_installed("rest_framework"):
         return []
     return [

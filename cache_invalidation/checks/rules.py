@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import FieldDoesNotExist
 
 from cache_invalidation.catalog import is_spelled_alike
@@ -105,16 +105,3 @@ def _why_no_patterns() -> str | None:
     if not fnmatchcase(key, pattern):
         return f"the KEY_FUNCTION of the cache {found.alias!r} does not leave names as they are"
     return None
-
-
-@register
-def check_spelling(**kwargs: Any) -> list[CheckMessage]:
-    """W003: tags that name models which do not exist."""
-    return [
-        Warning(
-            f"The tag {label!r} is spelled like that of a model, but there is no such model.",
-            hint="Nothing drops it by itself. Correct it, or spell it without a dot.",
-            id="cache_invalidation.W003",
-        )
-        for label in sorted(registry.misspelled)
-    ]

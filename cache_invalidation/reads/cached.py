@@ -11,12 +11,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from cache_invalidation.conf import timeout as checked_timeout
 from cache_invalidation.delivery import batch_of
+from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
-from cache_invalidation.reads.rechecks import opted_in
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.transactions import in_transaction
 
@@ -54,10 +54,9 @@ class _Cached(Generic[P, R]):
         self.timeout = timeout
         self.lock = lock
         self.sample = sample
-        if sample is not None:
-            opted_in[self.signature.name] = self
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         update_wrapper(cast(Any, self), function)
+        functions.add(self)
 
     def __repr__(self) -> str:
         return f"<cached {self.signature.name}>"
@@ -71,7 +70,7 @@ class _Cached(Generic[P, R]):
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
         kinds = tuple(map(type, args))
-        if kwargs or self.tags.has_callables or not PLAIN.issuperset(kinds):
+        if kwargs or self.tags.callables or not PLAIN.issuperset(kinds):
             key, tags = self._spell(args, kwargs)
         else:
             call = args, kinds  # With the types, because 1 and True are equal.

@@ -27,10 +27,9 @@ class DeclaredTags:
         self.sources = tuple(listed)
         self._static: set[str] = set()
         self._templates: list[Template] = []
-        self._callables: list[Callable[..., Any]] = []
+        self.callables: list[Callable[..., Any]] = []
         for tag in listed:
             self._sort_in(tag)
-        self.has_callables = bool(self._callables)
         self._expanded = expand(self._static)
 
     def _sort_in(self, tag: Any) -> None:
@@ -50,7 +49,7 @@ class DeclaredTags:
         elif isinstance(tag, Model) or (isinstance(tag, type) and issubclass(tag, Model)):
             self._static.add(spell(tag))
         elif callable(tag):
-            self._callables.append(tag)
+            self.callables.append(tag)
         else:
             raise TypeError(
                 f"{self.signature.name}(): a tag is a string, a model, an instance or a callable, "
@@ -69,12 +68,12 @@ class DeclaredTags:
         self, arguments: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[str, ...]:
         """Return, expanded, the tags that the value of this call depends on."""
-        if not self._templates and not self._callables:
+        if not self._templates and not self.callables:
             return self._expanded
         tags = set(self._static)
         for template in self._templates:
             tags.add(template.render(lambda path: _lookup(arguments, path)))
-        for function in self._callables:
+        for function in self.callables:
             tags.update(_spell_all(function(*args, **kwargs)))
         return expand(tags)
 

@@ -4,20 +4,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import Any, Literal
-from weakref import WeakValueDictionary
 
 from asgiref.sync import async_to_sync
 
 from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import Verdict, acheck, check
 from cache_invalidation.reads.kept_calls import kept, read_back
 from cache_invalidation.reads.protocol import look
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
-
-#: The functions of this process that were declared with ``sample``, by name.
-opted_in: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +27,12 @@ class Rechecked:
     reason: str = ""
 
 
+def opted_in() -> dict[str, Any]:
+    """Return the functions of this process that were declared with ``sample``, by name."""
+    known = functions.by_name()
+    return {name: known[name] for name in known if known[name].sample is not None}
+
+
 def recheck_entries(names: Collection[str] = ()) -> Iterator[Rechecked]:
     """Check the entries of the functions `names`, or of all, one after the other.
 
@@ -37,12 +40,13 @@ def recheck_entries(names: Collection[str] = ()) -> Iterator[Rechecked]:
     `PatternsNotSupported` where keys cannot be listed, and `StoreUnavailable`.
     """
     store = get_store()
+    known = opted_in()
     for prefix in names or ("",):
         for key in store.entries(prefix):
-            name = key if key in opted_in else Signature.name_in(key)
+            name = key if key in known else Signature.name_in(key)
             if prefix and name != prefix:
                 continue
-            function = opted_in.get(name)
+            function = known.get(name)
             if function is None:
                 yield _not(key, name, "no function of this name has opted in, in this process")
             elif found := _recheck(key, name, function, store):

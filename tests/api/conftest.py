@@ -25,7 +25,6 @@ def project(settings: Any) -> Iterator[None]:
     """Serve the API; nothing is counted or flushed unless the test does it."""
     settings.ROOT_URLCONF = "tests.api.urls"
     settings.MIDDLEWARE = ["django.middleware.csrf.CsrfViewMiddleware", *settings.MIDDLEWARE]
-    settings.REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
     settings.CACHE_INVALIDATION = {"METRICS_FLUSH_INTERVAL": 3600}
     counters.discard()
     counters.flush()

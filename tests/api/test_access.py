@@ -175,7 +175,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     OperatorThrottle.cache.clear()
 
     def set_rates(settings: Any, **found: str) -> None:
-        settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": found}
+        settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": found}
 
     return set_rates
 
@@ -201,7 +201,8 @@ def test_reads_and_writes_are_limited_apart(api: Api, as_user: AsUser, settings:
 def test_operators_are_not_locked_out_by_an_outage_of_the_cache_that_counts(
     api: Api, settings: Any, down: Any
 ):
-    settings.REST_FRAMEWORK = {"DEFAULT_THROTTLE_RATES": {"cache_invalidation_read": "9/hour"}}
+    rates = {"DEFAULT_THROTTLE_RATES": {"cache_invalidation_read": "9/hour"}}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | rates
     with pytest.raises(Exception, match="nobody-listens-here"):
         caches["default"].get("x")
     assert api.get("cache/registry").status == 200

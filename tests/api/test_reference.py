@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cache_invalidation.api import answers, limits, overview
+from cache_invalidation import overview
+from cache_invalidation.api import answers, limits
 from cache_invalidation.api.access import READ, WRITE
 from cache_invalidation.api.serializers import InvalidationSerializer, PendingQuery, RegistryQuery
 from cache_invalidation.api.urls import urlpatterns
@@ -30,6 +31,7 @@ def words() -> set[str]:
         overview.Overview,
         overview.RuleEntry,
         overview.ModelEntry,
+        overview.FunctionEntry,
         overview.EventEntry,
         overview.SignalEntry,
     ],

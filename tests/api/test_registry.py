@@ -7,7 +7,7 @@ import pytest
 from django.db.models.signals import post_migrate
 from django.dispatch import Signal
 
-from cache_invalidation import Invalidation, ModelInvalidation
+from cache_invalidation import Invalidation, ModelInvalidation, cached
 from cache_invalidation.registry import registry
 from cache_invalidation.testing import override_rules
 from tests.api.conftest import Api
@@ -28,6 +28,11 @@ class ProductRule(ModelInvalidation):
 
     def get_tags(self, change: Any) -> Any:
         return ()
+
+
+@cached(tags=["category:{number}"], timeout=60)
+def shelf(number: int) -> int:
+    return number
 
 
 class PlaceRule(ModelInvalidation):
@@ -79,7 +84,11 @@ def models(data: Any) -> dict[str, Any]:
 
 def test_a_rule_is_shown_with_all_that_it_declares(api: Api):
     entry = models(api.get("cache/registry").data)["testapp.product"]
-    assert entry["tags"] == ["testapp.product", "testapp.product:{pk}"]
+    assert entry["tags"] == [
+        "testapp.product",
+        "testapp.product:{pk}",
+        "testapp.product.slug:{slug}",
+    ]
     assert entry["rules"] == [
         {
             "rule": f"{__name__}.ProductRule",
@@ -119,6 +128,19 @@ def test_a_rule_that_cannot_be_used_says_why(api: Api):
     assert "literal family" in rule["defect"]
 
 
+def test_functions_are_shown_with_what_they_declare(api: Api):
+    found = {entry["function"]: entry for entry in api.get("cache/registry").data["functions"]}
+    assert list(found) == sorted(found)
+    assert found[f"{__name__}.shelf"] == {
+        "function": f"{__name__}.shelf",
+        "tags": ["category:{number}"],
+        "code": [],
+        "timeout": 60.0,
+        "lock": False,
+        "sample": None,
+    }
+
+
 def test_events_are_shown_with_their_subscribers(api: Api):
     found = {e["event"]: e["subscribers"] for e in api.get("cache/registry").data["events"]}
     assert found["product.updated"] == [f"{__name__}.product_updated"]
@@ -144,6 +166,7 @@ def test_one_model_is_shown_with_the_signals_it_sends(api: Api):
         data = api.get("cache/registry", model=spelling).data
         assert list(models(data)) == ["testapp.product"]
         assert data["events"] == []
+        assert f"{__name__}.shelf" in [entry["function"] for entry in data["functions"]]
         assert [entry["handler"] for entry in data["signals"]] == [f"{__name__}.on_count"]
 
 

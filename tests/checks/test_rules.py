@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import CheckMessage, Error
 
-from cache_invalidation import Change, ModelInvalidation, cached, registry
+from cache_invalidation import Change, ModelInvalidation, registry
 from cache_invalidation.checks import check_patterns, check_rules
 from tests.checks.reporting import configured, only, reported, with_cache
-from tests.testapp.models import Product, Unregistered
+from tests.testapp.models import Product
 
 # Django's own checks ask the server for its version, once.
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -160,25 +160,3 @@ def test_e010_patterns_where_keys_are_called_otherwise(function: Any, number: in
     ):
         messages = check_patterns()
     assert ["KEY_FUNCTION" in message.msg for message in messages] == [True] * number
-
-
-def page(): ...
-
-
-@pytest.mark.parametrize("tags", [Unregistered, "testapp.unregistered:3"])
-def test_a_model_that_only_cached_functions_name_is_nobodys_mistake(tags):
-    assert Unregistered not in registry.rules
-    cached(tags=tags)(page)
-    assert reported() == []
-
-
-@pytest.mark.parametrize("tag", ["testapp.prodct", "testapp.prodct:3"])
-def test_w003_a_tag_that_looks_like_that_of_a_model_which_does_not_exist(tag):
-    cached(tags=[tag])(page)
-    assert "'testapp.prodct'" in only(reported(), Warning, "W003").msg
-
-
-@pytest.mark.parametrize("tag", ["homepage", "no.such.app:3", "nowhere.page", "testapp:3"])
-def test_a_tag_that_does_not_look_like_that_of_a_model_is_nobodys_mistake(tag):
-    cached(tags=[tag])(page)
-    assert reported() == []

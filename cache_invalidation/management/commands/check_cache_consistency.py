@@ -91,11 +91,12 @@ class Command(ShowingCommand):
 
 
 def _check(name: str) -> None:
-    if name in opted_in:
+    known = opted_in()
+    if name in known:
         return
-    close = get_close_matches(name, opted_in, 3)
-    known = f"Did you mean {' or '.join(close)}?" if close else f"There are {len(opted_in)}."
-    raise CommandError(f"No function {name!r} has opted in with @cached(sample=...). {known}")
+    close = get_close_matches(name, known, 3)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are {len(known)}."
+    raise CommandError(f"No function {name!r} has opted in with @cached(sample=...). {hint}")
 
 
 def _first(entries: Iterator[Rechecked], limit: int | None) -> Iterator[Rechecked]:

@@ -1,7 +1,8 @@
-"""The registry, as operators see it: what a write to each model makes stale, and by which rule."""
+"""What depends on what, as operators see it: models, rules, events, signals, cached functions."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, TypedDict
 
 from django.apps import apps
@@ -9,8 +10,13 @@ from django.db.models import Model
 from django.dispatch import Signal
 
 from cache_invalidation.catalog import is_watched
+from cache_invalidation.conf import settings
+from cache_invalidation.reads import functions
+from cache_invalidation.reads.declared_tags import DeclaredTags, spell
+from cache_invalidation.reads.protocol import Default
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import ModelInvalidation, Rule
+from cache_invalidation.tags import family
 
 
 class RuleEntry(TypedDict):
@@ -55,10 +61,26 @@ class SignalEntry(TypedDict):
     sender: str | None
 
 
+class FunctionEntry(TypedDict):
+    """A cached function that this process has loaded.
+
+    `tags` is null if it finds out by itself what it depends on; `code` are the callables that name
+    more of them. `timeout` is in seconds, null for ever; `sample` is null for never.
+    """
+
+    function: str
+    tags: list[str] | None
+    code: list[str]
+    timeout: float | None
+    lock: bool
+    sample: float | None
+
+
 class Overview(TypedDict):
     """All that is registered."""
 
     models: list[ModelEntry]
+    functions: list[FunctionEntry]
     events: list[EventEntry]
     signals: list[SignalEntry]
 
@@ -66,24 +88,41 @@ class Overview(TypedDict):
 def overview(model: type[Model] | None = None, search: str = "") -> Overview:
     """Return what is registered, sorted by name.
 
-    With `model`, only what a write to it does: no events, and the signals that it sends. With
-    `search`, only what has that text in one of its names, in any case.
+    With `model`, only what a write to it does: no events, the signals that it sends, and the
+    functions that declare one of the tags. With `search`, only what has that text in one of its
+    names, in any case.
     """
     models = _models() if model is None else [_model(model)]
+    readers = _functions() if model is None else readers_of(models[0], _functions())
     events = _events() if model is None else []
     signals = [_signal(wire) for wire in registry.wires if model in (None, wire.sender)]
     return Overview(
-        models=[entry for entry in models if _mentions(entry, search)],
-        events=[entry for entry in events if _mentions(entry, search)],
-        signals=[entry for entry in signals if _mentions(entry, search)],
+        models=[entry for entry in models if mentions(entry, search)],
+        functions=[entry for entry in readers if mentions(entry, search)],
+        events=[entry for entry in events if mentions(entry, search)],
+        signals=[entry for entry in signals if mentions(entry, search)],
     )
 
 
-def _models() -> Iterator[ModelEntry]:
+def readers_of(model: ModelEntry, known: Iterable[FunctionEntry]) -> list[FunctionEntry]:
+    """Return those that declare a tag which a write to `model` drops, by its rules or without."""
+    dropped = chain(model["tags"], *(rule["tags"] for rule in model["rules"]))
+    wanted = set(dropped)
+    return [function for function in known if any(reads(function, tag) for tag in wanted)]
+
+
+def reads(function: FunctionEntry, dropped: str) -> bool:
+    """Whether dropping the tag `dropped`, for some values of it, may make a value stale."""
+    return any(
+        tag == dropped or (":" in tag and ":" in dropped and family(tag) == family(dropped))
+        for tag in function["tags"] or ()
+    )
+
+
+def _models() -> list[ModelEntry]:
     watched = [m for m in apps.get_models(include_auto_created=True) if is_watched(m)]
-    for model in sorted(watched, key=lambda model: model._meta.label_lower):
-        if not model._meta.proxy:
-            yield _model(model)
+    ordered = sorted(watched, key=lambda model: model._meta.label_lower)
+    return [_model(model) for model in ordered if not model._meta.proxy]
 
 
 def _model(model: type[Model]) -> ModelEntry:
@@ -91,9 +130,15 @@ def _model(model: type[Model]) -> ModelEntry:
     rules = plan.own + plan.inherited
     return ModelEntry(
         model=model._meta.label_lower,
-        tags=[tag for rule in rules for tag in (rule.model_tag, f"{rule.model_tag}:{{pk}}")],
+        tags=list(dict.fromkeys(tag for rule in rules for tag in _always(rule))),
         rules=[_rule(rule) for rule in rules if not rule.goes_without_saying],
     )
+
+
+def _always(rule: Rule) -> Iterator[str]:
+    """Yield the tags that go with every write, whatever the rule says."""
+    yield from (rule.model_tag, f"{rule.model_tag}:{{pk}}")
+    yield from (template.source for template in rule.tracked.values())
 
 
 def _rule(rule: Rule) -> RuleEntry:
@@ -120,6 +165,25 @@ _CODE = ("get_tags", "get_keys", "get_patterns")
 
 def _overrides(declaration: ModelInvalidation, name: str) -> bool:
     return getattr(type(declaration), name) is not getattr(ModelInvalidation, name)
+
+
+def _functions() -> list[FunctionEntry]:
+    known = functions.by_name()
+    return [_function(name, known[name]) for name in sorted(known)]
+
+
+def _function(name: str, function: Any) -> FunctionEntry:
+    declared: DeclaredTags = function.tags
+    plain = [tag for tag in declared.sources if tag not in declared.callables]
+    timeout = function.timeout
+    return FunctionEntry(
+        function=name,
+        tags=None if function.records else list(map(spell, plain)),
+        code=[dotted_name(tag) for tag in declared.callables],
+        timeout=settings.DEFAULT_TIMEOUT if isinstance(timeout, Default) else timeout,
+        lock=function.lock,
+        sample=function.sample,
+    )
 
 
 def _events() -> list[EventEntry]:
@@ -162,7 +226,8 @@ def dotted_name(thing: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _mentions(entry: Any, text: str) -> bool:
+def mentions(entry: Any, text: str) -> bool:
+    """Whether one of the names in `entry` has `text` in it, in any case."""
     return any(text.casefold() in found.casefold() for found in _texts(entry))
 
 

@@ -1,0 +1,41 @@
+"""What is decorated with `cached`, as far as it is loaded."""
+
+import gc
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from cache_invalidation.checks.project import import_urls
+from cache_invalidation.reads import functions
+from cache_invalidation.registry import registry
+
+
+@register
+def check_names(**kwargs: Any) -> list[CheckMessage]:
+    """E014: several cached functions with one name."""
+    import_urls()
+    if functions.clashes():
+        gc.collect()  # Those that nobody can call any more do no harm.
+    return [
+        Error(
+            f"Several cached functions have the name {name!r}, so that each returns what another "
+            "one has stored.",
+            hint="Give each a name of its own: @cached(name=…).",
+            id="cache_invalidation.E014",
+        )
+        for name in sorted(functions.clashes())
+    ]
+
+
+@register
+def check_spelling(**kwargs: Any) -> list[CheckMessage]:
+    """W003: tags that name models which do not exist."""
+    import_urls()
+    return [
+        Warning(
+            f"The tag {label!r} is spelled like that of a model, but there is no such model.",
+            hint="Nothing drops it by itself. Correct it, or spell it without a dot.",
+            id="cache_invalidation.W003",
+        )
+        for label in sorted(registry.misspelled)
+    ]

@@ -1,0 +1,58 @@
+"""The cached functions of this process, by the names of their entries."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+from weakref import WeakValueDictionary
+
+_numbers = count()
+_alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+def add(function: Any) -> None:
+    """Know `function` for as long as it exists."""
+    _alive[next(_numbers)] = function
+
+
+def by_name() -> dict[str, Any]:
+    """Return all that exist; of several with the same name, the one that was declared last."""
+    return {function.signature.name: function for function in _all()}
+
+
+def clashes() -> set[str]:
+    """Return the names that different functions have, which then serve each other's values.
+
+    A function whose module was loaded twice is no other one.
+    """
+    first: dict[str, Any] = {}
+    found = set()
+    for function in _all():
+        name = function.signature.name
+        if not _alike(first.setdefault(name, function).uncached, function.uncached):
+            found.add(name)
+    return found
+
+
+def _all() -> Iterator[Any]:
+    # The list is made at once, so that another thread may declare one meanwhile.
+    for reference in _alive.valuerefs():
+        if (function := reference()) is not None:
+            yield function
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether both do the same: the same code, with the same values from around it."""
+    if one is other:
+        return True
+    codes = getattr(one, "__code__", None), getattr(other, "__code__", None)
+    return None not in codes and codes[0] == codes[1] and _around(one) == _around(other)
+
+
+def _around(function: Any) -> list[int]:
+    found = []
+    for cell in function.__closure__ or ():
+        try:
+            found.append(id(cell.cell_contents))
+        except ValueError:  # Nothing was assigned to the name yet.
+            found.append(0)
+    return found
