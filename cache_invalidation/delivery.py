@@ -32,7 +32,7 @@ from cache_invalidation.sending import (
     send,
 )
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, new_token
+from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import collapse
 from cache_invalidation.transactions import (
     Batch,

@@ -22,7 +22,7 @@ from cache_invalidation.metrics.requests import current_path
 from cache_invalidation.rules import Invalidation
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery
+from cache_invalidation.stores.messages import Delivery
 from cache_invalidation.transactions import Batch, Targets, hooks, in_transaction
 
 logger = logging.getLogger("cache_invalidation")

@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Info, Warning, register
 from cache_invalidation.checks.cache import store
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import InvalidSetting
-from cache_invalidation.stores.base import Condition
+from cache_invalidation.stores.messages import Condition
 
 # What the policies do that are not for a cache with fences.
 _HARM: Final = {

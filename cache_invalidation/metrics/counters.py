@@ -15,7 +15,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics import latency
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import RECENT
+from cache_invalidation.stores.messages import RECENT
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -30,7 +30,7 @@ from cache_invalidation.sending import (
     summary,
 )
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import new_token
+from cache_invalidation.stores.messages import new_token
 from cache_invalidation.stores.recovery import on_recovery
 from cache_invalidation.tags import collapse
 from cache_invalidation.transactions import Batch

@@ -28,7 +28,7 @@ from cache_invalidation.reads.kept_calls import (
 from cache_invalidation.reads.protocol import Read
 from cache_invalidation.reads.steps import Steps, awalk, walk
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, new_token
+from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.transactions import (
     batches,
     in_transaction,

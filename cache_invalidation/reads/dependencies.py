@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from cache_invalidation.stores.base import Version, Versions
+from cache_invalidation.stores.messages import Version, Versions
 from cache_invalidation.watcher import Recorder, recorder
 
 

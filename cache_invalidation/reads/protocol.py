@@ -17,14 +17,8 @@ from cache_invalidation.reads.dependencies import Dependencies, collecting, hand
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import (
-    Entry,
-    Found,
-    Store,
-    Versions,
-    is_fence,
-    new_token,
-)
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, is_fence, new_token
 from cache_invalidation.transactions import sees_snapshot, written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
@@ -232,8 +226,15 @@ def _store(read: Read, payload: bytes, versions: Versions) -> None:
     further = tuple(tag for tag in versions if tag not in read.tags)
     with suppress(StoreUnavailable):
         store = get_store()
-        payload = wrap(payload, read.call, store)
-        store.fill(read.key, payload, versions, further, read.lifetime, read.mark)
+        filling = Filling(
+            entry=read.key,
+            payload=wrap(payload, read.call, store),
+            versions=versions,
+            further=further,
+            timeout=read.lifetime,
+            mark=read.mark,
+        )
+        store.fill(filling)
 
 
 def fail(read: Read, dependencies: Dependencies) -> None:

@@ -26,7 +26,7 @@ from cache_invalidation.rules import Rule
 from cache_invalidation.sql import Statement
 from cache_invalidation.statements import models_written, tags_read
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Versions, is_fence
+from cache_invalidation.stores.messages import Versions, is_fence
 from cache_invalidation.tags import ROOT, expand, family, model_tag
 from cache_invalidation.transactions import is_snapshot
 from cache_invalidation.watcher import unrecorded

@@ -1,116 +1,26 @@
-"""The protocol: what a store of entries and versions has to do.
-
-A *version* is a random token under a tag. An *entry* is a value together with the versions that
-its tags had before it was computed, and valid only while they all are still the same. A *fence*
-stands in the place of a version while a write is in flight: nothing matches it, and nobody stores
-under it. A version that is missing matches nothing either, so losing one costs a miss.
-"""
+"""The protocol: what a store of entries and versions has to do, whatever cache it is."""
 
 from abc import ABC, abstractmethod
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import wraps
-from hashlib import blake2b
-from secrets import token_bytes
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, StoreUnavailable
 from cache_invalidation.stores.breaker import Breaker, State
+from cache_invalidation.stores.messages import (
+    Condition,
+    Delivery,
+    Filling,
+    Found,
+    Versions,
+    new_token,
+)
 from cache_invalidation.stores.recovery import Recovery
 from cache_invalidation.tags import ROOT
-
-# Everything that this package keeps in the project's cache is below this prefix.
-NAMESPACE: Final = "ci:"
-
-# A version outlives the entries that use it by this many seconds.
-VERSION_GRACE: Final = 10
-
-# For so many seconds after an entry was invalidated by its own name, a computation that began
-# before is kept from storing it again.
-TOMBSTONE_TIMEOUT: Final = 3600
-
-# So many of the last deliveries are listed.
-RECENT: Final = 1000
-
-Version = str | None
-Versions = Mapping[str, Version]
 
 S = TypeVar("S", bound="Store")
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def new_token() -> str:
-    """Return 64 random bits: a version, or the name of a fence. Never handed out again."""
-    return urlsafe_b64encode(token_bytes(8))[:11].decode()
-
-
-def is_fence(version: Version) -> bool:
-    """Whether what stands under a tag is a fence."""
-    return version is not None and version[:1] == "!"
-
-
-def seal(versions: Versions) -> bytes:
-    """Return the digest of tags and versions that an entry carries; `versions` sorted by tag."""
-    spelled = "\n".join([f"{tag} {version}" for tag, version in versions.items()])
-    return blake2b(spelled.encode(), digest_size=12).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What was found under the name of an entry.
-
-    `further` are the tags it depends on besides those its reader asked for. `payload` is decoded
-    by `Store.decode` once the entry has turned out to be valid.
-    """
-
-    seal: bytes
-    further: tuple[str, ...]
-    payload: Any
-
-    def is_valid(self, versions: Versions) -> bool:
-        """Whether the entry was computed under exactly these versions."""
-        return self.seal == seal(versions)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The answer to one lookup, all of it as of one moment.
-
-    `mark` is what has to be found unchanged for a fill to be accepted: the tombstone left by an
-    invalidation of this very entry, or "". `entry_fenced`: such an invalidation is in flight.
-    """
-
-    entry: Entry | None
-    versions: Versions
-    mark: str = ""
-    entry_fenced: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """What a store is told once a write is committed; `token` is that of the fence, if any."""
-
-    token: str
-    tags: Sequence[str] = ()
-    entries: Sequence[str] = ()
-    keys: Sequence[str] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
-    last: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """What the server behind a cache says of itself; nothing if it is down, or there is none.
-
-    `problem` says in half a sentence why it cannot be used. `memory_limit` is in bytes, 0 for none.
-    """
-
-    problem: str | None = None
-    eviction: str = ""
-    memory_limit: int = 0
-    is_replica: bool = False
 
 
 class Store(ABC):
@@ -196,16 +106,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def fill(
-        self,
-        entry: str,
-        payload: bytes,
-        versions: Versions,
-        further: Sequence[str],
-        timeout: float | None,
-        mark: str,
-    ) -> bool:
-        """Store `payload` for `timeout` seconds if `versions` and `mark` still hold; tell if so."""
+    def fill(self, filling: Filling) -> bool:
+        """Store an entry if its versions and its mark still hold; return whether they did."""
 
     @abstractmethod
     def decode(self, payload: Any) -> Any:
@@ -298,18 +200,6 @@ class Store(ABC):
     @abstractmethod
     def reset_counters(self) -> None:
         """Set every counter to zero, and `since` to now. The list of deliveries stays."""
-
-
-def entry_name(key: str) -> str:
-    return f"{NAMESPACE}e:{key}"
-
-
-def version_name(tag: str) -> str:
-    return f"{NAMESPACE}t:{tag}"
-
-
-def lock_name(entry: str) -> str:
-    return f"{NAMESPACE}l:{entry}"
 
 
 def guarded(

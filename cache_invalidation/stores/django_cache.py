@@ -20,18 +20,18 @@ from django.core.cache.backends.base import BaseCache, InvalidCacheKey
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
-from cache_invalidation.stores.base import (
+from cache_invalidation.stores.base import Store, guarded
+from cache_invalidation.stores.messages import (
     NAMESPACE,
     RECENT,
     TOMBSTONE_TIMEOUT,
     VERSION_GRACE,
     Delivery,
     Entry,
+    Filling,
     Found,
-    Store,
     Versions,
     entry_name,
-    guarded,
     is_fence,
     lock_name,
     new_token,
@@ -94,23 +94,16 @@ class DjangoCacheStore(Store):
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
     @guarded(Exception)
-    def fill(
-        self,
-        entry: str,
-        payload: bytes,
-        versions: Versions,
-        further: Sequence[str],
-        timeout: float | None,
-        mark: str,
-    ) -> bool:
-        name, packed = _safe(entry_name(entry)), (seal(versions), tuple(further), payload)
+    def fill(self, filling: Filling) -> bool:
+        name, versions = _safe(entry_name(filling.entry)), filling.versions
+        packed = (seal(versions), tuple(filling.further), filling.payload)
         with self._lock:
             there = self._cache.get(name)
-            blocked = isinstance(there, str) and (is_fence(there) or there != mark)
+            blocked = isinstance(there, str) and (is_fence(there) or there != filling.mark)
             if blocked or self._versions(versions) != versions:
                 return False
             try:
-                self._cache.set(name, packed, timeout)
+                self._cache.set(name, packed, filling.timeout)
             except Exception:  # noqa: BLE001 - clients raise what they like
                 # Too big, perhaps. A cache that does as it is told here is not down.
                 self._cache.delete(name)

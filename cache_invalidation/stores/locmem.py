@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from cache_invalidation.stores.base import NAMESPACE, entry_name, guarded
+from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.django_cache import DjangoCacheStore
+from cache_invalidation.stores.messages import NAMESPACE, entry_name
 
 
 class LocMemStore(DjangoCacheStore):

@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import NAMESPACE, new_token
+from cache_invalidation.stores.messages import NAMESPACE, new_token
 from tests.benchmarks import payloads
 from tests.benchmarks.server import CacheServer, no_flush
 from tests.benchmarks.table import Row

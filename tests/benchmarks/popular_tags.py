@@ -9,7 +9,7 @@ from typing import Any
 from django.core.cache import cache
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.stores.base import entry_name, version_name
+from cache_invalidation.stores.messages import entry_name, version_name
 from tests.benchmarks import payloads
 from tests.benchmarks.server import Bystander, CacheServer, longest_wait
 from tests.benchmarks.table import Row

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, Protocol
 
-from cache_invalidation.stores.base import Delivery, Store, Versions, is_fence
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Delivery, Filling, Versions, is_fence
 
 TAGS = ("*", "number")
 TAG = "number"
@@ -123,7 +124,9 @@ class Explorer:
         versions = {tag: found.versions[tag] or versions[tag] for tag in TAGS}
         assert not any(map(is_fence, versions.values())), f"fenced for ever: {world}"
         payload = self.store.encode(world.number)
-        assert self.store.fill(ENTRY, payload, versions, (), 60, found.mark), world
+        assert self.store.fill(
+            Filling(entry=ENTRY, payload=payload, versions=versions, mark=found.mark, timeout=60)
+        ), world
 
     def successors(self, world: World) -> Iterator[World]:
         for index, writer in enumerate(world.writers):
@@ -181,7 +184,9 @@ class Explorer:
                 return replace(reader, at="queried", number=world.number), world.stored
         versions = dict(reader.versions)
         payload = self.store.encode(reader.number)
-        filled = self.store.fill(ENTRY, payload, versions, (), 60, reader.mark)
+        filled = self.store.fill(
+            Filling(entry=ENTRY, payload=payload, versions=versions, mark=reader.mark, timeout=60)
+        )
         done = Reader(at="done")
         return done, (reader.number, reader.versions) if filled else world.stored
 

@@ -1,6 +1,7 @@
 """The protocol, step by step, in every order. See `exploration`."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import redis
 from django.core.cache import caches
 
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, Store, Versions
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Delivery, Filling, Versions
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.consistency.exploration import ENTRY, TAG, TAGS, Explorer, Raw, Reader
 
@@ -111,8 +113,8 @@ def late_sample(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that takes the versions after it has computed."""
     fill, store = explorer.store.fill, explorer.store
 
-    def fill_late(entry: str, value: Any, versions: Versions, *rest: Any) -> bool:
-        return fill(entry, value, current(store), *rest)
+    def fill_late(filling: Filling) -> bool:
+        return fill(replace(filling, versions=current(store)))
 
     monkeypatch.setattr(explorer.store, "fill", fill_late)
 

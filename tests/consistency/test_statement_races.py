@@ -5,6 +5,7 @@ the next one has to return what the function would return uncached.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.delivery import deliver
 from cache_invalidation.reads import protocol
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import Filling
 from cache_invalidation.transactions import Batch
 from cache_invalidation.writes import statements
 from tests.consistency.recorded import (
@@ -180,8 +182,9 @@ def sample_late(monkeypatch: pytest.MonkeyPatch) -> None:
     kind: Any = type(get_store())
     fill = kind.fill
 
-    def fill_late(self: Any, entry: str, payload: Any, versions: Any, *rest: Any) -> bool:
-        return bool(fill(self, entry, payload, self.mint(list(versions), 60), *rest))
+    def fill_late(self: Any, filling: Filling) -> bool:
+        late = self.mint(list(filling.versions), 60)
+        return bool(fill(self, replace(filling, versions=late)))
 
     monkeypatch.setattr(kind, "fill", fill_late)
 

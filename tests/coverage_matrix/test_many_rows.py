@@ -6,6 +6,7 @@ import pytest
 
 from cache_invalidation import cached, no_invalidation
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import Filling
 from cache_invalidation.tags import expand, row_tag
 from tests.coverage_matrix.shapes import counted, runs
 from tests.coverage_matrix.world import clear
@@ -43,7 +44,16 @@ def fill(rows):
         tags = expand([row_tag(Bystander, row.pk)])
         sealed = {tag: versions[tag] for tag in tags}
         further = tuple(tag for tag in tags if tag != "*")
-        store.fill(name_of.key(row.pk), store.encode(row.name), sealed, further, 300, "")
+        payload = store.encode(row.name)
+        store.fill(
+            Filling(
+                entry=name_of.key(row.pk),
+                payload=payload,
+                versions=sealed,
+                further=further,
+                timeout=300,
+            )
+        )
 
 
 def test_a_save_of_one_row_drops_what_depends_on_it_and_nothing_else():

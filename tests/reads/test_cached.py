@@ -9,7 +9,7 @@ from django.core.cache import cache
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
-from cache_invalidation.stores.base import entry_name
+from cache_invalidation.stores.messages import entry_name
 from tests.observing import commands
 from tests.testapp.models import Product
 

@@ -13,7 +13,7 @@ from model_bakery import baker
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import lock_name
+from cache_invalidation.stores.messages import lock_name
 from tests.observing import commands
 from tests.testapp.models import Product
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, entry_name
+from cache_invalidation.stores.messages import Delivery, entry_name
 
 
 @pytest.mark.parametrize(

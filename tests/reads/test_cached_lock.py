@@ -12,7 +12,7 @@ from django.core.cache import cache
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, lock_name
+from cache_invalidation.stores.messages import Delivery, lock_name
 
 CALLERS = 8
 

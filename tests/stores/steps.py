@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cache_invalidation.stores.base import Delivery, Store, Versions, is_fence
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Delivery, Filling, Versions, is_fence
 
 MISS: Final = "a miss"
 PATIENCE: Final = 20.0  # seconds
@@ -33,7 +34,16 @@ def keep(
     store: Store, entry: str, value: Any, before: Sample, *, timeout: float | None = 60
 ) -> bool:
     """Store what was computed after `before`; tell whether it was accepted."""
-    return store.fill(entry, store.encode(value), before.versions, (), timeout, before.mark)
+    payload = store.encode(value)
+    return store.fill(
+        Filling(
+            entry=entry,
+            payload=payload,
+            versions=before.versions,
+            timeout=timeout,
+            mark=before.mark,
+        )
+    )
 
 
 def remember(store: Store, entry: str, value: Any, *tags: str, timeout: float | None = 60) -> None:

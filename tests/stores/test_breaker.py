@@ -15,8 +15,9 @@ import pytest
 from cache_invalidation import cached
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
 from cache_invalidation.stores import get_store, recovery
-from cache_invalidation.stores.base import Delivery, Store
+from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
+from cache_invalidation.stores.messages import Delivery, Filling
 from cache_invalidation.tags import ROOT
 from example_project.servers import ValkeyServer
 from tests.stores.fake_server import FakeServer, nonsense, redis_of_version, silence
@@ -57,7 +58,9 @@ def steps_of_readers(store: Store) -> list[Callable[[], object]]:
         lambda: store.lookup("page", ["a"]),
         lambda: store.versions(["a"]),
         lambda: store.mint(["a"], 60),
-        lambda: store.fill("page", b"1", {"a": "version"}, (), 60, ""),
+        lambda: store.fill(
+            Filling(entry="page", payload=b"1", versions={"a": "version"}, timeout=60)
+        ),
         lambda: store.acquire("page", "token", 60),
         lambda: store.release("page", "token"),
         lambda: store.count({"hits": 1}),

@@ -9,12 +9,15 @@ from django.core.cache import caches
 
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import Filling
 from cache_invalidation.stores.redis.cluster_store import RedisClusterStore
 from cache_invalidation.stores.redis.nodes import slot_of
 from example_project.topologies import ClusterServers, ValkeyNode, free_port, wait_for
 from tests.stores.conftest import cluster_alias
 from tests.stores.steps import MISS, alias_of, drop, keep, recall, remember, sample
 from tests.stores.test_sentinel import crash, cut_off
+
+pytestmark = pytest.mark.slow
 
 ROOT_SLOT = slot_of("cluster:1:ci:t:*")
 
@@ -133,7 +136,9 @@ STEPS: dict[str, Callable[[RedisClusterStore, str], object]] = {
     "lookup": lambda store, tag: recall(store, "page", tag),
     "versions": lambda store, tag: store.versions([tag]),
     "mint": lambda store, tag: store.mint([tag], 60),
-    "fill": lambda store, tag: store.fill("page", b"", {tag: "version"}, (), 60, ""),
+    "fill": lambda store, tag: store.fill(
+        Filling(entry="page", payload=b"", versions={tag: "version"}, timeout=60)
+    ),
     "fence": lambda store, tag: store.fence([tag, "a", "b", "c"], [], "writer"),
     "deliver": lambda store, tag: drop(store, tag, "a", "b", "c"),
     "patterns": lambda store, tag: store.delete_patterns(["list:*"]),

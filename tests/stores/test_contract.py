@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cache_invalidation.stores.base import Store, is_fence
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Filling, is_fence
 from tests.stores.steps import MISS, drop, is_fenced, keep, recall, remember, sample, wait_until
 
 ODD_TAGS = [
@@ -86,7 +87,15 @@ def test_an_unreadable_payload_is_a_value_error(store: Store):
 
 def test_further_tags_are_kept_with_the_entry(store: Store):
     versions = store.mint(["a", "b", "größe:1"], 60)
-    assert store.fill("page", store.encode("value"), versions, ("b", "größe:1"), 60, "")
+    assert store.fill(
+        Filling(
+            entry="page",
+            payload=store.encode("value"),
+            versions=versions,
+            further=("b", "größe:1"),
+            timeout=60,
+        )
+    )
     found = store.lookup("page", ["a"])
     assert found.entry is not None
     assert tuple(found.entry.further) == ("b", "größe:1")

@@ -8,7 +8,8 @@ from django.core.cache import caches
 
 from cache_invalidation.exceptions import PatternsNotSupported
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, Store
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Delivery
 from tests.stores.steps import MISS, drop, recall, remember, wait_until
 
 

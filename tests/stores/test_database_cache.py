@@ -15,6 +15,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.database_cache import DatabaseCacheStore
+from cache_invalidation.stores.messages import Filling
 from tests.stores.steps import MISS, drop, is_fenced, recall, remember, sample, wait_until
 from tests.testapp.models import Product
 
@@ -82,7 +83,9 @@ def test_every_step_in_a_transaction_leaves_it_usable(missing_table: Store):
         lambda: missing_table.lookup("page", ["a"]),
         lambda: missing_table.versions(["a"]),
         lambda: missing_table.mint(["a"], 60),
-        lambda: missing_table.fill("page", b"1", {"a": "v"}, (), 60, ""),
+        lambda: missing_table.fill(
+            Filling(entry="page", payload=b"1", versions={"a": "v"}, timeout=60)
+        ),
         lambda: missing_table.acquire("page", "t", 60),
         lambda: missing_table.release("page", "t"),
         lambda: missing_table.fence(["a"], [], "t"),

@@ -6,7 +6,8 @@ from django.core.cache import caches
 
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, Store, entry_name
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Delivery, entry_name
 from tests.stores.steps import remember
 
 

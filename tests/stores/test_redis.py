@@ -14,7 +14,8 @@ import redis
 from django.core.cache import caches
 
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import Delivery, Store
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import Delivery
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
 from tests.stores.steps import MISS, drop, keep, recall, remember, sample, wait_until

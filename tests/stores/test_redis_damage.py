@@ -8,7 +8,7 @@ from django.db import transaction
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.base import is_fence
+from cache_invalidation.stores.messages import is_fence
 from tests.stores.steps import MISS, drop, recall, remember
 
 ENTRY, VERSION = "test:1:ci:e:", "test:1:ci:t:"

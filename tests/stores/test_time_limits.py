@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.stores.base import Delivery
+from cache_invalidation.stores.messages import Delivery
 from cache_invalidation.stores.redis.cluster_store import RedisClusterStore
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
@@ -19,6 +19,8 @@ from example_project.topologies import ClusterServers, SentinelGroup, wait_for
 from tests.stores.conftest import cluster_alias, sentinel_alias
 from tests.stores.fake_server import FakeServer, redis_of_version, silence
 from tests.stores.steps import MISS, alias_of, drop, recall, remember
+
+pytestmark = pytest.mark.slow
 
 LONG = 1.5  # seconds
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from django.core.cache import caches
 
-from cache_invalidation.stores.base import Condition, Versions, guarded
+from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.messages import Condition, Filling
 from cache_invalidation.stores.redis.cluster import ClusterClient, ClusterConnectionFactory
 from cache_invalidation.stores.redis.connection import Servers
 from cache_invalidation.stores.redis.counters import ERRORS
@@ -57,21 +58,13 @@ class RedisClusterStore(RedisStore):
         return [(key,) for key in keys]
 
     @guarded(*ERRORS)
-    def fill(
-        self,
-        entry: str,
-        payload: bytes,
-        versions: Versions,
-        further: Sequence[str],
-        timeout: float | None,
-        mark: str,
-    ) -> bool:
-        lives = lives_of(timeout)
+    def fill(self, filling: Filling) -> bool:
+        lives = lives_of(filling.timeout)
         extensions = [
             script("extend", [self._version_key(tag)], version, *lives)
-            for tag, version in versions.items()
+            for tag, version in filling.versions.items()
         ]
         if not all(self._answers(extensions)):
             return False
-        arguments = pack(payload, versions, further), *lives, mark
-        return bool(self._servers.ask(*script("fill", [self._entry_key(entry)], *arguments)))
+        entry = [self._entry_key(filling.entry)]
+        return bool(self._servers.ask(*script("fill", entry, pack(filling), *lives, filling.mark)))

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from cache_invalidation.stores.base import NAMESPACE, RECENT, Store, guarded
+from cache_invalidation.stores.base import Store, guarded
+from cache_invalidation.stores.messages import NAMESPACE, RECENT
 from cache_invalidation.stores.redis.connection import Command, Servers
 from cache_invalidation.stores.redis.scripts import script
 

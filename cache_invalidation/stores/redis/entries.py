@@ -1,9 +1,8 @@
 """How an entry is laid out in bytes."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from cache_invalidation.stores.base import Entry, Versions, seal
+from cache_invalidation.stores.messages import Entry, Filling, seal
 
 # An entry: its kind, its seal; the length of its further tags and these, if it is of the second
 # kind; its value.
@@ -11,16 +10,17 @@ PLAIN: Final = b"\x01"
 WITH_TAGS: Final = b"\x02"
 
 
-def pack(payload: bytes, versions: Versions, further: Sequence[str]) -> bytes:
-    """Return an entry whose value is `payload`."""
-    if not further:
-        return b"".join((PLAIN, seal(versions), payload))
-    tags = "\n".join(further).encode()
-    return b"".join((WITH_TAGS, seal(versions), len(tags).to_bytes(4), tags, payload))
+def pack(filling: Filling) -> bytes:
+    """Return an entry as it is stored."""
+    sealed = seal(filling.versions)
+    if not filling.further:
+        return b"".join((PLAIN, sealed, filling.payload))
+    tags = "\n".join(filling.further).encode()
+    return b"".join((WITH_TAGS, sealed, len(tags).to_bytes(4), tags, filling.payload))
 
 
 def unpack(raw: bytes) -> Entry:
-    """Return what `pack` was given."""
+    """Return what `pack` has made an entry of."""
     if raw[:1] == PLAIN:
         return Entry(raw[1:13], (), raw[13:])
     end = 17 + int.from_bytes(raw[13:17])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cache_invalidation.stores.base import VERSION_GRACE
+from cache_invalidation.stores.messages import VERSION_GRACE
 from cache_invalidation.stores.redis.connection import Command, without_comments
 
 _LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from cache_invalidation.stores.base import Condition
+from cache_invalidation.stores.messages import Condition
 
 MINIMUM: Final = {"redis": (7, 0), "valkey": (7, 2)}
 

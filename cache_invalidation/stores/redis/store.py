@@ -11,17 +11,18 @@ from redis.exceptions import MaxConnectionsError, ResponseError
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
-from cache_invalidation.stores.base import (
+from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.messages import (
     NAMESPACE,
     TOMBSTONE_TIMEOUT,
     VERSION_GRACE,
     Condition,
     Delivery,
+    Filling,
     Found,
     Version,
     Versions,
     entry_name,
-    guarded,
     is_fence,
     lock_name,
     new_token,
@@ -201,19 +202,11 @@ class RedisStore(RedisCounters):
         return encoded if isinstance(encoded, bytes) else str(encoded).encode()
 
     @guarded(*ERRORS)
-    def fill(
-        self,
-        entry: str,
-        payload: bytes,
-        versions: Versions,
-        further: Sequence[str],
-        timeout: float | None,
-        mark: str,
-    ) -> bool:
-        keys = [self._entry_key(entry), *map(self._version_key, versions)]
-        values = versions.values()
-        arguments = pack(payload, versions, further), *lives_of(timeout), mark, *values
-        return bool(self._servers.ask(*script("fill", keys, *arguments)))
+    def fill(self, filling: Filling) -> bool:
+        keys = [self._entry_key(filling.entry), *map(self._version_key, filling.versions)]
+        lives, values = lives_of(filling.timeout), filling.versions.values()
+        command = script("fill", keys, pack(filling), *lives, filling.mark, *values)
+        return bool(self._servers.ask(*command))
 
     def decode(self, payload: Any) -> Any:
         try:
