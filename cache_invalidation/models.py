@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -29,7 +30,8 @@ class PendingInvalidation(models.Model):
     created = models.DateTimeField(_("created"), default=timezone.now)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     last_error = models.TextField(_("last error"), blank=True)
-    next_attempt = models.DateTimeField(_("next attempt"), default=timezone.now, db_index=True)
+    # By the clock of the database, which those who write and those who drain share.
+    next_attempt = models.DateTimeField(_("next attempt"), db_default=Now(), db_index=True)
 
     class Meta:
         ordering = ["pk"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, router
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from cache_invalidation import audit
 from cache_invalidation.catalog import all_rows
@@ -168,7 +168,7 @@ def retry(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: s
     with audit.audited(
         AuditEntry.Action.RETRY, operator, reason, {"using": using, "pks": _pks(rows)}
     ):
-        rows.update(next_attempt=timezone.now())
+        rows.update(next_attempt=Now())
         return sum(drain(using))
 
 

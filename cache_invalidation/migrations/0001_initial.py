@@ -1,5 +1,6 @@
 """The outbox and the audit log."""
 
+import django.db.models.functions
 import django.utils.timezone
 from django.db import migrations, models
 
@@ -48,8 +49,8 @@ class Migration(migrations.Migration):
                 (
                     "next_attempt",
                     models.DateTimeField(
+                        db_default=django.db.models.functions.Now(),
                         db_index=True,
-                        default=django.utils.timezone.now,
                         verbose_name="next attempt",
                     ),
                 ),

@@ -6,7 +6,6 @@ delivering it twice does no harm.
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
 from random import uniform
 from threading import Event
 from time import monotonic
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import OperationalError, connections, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.outbox.rows import delete, has_outbox, model, take
+from cache_invalidation.outbox.rows import delete, due_in, has_outbox, model, take
 from cache_invalidation.sending import (
     Summary,
     announce,
@@ -139,13 +139,13 @@ def _drain_batch(
         logger.warning("Rows of the outbox on %r are left to others (%r).", using, found)
         return 0, keys[-1], None
     for part in sent:
-        waited = timezone.now() - min(row.created for row in part.rows)
-        announce(part.batch, _tags(part.batch), part.said, waited.total_seconds())
+        waited = (timezone.now() - min(row.created for row in part.rows)).total_seconds()
+        announce(part.batch, _tags(part.batch), part.said, max(0.0, waited))
     return len(delivered), keys[-1], error
 
 
 def _due(using: str, retry: bool) -> "QuerySet[PendingInvalidation]":
-    due = Q(next_attempt__lte=timezone.now())
+    due = Q(next_attempt__lte=Now())
     if retry:
         due |= Q(attempts__gt=0)
     return model().objects.using(using).filter(due)
@@ -247,7 +247,7 @@ def _postpone(rows: Rows, error: str) -> None:
         delay = min(LONGEST_DELAY, 2.0 ** min(row.attempts, 6)) * uniform(0.5, 1)  # noqa: S311
         row.attempts += 1
         row.last_error = error[:1000]
-        row.next_attempt = timezone.now() + timedelta(seconds=delay)
+        row.next_attempt = due_in(delay)
     if rows:
         fields = ["attempts", "last_error", "next_attempt"]
         model().objects.using(rows[0]._state.db).bulk_update(rows, fields)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import StoreUnavailable
@@ -38,6 +39,11 @@ def has_outbox(connection: BaseDatabaseWrapper) -> bool:
     from cache_invalidation.models import has_outbox
 
     return has_outbox(connection)
+
+
+def due_in(seconds: float) -> Combinable:
+    """Return when a row is due, by the clock of its database: all who write and drain share it."""
+    return Now() + timedelta(seconds=seconds)
 
 
 def keep(
@@ -85,7 +91,7 @@ def _insert(
         entities=dict(batch.entities),
         entity_type=(most_common(batch.entities) or "")[:250],
         cause=(most_common(batch.causes) or "")[:250],
-        next_attempt=timezone.now() + timedelta(seconds=delay),
+        next_attempt=due_in(delay),
     )
     # Without signals, since between fence and COMMIT nobody else may write; and without a block
     # around it, which there cannot be inside of a transaction that Django does not know of.
@@ -120,7 +126,7 @@ def make_due(pending: Pending) -> bool:
     try:
         with unrecorded(), shielded(pending.using):
             rows = model().objects.using(pending.using).filter(pk=pending.pk)
-            return bool(rows.update(next_attempt=timezone.now()))
+            return bool(rows.update(next_attempt=Now()))
     except Exception:
         logger.exception("A row of the outbox on %r could not be updated.", pending.using)
         return False

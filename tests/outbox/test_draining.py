@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.cache import caches
@@ -18,7 +19,7 @@ from cache_invalidation.signals import invalidated
 from tests.observing import delivered, update_behind_the_back
 from tests.outages import Use
 from tests.outbox.rows import let_wait, names, rows, targets
-from tests.testapp.models import Product
+from tests.testapp.models import Category, Product
 
 DATABASES = ["default", "other", "sqlite"]
 
@@ -136,6 +137,22 @@ def test_draining_nothing_is_nothing(up: Use, told: list[Any]) -> None:
     up()
     assert (drain_all(), told) == (0, [])
     assert read_metrics()["last_invalidation"] is None
+
+
+@in_both
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_writer_whose_clock_is_wrong_is_not_waited_for(
+    down: Use, up: Use, using: str, hours: int
+) -> None:
+    wrong = timezone.now() + timedelta(hours=hours)
+    with (
+        mock.patch("django.utils.timezone.now", return_value=wrong),
+        transaction.atomic(using=using),
+    ):
+        Category.objects.using(using).create(name="a")
+    assert len(rows(using)) == 1
+    up()
+    assert list(drain(using)) == [1, 0]
 
 
 def test_what_is_not_due_is_left(up: Use) -> None:
