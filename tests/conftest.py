@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -10,21 +11,38 @@ import redis
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
+from django.db import connections
+from django.db.transaction import atomic
 
 from cache_invalidation import stores
 from example_project.servers import ValkeyServer
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Leave out what takes most of a flush: creating content types and permissions again.
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Empty the databases after a test with DELETE: for few rows, TRUNCATE takes ten times as long.
 
-    No test needs the permissions, and content types are created on demand once they are forgotten:
-    see `empty_caches`.
+    Content types and permissions are not created again, as `flush` does. No test needs the
+    permissions, and content types are created on demand once they are forgotten: see
+    `empty_caches`.
     """
+    with django_db_blocker.unblock():
+        deletions = {alias: list(_deletions(connections[alias])) for alias in connections}
 
-    with mock.patch("django.core.management.commands.flush.emit_post_migrate_signal"):
+    def empty(command: str, *, database: str, **options: Any) -> None:
+        with atomic(using=database):
+            for statement in deletions[database]:
+                connections[database].connection.execute(statement)  # Behind the watcher's back.
+
+    with mock.patch("django.test.testcases.call_command", empty):
         yield
+
+
+def _deletions(connection: Any) -> Iterator[str]:
+    tables = connection.introspection.django_table_names(only_existing=True)
+    statements = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+    # PostgreSQL takes all of them at once.
+    yield from ["; ".join(statements)] if connection.vendor == "postgresql" else statements
 
 
 @pytest.fixture(scope="session")

@@ -61,3 +61,8 @@ def _servers() -> Generator[str]:
     if (url := os.environ.get("DATABASE_URL", "")).startswith("postgres"):
         with psycopg.connect(url) as connection:
             yield f"PostgreSQL {connection.info.parameter_status('server_version')}"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: many tests wait for a server."""
+    return (os.cpu_count() or 1) + 1

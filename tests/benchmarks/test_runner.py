@@ -10,6 +10,8 @@ import pytest
 
 from tests.benchmarks.table import Row, render
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = {"write", "watcher", "hit", "invalidate a tag", "memory"}
 
 

@@ -1,6 +1,6 @@
 """System checks of tables, and of who is to have them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,9 @@ from cache_invalidation.checks import check_outbox, check_tables
 from cache_invalidation.models import PendingInvalidation
 from tests.checks.reporting import configured, only, reported
 from tests.cursors import execute
+from tests.routers import only_in
+
+__all__ = ["only_in"]
 
 DATABASES = ["default", "other", "sqlite"]
 
@@ -22,31 +25,11 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
 TABLE = PendingInvalidation._meta.db_table
 
 
-class OnlyIn:
-    """A router that keeps the table from every database but some."""
-
-    aliases: tuple[str, ...] = ()
-
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        return db in self.aliases if app_label == "cache_invalidation" else None
-
-
 class Failing:
     """A router with a mistake in it."""
 
     def allow_migrate(self, *args: Any, **hints: Any) -> bool | None:
         raise LookupError("mistake")
-
-
-@pytest.fixture
-def only_in(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have the table in these databases only."""
-
-    def only_in(*aliases: str) -> None:
-        monkeypatch.setattr(OnlyIn, "aliases", aliases)
-        settings.DATABASE_ROUTERS = [f"{__name__}.OnlyIn"]
-
-    return only_in
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from django.db import connection
 from tests.consistency.recorded import KINDS, Reader
 from tests.testapp.models import Product
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 FENCE_TIMEOUT = 1.0  # seconds
 

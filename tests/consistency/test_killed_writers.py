@@ -15,7 +15,7 @@ from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.stores import get_store
 from tests.testapp.models import Category, Product
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 FENCE_TIMEOUT = 1.5  # seconds
 

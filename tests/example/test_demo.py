@@ -8,7 +8,7 @@ from example_project.airports.models import Airport
 from example_project.demo import pages, show
 from example_project.race.harness import Result
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture

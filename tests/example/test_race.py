@@ -10,7 +10,7 @@ from example_project.airports.models import Airport
 from example_project.race.harness import RaceError, Result, run
 from example_project.race.strategies import Hand, Strategy
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 OURS = "example_project.race.strategies.Ours"
 HAND = "example_project.race.strategies.Hand"

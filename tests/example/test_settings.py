@@ -12,6 +12,8 @@ from urllib.request import urlopen
 import pytest
 from django.core.management import call_command
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60  # seconds
 

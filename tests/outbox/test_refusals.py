@@ -39,12 +39,12 @@ def test_a_pattern_that_is_refused_waits_and_the_cache_is_used(use: Use, valkey:
 def test_a_row_that_is_refused_does_not_keep_the_others_nor_the_cache(
     use: Use, valkey: ValkeyServer
 ):
+    forbid(valkey, "scan")
     use(valkey.url)
     assert names() == []
     with suspended(valkey):
         invalidate(patterns=["x:*"])
         Product.objects.create(name="a")
-    forbid(valkey, "scan")
     wait_for(State.CLOSED)
     assert names() == ["a"]
     (row,) = rows()

@@ -1,6 +1,6 @@
 """Where a row is written: beside what is written, else into the default database, else nowhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,33 +16,16 @@ from example_project.servers import ValkeyServer
 from tests.cursors import execute
 from tests.outages import Use, suspended, wait_for
 from tests.outbox.rows import at_commit, is_due, names, rows, targets
+from tests.routers import only_in
 from tests.testapp.models import Product
+
+__all__ = ["only_in"]
 
 DATABASES = ["default", "other", "sqlite"]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
 
 TABLE = PendingInvalidation._meta.db_table
-
-
-class OnlyIn:
-    """A router that keeps the table from every database but some."""
-
-    aliases: tuple[str, ...] = ()
-
-    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
-        return db in self.aliases if app_label == "cache_invalidation" else None
-
-
-@pytest.fixture
-def only_in(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have the table in these databases only."""
-
-    def only_in(*aliases: str) -> None:
-        monkeypatch.setattr(OnlyIn, "aliases", aliases)
-        settings.DATABASE_ROUTERS = [f"{__name__}.OnlyIn"]
-
-    return only_in
 
 
 @pytest.fixture
