@@ -1,11 +1,15 @@
-"""A Celery task that drains the outbox; needs the extra ``celery``.
+"""A Celery task that drains the outbox, and counters that outlive a worker; the extra ``celery``.
 
 Name the module in ``CELERY_IMPORTS`` (or `app.autodiscover_tasks(["cache_invalidation.contrib"],
 related_name="celery")`), and have Celery's beat send the task every few seconds.
 """
 
-from celery import shared_task
+from typing import Any
 
+from celery import shared_task
+from celery.signals import worker_process_shutdown
+
+from cache_invalidation.metrics.counters import flush_at_exit
 from cache_invalidation.outbox.draining import drain_all
 
 
@@ -17,3 +21,9 @@ def drain_invalidations() -> int:
     again: what waits is found by the next one.
     """
     return drain_all()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _flush_at_exit(**message: Any) -> None:
+    # Celery ends the children of its pool without Python's own exit handlers.
+    flush_at_exit()

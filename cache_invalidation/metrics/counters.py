@@ -7,6 +7,8 @@ import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing import parent_process
+from multiprocessing.util import Finalize, register_after_fork
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -84,9 +86,21 @@ os.register_at_fork(after_in_child=counters._reset)
 
 
 @atexit.register
-def _flush_at_exit() -> None:
+def flush_at_exit() -> None:
+    """Flush in a process that is about to end, and lose what cannot be flushed."""
     # A server that was stopped before this process is no outage that anybody has to hear of.
     logger.setLevel(logging.CRITICAL)
     with suppress(Exception):
         get_store().recovery.stop()  # Nobody is going to wait for it.
         counters.flush()
+
+
+def _flush_child_at_exit(_: Counters) -> None:
+    Finalize(None, flush_at_exit, exitpriority=0)
+
+
+# Many children of multiprocessing end without calling what is registered with atexit. This may be
+# loaded before they are forked, or in them.
+register_after_fork(counters, _flush_child_at_exit)
+if parent_process() is not None:
+    _flush_child_at_exit(counters)

@@ -1,6 +1,9 @@
 """The Celery task that drains the outbox."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +14,17 @@ from celery.signals import setup_logging
 
 from cache_invalidation.contrib.celery import drain_invalidations
 from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
+from example_project.servers import ValkeyServer
+from tests.contrib.prefork import READS
 from tests.observing import delivered
 from tests.outages import Use, down, up, use
 from tests.outbox.rows import let_wait
 
 __all__ = ["down", "up", "use"]
 
+ROOT = Path(__file__).resolve().parents[2]
 DATABASES = ["default", "other", "sqlite"]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=DATABASES)
@@ -66,6 +73,16 @@ def test_a_worker_finds_it_by_its_name(app: Celery, up: Use) -> None:
     with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR"):
         app.send_task("cache_invalidation.drain_invalidations", ignore_result=False).get(timeout=20)
     assert not PendingInvalidation.objects.exists()
+
+
+def test_a_child_of_the_pool_counts_until_it_ends(valkey: ValkeyServer) -> None:
+    broker = f"redis+socket://{valkey.socket}"
+    Celery("prefork", broker=broker).send_task("prefork.read")
+    command = [sys.executable, "-m", "tests.contrib.prefork", broker]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    rates = read_metrics()["functions"]["prefork.page"]
+    assert (rates["hits"], rates["misses"]) == (READS - 1, 1)
 
 
 def test_its_result_is_not_kept(app: Celery) -> None:

@@ -155,6 +155,22 @@ def test_a_killed_process_loses_its_reads_since_the_last_flush_and_nothing_else(
     assert (metrics["hits"], metrics["misses"]) == (30, 11)
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_child_of_multiprocessing_counts_until_it_ends(method: str):
+    code = f"""
+import django; django.setup()
+from multiprocessing import get_context
+from tests.metrics.workload import work_alone
+child = get_context({method!r}).Process(target=work_alone, args=("child",))
+child.start()
+child.join()
+raise SystemExit(child.exitcode)
+"""
+    finish(run("-c", code))
+    metrics = read_metrics()
+    assert (metrics["hits"], metrics["misses"]) == (30, 10)
+
+
 def test_a_process_that_ends_while_the_store_is_down_ends_well():
     code = """
 import os; os.environ["REDIS_URL"] = "unix:///nobody-listens-here.sock"

@@ -26,6 +26,12 @@ def work(name: str) -> None:
         )
 
 
+def work_alone(name: str) -> None:
+    """Do so in a process that was just started."""
+    django.setup()
+    work(name)
+
+
 if __name__ == "__main__":
     django.setup()
     work(sys.argv[1])
