@@ -32,7 +32,7 @@ from cache_invalidation.metrics.report import (
     read_recent,
     store_state,
 )
-from cache_invalidation.operations import reset
+from cache_invalidation.operations.actions import reset
 
 RECENT: Final = 50  # invalidations that are listed
 TOP: Final = 10  # entity types and functions that are listed

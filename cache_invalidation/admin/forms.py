@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cache_invalidation.entities import Entity, find_watched_model, parse_key
-from cache_invalidation.operations import Request
+from cache_invalidation.operations.actions import Request
+from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
 from cache_invalidation.registry import Event
 from cache_invalidation.tags import ROOT, check_name
 

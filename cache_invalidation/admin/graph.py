@@ -6,7 +6,7 @@ from zlib import crc32
 
 from django.utils.text import slugify
 
-from cache_invalidation.overview import (
+from cache_invalidation.operations.overview import (
     EventEntry,
     FunctionEntry,
     ModelEntry,

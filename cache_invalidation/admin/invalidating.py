@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from cache_invalidation.admin.forms import InvalidateForm
 from cache_invalidation.admin.outcomes import describe
 from cache_invalidation.admin.pages import INVALIDATE, VIEW, PageAdmin, allows, operator_of, require
-from cache_invalidation.audit import AlreadyDone
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations import Request, by_rule, invalidate, preview
+from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
+from cache_invalidation.operations.audit import AlreadyDone
 from cache_invalidation.registry import registry
 
 logger = logging.getLogger("cache_invalidation")

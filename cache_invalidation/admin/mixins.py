@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy as _
 from cache_invalidation.admin.outcomes import tell
 from cache_invalidation.admin.pages import INVALIDATE, allows, at_once, operator_of
 from cache_invalidation.conf import settings
-from cache_invalidation.entities import Entity
-from cache_invalidation.operations import Request, invalidate
+from cache_invalidation.operations.actions import Request, invalidate
+from cache_invalidation.operations.entities import Entity
 
 if TYPE_CHECKING:
     _Base = admin.ModelAdmin[Any]

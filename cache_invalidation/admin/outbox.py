@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from cache_invalidation.admin.audit import as_json
 from cache_invalidation.admin.pages import INVALIDATE, ReadOnlyAdmin, allows, operator_of
-from cache_invalidation.audit import Operator
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.models import PendingInvalidation, has_outbox
-from cache_invalidation.operations import discard, retry
+from cache_invalidation.operations.actions import discard, retry
+from cache_invalidation.operations.audit import Operator
 
 USING = "using"  # The parameter that names the database.
 

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations import Outcome
+from cache_invalidation.operations.actions import Outcome
 
 LEVELS: Final = {
     AuditEntry.Result.STARTED: messages.WARNING,

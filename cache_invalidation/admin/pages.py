@@ -12,8 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from cache_invalidation.audit import Operator
 from cache_invalidation.models import AuditEntry
+from cache_invalidation.operations.audit import Operator
 
 View = Callable[..., Any]
 

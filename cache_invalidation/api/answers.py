@@ -17,7 +17,7 @@ from cache_invalidation.metrics.report import (
     store_state,
 )
 from cache_invalidation.models import AuditEntry, PendingInvalidation
-from cache_invalidation.operations import Outcome
+from cache_invalidation.operations.actions import Outcome
 
 STATUS: Final = {
     AuditEntry.Result.DONE: status.HTTP_200_OK,

@@ -32,7 +32,7 @@ from cache_invalidation.api.serializers import (
     RegistryQuery,
 )
 from cache_invalidation.api.views import REPLAYED
-from cache_invalidation.overview import Overview
+from cache_invalidation.operations.overview import Overview
 from cache_invalidation.tags import MAX_LENGTH
 
 FIELDS: Final = "cache_invalidation.api.fields"

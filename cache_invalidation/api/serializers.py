@@ -18,9 +18,9 @@ from cache_invalidation.api.limits import (
     MAX_REASON,
     PAGE,
 )
-from cache_invalidation.entities import Entity, find_watched_model, parse_key
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.operations import Request
+from cache_invalidation.operations.actions import Request
+from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import MAX_LENGTH
 

@@ -32,12 +32,12 @@ from cache_invalidation.api.serializers import (
     RegistryQuery,
     check_idempotency_key,
 )
-from cache_invalidation.audit import AlreadyDone, Operator
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import read_metrics, read_minutes
 from cache_invalidation.models import AuditEntry, PendingInvalidation
-from cache_invalidation.operations import invalidate, outcome_of, preview, reset
-from cache_invalidation.overview import overview
+from cache_invalidation.operations.actions import invalidate, outcome_of, preview, reset
+from cache_invalidation.operations.audit import AlreadyDone, Operator
+from cache_invalidation.operations.overview import overview
 
 REPLAYED: Final = "Idempotent-Replayed"  # a header, "true" if nothing was done again
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 
-from cache_invalidation.audit import Operator
 from cache_invalidation.models import AuditEntry
+from cache_invalidation.operations.audit import Operator
 
 
 class ShowingCommand(BaseCommand):

@@ -18,7 +18,7 @@ from cache_invalidation.api import views
 from cache_invalidation.api.access import OperatorThrottle
 from cache_invalidation.api.limits import MAX_BODY
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations import invalidate
+from cache_invalidation.operations.actions import invalidate
 from tests.api.conftest import PERMISSIONS, PREFIX, Api, make_user
 
 pytestmark = pytest.mark.django_db

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cache_invalidation import overview
 from cache_invalidation.api import answers, limits
 from cache_invalidation.api.access import READ, WRITE
 from cache_invalidation.api.serializers import InvalidationSerializer, PendingQuery, RegistryQuery
 from cache_invalidation.api.urls import urlpatterns
 from cache_invalidation.api.views import REPLAYED
 from cache_invalidation.metrics.report import StoreState
+from cache_invalidation.operations import overview
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/rest.md").read_text()
 

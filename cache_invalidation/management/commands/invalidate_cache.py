@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from cache_invalidation.entities import Entity, find_watched_model, parse_key
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments, operator
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations import Outcome, Request, invalidate, preview
+from cache_invalidation.operations.actions import Outcome, Request, invalidate, preview
+from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
 from cache_invalidation.registry import Event
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT, check_name

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management.base import ShowingCommand, operator
 from cache_invalidation.metrics.report import read_metrics
-from cache_invalidation.operations import reset
+from cache_invalidation.operations.actions import reset
 
 HELP = """\
 Set all counters of the cache to zero. What is cached stays. Reads that other processes have counted

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from cache_invalidation.overview import FunctionEntry, overview, reads
+from cache_invalidation.operations.overview import FunctionEntry, overview, reads
 from tests.testapp.models import Category, Product
 
 

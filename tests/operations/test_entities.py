@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from cache_invalidation import ModelInvalidation, registry
-from cache_invalidation.entities import find_model, find_watched_model, parse_key
+from cache_invalidation.operations.entities import find_model, find_watched_model, parse_key
 from tests.testapp.models import Category, Product, Voucher
 from tests.testapp.unusual import Composite
 

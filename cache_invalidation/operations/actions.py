@@ -14,13 +14,13 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, router
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from cache_invalidation import audit
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import deliver
-from cache_invalidation.entities import Entity
 from cache_invalidation.explain.explanation import RuleEffect, effects_of
 from cache_invalidation.metrics.report import reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
+from cache_invalidation.operations import audit
+from cache_invalidation.operations.entities import Entity
 from cache_invalidation.outbox.draining import drain
 from cache_invalidation.registry import Event, registry
 from cache_invalidation.resolution import consequences

@@ -1,0 +1,1 @@
+"""What operators do and see, shared by the admin, REST and the commands."""
