@@ -1,4 +1,4 @@
-"""How people name a model or one of its rows: on the command line, in a form, over REST."""
+"""How people name a model, a row or an event: on the command line, in a form, over REST."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from django.db.models import IntegerField, Model
 
 from cache_invalidation.explain.explanation import why_unwatched
 from cache_invalidation.registry import registry
+from cache_invalidation.tags import check_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,19 @@ def find_watched_model(name: str) -> type[Model]:
     if reason := why_unwatched(model):
         raise ValueError(reason)
     return model
+
+
+def find_event(name: str) -> str:
+    """Return `name` if an event that is called so has a subscriber.
+
+    Raises `ValueError`, fit to be shown, if it has none, or if nothing can be called so.
+    """
+    if registry.subscribers_of(check_name(name, "event name")):
+        return name
+    known = sorted({wanted for wanted, _ in registry.subscribers})
+    close = get_close_matches(name, known, 3)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are {len(known)} others."
+    raise ValueError(f"No event {name!r} has a subscriber. {hint}")
 
 
 def parse_key(model: type[Model], values: Sequence[Any]) -> Any:

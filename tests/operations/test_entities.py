@@ -1,12 +1,18 @@
-"""How operators name a model and its rows, wherever they do."""
+"""How operators name a model, its rows and events, wherever they do."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from cache_invalidation import ModelInvalidation, registry
-from cache_invalidation.operations.entities import find_model, find_watched_model, parse_key
+from cache_invalidation import Event, ModelInvalidation, registry
+from cache_invalidation.operations.entities import (
+    find_event,
+    find_model,
+    find_watched_model,
+    parse_key,
+)
 from tests.testapp.models import Category, Product, Voucher
 from tests.testapp.unusual import Composite
 
@@ -57,6 +63,38 @@ def test_a_model_that_is_not_watched_can_be_found_and_not_invalidated():
     assert find_model("sessions.session")
     with pytest.raises(ValueError, match="see EXCLUDE"):
         find_watched_model("sessions.session")
+
+
+@pytest.fixture
+def subscribers() -> Iterator[None]:
+    def hears(event: Event) -> None:
+        return None
+
+    for name in ("user.updated", "cart.*"):
+        registry.on_event(name, hears)
+    yield
+    registry.off_event(hears)
+
+
+@pytest.mark.usefixtures("subscribers")
+@pytest.mark.parametrize("name", ["user.updated", "cart.emptied"])
+def test_an_event_is_known_by_its_subscribers(name: str):
+    assert find_event(name) == name
+
+
+@pytest.mark.usefixtures("subscribers")
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("usr.updated", r"No event 'usr\.updated' has a subscriber\. Did you mean user\.updated\?"),
+        ("crt.x", r"Did you mean cart\.\*\?"),
+        ("moon", r"No event 'moon' has a subscriber\. There are \d+ others\."),
+        ("", "must not be empty"),
+    ],
+)
+def test_an_event_without_subscribers_is_refused(name: str, complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        find_event(name)
 
 
 @pytest.mark.parametrize(
