@@ -16,10 +16,14 @@ from cache_invalidation.tags import check_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """A row of `model`, by its primary key, or any row of it without one."""
+    """A row of `model`, by its primary key, or any row of it without one.
+
+    It is in the database `using`, or in the one that the project's routers write the model to.
+    """
 
     model: type[Model]
     pk: Any = None
+    using: str | None = None
 
 
 def find_model(name: str) -> type[Model]:
