@@ -117,8 +117,7 @@ def counts(batch: Batch, tags: Sequence[str]) -> dict[str, int]:
     if not batch.entities:
         return {}
     found = Counter({f"invalidations:{name}": n for name, n in batch.entities.items()})
-    sizes = {"tags": len(tags), "keys": len(batch.keys), "patterns": len(batch.patterns)}
-    found.update({name: size for name, size in sizes.items() if size})
+    found.update({name: size for name, size in _sizes(batch, tags).items() if size})
     return dict(found)
 
 
@@ -133,7 +132,12 @@ def summary(batch: Batch, tags: Sequence[str]) -> Summary:
             "keys": nsmallest(TARGETS_SHOWN, batch.keys),
             "patterns": nsmallest(TARGETS_SHOWN, batch.patterns),
         },
+        "sizes": _sizes(batch, tags),
     }
+
+
+def _sizes(batch: Batch, tags: Sequence[str]) -> dict[str, int]:
+    return {"tags": len(tags), "keys": len(batch.keys), "patterns": len(batch.patterns)}
 
 
 def most_common(counter: Counter[str]) -> str | None:

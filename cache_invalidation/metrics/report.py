@@ -73,6 +73,7 @@ class Minute(TypedDict):
 class Delivered(TypedDict):
     """One delivered invalidation: `when` (ISO 8601), why, what (the first twenty of each kind).
 
+    `sizes` says how many there were of each.
     `path` is that of the request that caused it, if one did, `using` the database that was written,
     `latency` the seconds from COMMIT until the cache had been told.
     """
@@ -81,6 +82,7 @@ class Delivered(TypedDict):
     entity_type: str | None
     cause: str | None
     targets: dict[str, list[str]]
+    sizes: dict[str, int]
     using: str
     path: str | None
     latency: float

@@ -132,6 +132,7 @@ def test_the_last_invalidation_names_no_more_targets_than_one_can_read():
     last = metrics["last_invalidation"]
     assert last is not None
     assert len(last["targets"]["tags"]) == len(last["targets"]["keys"]) == 20
+    assert last["sizes"] == {"tags": 300, "keys": 300, "patterns": 0}
     assert metrics["tag_invalidations"] == metrics["key_invalidations"] == 300
 
 
