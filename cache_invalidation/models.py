@@ -65,6 +65,7 @@ class AuditEntry(models.Model):
     class Result(models.TextChoices):
         STARTED = "started", _("Started")
         DONE = "done", _("Done")
+        PARTLY = "partly", _("Done, but for patterns")
         PENDING = "pending", _("Waits in the outbox")
         FAILED = "failed", _("Failed")
 

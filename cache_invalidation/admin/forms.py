@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cache_invalidation.operations.actions import Request
-from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
+from cache_invalidation.operations.entities import Entity, find_event, find_watched_model, parse_key
 from cache_invalidation.registry import Event
 from cache_invalidation.tags import ROOT, check_name
 
@@ -78,7 +78,7 @@ def event_of(line: str) -> Event:
     if not isinstance(payload, dict):
         problem = _("After the name of the event %(name)r there has to be a JSON object.")
         raise ValueError(problem % {"name": name})
-    return Event(name=check_name(name, "event name"), payload=payload)
+    return Event(name=find_event(name), payload=payload)
 
 
 class InvalidateForm(forms.Form):

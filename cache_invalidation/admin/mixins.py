@@ -54,10 +54,10 @@ class InvalidateCacheMixin(_Base):
         """Invalidate what depends on the rows; more than ``ROW_TAG_LIMIT`` stand for all rows."""
         limit = settings.ROW_TAG_LIMIT
         pks = list(queryset.values_list("pk", flat=True)[: limit + 1])
-        self._invalidate(request, pks if len(pks) <= limit else [None])
+        self._invalidate(request, pks if len(pks) <= limit else [None], queryset.db)
 
-    def _invalidate(self, request: HttpRequest, pks: list[Any]) -> None:
-        entities = [Entity(model=self.model, pk=pk) for pk in pks]
+    def _invalidate(self, request: HttpRequest, pks: list[Any], using: str) -> None:
+        entities = [Entity(model=self.model, pk=pk, using=using) for pk in pks]
         reason = str(_("From the page of %(name)s") % {"name": self.opts.verbose_name_plural})
         tell(request, invalidate(Request(entities=entities), operator_of(request), reason=reason))
 
@@ -83,7 +83,7 @@ class InvalidateCacheMixin(_Base):
             and self.has_view_or_change_permission(request, row)
         ):
             raise PermissionDenied
-        self._invalidate(request, [row.pk])
+        self._invalidate(request, [row.pk], row._state.db)
         page = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
         return HttpResponseRedirect(
             reverse(page, args=[quote(row.pk)], current_app=self.admin_site.name)

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from cache_invalidation.api.limits import TARGETS_SHOWN
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import (
+    Delivered,
     Metrics,
     Minute,
     StoreState,
@@ -21,15 +22,17 @@ from cache_invalidation.operations.actions import Outcome
 
 STATUS: Final = {
     AuditEntry.Result.DONE: status.HTTP_200_OK,
+    AuditEntry.Result.PARTLY: status.HTTP_200_OK,
     AuditEntry.Result.PENDING: status.HTTP_202_ACCEPTED,
     AuditEntry.Result.FAILED: status.HTTP_503_SERVICE_UNAVAILABLE,
 }
 
 
 class MetricsAnswer(Metrics):
-    """The counters of all processes; `minutes` where they were asked for."""
+    """The counters of all processes; `minutes` and `recent` where they were asked for."""
 
     minutes: NotRequired[list[Minute]]
+    recent: NotRequired[list[Delivered]]
 
 
 class Unavailable(TypedDict):
@@ -44,15 +47,17 @@ class Invalidated(TypedDict):
     """All that was, or would be, invalidated, and what it counts as.
 
     `result` is null for a dry run. `pending` are rows of the outbox on the default database,
-    `audit` is the entry in the audit log, null if it could not be written.
+    `audit` is the entry in the audit log, null if it could not be written. `lost` are patterns of
+    rules by which this cache cannot delete anything; the rest is "partly" what was wanted.
     """
 
     dry_run: bool
-    result: Literal["done", "pending", "failed"] | None
+    result: Literal["done", "partly", "pending", "failed"] | None
     tags: list[str]
     keys: list[str]
     patterns: list[str]
     entities: dict[str, int]
+    lost: list[str]
     pending: list[int]
     audit: int | None
 

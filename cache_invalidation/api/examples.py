@@ -20,6 +20,7 @@ DONE: Final[dict[str, Any]] = {
     "keys": ["product-detail:42"],
     "patterns": ["product-list:3:*"],
     "entities": {"manual": 1, "product": 1},
+    "lost": [],
     "pending": [],
     "audit": 17,
 }
@@ -42,6 +43,14 @@ MINUTE: Final[dict[str, Any]] = {
     "latency": LATENCY,
 }
 
+LAST: Final[dict[str, Any]] = {
+    "when": "2026-03-01T12:33:05.211340+00:00",
+    "entity_type": "product",
+    "cause": "update",
+    "targets": {"tags": TAGS, "keys": ["product-detail:42"], "patterns": []},
+    "sizes": {"tags": 3, "keys": 1, "patterns": 0},
+}
+
 METRICS: Final[dict[str, Any]] = RATES | {
     "functions": {"shop.views.category_page": RATES},
     "invalidations_by_entity_type": {"product": 12},
@@ -56,14 +65,10 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "stale_by_entity_type": {},
     "store": STORE,
     "latency": LATENCY,
-    "last_invalidation": {
-        "when": "2026-03-01T12:33:05.211340+00:00",
-        "entity_type": "product",
-        "cause": "update",
-        "targets": {"tags": TAGS, "keys": ["product-detail:42"], "patterns": []},
-    },
+    "last_invalidation": LAST,
     "since": "2026-03-01T08:00:00+00:00",
     "minutes": [MINUTE],
+    "recent": [LAST | {"using": "default", "path": "/products/42/", "latency": 0.001204}],
 }
 
 OUTAGE: Final[dict[str, Any]] = {

@@ -18,10 +18,9 @@ from cache_invalidation.api.limits import (
     MAX_REASON,
     PAGE,
 )
-from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
-from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import RECENT
 from cache_invalidation.tags import MAX_LENGTH
 
 IDEMPOTENCY_KEY = f"[!-~]{{1,{MAX_IDEMPOTENCY_KEY}}}"  # printable, without spaces
@@ -34,18 +33,22 @@ class EntitySerializer(StrictSerializer):
         max_length=MAX_LENGTH, help_text="The label of a model, or the entity type of its rule."
     )
     id = Key(required=False, help_text="The primary key; a list of values if it is composite.")
+    database = Text(required=False, help_text="The one that the row is in; an alias.")
 
     def validate(self, attrs: dict[str, Any]) -> Any:
         try:
             model = find_watched_model(attrs["type"])
         except ValueError as error:
             raise ValidationError({"type": [str(error)]}) from None
+        using = attrs.get("database")
+        if using is not None and using not in connections:
+            raise ValidationError({"database": [f"There is no database {using!r}."]})
         if "id" not in attrs:
-            return Entity(model=model)
+            return Entity(model=model, using=using)
         key = attrs["id"]
         values = key if isinstance(key, list) and len(model._meta.pk_fields) > 1 else [key]
         try:
-            return Entity(model=model, pk=parse_key(model, values))
+            return Entity(model=model, pk=parse_key(model, values), using=using)
         except ValueError as error:
             raise ValidationError({"id": [str(error)]}) from None
 
@@ -76,25 +79,17 @@ class InvalidationSerializer(ReasonSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         named = {name: attrs.get(name, []) for name in ("tags", "keys", "patterns", "entities")}
-        request = Request(**named, everything=True)
+        try:
+            request = Request(**named, everything=True)
+        except ValueError as error:  # Other names have been looked at.
+            raise ValidationError({"patterns": [str(error)]}) from None
         if not request:
             raise ValidationError("Name at least one tag, key, pattern or entity.")
         if request.hits_everything and not attrs.get("everything"):
             raise ValidationError(
                 {"everything": ["This invalidates everything that is cached; send true for that."]}
             )
-        if named["patterns"] and not _knows_patterns():
-            raise ValidationError(
-                {"patterns": ["This cache cannot list its keys, so it knows no patterns."]}
-            )
         return attrs | {"request": request}
-
-
-def _knows_patterns() -> bool:
-    try:
-        return get_store().supports_patterns
-    except StoreUnavailable:
-        return True  # That there is no such cache is not the client's mistake.
 
 
 class MetricsQuery(serializers.Serializer[Any]):
@@ -105,6 +100,12 @@ class MetricsQuery(serializers.Serializer[Any]):
         min_value=0,
         max_value=MAX_MINUTES,
         help_text="Add the counters of each of the last minutes.",
+    )
+    recent = serializers.IntegerField(
+        default=0,
+        min_value=0,
+        max_value=RECENT,
+        help_text="Add so many of the last invalidations.",
     )
 
 

@@ -33,7 +33,7 @@ from cache_invalidation.api.serializers import (
     check_idempotency_key,
 )
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.report import read_metrics, read_minutes
+from cache_invalidation.metrics.report import read_metrics, read_minutes, read_recent
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.operations.actions import invalidate, outcome_of, preview, reset
 from cache_invalidation.operations.audit import AlreadyDone, Operator
@@ -93,11 +93,13 @@ class MetricsViewSet(OperatorViewSet):
     """The counters of all processes."""
 
     def retrieve(self, request: Request) -> Response:
-        number = self.query(MetricsQuery)["minutes"]
+        wanted = self.query(MetricsQuery)
         try:
             answer: dict[str, Any] = {**read_metrics()}
-            if number:
-                answer["minutes"] = read_minutes(number)
+            if wanted["minutes"]:
+                answer["minutes"] = read_minutes(wanted["minutes"])
+            if wanted["recent"]:
+                answer["recent"] = read_recent(wanted["recent"])
         except StoreUnavailable as error:
             return unavailable(error)
         return Response(answer)

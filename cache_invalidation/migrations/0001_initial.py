@@ -131,6 +131,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("started", "Started"),
                             ("done", "Done"),
+                            ("partly", "Done, but for patterns"),
                             ("pending", "Waits in the outbox"),
                             ("failed", "Failed"),
                         ],

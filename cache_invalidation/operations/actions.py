@@ -5,17 +5,20 @@ Unlike the writes of a project, this happens at once, whatever transaction is op
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, router
-from django.db.models import QuerySet
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, router, transaction
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 
 from cache_invalidation.catalog import all_rows
+from cache_invalidation.conf import settings
 from cache_invalidation.delivery import deliver
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.explain.explanation import RuleEffect, effects_of
 from cache_invalidation.metrics.report import reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
@@ -25,19 +28,20 @@ from cache_invalidation.outbox.draining import drain
 from cache_invalidation.registry import Event, registry
 from cache_invalidation.resolution import consequences
 from cache_invalidation.rules import Change, Invalidation
-from cache_invalidation.tags import ROOT, is_catch_all, table_of
+from cache_invalidation.stores import get_store
+from cache_invalidation.tags import ROOT, collapse, is_catch_all, table_of
 from cache_invalidation.transactions import Batch, shielded
 from cache_invalidation.writes.events import add_targets
 
 logger = logging.getLogger("cache_invalidation")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Request:
     """What is to be invalidated by hand. Names are checked when it is made.
 
-    Raises `ValueError` for a name that cannot be one, and for a pattern that matches every key
-    unless `everything` is set.
+    Raises `ValueError` for a name that cannot be one, for a pattern that matches every key unless
+    `everything` is set, and for patterns where the cache cannot list its keys.
     """
 
     tags: Iterable[str] = ()
@@ -52,20 +56,32 @@ class Request:
         self.named = Invalidation(
             tags=self.tags, keys=self.keys, patterns=self.patterns, everything=self.everything
         )
+        if self.named.patterns and not _knows_patterns():
+            raise ValueError("This cache cannot list its keys, so it knows no patterns.")
 
     def __bool__(self) -> bool:
         return bool(self.named or self.entities or self.events)
 
     @property
     def hits_everything(self) -> bool:
-        """Whether it empties the cache: the root tag, or a pattern that matches every key."""
-        return ROOT in self.named.tags or any(map(is_catch_all, self.named.patterns))
+        """Whether that is what it says: the root tag, or a pattern that matches every key."""
+        return _is_everything(self.named.tags, self.named.patterns)
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """Changes that stand for any change of the entities, as they are when first asked for."""
+        found: dict[tuple[type[Model], str], list[Any]] = {}
+        for entity in self.entities:
+            model = table_of(entity.model)
+            using = entity.using or router.db_for_write(model)
+            found.setdefault((model, using), []).append(entity.pk)
+        return [change for which, pks in found.items() for change in _changes(*which, pks)]
 
     @property
     def digest(self) -> str:
         """The same for requests that name the same, in whatever order."""
         named = [sorted(names) for names in (self.named.tags, self.named.keys, self.named.patterns)]
-        entities = sorted(f"{e.model._meta.label_lower} {e.pk!r}" for e in self.entities)
+        entities = sorted(f"{e.model._meta.label_lower} {e.pk!r} {e.using}" for e in self.entities)
         events = sorted(f"{e.name} {sorted(e.payload.items())!r}" for e in self.events)
         spelled = json.dumps([*named, entities, events])
         return blake2b(spelled.encode(), digest_size=16).hexdigest()
@@ -73,15 +89,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of it: all targets, what they count as, and which rows of the outbox wait."""
+    """What came of it: all targets, what they count as, and which rows of the outbox wait.
+
+    `lost` are the patterns of rules by which this cache can delete nothing.
+    """
 
     tags: tuple[str, ...]
     keys: tuple[str, ...]
     patterns: tuple[str, ...]
     entities: Mapping[str, int]
     result: AuditEntry.Result
+    lost: tuple[str, ...] = ()
     pending: tuple[int, ...] = ()
     audit: int | None = None
+
+    @property
+    def hits_everything(self) -> bool:
+        """Whether it empties the cache, because somebody says so: the request, a rule, an event."""
+        return _is_everything(self.tags, self.patterns)
 
     def as_dict(self, *, dry_run: bool) -> dict[str, Any]:
         """Return it as REST and the command line say it; of a dry run, there is no result."""
@@ -92,6 +117,7 @@ class Outcome:
             "keys": list(self.keys),
             "patterns": list(self.patterns),
             "entities": dict(self.entities),
+            "lost": list(self.lost),
             "pending": list(self.pending),
             "audit": self.audit,
         }
@@ -105,6 +131,7 @@ def outcome_of(entry: AuditEntry) -> Outcome:
         patterns=tuple(entry.targets["patterns"]),
         entities=entry.detail.get("entities", {}),
         result=AuditEntry.Result(entry.result),
+        lost=tuple(entry.detail.get("lost", ())),
         pending=tuple(entry.detail.get("pending", ())),
         audit=entry.pk,
     )
@@ -120,7 +147,7 @@ def preview(request: Request) -> Outcome:
 
 def by_rule(request: Request) -> tuple[RuleEffect, ...]:
     """Return what each rule makes of the entities of `request`; touches nothing."""
-    return effects_of(map(_change, request.entities))
+    return effects_of(request.changes)
 
 
 def invalidate(
@@ -133,19 +160,21 @@ def invalidate(
     """Make everything that `request` names invalid now, and write it into the audit log.
 
     If the cache does not answer, the outcome is "pending", and names the row of the outbox; it is
-    "failed" where there is no outbox either. Raises `audit.AlreadyDone` for an idempotency key that
-    the operator has used before.
+    "failed" where there is no outbox either, and "partly" if nothing but patterns is lost. Raises
+    `audit.AlreadyDone` for an idempotency key that the operator has used before.
     """
     batch = _batch(request)
-    targets = {kind: sorted(getattr(batch, kind)) for kind in ("tags", "keys", "patterns")}
+    planned = _outcome(batch, AuditEntry.Result.STARTED)
+    targets = {kind: list(getattr(planned, kind)) for kind in ("tags", "keys", "patterns")}
     once = None if idempotency_key is None else (idempotency_key, request.digest)
     entry = audit.begin(AuditEntry.Action.INVALIDATE, operator, reason, targets, once)
     if deliver(batch):
-        result = AuditEntry.Result.DONE
+        result = AuditEntry.Result.PARTLY if planned.lost else AuditEntry.Result.DONE
     else:
         result = AuditEntry.Result.PENDING if batch.pending else AuditEntry.Result.FAILED
     outcome = _outcome(batch, result, entry)
-    audit.end(entry, result, {"entities": dict(outcome.entities), "pending": list(outcome.pending)})
+    found = outcome.as_dict(dry_run=False)
+    audit.end(entry, result, {kind: found[kind] for kind in ("entities", "lost", "pending")})
     return outcome
 
 
@@ -178,10 +207,14 @@ def discard(operator: audit.Operator, pks: Iterable[int], *, using: str, reason:
     What they name stays in the cache, stale or not, and is kept in the audit log.
     """
     rows = PendingInvalidation.objects.using(using).filter(pk__in=list(pks))
-    kept = [row.targets for row in rows]
-    targets = {"using": using, "pks": _pks(rows), "discarded": kept}
-    with audit.audited(AuditEntry.Action.DISCARD, operator, reason, targets):
-        return rows.delete()[0]
+    targets = {"using": using, "pks": _pks(rows)}
+    with audit.audited(AuditEntry.Action.DISCARD, operator, reason, targets) as detail:
+        with transaction.atomic(using=using):
+            # Locked, so that nobody delivers in the meantime what the log says was discarded.
+            kept = dict(rows.select_for_update().values_list("pk", "targets"))
+            number = rows.filter(pk__in=kept).delete()[0]
+        detail["discarded"] = list(kept.values())
+    return number
 
 
 def _pks(rows: QuerySet[PendingInvalidation]) -> list[int]:
@@ -193,8 +226,8 @@ def _batch(request: Request) -> Batch:
     batch = Batch(DEFAULT_DB_ALIAS, deliver)
     if request.named:
         batch.add(request.named, "manual", "manual")
-    for entity in request.entities:
-        for consequence in consequences(_change(entity)):
+    for change in request.changes:
+        for consequence in consequences(change):
             batch.take(consequence)
             batch.count(consequence.rule.entity_type, "manual")
     for event in request.events:
@@ -204,30 +237,44 @@ def _batch(request: Request) -> Batch:
     return batch
 
 
-def _change(entity: Entity) -> Change:
-    """Return a change that stands for any change of the row, as it is now, if it still exists."""
-    model = table_of(entity.model)
-    using = router.db_for_write(model)
-    if entity.pk is None:
-        return Change(model=model, operation="manual", using=using)
-    row = None
+def _changes(model: type[Model], using: str, pks: Sequence[Any]) -> Iterator[Change]:
+    """Yield a change that stands for any change of each row, as it is now, if it still exists.
+
+    Without a primary key it is one of any row.
+    """
+    change = Change(model=model, operation="manual", using=using)
+    rows: dict[Any, Model] = {}
     try:
         with shielded(using):
-            row = all_rows(model, using).filter(pk=entity.pk).first()
+            rows = all_rows(model, using).in_bulk([pk for pk in pks if pk is not None])
     except DatabaseError:
-        # A table that is not there yet, say. What looks at the row then stands for any.
-        logger.warning("The row %r of %s cannot be read.", entity.pk, model._meta.label)
-    pk = entity.pk if row is None else row.pk
-    return Change(model=model, operation="manual", using=using, pk=pk, new=row)
+        # A table that is not there yet, say. What looks at the rows then stands for any.
+        logger.warning("Rows of %s cannot be read.", model._meta.label)
+    for pk in pks:
+        yield replace(change, pk=pk, new=rows.get(pk))
 
 
 def _outcome(batch: Batch, result: AuditEntry.Result, entry: AuditEntry | None = None) -> Outcome:
+    patterns = tuple(sorted(batch.patterns))
     return Outcome(
-        tags=tuple(sorted(batch.tags)),
+        # As they are delivered: many of one family as the whole of it.
+        tags=tuple(sorted(collapse(batch.tags, settings.ROW_TAG_LIMIT))),
         keys=tuple(sorted(batch.keys)),
-        patterns=tuple(sorted(batch.patterns)),
+        patterns=patterns,
         entities=dict(batch.entities),
         result=result,
+        lost=() if _knows_patterns() else patterns,
         pending=(batch.pending.pk,) if batch.pending else (),
         audit=entry.pk if entry else None,
     )
+
+
+def _is_everything(tags: Iterable[str], patterns: Iterable[str]) -> bool:
+    return ROOT in tags or any(map(is_catch_all, patterns))
+
+
+def _knows_patterns() -> bool:
+    try:
+        return get_store().supports_patterns
+    except StoreUnavailable:
+        return True  # That there is no such cache, others say.

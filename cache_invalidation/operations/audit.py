@@ -40,15 +40,16 @@ class AlreadyDone(CacheInvalidationError):
 @contextmanager
 def audited(
     action: AuditEntry.Action, operator: Operator, reason: str, targets: Mapping[str, Any]
-) -> Iterator[None]:
-    """Write an entry about the block, which ends in what came of it."""
+) -> Iterator[dict[str, Any]]:
+    """Write an entry about the block, which fills in the detail of what came of it."""
     entry = begin(action, operator, reason, targets)
+    detail: dict[str, Any] = {}
     try:
-        yield
+        yield detail
     except Exception as error:
         end(entry, AuditEntry.Result.FAILED, {"error": f"{type(error).__name__}: {error}"})
         raise
-    end(entry, AuditEntry.Result.DONE, {})
+    end(entry, AuditEntry.Result.DONE, detail)
 
 
 def begin(
@@ -62,13 +63,14 @@ def begin(
 
     What is done `once` has an idempotency key, and the digest of the request.
     """
-    idempotency_key, digest = once or (None, "")
+    idempotency_key, digest = (_storable(once[0]), once[1]) if once else (None, "")
+    reason = _storable(reason)
     entry = AuditEntry(
         action=action,
-        user=operator.name[:250],
+        user=_storable(operator.name)[:250],
         user_key=operator.key[:64],
         origin=operator.origin,
-        address=operator.address[:250],
+        address=_storable(operator.address)[:250],
         targets=dict(targets),
         reason=reason,
         detail={"request": digest} if once else {},
@@ -90,6 +92,11 @@ def begin(
         logger.error("%s by %r is not in the audit log (%r).", action, operator.name, error)
         return None
     return entry
+
+
+def _storable(text: str) -> str:
+    """Return `text` without what no database takes: what somebody types in must not hide it."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def end(entry: AuditEntry | None, result: AuditEntry.Result, detail: Mapping[str, Any]) -> None:

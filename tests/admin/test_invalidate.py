@@ -184,6 +184,29 @@ def test_an_event_invalidates_what_its_subscribers_answer(client, subscriber):
     assert found.tags == {"user:3"}
 
 
+def test_an_event_that_nobody_listens_to_is_refused(client, subscriber):
+    text = send(client, "invalidate/", events="usr.updated", confirm="1")
+    assert "No event &#x27;usr.updated&#x27; has a subscriber" in text
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_pattern_that_the_cache_cannot_delete_by_is_refused(client, settings):
+    settings.CACHE_INVALIDATION = {"CACHE": "redis_django"}
+    assert "knows no patterns" in send(client, "invalidate/", patterns="list:*", confirm="1")
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_subscriber_that_empties_the_cache_is_warned_of(client):
+    def everything(event):
+        return Invalidation(tags=["*"])
+
+    registry.on_event("all", everything)
+    try:
+        assert "This empties the cache" in send(client, "invalidate/", events="all", preview="1")
+    finally:
+        registry.off_event(everything)
+
+
 @pytest.mark.parametrize("step", ["preview", "confirm"])
 def test_a_subscriber_that_raises_is_no_error_of_the_page(client, subscriber, step):
     text = send(client, "invalidate/", events="user.updated", tags="a", **{step: "1"})

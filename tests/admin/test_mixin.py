@@ -33,6 +33,13 @@ class WithTemplate(ProductAdmin):
     change_form_template = "own_template.html"
 
 
+class OfOther(ProductAdmin):
+    """One whose rows are in another database."""
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).using("other")
+
+
 class WithoutActions(ProductAdmin):
     actions = None  # type: ignore[assignment]
 
@@ -104,6 +111,23 @@ def test_the_button_invalidates_the_row(editor, product):
     assert (entry.action, entry.origin, entry.result) == ("invalidate", "admin", "done")
     assert "products" in entry.reason
     assert f"testapp.product:{product.pk}" in entry.targets["tags"]
+
+
+@pytest.mark.parametrize("model_admin", [OfOther])
+@pytest.mark.parametrize("by", ["button", "action"])
+def test_rows_of_another_database_are_looked_at_there(editor, by):
+    client = editor("invalidate_cache")
+    here = Product.objects.create(name="a", category=Category.objects.create(pk=1, name="c"))
+    category = Category.objects.using("other").create(pk=7, name="c")
+    there = Product.objects.using("other").create(pk=here.pk, name="a", category=category)
+    with delivered() as found:
+        if by == "button":
+            client.post(address(there, "invalidate-cache/"))
+        else:
+            chosen = {"action": "invalidate_cache", "_selected_action": [there.pk]}
+            client.post("/admin/testapp/product/", chosen)
+    assert "category:7" in found.tags
+    assert "category:1" not in found.tags
 
 
 def test_the_action_invalidates_the_rows(editor, product):

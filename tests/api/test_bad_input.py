@@ -75,6 +75,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"entities": [{"type": "cache_invalidation.auditentry"}]}, "type", "EXCLUDE"),
     ({"entities": [{"type": "catalog", "id": 1}]}, "type", "several models"),
     ({"entities": [{**ROWS, "pk": 7}]}, "pk", "no such field"),
+    ({"entities": [{**ROWS, "database": "nope"}]}, "database", "no database 'nope'"),
     ({"entities": [{**ROWS, "id": None}]}, "id", "null"),
     ({"entities": [{**ROWS, "id": ""}]}, "id", "blank"),
     ({"entities": [{**ROWS, "id": "seven"}]}, "id", "integer"),

@@ -85,6 +85,7 @@ def test_a_row_is_invalidated_as_if_it_had_been_saved(stale: Product, api: Api):
         "keys": [f"product-detail:{stale.pk}"],
         "patterns": ["product-list:None:*"],
         "entities": {"product": 1},
+        "lost": [],
         "pending": [],
         "audit": AuditEntry.objects.get().pk,
     }
@@ -187,7 +188,7 @@ def test_the_audit_log_says_who_when_from_where_what_why_and_with_what_result(ap
         "done",
     )
     assert entry.targets == {"tags": ["a", "b"], "keys": ["k"], "patterns": []}
-    assert entry.detail == {"entities": {"manual": 1}, "pending": []}
+    assert entry.detail == {"entities": {"manual": 1}, "lost": [], "pending": []}
 
 
 @pytest.mark.django_db

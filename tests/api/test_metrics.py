@@ -11,7 +11,13 @@ import pytest
 from django.core.management import call_command
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.metrics.report import Metrics, Minute, read_metrics, read_minutes
+from cache_invalidation.metrics.report import (
+    Metrics,
+    Minute,
+    read_metrics,
+    read_minutes,
+    read_recent,
+)
 from cache_invalidation.models import AuditEntry
 from tests.api.conftest import Api
 
@@ -59,6 +65,20 @@ def test_the_last_minutes_are_there_if_they_are_asked_for(api: Api):
     assert sum(minute["misses"] for minute in data["minutes"]) == 1
     assert len(api.get("metrics/cache", minutes=1440).data["minutes"]) == 1440
     assert "minutes" not in api.get("metrics/cache", minutes=0).data
+
+
+def test_the_last_invalidations_are_there_if_they_are_asked_for(api: Api):
+    for number in range(3):
+        api.invalidate(tags=[f"{number}:{row}" for row in range(30)])
+    data = api.get("metrics/cache", recent=2).data
+    assert [entry["sizes"]["tags"] for entry in data["recent"]] == [30, 30]
+    assert data["recent"][0]["targets"]["tags"][0] == "2:0"
+    assert data["recent"] == json.loads(json.dumps(read_recent(2)))
+    assert len(api.get("metrics/cache", recent=1000).data["recent"]) == 3
+    assert "recent" not in api.get("metrics/cache", recent=0).data
+    for bad in ("-1", "1001", "x"):
+        answer = api.get("metrics/cache", recent=bad)
+        assert (answer.status, list(answer.data)) == (400, ["recent"])
 
 
 @pytest.mark.parametrize("minutes", ["-1", "1441", "x", "1.5", "", "9" * 2000])
