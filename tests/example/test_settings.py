@@ -62,8 +62,9 @@ def wait_for(url, process):
 def test_the_site_is_served_until_it_is_stopped(tmp_path, redis_url, signal_):
     port = str(free_port())
     database = f"sqlite:///{tmp_path}/site.sqlite3"
-    environment = {"PORT": port, "REDIS_URL": redis_url, "DATABASE_URL": database}
-    with start("-u", "-m", "example_project.serve", **environment) as process:
+    environment = {"PORT": "1", "REDIS_URL": redis_url, "DATABASE_URL": database}
+    command = ["-u", "-m", "example_project.serve", "--port", port]
+    with start(*command, **environment) as process:
         try:
             assert "Brazil" in wait_for(f"http://127.0.0.1:{port}/", process)
             process.send_signal(signal_)
@@ -73,3 +74,20 @@ def test_the_site_is_served_until_it_is_stopped(tmp_path, redis_url, signal_):
     assert process.returncode == 0
     assert "password admin" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "status", "said"),
+    [
+        (["--help"], {}, 0, "--port N"),
+        (["8001"], {}, 2, "unrecognized arguments: 8001"),
+        (["--port", "80000"], {}, 2, "'80000' is no port"),
+        ([], {"PORT": "http"}, 2, "'http' is no port"),
+    ],
+)
+def test_arguments_are_understood_before_anything_is_started(arguments, environment, status, said):
+    with start("-m", "example_project.serve", *arguments, **environment) as process:
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == status, output
+    assert said in output
+    assert "Site:" not in output
