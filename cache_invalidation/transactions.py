@@ -259,12 +259,17 @@ def shielded(using: str) -> Iterator[None]:
 
 
 def written_by_this_thread(tags: Iterable[str]) -> bool:
-    """Whether an open transaction of this thread has written to one of `tags`, given expanded."""
+    """Whether an open transaction of this thread may have written to one of `tags`.
+
+    They are given expanded. What is `deferred` may be about any of them.
+    """
     if not _alive:
         return False
     asked = frozenset(tags)
     return any(
-        batch.unsaid or not (asked.isdisjoint(batch.tags) and asked.isdisjoint(batch.entries))
+        batch.unsaid
+        or batch.deferred
+        or not (asked.isdisjoint(batch.tags) and asked.isdisjoint(batch.entries))
         for connection in connections.all(initialized_only=True)
         for batch in batches(connection)
     )

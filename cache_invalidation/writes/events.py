@@ -21,12 +21,15 @@ def publish(name: str, /, *, using: str = DEFAULT_DB_ALIAS, **payload: Any) -> N
     """Tell the subscribers of the event `name`, and invalidate what they answer.
 
     Inside a transaction on the database `using` they are called right before its COMMIT, so that
-    what they name is fenced along with the rest, and not at all after a rollback. Outside of one,
-    they are called at once. One that raises is logged and counted; the others are called anyway.
+    what they name is fenced along with the rest, and not at all after a rollback. Until then the
+    transaction reads around the cache. Outside of one, they are called at once. One that raises is
+    logged and counted; the others are called anyway.
 
     Raises `ValueError` for a name that is not a non-empty string.
     """
     event = Event(name=check_name(name, "event name"), payload=payload)
+    if not registry.subscribers_of(event.name):
+        return
     with batch_of(using) as batch:
         batch.deferred.append(partial(_tell_subscribers, event))
 
