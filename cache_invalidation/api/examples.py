@@ -109,6 +109,7 @@ REGISTRY: Final[dict[str, Any]] = {
             "function": "shop.views.category_page",
             "tags": ["category:{category_id}"],
             "code": [],
+            "found": [],
             "timeout": 300.0,
             "lock": False,
             "sample": None,

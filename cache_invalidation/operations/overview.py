@@ -16,7 +16,7 @@ from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import ModelInvalidation, Rule
-from cache_invalidation.tags import family
+from cache_invalidation.tags import ROOT, family
 
 
 class RuleEntry(TypedDict):
@@ -65,12 +65,15 @@ class FunctionEntry(TypedDict):
     """A cached function that this process has loaded.
 
     `tags` is null if it finds out by itself what it depends on; `code` are the callables that name
-    more of them. `timeout` is in seconds, null for ever; `sample` is null for never.
+    more of them. `found` is what its calls have turned out to depend on besides, as far as this
+    process knows: tags without a family, and family tags. `timeout` is in seconds, null for ever;
+    `sample` is null for never.
     """
 
     function: str
     tags: list[str] | None
     code: list[str]
+    found: list[str]
     timeout: float | None
     lock: bool
     sample: float | None
@@ -89,7 +92,7 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
     """Return what is registered, sorted by name.
 
     With `model`, only what a write to it does: no events, the signals that it sends, and the
-    functions that declare one of the tags. With `search`, only what has that text in one of its
+    functions that depend on one of the tags. With `search`, only what has that text in one of its
     names, in any case.
     """
     models = _models() if model is None else [_model(model)]
@@ -105,7 +108,7 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
 
 
 def readers_of(model: ModelEntry, known: Iterable[FunctionEntry]) -> list[FunctionEntry]:
-    """Return those that declare a tag which a write to `model` drops, by its rules or without."""
+    """Return those that depend on a tag which a write to `model` drops, with or without a rule."""
     dropped = chain(model["tags"], *(rule["tags"] for rule in model["rules"]))
     wanted = set(dropped)
     return [function for function in known if any(reads(function, tag) for tag in wanted)]
@@ -115,7 +118,7 @@ def reads(function: FunctionEntry, dropped: str) -> bool:
     """Whether dropping the tag `dropped`, for some values of it, may make a value stale."""
     return any(
         tag == dropped or (":" in tag and ":" in dropped and family(tag) == family(dropped))
-        for tag in function["tags"] or ()
+        for tag in chain(function["tags"] or (), function["found"])
     )
 
 
@@ -168,11 +171,11 @@ def _overrides(declaration: ModelInvalidation, name: str) -> bool:
 
 
 def _functions() -> list[FunctionEntry]:
-    known = functions.by_name()
-    return [_function(name, known[name]) for name in sorted(known)]
+    known, found = functions.by_name(), functions.families_found()
+    return [_function(name, known[name], found.get(name, set()) - {ROOT}) for name in sorted(known)]
 
 
-def _function(name: str, function: Any) -> FunctionEntry:
+def _function(name: str, function: Any, found: Iterable[str]) -> FunctionEntry:
     declared: DeclaredTags = function.tags
     plain = [tag for tag in declared.sources if tag not in declared.callables]
     timeout = function.timeout
@@ -180,6 +183,7 @@ def _function(name: str, function: Any) -> FunctionEntry:
         function=name,
         tags=None if function.records else list(map(spell, plain)),
         code=[dotted_name(tag) for tag in declared.callables],
+        found=sorted(found),
         timeout=settings.DEFAULT_TIMEOUT if isinstance(timeout, Default) else timeout,
         lock=function.lock,
         sample=function.sample,

@@ -5,6 +5,10 @@ from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
+from cache_invalidation.reads.arguments import Signature
+from cache_invalidation.reads.protocol import _hints
+from cache_invalidation.tags import family
+
 _numbers = count()
 _alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
@@ -17,6 +21,19 @@ def add(function: Any) -> None:
 def by_name() -> dict[str, Any]:
     """Return all that exist; of several with the same name, the one that was declared last."""
     return {function.signature.name: function for function in _all()}
+
+
+def families_found() -> dict[str, set[str]]:
+    """Return, by the name of the function, what its calls were found to depend on.
+
+    That is what this process remembers of calls that are cached, besides declared tags: family tags
+    and tags without a family.
+    """
+    found: dict[str, set[str]] = {}
+    for key, tags in list(_hints.items()):
+        families = found.setdefault(Signature.name_in(key), set())
+        families.update(family(tag) or tag for tag in tags)
+    return found
 
 
 def clashes() -> set[str]:

@@ -135,6 +135,7 @@ def test_functions_are_shown_with_what_they_declare(api: Api):
         "function": f"{__name__}.shelf",
         "tags": ["category:{number}"],
         "code": [],
+        "found": [],
         "timeout": 60.0,
         "lock": False,
         "sample": None,

@@ -45,6 +45,7 @@ def test_a_function_is_shown_with_all_that_it_declares():
         "function": f"{__name__}.page",
         "tags": ["overview:{number}", "testapp.category"],
         "code": [f"{__name__}.more"],
+        "found": [],
         "timeout": None,
         "lock": True,
         "sample": 0.5,
@@ -57,6 +58,7 @@ def test_a_function_that_finds_out_has_no_tags(settings):
         "function": f"{__name__}.found_out",
         "tags": None,
         "code": [],
+        "found": [],
         "timeout": 77,
         "lock": False,
         "sample": None,
@@ -67,6 +69,29 @@ def test_with_a_model_only_what_depends_on_it_is_shown():
     assert entry_of(page, model=Product)
     assert entry_of(page, model=Category)
     assert not entry_of(found_out, model=Product)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_function_finds_out_is_shown_once_it_was_called():
+    @cached(name="overview.names")
+    def names() -> list[str]:
+        return list(Product.objects.values_list("name", flat=True))
+
+    @cached(name="overview.row")
+    def row(pk: int) -> bool:
+        return Product.objects.filter(pk=pk).exists()
+
+    assert not entry_of(names, model=Product)
+    names()
+    row(1)
+    (found, one) = entry_of(names), entry_of(row)
+    assert found
+    assert found["found"] == ["testapp.product"]
+    assert one
+    assert one["found"] == ["testapp.product:*"]
+    assert entry_of(names, model=Product)
+    assert entry_of(row, model=Product)
+    assert not entry_of(names, model=Category)
 
 
 def test_functions_can_be_searched():
