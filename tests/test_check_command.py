@@ -293,8 +293,18 @@ def test_a_cache_that_is_down_is_an_error(settings, valkey: ValkeyServer):
         "default": settings.CACHES["default"] | {"LOCATION": valkey.url}
     }
     valkey.kill()
-    with pytest.raises(CommandError, match=r"The cache does not answer: "):
+    with pytest.raises(CommandError, match=r"The cache does not answer: ") as error:
         run()
+    assert error.value.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--function", "checked.stok"], ["--limit", "0"], ["--limit", "x"]]
+)
+def test_what_cannot_be_checked_is_told_apart_from_what_is_stale(arguments):
+    command = [sys.executable, "-m", "django", "check_cache_consistency", *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result.stderr
 
 
 def test_many_entries_take_no_memory(redis_client: redis.Redis):

@@ -1,6 +1,7 @@
 """The management commands of the metrics."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ def test_metrics_can_be_shown_before_anything_was_counted():
     text = output_of("cache_metrics")
     assert "Since nothing was counted yet" in text
     assert "no rate yet (0 hits, 0 misses, 0 bypasses)" in text
+    assert "nothing was delivered yet" in text
 
 
 def test_metrics_are_shown_as_text():
@@ -71,6 +73,10 @@ def test_metrics_are_shown_as_text():
     assert "commands.page 75.0% hits (3 hits, 1 misses, 0 bypasses)" in lines
     assert "shop.product 1" in lines
     assert {"tags 2", "keys 1", "patterns 0", "failed 0", "pending 0"} <= set(lines)
+    assert "cache default (closed)" in lines
+    assert re.search(
+        r"^latency p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms$", "\n".join(lines), re.M
+    )
     assert lines[-1].startswith("last 20")
     assert lines[-1].endswith("shop.product manual")
 
@@ -90,6 +96,52 @@ def test_minutes_are_shown_on_demand():
     found = json.loads(output_of("cache_metrics", "--format=json", "--minutes=3"))
     assert len(found["minutes"]) == 3
     assert sum(minute["misses"] for minute in found["minutes"]) == 1
+
+
+def test_the_last_invalidations_are_shown_on_demand():
+    for number in range(3):
+        invalidate(tags=[f"tag:{number}", "a tag"], keys=["key"], entity_type="shop.product")
+    found = json.loads(output_of("cache_metrics", "--format=json", "--recent=2"))
+    tags = [entry["targets"]["tags"] for entry in found["recent"]]
+    assert tags == [["a tag", "tag:2"], ["a tag", "tag:1"]]
+    assert found["recent"][0]["sizes"] == {"tags": 2, "keys": 1, "patterns": 0}
+    text = output_of("cache_metrics", "--recent=2")
+    recent = text.splitlines()[-8:]
+    about, *names = recent[:4]
+    assert re.fullmatch(r"20\S+  shop\.product  manual  -  default  [\d.]+ ms", about)
+    assert [line.split(maxsplit=1) for line in names] == [
+        ["tags", "a tag"],
+        ["tags", "tag:2"],
+        ["keys", "key"],
+    ]
+    assert "tag:0" not in text
+
+
+def test_what_is_left_out_of_the_last_invalidations_is_said():
+    invalidate(tags=[f"tag:{number}" for number in range(200)])
+    lines = output_of("cache_metrics", "--recent=1").splitlines()
+    assert lines[-2:] == ["  tags     tag:115", "  tags     and 180 more"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--minutes=-1", "--format=json"], "--minutes is a number from 0 to 1440"),
+        (["--minutes=1441", "--format=json"], "--minutes is a number from 0 to 1440"),
+        (["--minutes=5"], "--minutes goes with --format json only"),
+        (["--recent=-1"], "--recent is a number from 0 to 1000"),
+        (["--recent=1001"], "--recent is a number from 0 to 1000"),
+    ],
+)
+def test_numbers_that_no_answer_can_have_are_refused(arguments: list[str], complaint: str):
+    with pytest.raises(CommandError, match=complaint):
+        output_of("cache_metrics", *arguments)
+
+
+def test_a_cache_that_does_not_exist_is_named_in_whole_sentences(settings: Any):
+    settings.CACHE_INVALIDATION = {"CACHE": "nowhere"}
+    with pytest.raises(CommandError, match=r"exist\. \d+ invalidations wait in the outbox\."):
+        output_of("cache_metrics")
 
 
 def test_a_reset_says_since_when_everything_is_zero():

@@ -108,6 +108,8 @@ def test_a_database_that_does_not_answer_is_an_error_after_the_others_are_draine
     monkeypatch.setitem(connections["other"].settings_dict, "NAME", "no such database")
     with pytest.raises(CommandError, match="no such database"):
         drain()
+    with pytest.raises(CommandError, match=r"no such database.*[^.]\. 0 invalidations wait\."):
+        drain("--database", "other")
     monkeypatch.undo()
     assert waiting() == [0, 0, 0]
 

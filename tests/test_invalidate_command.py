@@ -4,6 +4,7 @@ import getpass
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
@@ -61,10 +62,11 @@ def run(*arguments: str, **options: Any) -> dict[str, Any]:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: str | None) -> list[str]:
+    """Give `answer` whenever somebody is asked; return the prompts, which stdout is not for."""
     asked: list[str] = []
 
-    def ask(question: str) -> str:
-        asked.append(question)
+    def ask(prompt: str = "") -> str:
+        asked.append(prompt)
         if answer is None:
             raise EOFError
         return answer
@@ -107,18 +109,51 @@ def test_names_are_invalidated_as_they_are():
     assert cache.get_many(["a", "list:1", "list:2"]) == {}
 
 
-def test_an_event_stands_for_what_its_subscribers_say():
-    def answer(event: Event) -> Invalidation:
-        return Invalidation(tags=[f"category:{event.number}"])
-
-    on_event("page.changed")(answer)
+@contextmanager
+def subscribed(name: str, answer: Callable[[Event], Invalidation | None]) -> Iterator[None]:
+    on_event(name)(answer)
     try:
-        page(3)
-        found = run("--event", "page.changed", "--payload", '{"number": 3}')
+        yield
     finally:
         registry.off_event(answer)
+
+
+def about_a_category(event: Event) -> Invalidation:
+    return Invalidation(tags=[f"category:{event.number}"])
+
+
+def test_an_event_stands_for_what_its_subscribers_say():
+    with subscribed("page.changed", about_a_category):
+        page(3)
+        found = run("--event", "page.changed", "--payload", '{"number": 3}')
     assert found["tags"] == ["category:3"]
     assert not is_cached(3)
+
+
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}])
+def test_an_event_that_a_subscriber_cannot_cope_with_is_an_error(options: dict[str, Any]):
+    with (
+        subscribed("page.changed", about_a_category),
+        pytest.raises(CommandError, match=r"'page\.changed' cannot .* carries no 'number'"),
+    ):
+        run("--event", "page.changed", **options)
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_misspelled_event_is_refused_with_a_suggestion():
+    with (
+        subscribed("page.changed", about_a_category),
+        pytest.raises(CommandError, match=r"Did you mean page\.changed\?"),
+    ):
+        run("--event", "page.chnged")
+    assert not AuditEntry.objects.exists()
+
+
+def test_subscribers_that_name_nothing_are_not_said_to_have_invalidated_something():
+    output = StringIO()
+    with subscribed("page.changed", lambda event: None):
+        call_command("invalidate_cache", "--event", "page.changed", stdout=output)
+    assert output.getvalue() == "Nothing to invalidate: its subscribers name nothing\n"
 
 
 def test_a_dry_run_touches_nothing(product: Product, django_assert_num_queries: Any):
@@ -146,6 +181,42 @@ def test_it_asks_before_it_empties_the_cache(monkeypatch, arguments, answer):
     assert not AuditEntry.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--everything"], "the values of all cached functions"),
+        (["--pattern", "*"], "every plain key in the cache"),
+    ],
+)
+def test_the_question_is_not_in_the_way_of_the_answer(monkeypatch, capsys, arguments, what):
+    asked = answering(monkeypatch, "yes")
+    call_command("invalidate_cache", *arguments, format="json")
+    output, errors = capsys.readouterr()
+    assert json.loads(output)["result"] == "done"
+    assert (asked, errors.strip()) == ([""], f"This drops {what}. Type 'yes' to go on:")
+
+
+def test_it_asks_as_well_if_it_is_a_subscriber_that_says_everything(monkeypatch):
+    page(1)
+    asked = answering(monkeypatch, "no")
+    with (
+        subscribed("page.changed", lambda event: Invalidation(tags=["*"])),
+        pytest.raises(CommandError, match="Nothing was invalidated"),
+    ):
+        run("--event", "page.changed")
+    assert len(asked) == 1
+    assert is_cached(1)
+    assert not AuditEntry.objects.exists()
+
+
+def test_everything_leaves_plain_keys_alone():
+    cache.set("front-page", "old")
+    page(1)
+    run("--everything", yes=True)
+    assert cache.get("front-page") == "old"
+    assert not is_cached(1)
+
+
 @pytest.mark.parametrize("yes", [True, False])
 def test_it_empties_the_cache_if_it_is_told_so(monkeypatch, yes):
     page(1)
@@ -166,6 +237,7 @@ def test_it_empties_the_cache_if_it_is_told_so(monkeypatch, yes):
         (["--tag", ""], "must not be empty"),
         (["--key", "x" * 300], "250 characters"),
         (["--payload", "{}"], "--event only"),
+        (["--event", "e"], "No event 'e' has a subscriber"),
         (["--event", "e", "--payload", "{"], "no JSON"),
         (["--event", "e", "--payload", "[]"], "JSON object"),
     ],
@@ -180,6 +252,17 @@ def test_a_cache_that_knows_no_patterns_says_so(settings):
     settings.CACHE_INVALIDATION = {"CACHE": "redis_django"}
     with pytest.raises(CommandError, match="knows no patterns"):
         run("--pattern", "list:*")
+
+
+def test_patterns_of_rules_that_such_a_cache_cannot_delete_by_are_an_error(settings):
+    settings.CACHE_INVALIDATION = {"CACHE": "redis_django"}
+    output = StringIO()
+    with pytest.raises(CommandError, match="no pattern deletes anything"):
+        call_command("invalidate_cache", "testapp.Product", stdout=output)
+    lines = [line.split() for line in output.getvalue().splitlines()]
+    assert lines[0] == ["Invalidated,", "but", "for", "what", "is", "lost"]
+    assert ["tags", "testapp.product"] in lines
+    assert lines[-1] == ["lost", "detail:*"]
 
 
 def test_the_audit_log_says_who_what_and_why():
@@ -221,9 +304,23 @@ def test_while_the_cache_is_down_it_waits_in_the_outbox(use, valkey: ValkeyServe
 def test_what_cannot_wait_either_is_an_error(use, valkey: ValkeyServer):
     use(ON_STORE_FAILURE="ignore")
     valkey.kill()
-    with pytest.raises(CommandError, match="does not answer"):
+    with pytest.raises(CommandError, match=r"does not answer, .* since ON_STORE_FAILURE is"):
         run("--tag", "category:1")
     assert AuditEntry.objects.get().result == "failed"
+
+
+def test_without_an_outbox_a_hint_says_how_to_get_one(use, valkey: ValkeyServer, monkeypatch):
+    use()
+    valkey.kill()
+    monkeypatch.setattr("cache_invalidation.outbox.rows.keep", lambda *args, **kwargs: None)
+    with pytest.raises(CommandError, match="no outbox to wait in; run migrate"):
+        run("--tag", "category:1")
+
+
+def test_patterns_on_a_cache_that_does_not_exist_are_an_error(settings):
+    settings.CACHE_INVALIDATION = {"CACHE": "nowhere", "ON_STORE_FAILURE": "ignore"}
+    with pytest.raises(CommandError, match="does not answer"):
+        run("--pattern", "list:*")
 
 
 def test_an_audit_log_that_cannot_be_written_keeps_nobody_from_acting(monkeypatch, caplog):

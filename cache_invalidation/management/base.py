@@ -34,6 +34,11 @@ class _Formatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Django's own would run the examples together, into one paragraph."""
 
 
+def sentence(error: Exception) -> str:
+    """Return what `error` says with one full stop, whether it came with one or not."""
+    return f"{str(error).strip().rstrip('.')}."
+
+
 def operator() -> Operator:
     """Return who has typed the command, for the audit log."""
     try:

@@ -1,18 +1,24 @@
 """Print the counters."""
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.management.base import ShowingCommand
+from cache_invalidation.management.base import ShowingCommand, sentence
+from cache_invalidation.metrics.latency import Percentiles
 from cache_invalidation.metrics.report import (
+    Delivered,
     Metrics,
     Rates,
+    StoreState,
     pending_invalidations,
     read_metrics,
     read_minutes,
+    read_recent,
 )
+from cache_invalidation.stores.messages import RECENT
 
 HELP = """\
 Show what the cache did since the counters were last reset: hits and misses, in all and for each
@@ -22,60 +28,112 @@ its reads every few seconds (METRICS_FLUSH_INTERVAL), so the newest may be missi
   cache_metrics
       as text
 
+  cache_metrics --recent 20
+      and the last twenty invalidations: when, why, what
+
   cache_metrics --format json --minutes 60
       all fields, and the last hour minute by minute
 """
 
+MOST: Final = {"minutes": 24 * 60, "recent": RECENT}  # of each that is kept
+
 
 class Command(ShowingCommand):
-    """``manage.py cache_metrics [--format json] [--minutes N]``"""
+    """``manage.py cache_metrics [--recent N] [--format json [--minutes N]]``"""
 
     help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
+            "--recent",
+            type=int,
+            default=0,
+            metavar="N",
+            help=f"add the last N invalidations, the newest first; at most {MOST['recent']}",
+        )
+        parser.add_argument(
             "--minutes",
             type=int,
             default=0,
             metavar="N",
-            help="with json: add the counters of each of the last N minutes, at most 1440",
+            help="with json: add the counters of each of the last N minutes; "
+            f"at most {MOST['minutes']}",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _check(options)
+        minutes, recent = options["minutes"], options["recent"]
         try:
             metrics = read_metrics()
-            minutes = read_minutes(options["minutes"]) if options["minutes"] > 0 else None
+            extra: dict[str, Any] = {"minutes": read_minutes(minutes)} if minutes else {}
+            last = read_recent(recent) if recent else []
         except StoreUnavailable as error:
             raise CommandError(
-                f"The cache does not answer: {error}. "
+                f"The cache does not answer: {sentence(error)} "
                 f"{pending_invalidations()} invalidations wait in the outbox."
             ) from error
-        extra = {} if minutes is None else {"minutes": minutes}
-        self.show(as_text(metrics), {**metrics, **extra}, options)
+        if recent:
+            extra["recent"] = last
+        self.show("\n".join([*_lines(metrics), *_recent(last)]), {**metrics, **extra}, options)
 
 
-def as_text(metrics: Metrics) -> str:
-    """Return the metrics as a table to be read in a terminal."""
-    last = metrics["last_invalidation"]
-    lines = [
-        f"Since {metrics['since'] or 'nothing was counted yet'}",
-        f"  reads          {_rates(metrics)}",
-        *(f"    {name}  {_rates(rates)}" for name, rates in metrics["functions"].items()),
-        "  invalidations",
-        *(f"    {name:<30} {n}" for name, n in metrics["invalidations_by_entity_type"].items()),
-        "  invalidated",
-        f"    tags           {metrics['tag_invalidations']}",
-        f"    keys           {metrics['key_invalidations']}",
-        f"    patterns       {metrics['pattern_invalidations']}",
-        f"  failed         {metrics['failed_invalidations']}",
-        f"  pending        {metrics['pending_invalidations']}",
-        f"  checked        {_checks(metrics)}",
-        *(f"    {name:<30} {n}" for name, n in metrics["stale_by_entity_type"].items()),
-    ]
-    if last:
-        lines.append(f"  last           {last['when']}  {last['entity_type']}  {last['cause']}")
-    return "\n".join(lines)
+def _check(options: Mapping[str, Any]) -> None:
+    """Raise `CommandError` for numbers that no answer can have."""
+    for name, most in MOST.items():
+        if not 0 <= options[name] <= most:
+            raise CommandError(f"--{name} is a number from 0 to {most}.")
+    if options["minutes"] and options["format"] != "json":
+        raise CommandError("--minutes goes with --format json only.")
+
+
+def _lines(metrics: Metrics) -> Iterator[str]:
+    yield f"Since {metrics['since'] or 'nothing was counted yet'}"
+    yield f"  cache          {_state(metrics['store'])}"
+    yield f"  reads          {_rates(metrics)}"
+    yield from (f"    {name}  {_rates(rates)}" for name, rates in metrics["functions"].items())
+    yield "  invalidations"
+    yield from _numbers(metrics["invalidations_by_entity_type"])
+    yield "  invalidated"
+    yield f"    tags           {metrics['tag_invalidations']}"
+    yield f"    keys           {metrics['key_invalidations']}"
+    yield f"    patterns       {metrics['pattern_invalidations']}"
+    yield f"  latency        {_latency(metrics['latency'])}"
+    yield f"  failed         {metrics['failed_invalidations']}"
+    yield f"  pending        {metrics['pending_invalidations']}"
+    yield f"  checked        {_checks(metrics)}"
+    yield from _numbers(metrics["stale_by_entity_type"])
+    if last := metrics["last_invalidation"]:
+        yield f"  last           {last['when']}  {last['entity_type']}  {last['cause']}"
+
+
+def _recent(entries: list[Delivered]) -> Iterator[str]:
+    for entry in entries:
+        about = (entry["when"], entry["entity_type"], entry["cause"], entry["path"], entry["using"])
+        yield f"{'  '.join(text or '-' for text in about)}  {_duration(entry['latency'])}"
+        for kind, names in entry["targets"].items():
+            yield from (f"  {kind:<9}{name}" for name in names)
+            if more := entry["sizes"][kind] - len(names):
+                yield f"  {kind:<9}and {more} more"
+
+
+def _numbers(counts: Mapping[str, int]) -> Iterator[str]:
+    yield from (f"    {name:<30} {n}" for name, n in counts.items())
+
+
+def _state(store: StoreState) -> str:
+    outage = f" since {store['since']}: {store['reason']}" if store["since"] else ""
+    return f"{store['alias']} ({store['state']}{outage})"
+
+
+def _latency(percentiles: Percentiles) -> str:
+    found = {"p50": percentiles["p50"], "p95": percentiles["p95"], "p99": percentiles["p99"]}
+    shown = [f"{name} {_duration(value)}" for name, value in found.items() if value is not None]
+    return ", ".join(shown) or "nothing was delivered yet"
+
+
+def _duration(seconds: float) -> str:
+    return f"{1000 * seconds:,.1f} ms"
 
 
 def _checks(metrics: Metrics) -> str:

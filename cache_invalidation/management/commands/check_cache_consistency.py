@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
-from cache_invalidation.management.base import ShowingCommand
+from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.reads.rechecks import Rechecked, opted_in, recheck_entries
 
 HELP = """\
@@ -20,7 +20,8 @@ counted in cache_metrics, and logged with what is needed to find the cause.
   check_cache_consistency --function shop.queries.product --limit 100
       a hundred entries of this one
 
-The exit status is 1 if anything was stale. One of these has happened to it: something was written
+The exit status is 1 if anything was stale, and 2 if that could not be found out. One of these has
+happened to what is stale: something was written
 past Django, the function reads what its tags do not say, its arguments do not tell its calls apart,
 or it returns something else each time.
 
@@ -61,6 +62,14 @@ class Command(ShowingCommand):
         )
         super().add_arguments(parser)
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            # 1 says that something is stale; like `diff`, whoever could not look must not say it.
+            error.returncode = 2
+            raise
+
     def handle(self, *args: Any, **options: Any) -> None:
         limit, names = options["limit"], dict.fromkeys(options["function"])
         if limit is not None and limit < 1:
@@ -77,7 +86,7 @@ class Command(ShowingCommand):
         except PatternsNotSupported as error:
             raise CommandError(str(error)) from error
         except StoreUnavailable as error:
-            raise CommandError(f"The cache does not answer: {error}") from error
+            raise CommandError(f"The cache does not answer: {sentence(error)}") from error
         total = _sum(functions.values())
         text = "\n".join(_table(functions, total))
         self.show(text, {**total, "functions": dict(sorted(functions.items()))}, options)

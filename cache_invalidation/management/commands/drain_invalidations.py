@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import suppress
 from threading import Event
 from types import FrameType
 from typing import Any, Final
@@ -10,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error, connections
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.management.base import ShowingCommand
+from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.models import backlog, has_outbox
 from cache_invalidation.outbox.draining import drain_each
 from cache_invalidation.stores import get_store
@@ -63,16 +64,14 @@ class Command(ShowingCommand):
             raise CommandError("--interval is a number of seconds above zero.")
         self.options = options
         for using in options["database"] or ():
-            if has_outbox(connections[using]):
-                continue
-            raise CommandError(f"There is no outbox on {using!r}; run migrate --database {using}.")
+            _check(using)
         if options["loop"]:
             self._loop()
             return
         try:
             delivered = self._drain(retry=True)
         except (StoreUnavailable, Error) as error:
-            raise CommandError(f"{error}. {backlog()} invalidations wait.") from error
+            raise CommandError(f"{sentence(error)} {backlog()} invalidations wait.") from error
         self._say(delivered, final=True)
 
     def _loop(self) -> None:
@@ -114,3 +113,10 @@ class Command(ShowingCommand):
         elif final or self.options["verbosity"]:
             self.stdout.write(f"Delivered {delivered:,} invalidations; {left:,} wait.")
         self.stdout.flush()  # Who reads a loop through a pipe has not to wait for its end.
+
+
+def _check(using: str) -> None:
+    """Raise `CommandError` if the database has no outbox."""
+    with suppress(Error):  # It does not answer, which is found out again by draining it.
+        if not has_outbox(connections[using]):
+            raise CommandError(f"There is no outbox on {using!r}; run migrate --database {using}.")

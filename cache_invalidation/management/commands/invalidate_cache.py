@@ -6,13 +6,18 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from cache_invalidation.conf import settings
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments, operator
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Outcome, Request, invalidate, preview
-from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
+from cache_invalidation.operations.entities import (
+    Entity,
+    find_event,
+    find_watched_model,
+    parse_key,
+)
 from cache_invalidation.registry import Event
-from cache_invalidation.stores import get_store
-from cache_invalidation.tags import ROOT, check_name
+from cache_invalidation.tags import ROOT, is_catch_all
 
 HELP = """\
 Invalidate what depends on rows, models, tags or events, and delete plain cache keys. It happens at
@@ -31,7 +36,8 @@ once, and is written into the audit log.
       what the subscribers of the event say; the event is not published
 
   invalidate_cache --everything
-      all that is cached; asks first, unless it is told --yes
+      the values of all cached functions; asks first, unless it is told --yes. Plain keys stay,
+      --key and --pattern are for those
 
 See what would go with --dry-run, and by which rule with explain_invalidation.
 """
@@ -52,7 +58,11 @@ class Command(ShowingCommand):
         parser.add_argument(
             "--payload", metavar="JSON", help="with --event: its payload, a JSON object"
         )
-        parser.add_argument("--everything", action="store_true", help="all that is cached")
+        parser.add_argument(
+            "--everything",
+            action="store_true",
+            help="the values of all cached functions; plain keys stay",
+        )
         parser.add_argument("--reason", default="", help="why, for the audit log")
         parser.add_argument("--dry-run", action="store_true", help="only say what would go")
         parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -60,24 +70,27 @@ class Command(ShowingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         request = _request(options)
-        if request.named.patterns and not get_store().supports_patterns:
-            raise CommandError("This cache cannot list its keys, so it knows no patterns.")
-        if options["dry_run"]:
-            outcome = preview(request)
-        else:
-            if request.hits_everything and not options["yes"]:
-                self._ask()
+        outcome = _preview(request)
+        if not options["dry_run"]:
+            if outcome.hits_everything and not options["yes"]:
+                self._ask(outcome)
             outcome = invalidate(request, operator(), reason=options["reason"])
         data = outcome.as_dict(dry_run=options["dry_run"])
         self.show(_as_text(outcome, options), data, options)
         if outcome.result is AuditEntry.Result.FAILED:
-            raise CommandError(
-                "The cache does not answer, and there is no outbox to wait in; run migrate."
-            )
+            raise CommandError(_failure())
+        if outcome.lost:
+            raise CommandError("This cache cannot list its keys: no pattern deletes anything.")
 
-    def _ask(self) -> None:
+    def _ask(self, outcome: Outcome) -> None:
+        parts = ["the values of all cached functions"] if ROOT in outcome.tags else []
+        if any(map(is_catch_all, outcome.patterns)):
+            parts.append("every plain key in the cache")
+        # Whoever reads the output wants the answer only, which may be JSON.
+        self.stderr.write(f"This drops {' and '.join(parts)}. Type 'yes' to go on: ", ending="")
+        self.stderr.flush()
         try:
-            answer = input("This invalidates everything that is cached. Type 'yes' to go on: ")
+            answer = input()
         except EOFError:
             raise CommandError("Nobody is there to be asked; add --yes.") from None
         if answer != "yes":
@@ -116,17 +129,43 @@ def _event(options: Mapping[str, Any]) -> Event:
         raise CommandError(f"--payload is no JSON: {error}") from error
     if not isinstance(payload, dict):
         raise CommandError("--payload has to be a JSON object.")
-    return Event(name=check_name(options["event"], "event name"), payload=payload)
+    return Event(name=find_event(options["event"]), payload=payload)
+
+
+def _preview(request: Request) -> Outcome:
+    try:
+        return preview(request)
+    except Exception as error:
+        # A subscriber is code of the project, and the payload is what somebody typed in.
+        if not request.events:
+            raise
+        name = request.events[0].name
+        raise CommandError(
+            f"A subscriber of {name!r} cannot cope with it ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _failure() -> str:
+    """Return why what could not be delivered does not wait either, and what helps."""
+    if settings.ON_STORE_FAILURE == "ignore":
+        why = 'nothing waits for it, since ON_STORE_FAILURE is "ignore".'
+    else:
+        why = "there is no outbox to wait in; run migrate."
+    return f"The cache does not answer, and {why} Repeat this once the cache is back."
 
 
 def _as_text(outcome: Outcome, options: Mapping[str, Any]) -> str:
     heads = {
         AuditEntry.Result.DONE: "Invalidated",
+        AuditEntry.Result.PARTLY: "Invalidated, but for what is lost",
         AuditEntry.Result.PENDING: "Waits in the outbox, since the cache does not answer",
         AuditEntry.Result.FAILED: "NOT invalidated",
     }
-    lines = ["Would invalidate" if options["dry_run"] else heads[outcome.result]]
-    for kind in ("tags", "keys", "patterns"):
-        names = getattr(outcome, kind)
-        lines += [f"  {kind:<9}{name}" for name in names]
-    return "\n".join(lines)
+    names = [
+        f"  {kind:<9}{name}"
+        for kind in ("tags", "keys", "patterns", "lost")
+        for name in getattr(outcome, kind)
+    ]
+    if not names:
+        return "Nothing to invalidate: its subscribers name nothing"
+    return "\n".join(["Would invalidate" if options["dry_run"] else heads[outcome.result], *names])

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.management.base import ShowingCommand, operator
+from cache_invalidation.management.base import ShowingCommand, operator, sentence
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.operations.actions import reset
 
@@ -31,5 +31,5 @@ class Command(ShowingCommand):
             reset(operator(), reason=options["reason"])
             since = read_metrics()["since"]
         except StoreUnavailable as error:
-            raise CommandError(f"The cache does not answer: {error}") from error
+            raise CommandError(f"The cache does not answer: {sentence(error)}") from error
         self.show(f"All counters are zero since {since}.", {"reset": True, "since": since}, options)
