@@ -13,7 +13,6 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, router, transaction
 from django.db.models import Model, QuerySet
-from django.db.models.functions import Now
 
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.conf import settings
@@ -188,17 +187,15 @@ def reset(operator: audit.Operator, *, reason: str = "") -> None:
 
 
 def retry(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
-    """Deliver these rows of the outbox on the database `using` now; return how many were.
+    """Deliver these rows of the outbox on the database `using` now, due or not; return how many.
 
-    Others that are due are delivered as well. Raises `StoreUnavailable` if the cache does not
-    answer.
+    Raises `StoreUnavailable` if the cache does not answer.
     """
-    rows = PendingInvalidation.objects.using(using).filter(pk__in=list(pks))
-    with audit.audited(
-        AuditEntry.Action.RETRY, operator, reason, {"using": using, "pks": _pks(rows)}
-    ):
-        rows.update(next_attempt=Now())
-        return sum(drain(using))
+    found = _pks(PendingInvalidation.objects.using(using).filter(pk__in=list(pks)))
+    targets = {"using": using, "pks": found}
+    with audit.audited(AuditEntry.Action.RETRY, operator, reason, targets) as detail:
+        detail["delivered"] = sum(drain(using, only=found))
+    return int(detail["delivered"])
 
 
 def discard(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:

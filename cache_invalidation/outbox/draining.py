@@ -5,7 +5,7 @@ delivering it twice does no harm.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import uniform
 from threading import Event
 from time import monotonic
@@ -60,17 +60,18 @@ def install() -> None:
     on_recovery(catch_up)
 
 
-def drain(using: str, *, retry: bool = False) -> Iterator[int]:
+def drain(using: str, *, retry: bool = False, only: Collection[int] | None = None) -> Iterator[int]:
     """Deliver what is due on the database `using`, once; yield the number of rows after each batch.
 
-    With `retry`, what is to be tried again later is tried now. Rows that others are delivering are
-    left to them. A row that the cache refuses is due again after a while that doubles each time, up
-    to a minute, and is not the same for all. If it does not answer, that goes for the whole batch,
-    and `StoreUnavailable` is raised.
+    With `retry`, what is to be tried again later is tried now; with `only`, the rows with these
+    primary keys are, and no others. Rows that others are delivering are left to them. A row that
+    the cache refuses is due again after a while that doubles each time, up to a minute, and is not
+    the same for all. If it does not answer, that goes for the whole batch, and `StoreUnavailable`
+    is raised.
     """
     last: int | None = 0
     while last is not None:
-        done, last, error = _drain_batch(using, last, retry)
+        done, last, error = _drain_batch(_chosen(using, retry, only), last)
         if error is not None:
             raise error
         yield done
@@ -121,10 +122,10 @@ def _waits(using: str) -> bool:
 
 
 def _drain_batch(
-    using: str, after: int, retry: bool
+    due: "QuerySet[PendingInvalidation]", after: int
 ) -> tuple[int, int | None, CacheInvalidationError | None]:
     """Deliver the next batch; return how many rows, the last of them, and what went wrong."""
-    due = _due(using, retry)
+    using = due.db
     keys = list(due.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH])
     if not keys:
         return 0, None, None
@@ -144,7 +145,11 @@ def _drain_batch(
     return len(delivered), keys[-1], error
 
 
-def _due(using: str, retry: bool) -> "QuerySet[PendingInvalidation]":
+def _chosen(
+    using: str, retry: bool, only: Collection[int] | None
+) -> "QuerySet[PendingInvalidation]":
+    if only is not None:
+        return model().objects.using(using).filter(pk__in=only)
     due = Q(next_attempt__lte=Now())
     if retry:
         due |= Q(attempts__gt=0)

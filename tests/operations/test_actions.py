@@ -18,10 +18,12 @@ from cache_invalidation.operations.actions import (
     outcome_of,
     preview,
     reset,
+    retry,
 )
 from cache_invalidation.operations.audit import Operator
 from cache_invalidation.operations.entities import Entity
 from tests.elsewhere import elsewhere
+from tests.observing import delivered
 from tests.outages import Use, down, use
 from tests.outbox.rows import let_wait
 from tests.testapp.models import Category, Product
@@ -153,6 +155,16 @@ def test_what_somebody_types_in_does_not_keep_an_action_out_of_the_log(bad: str)
     ]
     assert found[0].reason.startswith("why")
     assert len(found[0].reason) == 4
+
+
+def test_rows_are_delivered_at_once_and_no_others():
+    let_wait(4, next_attempt="2100-01-01T00:00Z")
+    pks = list(PendingInvalidation.objects.order_by("pk").values_list("pk", flat=True))
+    with delivered() as found:
+        assert retry(OPERATOR, pks[1:3], using="default") == 2
+    assert found.tags == {"default:1", "default:2"}
+    assert [row.pk for row in PendingInvalidation.objects.order_by("pk")] == [pks[0], pks[3]]
+    assert (entry().targets["pks"], entry().detail) == (pks[1:3], {"delivered": 2})
 
 
 def test_what_was_discarded_is_in_the_log_and_nothing_else():
