@@ -165,9 +165,10 @@ def withdraw(batch: Batch, fence: Fence) -> None:
 
 
 def settle(batch: Batch) -> None:
-    """Find out what was only to be known at COMMIT."""
-    while batch.deferred:
-        batch.deferred.pop(0)(batch)
+    """Find out what was only to be known at COMMIT, but not what comes up meanwhile."""
+    for _ in range(len(batch.deferred)):
+        batch.deferred[0](batch)
+        del batch.deferred[0]  # Not before: it is unknown until then, and might be interrupted.
 
 
 def _tags_of(batch: Batch) -> tuple[str, ...]:

@@ -129,6 +129,7 @@ class Batch:
         self.causes.update(other.causes)
         self.deferred += other.deferred
         self.by_hand |= other.by_hand
+        self.unsaid |= other.unsaid
         other.closed = True
 
 

@@ -17,14 +17,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from cache_invalidation.delivery import (
-    Fence,
     deliver,
     raise_fence,
     settle,
     was_refused,
     withdraw,
 )
-from cache_invalidation.exceptions import InvalidationAborted, StoreUnavailable
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions import Batch, batches, hooks
 
@@ -101,18 +100,17 @@ def _is_busy(connection: BaseDatabaseWrapper) -> bool:
 
 def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
     batch = _gather(connection)
-    if batch is None:
+    if not batch:
         commit()
+        if batch is not None:
+            batch.closed = True
         return
-    try:
-        fence = raise_fence(batch, connection)
-    except InvalidationAborted:
-        _keep(connection, batch)
-        raise
+    fence = raise_fence(batch, connection)
     try:
         commit()
     except BaseException as error:
-        _commit_failed(connection, batch, fence, error)
+        if was_refused(connection, error):
+            withdraw(batch, fence)
         raise
     delivered = deliver(batch, fence)
     if not delivered or batch.pending is not None or _store_uses_database():
@@ -151,11 +149,20 @@ def _in_block(connection: BaseDatabaseWrapper, batch: Batch) -> Iterator[None]:
 
 
 def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
-    """Take over everything that the savepoints which survived have invalidated."""
+    """Merge the batches of the savepoints which survived, if any, into one that takes their place.
+
+    It is open until COMMIT is done. So the subscribers do not read from the cache what the
+    transaction has written; and if any of this is interrupted, or refused, whoever ends the
+    transaction after all finds it. A rollback drops it.
+    """
+    if next(batches(connection), None) is None:
+        return None
     gathered = Batch(connection.alias, deliver)
+    hooks(connection).append((set(), gathered, True))
     for _ in range(ROUNDS):
         for batch in list(batches(connection)):
-            gathered.absorb(batch)
+            if batch is not gathered:
+                gathered.absorb(batch)
         if not gathered.deferred:
             break
         with _in_block(connection, gathered):
@@ -168,21 +175,4 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
         for entry in hooks(connection)
         if not (isinstance(entry[1], Batch) and entry[1].closed)
     ]
-    return gathered if gathered else None
-
-
-def _keep(connection: BaseDatabaseWrapper, batch: Batch) -> None:
-    """Keep `batch` for whoever manages the transaction by hand and may try again.
-
-    A rollback drops it.
-    """
-    hooks(connection).append((set(), batch, True))
-
-
-def _commit_failed(
-    connection: BaseDatabaseWrapper, batch: Batch, fence: Fence, error: BaseException
-) -> None:
-    """Decide what becomes of the fence when COMMIT raised."""
-    _keep(connection, batch)
-    if was_refused(connection, error):
-        withdraw(batch, fence)
+    return gathered
