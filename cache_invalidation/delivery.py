@@ -146,13 +146,19 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         return False
 
 
-def was_refused(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
-    """Whether a write that ended in `error` has certainly not become visible.
+def end_failed(
+    batch: Batch, fence: Fence, connection: BaseDatabaseWrapper, error: BaseException
+) -> None:
+    """Do what has to be done about a COMMIT, or a statement in autocommit, that ended in `error`.
 
     If the database still answers, it has refused. If it does not, or the error is not its own, the
-    rows may be committed now or in a moment, and the fence has to stand until it lapses.
+    rows may be committed now or in a moment: the fence has to stand until it lapses, and if it does
+    not, readers may hold old rows that nobody else will tell them of.
     """
-    return isinstance(error, DatabaseError) and connection.is_usable()
+    if isinstance(error, DatabaseError) and connection.is_usable():
+        withdraw(batch, fence)
+    elif not fence.holds:
+        deliver(batch, fence, commits_later=True)
 
 
 def withdraw(batch: Batch, fence: Fence) -> None:

@@ -18,10 +18,9 @@ from django.db.backends.signals import connection_created
 
 from cache_invalidation.delivery import (
     deliver,
+    end_failed,
     raise_fence,
     settle,
-    was_refused,
-    withdraw,
 )
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
@@ -109,8 +108,9 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
     try:
         commit()
     except BaseException as error:
-        if was_refused(connection, error):
-            withdraw(batch, fence)
+        batch.by_hand = True  # Django runs no hooks after this,
+        end_failed(batch, fence, connection, error)
+        batch.closed = False  # but there may be another COMMIT.
         raise
     delivered = deliver(batch, fence)
     if not delivered or batch.pending is not None or _store_uses_database():

@@ -21,8 +21,8 @@ from cache_invalidation import cascades
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.delivery import (
     deliver,
+    end_failed,
     raise_fence,
-    was_refused,
     withdraw,
 )
 from cache_invalidation.metrics.counters import counters
@@ -177,10 +177,7 @@ def _execute_fenced(
     try:
         result = execute()
     except BaseException as error:
-        if was_refused(connection, error):
-            withdraw(batch, fence)
-        elif not fence.holds:
-            deliver(batch, fence)
+        end_failed(batch, fence, connection, error)
         raise
     if _found_no_row(statement, context):
         withdraw(batch, fence)
