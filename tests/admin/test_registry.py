@@ -157,6 +157,19 @@ def test_models_without_a_rule_are_listed():
     assert not [label for label in graph().others if label.startswith("sessions")]
 
 
+def test_numbers_of_the_drawing_are_those_of_svg(client, settings):
+    settings.USE_THOUSAND_SEPARATOR = True
+
+    class Wide(ModelInvalidation):
+        tags = [f"tag{number}:{{pk}}" for number in range(40)]
+
+    with registry.override(Product, Wide):
+        text = page(client, "registry/", q="testapp.product")
+    assert re.search(r'viewBox="-2 -2 \d+ \d{4}"', text)
+    assert re.search(r'<rect x="\d+" y="\d{4}"', text)
+    assert not re.search(r'="\d+,\d+"', text)
+
+
 @pytest.mark.usefixtures("only_these")
 def test_every_line_of_the_drawing_ends_at_boxes(client):
     found = drawing.draw(graph("testapp.product"))
