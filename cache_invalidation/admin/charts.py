@@ -86,7 +86,7 @@ class Chart:
             values = [series.values[place] for series in self.series]
             if any(values):
                 time = datetime.fromtimestamp(self.times[place], tz=zone)
-                yield time, ["-" if value is None else f"{value:,g}" for value in values]
+                yield time, ["-" if value is None else _cell(value) for value in values]
 
 
 def charts(period: Period) -> list[Chart]:
@@ -132,6 +132,11 @@ def charts(period: Period) -> list[Chart]:
             line(_("Targets that could not be invalidated"), lambda p: p["failed_invalidations"]),
         ),
     ]
+
+
+def _cell(value: float) -> str:
+    """Return `value` with all of its digits, and no `.0` behind it."""
+    return f"{round(value, 1):,}".removesuffix(".0")
 
 
 def _hit_rate(point: Minute) -> Number:

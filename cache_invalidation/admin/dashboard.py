@@ -1,6 +1,6 @@
 """What the cache is doing; also while it does nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,8 +33,9 @@ from cache_invalidation.metrics.report import (
     store_state,
 )
 from cache_invalidation.operations.actions import reset
+from cache_invalidation.stores.messages import RECENT
 
-RECENT: Final = 50  # invalidations that are listed
+LISTED: Final = 50  # of the last invalidations, unless somebody wants more
 TOP: Final = 10  # entity types and functions that are listed
 
 
@@ -56,7 +57,7 @@ class DashboardAdmin(PageAdmin):
         ]
 
     def page(self, request: HttpRequest) -> HttpResponseBase:
-        overview = _overview(request.GET.get("period", "")) if allows(request, VIEW) else {}
+        overview = _overview(request.GET) if allows(request, VIEW) else {}
         return self.render(request, "dashboard.html", _("Cache dashboard"), **overview)
 
     def reset(self, request: HttpRequest) -> HttpResponseBase:
@@ -81,16 +82,19 @@ class DashboardAdmin(PageAdmin):
         ]
 
 
-def _overview(period: str) -> dict[str, Any]:
-    chosen = PERIODS.get(period, PERIODS["hour"])
+def _overview(query: Mapping[str, str]) -> dict[str, Any]:
+    chosen = PERIODS.get(query.get("period", ""), PERIODS["hour"])
     found: dict[str, Any] = {"periods": PERIODS.values(), "period": chosen}
     try:
         metrics = read_metrics()
+        number = _number(query.get("recent", ""))
+        recent = read_recent(number)
         found |= {
             "metrics": metrics,
             "since": _time(metrics["since"]),
             "charts": charts(chosen),
-            "recent": [_shown(entry) for entry in read_recent(RECENT)],
+            "recent": [_shown(entry) for entry in recent],
+            "more_recent": RECENT if len(recent) == number < RECENT else None,
             "most_invalidated": _most(metrics["invalidations_by_entity_type"]),
             "least_hit": _least_hit(metrics),
         }
@@ -112,12 +116,26 @@ def _state() -> StoreState:
         return StoreState(alias="", state="unusable", since=None, reason=str(error), outages=0)
 
 
+def _number(text: str) -> int:
+    """Return how many of the last invalidations are to be listed."""
+    try:
+        number = int(text)
+    except ValueError:
+        return LISTED
+    return min(number, RECENT) if number > 0 else LISTED
+
+
 def _shown(entry: Delivered) -> dict[str, Any]:
+    # Entries from before there were sizes are taken for complete.
+    sizes = entry.get("sizes", {})
     return {
         **entry,
         "when": _time(entry["when"]),
         "milliseconds": 1000 * entry["latency"],
-        "names": [(kind, name) for kind, names in entry["targets"].items() for name in names],
+        "named": [
+            (kind, names, max(0, sizes.get(kind, 0) - len(names)))
+            for kind, names in entry["targets"].items()
+        ],
     }
 
 

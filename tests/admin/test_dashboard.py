@@ -1,5 +1,6 @@
 """The numbers of the dashboard, in good times and bad."""
 
+import json
 import re
 import subprocess
 import sys
@@ -56,6 +57,40 @@ def test_it_shows_exactly_what_three_processes_did(client):
     assert "workload 12" in text
     answer = client.get(f"{APP}dashboard/")
     assert answer.context["metrics"] == read_metrics()
+
+
+def list_entries(number, **about):
+    """Put entries into the list of the last invalidations."""
+    entry = {
+        **{"when": "2030-01-01T12:00:00+00:00", "entity_type": "shop", "cause": "update"},
+        **{"targets": {"tags": [], "keys": [], "patterns": []}},
+        **{"using": "default", "path": None, "latency": 0.001, **about},
+    }
+    get_store().count({}, [json.dumps({**entry, "path": f"/{n}/"}) for n in range(number)])
+
+
+def test_names_that_are_left_out_are_counted(client):
+    targets = {"tags": ["a", "b"], "keys": ["menu"], "patterns": []}
+    list_entries(1, targets=targets, sizes={"tags": 182, "keys": 1, "patterns": 0})
+    assert "a b and 180 more tags keys menu 1.0 ms" in text_of(client)
+
+
+def test_an_entry_without_sizes_is_taken_for_complete(client):
+    list_entries(1, targets={"tags": ["a", "b"], "keys": [], "patterns": []})
+    assert "a b 1.0 ms" in text_of(client)
+
+
+@pytest.mark.parametrize(
+    ("recent", "listed"),
+    [("", 50), ("10", 10), ("60", 60), ("0", 50), ("-1", 50), ("all", 50), ("9999", 1000)],
+)
+def test_more_of_the_last_invalidations_are_listed_on_demand(client, recent, listed):
+    list_entries(1001)
+    text = page(client, "dashboard/", recent=recent, period="day")
+    section = text[text.index('id="ci-recent"') :].partition("</section>")[0]
+    assert section.count("<time ") == listed
+    assert (">Show up to 1000</a>" in section) == (listed < 1000)
+    assert ("recent=1000" in section) == (listed < 1000)
 
 
 def test_values_are_not_shown(client):
@@ -141,6 +176,13 @@ def test_few_entity_types_have_lines_of_their_own():
     counters.flush()
     labels = {series.label: series.values[-1] for series in chart("invalidations").series}
     assert labels == {**{f"type{n}": 10 - n for n in range(6)}, "Others": 4 + 3}
+
+
+def test_large_numbers_keep_their_digits():
+    counters.update({"hits": 1_234_567, "misses": 0})
+    counters.flush()
+    ((_, values),) = chart("hit-rate").rows
+    assert values == ["100", "1,234,567", "0", "0"]
 
 
 def test_a_table_leaves_out_what_is_empty():
