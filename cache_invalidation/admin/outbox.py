@@ -1,80 +1,42 @@
 """What waits to be delivered: to look at, to deliver now, and to give up on."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
-from urllib.parse import parse_qs
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import ChangeList
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from cache_invalidation.admin.audit import as_json
-from cache_invalidation.admin.pages import INVALIDATE, ReadOnlyAdmin, allows, operator_of
+from cache_invalidation.admin.databases import (
+    USING,
+    DatabaseFilter,
+    database_of,
+    outboxes,
+    why_unseen,
+)
+from cache_invalidation.admin.pages import (
+    INVALIDATE,
+    ReadOnlyAdmin,
+    allows,
+    operator_of,
+    require,
+)
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.models import PendingInvalidation, has_outbox
+from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.operations.actions import discard, retry
 from cache_invalidation.operations.audit import Operator
 
-USING = "using"  # The parameter that names the database.
+# Rows that one request acts on: it lasts only so long, and they are all in one audit entry.
+MOST: Final = 1000
 
-
-def databases() -> list[str]:
-    """Return the aliases of the databases that have an outbox, and answer."""
-
-    def has_one(alias: str) -> bool:
-        try:
-            return has_outbox(connections[alias])
-        except Exception:  # noqa: BLE001 - the others are to be seen all the same
-            return False
-
-    return [alias for alias in connections if has_one(alias)]
-
-
-def database_of(request: HttpRequest) -> str:
-    """Return the alias of the database that the request is about: it names one, or the first."""
-    known = databases()
-    # A page that was reached from the list has the filters of the list in one parameter.
-    kept = parse_qs(request.GET.get("_changelist_filters", "")).get(USING, [""])[0]
-    named = request.GET.get(USING) or kept
-    return named if named in known else (known or [DEFAULT_DB_ALIAS])[0]
-
-
-class DatabaseFilter(admin.SimpleListFilter):
-    """One database at a time: rows of several cannot be in one list."""
-
-    title = gettext_lazy("database")
-    parameter_name = USING
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(alias, f"{alias} ({self._count(alias)})") for alias in databases()]
-
-    def _count(self, alias: str) -> int:
-        return PendingInvalidation.objects.using(alias).count()
-
-    def has_output(self) -> bool:
-        return len(self.lookup_choices) > 1
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.using(database_of(request))
-
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        chosen = changelist.root_queryset.db
-        for alias, label in self.lookup_choices:
-            yield {
-                "selected": alias == chosen,
-                "query_string": changelist.get_query_string({USING: alias}),
-                "display": label,
-            }
-
-
-Act = Callable[[Operator, list[int], str, str], str]
+Act = Callable[[Operator, list[int], str, str], None]
 
 
 class OutboxAdmin(ReadOnlyAdmin):
@@ -98,6 +60,22 @@ class OutboxAdmin(ReadOnlyAdmin):
         """Whether the user may act, and not only look."""
         return allows(request, INVALIDATE)
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return self._unseen(request) or super().changelist_view(request, extra_context)
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._unseen(request) or super().change_view(request, *args, **kwargs)
+
+    def _unseen(self, request: HttpRequest) -> HttpResponse | None:
+        """Return a page that says why there is no list, if so; with a way to other databases."""
+        require(request, *self.permissions)
+        using = database_of(request)
+        if not (sentence := why_unseen(using)):
+            return None
+        others = [(alias, waiting) for alias, waiting in outboxes() if alias != using]
+        title = capfirst(self.opts.verbose_name_plural)
+        return self.render(request, "no_outbox.html", title, sentence=sentence, others=others)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(database_of(request))
 
@@ -113,32 +91,53 @@ class OutboxAdmin(ReadOnlyAdmin):
         description=gettext_lazy("Deliver selected now"), permissions=["invalidate_cache"]
     )
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
-        def act(operator: Operator, pks: list[int], using: str, reason: str) -> str:
+        def act(operator: Operator, pks: list[int], using: str, reason: str) -> None:
             number = retry(operator, pks, using=using, reason=reason)
-            return ngettext(
+            left = PendingInvalidation.objects.using(using).filter(pk__in=pks)
+            self._tell_delivered(request, number, left)
+
+        about = _("They are delivered now, due or not.")
+        return self._confirmed(request, queryset, "retry", _("Deliver now"), about, act)
+
+    def _tell_delivered(
+        self, request: HttpRequest, number: int, left: QuerySet[PendingInvalidation]
+    ) -> None:
+        """Say how many were delivered, and why those that are `left` were not."""
+        errors = list(left.values_list("last_error", flat=True))
+        if number or not errors:
+            text = ngettext(
                 "%(count)d invalidation was delivered.",
                 "%(count)d invalidations were delivered.",
                 number,
-            ) % {"count": number}
-
-        warning = _("They are delivered now, and so are others that are due.")
-        return self._confirmed(request, queryset, "retry", _("Deliver now"), warning, act)
+            )
+            level = messages.SUCCESS if number else messages.INFO
+            self.message_user(request, text % {"count": number}, level)
+        if errors:
+            text = ngettext(
+                "%(count)d that was selected waits on (%(error)s).",
+                "%(count)d that were selected wait on (%(error)s).",
+                len(errors),
+            )
+            error = next(filter(None, errors), _("somebody else is delivering it"))
+            about = {"count": len(errors), "error": error}
+            self.message_user(request, text % about, messages.WARNING)
 
     @admin.action(description=gettext_lazy("Delete selected"), permissions=["invalidate_cache"])
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
-        def act(operator: Operator, pks: list[int], using: str, reason: str) -> str:
+        def act(operator: Operator, pks: list[int], using: str, reason: str) -> None:
             number = discard(operator, pks, using=using, reason=reason)
-            return ngettext(
+            text = ngettext(
                 "%(count)d invalidation was deleted.",
                 "%(count)d invalidations were deleted.",
                 number,
-            ) % {"count": number}
+            )
+            self.message_user(request, text % {"count": number}, messages.SUCCESS)
 
-        warning = _(
+        about = _(
             "They are never delivered then: what they name stays in the cache, stale or not. The "
             "audit log keeps what they were."
         )
-        return self._confirmed(request, queryset, "discard", _("Delete"), warning, act)
+        return self._confirmed(request, queryset, "discard", _("Delete"), about, act)
 
     def _confirmed(
         self,
@@ -146,32 +145,33 @@ class OutboxAdmin(ReadOnlyAdmin):
         queryset: QuerySet[Any],
         action: str,
         title: str,
-        warning: str,
+        about: str,
         act: Act,
     ) -> HttpResponseBase | None:
-        """Ask; act once that has been answered."""
+        """Ask; act once that has been answered, on the first of the rows if they are too many."""
         if "confirm" in request.POST:
-            pks = list(queryset.values_list("pk", flat=True))
+            pks = list(queryset.values_list("pk", flat=True)[:MOST])
             reason = request.POST.get("reason", "")[:1000]
             try:
-                done = act(operator_of(request), pks, queryset.db, reason)
-                self.message_user(request, done, messages.SUCCESS)
+                act(operator_of(request), pks, queryset.db, reason)
             except CacheInvalidationError as error:
                 text = _("The cache does not answer; they wait on (%(error)s).")
                 self.message_user(request, text % {"error": error}, messages.ERROR)
             return None
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
         across = request.POST.get("select_across") == "1"
+        number = queryset.count()
         return self.render(
             request,
             "confirm_outbox.html",
             title,
-            warning=warning,
+            about=about,
             action=action,
             across=across,
             selected=selected[:1] if across else selected,
             checkbox=ACTION_CHECKBOX_NAME,
-            count=queryset.count(),
+            count=min(number, MOST),
+            more=max(0, number - MOST),
             rows=queryset[:100],
             database=queryset.db,
             back=f"{self.url_of('pendinginvalidation_changelist')}?"

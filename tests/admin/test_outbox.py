@@ -1,10 +1,14 @@
 """Looking at what waits, delivering it, and giving it up."""
 
-import pytest
+from unittest import mock
 
+import pytest
+from django.db import OperationalError, connections
+
+from cache_invalidation.admin import databases, outbox
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.outbox import draining
-from tests.admin.conftest import last_entry, page, send
+from tests.admin.conftest import APP, last_entry, page, send
 from tests.observing import delivered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
@@ -43,19 +47,72 @@ def test_each_database_has_its_own_list(client, waiting):
     assert "in other" in page(client, row_of_list)
 
 
-def test_a_database_that_does_not_answer_is_left_out(client, waiting, monkeypatch):
-    from cache_invalidation.admin import outbox
+@pytest.fixture
+def dead(waiting, client):
+    """Return a block in which a database, which has answered before, does not."""
 
-    def has_outbox(connection):
-        if connection.alias == "other":
-            raise RuntimeError("down")
-        return True
+    def dead(alias):
+        page(client, LIST, using=alias)
+        error = OperationalError("down")
+        return mock.patch.object(connections[alias], "cursor", side_effect=error)
 
-    monkeypatch.setattr(outbox, "has_outbox", has_outbox)
-    waiting("a")
-    text = page(client, LIST)
+    return dead
+
+
+def test_a_database_that_does_not_answer_leaves_the_list_of_others(client, waiting, dead):
+    waiting("a", cause="in default")
+    with dead("other"):
+        text = page(client, LIST)
+    assert "in default" in text
+    assert "other (does not answer)" in text
     assert "default (1)" in text
-    assert "other (" not in text
+
+
+def test_the_list_of_a_database_that_does_not_answer_says_so(client, waiting, dead):
+    waiting("a", cause="in default")
+    row = waiting("b", using="other")
+    with dead("other"):
+        texts = [
+            page(client, LIST, using="other"),
+            page(client, f"{LIST}{row.pk}/change/?_changelist_filters=using%3Dother"),
+        ]
+    for text in texts:
+        assert "The database “other” does not answer" in text
+        assert f'<a href="{APP}{LIST}?using=default">default</a> (1)' in text
+        assert "in default" not in text
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_rows_of_another_database_are_not_taken_for_those_of_a_dead_one(
+    client, waiting, dead, action
+):
+    row = waiting("a")
+    with dead("other"), delivered() as found:
+        text = act(client, action, row, path=f"{LIST}?using=other", confirm="1")
+    assert "does not answer" in text
+    assert found == []
+    assert PendingInvalidation.objects.get() == row
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"), [("ignore", "none is needed"), ("outbox", "the command migrate makes it")]
+)
+def test_without_the_table_the_page_says_what_that_means(
+    client, settings, monkeypatch, policy, said
+):
+    settings.CACHE_INVALIDATION = {"ON_STORE_FAILURE": policy, "METRICS_FLUSH_INTERVAL": 3600}
+    monkeypatch.setattr(databases, "has_outbox", lambda connection: connection.alias == "sqlite")
+    text = page(client, LIST)
+    assert "There is no outbox on the database “default”" in text
+    assert said in text
+    assert "?using=sqlite" in text
+    assert "?using=other" not in text
+
+
+def test_why_there_is_no_outbox_is_for_those_who_may_see_it(as_user, monkeypatch):
+    monkeypatch.setattr(databases, "has_outbox", lambda connection: False)
+    page(as_user("invalidate_cache"), LIST, status=403)
 
 
 @pytest.mark.parametrize("action", ["retry", "discard"])
@@ -92,7 +149,7 @@ def test_selected_rows_are_deleted_undelivered(client, waiting):
     assert PendingInvalidation.objects.get() == other
     entry = last_entry()
     assert entry.action == "discard"
-    assert entry.targets["discarded"][0]["tags"] == ["a"]
+    assert entry.detail["discarded"][0]["tags"] == ["a"]
 
 
 def test_all_rows_can_be_chosen_at_once(client, waiting, monkeypatch):
@@ -104,6 +161,29 @@ def test_all_rows_can_be_chosen_at_once(client, waiting, monkeypatch):
     assert text.count('name="_selected_action"') == 1
     text = act(client, "retry", rows[0], select_across="1", confirm="1")
     assert "5 invalidations were delivered" in text
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_only_so_many_are_acted_on_at_once(client, waiting, monkeypatch, action):
+    monkeypatch.setattr(outbox, "MOST", 3)
+    rows = [waiting(str(number)) for number in range(5)]
+    text = act(client, action, *rows, select_across="1")
+    assert "3 invalidations wait" in text
+    assert "2 more are selected than this can be done to at once" in text
+    assert "<code>drain_invalidations</code>" in text
+    act(client, action, rows[0], select_across="1", confirm="1")
+    assert last_entry().targets["pks"] == [row.pk for row in rows[:3]]
+
+
+def test_a_row_that_was_not_delivered_is_a_warning_with_its_error(client, waiting):
+    row, good = waiting("a"), waiting("b")
+    PendingInvalidation.objects.filter(pk=row.pk).update(targets={"tags": "a"})
+    text = act(client, "retry", row, good, confirm="1")
+    assert '<li class="success">1 invalidation was delivered.' in text
+    assert '<li class="warning">1 that was selected waits on (KeyError' in text
+    text = act(client, "retry", row, confirm="1")
+    assert "were delivered" not in text
+    assert '<li class="warning">1 that was selected waits on (KeyError' in text
 
 
 def test_during_an_outage_they_wait_on(client, waiting, down):
