@@ -12,6 +12,7 @@ from cache_invalidation.operations.actions import Outcome
 LEVELS: Final = {
     AuditEntry.Result.STARTED: messages.WARNING,
     AuditEntry.Result.DONE: messages.SUCCESS,
+    AuditEntry.Result.PARTLY: messages.WARNING,
     AuditEntry.Result.PENDING: messages.WARNING,
     AuditEntry.Result.FAILED: messages.ERROR,
 }
@@ -21,17 +22,27 @@ def describe(result: str) -> str:
     """Return a sentence on what came of an invalidation."""
     if result == AuditEntry.Result.DONE:
         return _("It was invalidated.")
+    if result == AuditEntry.Result.PARTLY:
+        return _(
+            "It was invalidated, but for the patterns: this cache cannot list its keys, so nothing "
+            "was deleted by them."
+        )
     if result == AuditEntry.Result.PENDING:
         return _(
-            "The cache does not answer. The invalidation waits in the outbox, and is delivered "
-            "before anybody reads from the cache again."
+            "The cache does not answer. The invalidation waits in the outbox. Until it is "
+            "delivered, processes that have noticed the outage return no stale values of cached "
+            "functions."
         )
     if result == AuditEntry.Result.FAILED:
         return _(
-            "The cache does not answer, and there is no outbox to wait in: nothing was "
-            "invalidated. Once the cache is back, everything in it is dropped."
+            "The cache does not answer, and nothing waits in the outbox: nothing was invalidated, "
+            "or not everything. If tags were missed, all values of cached functions are dropped "
+            "once the cache is back; plain keys stay."
         )
-    return _("It was begun, but nobody wrote down how it ended: see the log of the site.")
+    return _(
+        "It is under way, or was cut short. Reload the page; if that changes nothing, see the log "
+        "of the site."
+    )
 
 
 def tell(request: HttpRequest, outcome: Outcome) -> None:

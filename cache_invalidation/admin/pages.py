@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from django.apps import apps
 from django.apps.registry import Apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -121,6 +122,7 @@ class ReadOnlyAdmin(BaseAdmin):
         about = {
             "title": title,
             "opts": self.opts,
+            "app_name": apps.get_app_config(self.opts.app_label).verbose_name,
             "media": self.media,
             "may_view": allows(request, VIEW),
             "may_invalidate": allows(request, INVALIDATE),
