@@ -237,6 +237,8 @@ def test_it_empties_the_cache_if_it_is_told_so(monkeypatch, yes):
         (["--tag", ""], "must not be empty"),
         (["--key", "x" * 300], "250 characters"),
         (["--payload", "{}"], "--event only"),
+        (["--database", "other"], "goes with a model only"),
+        (["testapp.Product", "--database", "nope"], "nope.*choose from"),
         (["--event", "e"], "No event 'e' has a subscriber"),
         (["--event", "e", "--payload", "{"], "no JSON"),
         (["--event", "e", "--payload", "[]"], "JSON object"),
@@ -263,6 +265,25 @@ def test_patterns_of_rules_that_such_a_cache_cannot_delete_by_are_an_error(setti
     assert lines[0] == ["Invalidated,", "but", "for", "what", "is", "lost"]
     assert ["tags", "testapp.product"] in lines
     assert lines[-1] == ["lost", "detail:*"]
+
+
+def test_a_row_is_looked_at_in_the_database_that_is_named(product: Product):
+    category = Category.objects.using("other").create(pk=7_000, name="Tea")
+    Product.objects.using("other").create(pk=product.pk, name="Assam", category=category)
+    assert "category:7000" in run("testapp.Product", str(product.pk), database="other")["tags"]
+    assert "category:7000" not in run("testapp.Product", str(product.pk))["tags"]
+
+
+def test_a_row_that_changes_while_somebody_is_asked_is_read_again(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+):
+    def answer(*prompt: str) -> str:
+        Product.objects.filter(pk=product.pk).update(category=Category.objects.create(pk=8_000))
+        return "yes"
+
+    monkeypatch.setattr("builtins.input", answer)
+    found = run("testapp.Product", str(product.pk), "--everything")
+    assert "category:8000" in found["tags"]
 
 
 def test_the_audit_log_says_who_what_and_why():

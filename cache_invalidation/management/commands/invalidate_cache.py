@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import connections
 
 from cache_invalidation.conf import settings
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments, operator
@@ -50,6 +51,12 @@ class Command(ShowingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_row_arguments(parser)
+        parser.add_argument(
+            "--database",
+            choices=tuple(connections),
+            help="with a model: the alias of the database that its rows are in; default: the one "
+            "that the project's routers write it to",
+        )
         for name in ("tag", "key", "pattern"):
             parser.add_argument(
                 f"--{name}", action="append", default=[], help=f"a {name}; may be repeated"
@@ -74,7 +81,8 @@ class Command(ShowingCommand):
         if not options["dry_run"]:
             if outcome.hits_everything and not options["yes"]:
                 self._ask(outcome)
-            outcome = invalidate(request, operator(), reason=options["reason"])
+            # Made anew: the rows may have changed while somebody was asked.
+            outcome = invalidate(_request(options), operator(), reason=options["reason"])
         data = outcome.as_dict(dry_run=options["dry_run"])
         self.show(_as_text(outcome, options), data, options)
         if outcome.result is AuditEntry.Result.FAILED:
@@ -100,6 +108,8 @@ class Command(ShowingCommand):
 def _request(options: Mapping[str, Any]) -> Request:
     if options["payload"] and not options["event"]:
         raise CommandError("--payload goes with --event only.")
+    if options["database"] and not options["model"]:
+        raise CommandError("--database goes with a model only.")
     tags = [*options["tag"], *([ROOT] if options["everything"] else [])]
     try:
         request = Request(
@@ -119,7 +129,8 @@ def _request(options: Mapping[str, Any]) -> Request:
 
 def _entity(options: Mapping[str, Any]) -> Entity:
     model = find_watched_model(options["model"])
-    return Entity(model=model, pk=parse_key(model, options["pk"]) if options["pk"] else None)
+    pk = parse_key(model, options["pk"]) if options["pk"] else None
+    return Entity(model=model, pk=pk, using=options["database"])
 
 
 def _event(options: Mapping[str, Any]) -> Event:
