@@ -147,16 +147,25 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
 
 
 def end_failed(
-    batch: Batch, fence: Fence, connection: BaseDatabaseWrapper, error: BaseException
+    batch: Batch,
+    fence: Fence,
+    connection: BaseDatabaseWrapper,
+    error: BaseException,
+    *,
+    many: bool = False,
 ) -> None:
     """Do what has to be done about a COMMIT, or a statement in autocommit, that ended in `error`.
 
-    If the database still answers, it has refused. If it does not, or the error is not its own, the
-    rows may be committed now or in a moment: the fence has to stand until it lapses, and if it does
-    not, readers may hold old rows that nobody else will tell them of.
+    If the database still answers, it has refused; of `many` statements, perhaps not the first. If
+    it does not, or the error is not its own, the rows may be committed now or in a moment: the
+    fence has to stand until it lapses, and if it does not, readers may hold old rows that nobody
+    else will tell them of.
     """
     if isinstance(error, DatabaseError) and connection.is_usable():
-        withdraw(batch, fence)
+        if many:
+            deliver(batch, fence)
+        else:
+            withdraw(batch, fence)
     elif not fence.holds:
         deliver(batch, fence, commits_later=True)
 

@@ -86,7 +86,7 @@ def write(
     effects.changes += [written.of_any_row(connection.alias) for written in effects.rows]
     if in_transaction(connection):
         return _execute_collecting(execute, effects, statement, context)
-    return _execute_fenced(execute, effects, statement, context)
+    return _execute_fenced(execute, effects, statement, many, context)
 
 
 def _can_be_read_around(statement: Statement, connection: BaseDatabaseWrapper) -> bool:
@@ -166,7 +166,7 @@ def _execute_collecting(
 
 
 def _execute_fenced(
-    execute: Execute, effects: Effects, statement: Statement, context: dict[str, Any]
+    execute: Execute, effects: Effects, statement: Statement, many: bool, context: dict[str, Any]
 ) -> Any:
     """Execute a statement that is committed as soon as it is executed."""
     connection: BaseDatabaseWrapper = context["connection"]
@@ -177,7 +177,8 @@ def _execute_fenced(
     try:
         result = execute()
     except BaseException as error:
-        end_failed(batch, fence, connection, error)
+        # Without a transaction, what came before the one that failed may be committed.
+        end_failed(batch, fence, connection, error, many=many)
         raise
     if _found_no_row(statement, context):
         withdraw(batch, fence)
