@@ -22,9 +22,9 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
 from cache_invalidation.stores.base import Store, guarded
 from cache_invalidation.stores.messages import (
+    MARK_TIMEOUT,
     NAMESPACE,
     RECENT,
-    TOMBSTONE_TIMEOUT,
     VERSION_GRACE,
     Delivery,
     Entry,
@@ -34,6 +34,7 @@ from cache_invalidation.stores.messages import (
     entry_name,
     is_fence,
     lock_name,
+    mark_name,
     new_token,
     seal,
     version_name,
@@ -62,16 +63,17 @@ class DjangoCacheStore(Store):
 
     @guarded(Exception)
     def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
-        name = _safe(entry_name(entry))
+        return self._lookup(entry, tags)
+
+    def _lookup(self, entry: str, tags: Iterable[str]) -> Found:
+        name, marked = _safe(entry_name(entry)), _safe(mark_name(entry))
         names = {tag: _safe(version_name(tag)) for tag in tags}
-        found = self._cache.get_many([name, *names.values()])
+        found = self._cache.get_many([name, marked, *names.values()])
         versions = {tag: _version(found.get(key)) for tag, key in names.items()}
-        value = found.get(name)
+        value, mark = found.get(name), _version(found.get(marked)) or ""
         if isinstance(value, tuple) and len(value) == 3:
-            return Found(Entry(*value), versions)
-        text = value if isinstance(value, str) else ""
-        mark = text if text[:1] == "~" else ""
-        return Found(None, versions, mark, entry_fenced=is_fence(text))
+            return Found(Entry(*value, mark), versions, mark)
+        return Found(None, versions, mark, entry_fenced=is_fence(_version(value)))
 
     @guarded(Exception)
     def versions(self, tags: Sequence[str]) -> Versions:
@@ -85,7 +87,7 @@ class DjangoCacheStore(Store):
     @guarded(Exception)
     def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
         # A version's life cannot be prolonged later without the risk of prolonging a fence's.
-        lifetime = None if timeout is None else max(DAY, ceil(timeout) + VERSION_GRACE)
+        lifetime = _life(timeout, DAY)
         for tag in tags:
             self._cache.add(_safe(version_name(tag)), new_token(), lifetime)
         return self._versions(tags)
@@ -95,12 +97,11 @@ class DjangoCacheStore(Store):
 
     @guarded(Exception)
     def fill(self, filling: Filling) -> bool:
-        name, versions = _safe(entry_name(filling.entry)), filling.versions
-        packed = (seal(versions), tuple(filling.further), filling.payload)
+        name, versions, mark = _safe(entry_name(filling.entry)), filling.versions, filling.mark
+        packed = (seal(versions, mark), tuple(filling.further), filling.payload)
         with self._lock:
-            there = self._cache.get(name)
-            blocked = isinstance(there, str) and (is_fence(there) or there != filling.mark)
-            if blocked or self._versions(versions) != versions:
+            found = self._lookup(filling.entry, versions)
+            if found.entry_fenced or found.mark != mark or found.versions != versions:
                 return False
             try:
                 self._cache.set(name, packed, filling.timeout)
@@ -108,6 +109,10 @@ class DjangoCacheStore(Store):
                 # Too big, perhaps. A cache that does as it is told here is not down.
                 self._cache.delete(name)
                 return False
+            if mark:
+                self._cache.touch(
+                    _safe(mark_name(filling.entry)), _life(filling.timeout, MARK_TIMEOUT)
+                )
             return True
 
     def decode(self, payload: Any) -> Any:
@@ -138,6 +143,14 @@ class DjangoCacheStore(Store):
             self._set_fences(
                 {name: _others(found.get(name), token) for name in names}, token, deadline
             )
+            # Whoever finds the mark must find the fence as well, so that comes first.
+            self._mark(entries, token)
+
+    def _mark(self, entries: Sequence[str], mark: str) -> None:
+        """Put `mark` beside each of `entries`."""
+        marks = {_safe(mark_name(entry)): mark for entry in entries}
+        if marks and (failed := self._cache.set_many(marks, MARK_TIMEOUT)):
+            raise StoreRefused(f"could not set {failed}")
 
     def _set_fences(self, fences: Mapping[str, Mapping[str, int]], token: str, till: float) -> None:
         """Add the fence `token`, which lasts until the time `till`, to those standing."""
@@ -179,18 +192,15 @@ class DjangoCacheStore(Store):
         return True
 
     def _lift(self, delivery: Delivery) -> None:
-        versions = _protected(delivery.tags, ())
-        entries = _protected((), delivery.entries)
-        found = self._cache.get_many([*versions, *entries])
-        standing = {name: _others(found.get(name), delivery.token) for name in versions + entries}
+        self._mark(delivery.entries, f"~{delivery.token}")
+        names = _protected(delivery.tags, delivery.entries)
+        found = self._cache.get_many(names)
+        standing = {name: _others(found.get(name), delivery.token) for name in names}
         if settings.REPLICA_LAG:
             self._set_fences(standing, delivery.token, time.time() + settings.REPLICA_LAG)
             return
         self._set_many({name: others for name, others in standing.items() if others})
-        self._cache.delete_many([name for name in versions if not standing[name]])
-        tombstones = {name: f"~{delivery.token}" for name in entries if not standing[name]}
-        if tombstones:
-            self._cache.set_many(tombstones, TOMBSTONE_TIMEOUT)
+        self._cache.delete_many([name for name in names if not standing[name]])
 
     def delete_patterns(self, patterns: Iterable[str]) -> int:
         raise PatternsNotSupported(
@@ -273,6 +283,11 @@ def _counter(scope: str, name: str) -> str:
 
 def _protected(tags: Sequence[str], entries: Sequence[str]) -> list[str]:
     return [*(_safe(version_name(t)) for t in tags), *(_safe(entry_name(e)) for e in entries)]
+
+
+def _life(timeout: float | None, least: int) -> int | None:
+    """Return how long versions and marks live, for an entry that is stored for `timeout`."""
+    return None if timeout is None else max(least, ceil(timeout) + VERSION_GRACE)
 
 
 def _version(value: Any) -> str | None:

@@ -19,9 +19,9 @@ NAMESPACE: Final = "ci:"
 # A version outlives the entries that use it by this many seconds.
 VERSION_GRACE: Final = 10
 
-# For so many seconds after an entry was invalidated by its own name, a computation that began
-# before is kept from storing it again.
-TOMBSTONE_TIMEOUT: Final = 3600
+# For so many seconds after an entry was invalidated by its own name, the mark of that is kept, and
+# longer where an entry needs it. A computation that takes longer could store what it began before.
+MARK_TIMEOUT: Final = 3600
 
 # So many of the last deliveries are listed.
 RECENT: Final = 1000
@@ -40,9 +40,11 @@ def is_fence(version: Version) -> bool:
     return version is not None and version[:1] == "!"
 
 
-def seal(versions: Versions) -> bytes:
-    """Return the digest of tags and versions that an entry carries; `versions` sorted by tag."""
+def seal(versions: Versions, mark: str) -> bytes:
+    """Return the digest of tags, versions and mark that an entry carries; sorted by tag."""
     spelled = "\n".join([f"{tag} {version}" for tag, version in versions.items()])
+    if mark:
+        spelled += f"\n{mark}"
     return blake2b(spelled.encode(), digest_size=12).digest()
 
 
@@ -51,24 +53,25 @@ class Entry:
     """What was found under the name of an entry.
 
     `further` are the tags it depends on besides those its reader asked for. `payload` is decoded
-    by `Store.decode` once the entry has turned out to be valid.
+    by `Store.decode` once the entry has turned out to be valid. `mark` is as in `Found`.
     """
 
     seal: bytes
     further: tuple[str, ...]
     payload: Any
+    mark: str
 
     def is_valid(self, versions: Versions) -> bool:
-        """Whether the entry was computed under exactly these versions."""
-        return self.seal == seal(versions)
+        """Whether the entry was computed under exactly these versions, and under its mark."""
+        return self.seal == seal(versions, self.mark)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The answer to one lookup, all of it as of one moment.
 
-    `mark` is what has to be found unchanged for a fill to be accepted: the tombstone left by an
-    invalidation of this very entry, or "". `entry_fenced`: such an invalidation is in flight.
+    `mark` tells apart what was computed before an invalidation of this very entry and after it: a
+    version that only invalidations put, "" if there was none. `entry_fenced`: one is in flight.
     """
 
     entry: Entry | None
@@ -124,6 +127,10 @@ def entry_name(key: str) -> str:
 
 def version_name(tag: str) -> str:
     return f"{NAMESPACE}t:{tag}"
+
+
+def mark_name(entry: str) -> str:
+    return f"{NAMESPACE}m:{entry}"
 
 
 def lock_name(entry: str) -> str:

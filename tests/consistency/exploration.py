@@ -1,11 +1,12 @@
 """Every interleaving of two writers and two readers, against the real code of a store.
 
-A world is what stands in the store, the number that the database has committed, and where each
-actor is. From each world every actor that can take a step does; worlds that differ in nothing but
-the names of their random tokens, or in which of two alike actors is which, are the same world. A
-writer may crash after any step, and the fence of a crashed writer may lapse at any time after that.
-The fence of a live one does not: a writer that is frozen for longer than the fence and then killed
-is what is not promised.
+A writer drops a tag, or the entry by its name. A world is what stands in the store, the number that
+the database has committed, and where each actor is. From each world every actor that can take a
+step does; worlds that differ in nothing but the names of their random tokens, or in which of two
+alike actors is which, are the same world. A writer may crash after any step, and the fence of a
+crashed writer may lapse at any time after that. The fence of a live one does not: a writer that is
+frozen for longer than the fence and then killed is what is not promised. Under a lag of replicas, a
+fence may lapse at any time after the delivery.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Delivery, Filling, Versions, is_fence
@@ -22,12 +23,14 @@ from cache_invalidation.stores.messages import Delivery, Filling, Versions, is_f
 TAGS = ("*", "number")
 TAG = "number"
 ENTRY = "page"
+MARK = "mark"
 
 Raw = dict[str, Any]
+Drops = Literal["tag", "entry"]
 
 
 class Shelf(Protocol):
-    """Raw access to what a store has under the names of one entry and its versions."""
+    """Raw access to what a store has under the names of one entry, its mark and its versions."""
 
     def load(self) -> Raw: ...
     def restore(self, raw: Raw) -> None: ...
@@ -37,6 +40,7 @@ class Shelf(Protocol):
 @dataclass(frozen=True)
 class Writer:
     name: str
+    drops: Drops
     at: str = "start"  # start, fenced, committed, done, crashed, lapsed
 
 
@@ -66,7 +70,7 @@ class World:
         )
 
     def _spelled(self, writers: tuple[Writer, ...], readers: tuple[Reader, ...]) -> str:
-        visible = [(n, v) for n, v in self.raw if n != ENTRY]
+        visible = [(n, v) for n, v in self.raw if n != ENTRY or not self.stored]
         text = repr((visible, self.number, writers, readers, self.stored))
         names: dict[str, str] = {}
         return re.sub(
@@ -84,15 +88,18 @@ class Explorer:
 
     store: Store
     shelf: Shelf
+    lags: bool = False
     worlds: int = 0
 
-    def run(self, writers: int = 2, readers: int = 2) -> int:
+    def run(self, writers: tuple[Drops, ...] = ("tag", "tag"), readers: int = 2) -> int:
         """Explore everything; return the number of worlds."""
         self.shelf.restore({})
         first = World(
             raw=(),
             number=0,
-            writers=tuple(Writer(f"writer{number}aaaa"[:11]) for number in range(writers)),
+            writers=tuple(
+                Writer(f"writer{number}aaaa", drops) for number, drops in enumerate(writers)
+            ),
             readers=(Reader(),) * readers,
         )
         seen, queue = {first.identity()}, [first]
@@ -145,7 +152,8 @@ class Explorer:
 
     def after(self, world: World) -> World:
         raw = self.shelf.load()
-        stored = world.stored if ENTRY in raw else ()
+        found = self.store.lookup(ENTRY, ()).entry
+        stored = world.stored if found else ()
         return replace(world, raw=tuple(sorted(raw.items())), stored=stored)
 
     def steps_of_writer(self, writer: Writer) -> Iterator[tuple[str, Callable[[Writer], int]]]:
@@ -159,15 +167,18 @@ class Explorer:
             case "committed":
                 yield "done", self.deliver
                 yield "crashed", lambda _: 0
+            case "done" if self.lags:
+                yield "lapsed", self.lapse
             case "crashed":
                 yield "lapsed", self.lapse
 
     def fence(self, writer: Writer) -> int:
-        self.store.fence([TAG], [], writer.name)
+        self.store.fence(*_dropped(writer), writer.name)
         return 0
 
     def deliver(self, writer: Writer) -> int:
-        self.store.deliver(Delivery(token=writer.name, tags=[TAG]))
+        tags, entries = _dropped(writer)
+        self.store.deliver(Delivery(token=writer.name, tags=tags, entries=entries))
         return 0
 
     def lapse(self, writer: Writer) -> int:
@@ -187,13 +198,15 @@ class Explorer:
         filled = self.store.fill(
             Filling(entry=ENTRY, payload=payload, versions=versions, mark=reader.mark, timeout=60)
         )
-        done = Reader(at="done")
-        return done, (reader.number, reader.versions) if filled else world.stored
+        stored = (reader.number, reader.versions, reader.mark)
+        return Reader(at="done"), stored if filled else world.stored
 
     def look(self, reader: Reader) -> Reader:
         found = self.store.lookup(ENTRY, TAGS)
         if found.entry is not None and found.entry.is_valid(found.versions):
             return Reader(at="done")  # Whether it was stale is what `probe` asks everywhere.
+        if found.entry_fenced:
+            return Reader(at="done")  # Computes and does not store.
         return self.sampled(replace(reader, mark=found.mark), found.versions)
 
     def mint(self, reader: Reader) -> Reader:
@@ -206,6 +219,10 @@ class Explorer:
             return Reader(at="done")  # Computes and does not store.
         at = "missing" if None in versions.values() else "sampled"
         return replace(reader, at=at, versions=tuple(versions.items()))
+
+
+def _dropped(writer: Writer) -> tuple[list[str], list[str]]:
+    return ([TAG], []) if writer.drops == "tag" else ([], [ENTRY])
 
 
 def _with(items: tuple[Any, ...], index: int, item: Any) -> tuple[Any, ...]:

@@ -8,16 +8,26 @@ import pytest
 import redis
 from django.core.cache import caches
 
-from cache_invalidation.stores import get_store
+from cache_invalidation.stores import django_cache, get_store, messages
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Delivery, Filling, Versions
+from cache_invalidation.stores.messages import Delivery, Filling, Versions, seal
+from cache_invalidation.stores.redis import entries
 from cache_invalidation.stores.redis.store import RedisStore
-from tests.consistency.exploration import ENTRY, TAG, TAGS, Explorer, Raw, Reader
+from tests.consistency.exploration import (
+    ENTRY,
+    MARK,
+    TAG,
+    TAGS,
+    Drops,
+    Explorer,
+    Raw,
+    Reader,
+)
 
 # Everything is explored, however long a busy machine takes for that.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
-NAMES = {ENTRY: f"ci:e:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
+NAMES = {ENTRY: f"ci:e:{ENTRY}", MARK: f"ci:m:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
 
 
 def without(fence: str, writer: str) -> str | None:
@@ -43,11 +53,10 @@ class RedisShelf:
         pipeline.execute()
 
     def lapse(self, raw: Raw, writer: str) -> Raw:
-        fence = raw.get(TAG, b"").decode()
-        if fence.startswith("!"):
-            left = without(fence, writer)
-            raw = {n: v for n, v in raw.items() if n != TAG}
-            return raw if left is None else {**raw, TAG: left.encode()}
+        for name, fence in list(raw.items()):
+            if fence.startswith(b"!"):
+                left = without(raw.pop(name).decode(), writer)
+                raw |= {} if left is None else {name: left.encode()}
         return raw
 
 
@@ -61,11 +70,10 @@ class LocMemShelf:
         caches["locmem"].set_many({NAMES[name]: value for name, value in raw.items()})
 
     def lapse(self, raw: Raw, writer: str) -> Raw:
-        fence = raw.get(TAG, "")
-        if fence.startswith("!"):
-            left = without(fence, writer)
-            raw = {n: v for n, v in raw.items() if n != TAG}
-            return raw if left is None else {**raw, TAG: left}
+        for name, fence in list(raw.items()):
+            if fence[0] == "!":
+                left = without(raw.pop(name), writer)
+                raw |= {} if left is None else {name: left}
         return raw
 
 
@@ -77,11 +85,32 @@ def explorer(request: pytest.FixtureRequest, redis_client: redis.Redis, settings
     return Explorer(get_store(request.param), shelf)
 
 
+@pytest.mark.parametrize(
+    "writers", [("tag", "tag"), ("entry", "tag"), ("entry", "entry")], ids=" and ".join
+)
 def test_no_interleaving_of_two_writers_and_two_readers_serves_a_stale_value(
-    explorer: Explorer,
+    explorer: Explorer, writers: tuple[Drops, ...]
 ) -> None:
-    worlds = explorer.run()
+    worlds = explorer.run(writers)
     assert worlds > 1_000
+
+
+@pytest.mark.parametrize("drops", ["tag", "entry"])
+def test_no_interleaving_under_a_lag_of_replicas_serves_a_stale_value(
+    explorer: Explorer, drops: Drops, settings: Any
+) -> None:
+    settings.CACHE_INVALIDATION |= {"REPLICA_LAG": 3600}
+    explorer.lags = True
+    assert explorer.run((drops,)) > 50
+
+
+@pytest.mark.parametrize("sabotage", ["mark_in_its_place", "late_mark"])
+def test_the_exploration_finds_what_is_broken_about_one_entry(
+    explorer: Explorer, sabotage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SABOTAGE[sabotage](explorer, monkeypatch)
+    with pytest.raises(AssertionError, match="stale"):
+        explorer.run(("entry",))
 
 
 @pytest.mark.parametrize("sabotage", ["no_fence", "lift_of_all", "late_sample", "blind_fill"])
@@ -140,11 +169,41 @@ def blind_fill(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explorer.store, "mint", mint)
 
 
+def mark_in_its_place(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mark that is gone as soon as somebody stores a new value."""
+    fill, shelf = explorer.store.fill, explorer.shelf
+
+    def fill_and_forget(filling: Filling) -> bool:
+        filled = fill(filling)
+        if filled:
+            shelf.restore({name: value for name, value in shelf.load().items() if name != MARK})
+        return filled
+
+    monkeypatch.setattr(explorer.store, "fill", fill_and_forget)
+    for module in (messages, django_cache, entries):
+        monkeypatch.setattr(module, "seal", lambda versions, mark: seal(versions, ""))
+
+
+def late_mark(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that leaves a mark when it delivers, and none if it is killed before."""
+    fence, shelf = explorer.store.fence, explorer.shelf
+
+    def fence_without(*args: Any) -> None:
+        before = shelf.load().get(MARK)
+        fence(*args)
+        raw = {name: value for name, value in shelf.load().items() if name != MARK}
+        shelf.restore(raw if before is None else {**raw, MARK: before})
+
+    monkeypatch.setattr(explorer.store, "fence", fence_without)
+
+
 SABOTAGE = {
     "no_fence": no_fence,
     "lift_of_all": lift_of_all,
     "late_sample": late_sample,
     "blind_fill": blind_fill,
+    "mark_in_its_place": mark_in_its_place,
+    "late_mark": late_mark,
 }
 
 

@@ -272,34 +272,6 @@ def test_the_lag_of_the_replicas_ends(store: Store, settings):
     wait_until(lambda: store.versions(["a"]) == {"a": None})
 
 
-def test_an_invalidated_entry_keeps_out_a_value_that_was_computed_before(store: Store):
-    before = sample(store, "page", "a")
-    store.fence([], ["page"], "writer")
-    assert store.lookup("page", ["a"]).entry_fenced
-    assert not keep(store, "page", "old", before)
-    drop(store, token="writer", entries=("page",))
-    assert not store.lookup("page", ["a"]).entry_fenced
-    assert not keep(store, "page", "old", before)
-    assert recall(store, "page", "a") == MISS
-
-
-def test_an_invalidated_entry_lets_in_a_value_that_is_computed_afterwards(store: Store):
-    remember(store, "page", "old", "a")
-    remember(store, "other", "kept", "a")
-    drop(store, token="writer", entries=("page",))
-    assert recall(store, "page", "a") == MISS
-    remember(store, "page", "new", "a")
-    assert recall(store, "page", "a") == "new"
-    assert recall(store, "other", "a") == "kept"
-
-
-def test_an_entry_invalidated_twice_keeps_out_what_was_computed_in_between(store: Store):
-    drop(store, token="first", entries=("page",))
-    between = sample(store, "page", "a")
-    drop(store, token="second", entries=("page",))
-    assert not keep(store, "page", "old", between)
-
-
 def test_the_versions_of_an_entry_outlive_it(store: Store):
     remember(store, "page", "value", "a", timeout=1)
     wait_until(lambda: store.lookup("page", ["a"]).entry is None)

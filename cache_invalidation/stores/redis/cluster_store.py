@@ -6,7 +6,7 @@ What a store promises needs no more than one key at a time to change in one step
   not dropped before that, and versions never come back.
 - An entry that is stored under a version which has just been dropped is not valid, and never will
   be. It may have replaced a valid one, which costs a miss. That the entry itself was invalidated is
-  seen by the script that stores it.
+  seen from its mark, which is compared like a version.
 - Every fence stands before COMMIT, or the call fails and there is none.
 """
 
@@ -60,11 +60,10 @@ class RedisClusterStore(RedisStore):
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:
         lives = lives_of(filling.timeout)
-        extensions = [
-            script("extend", [self._version_key(tag)], version, *lives)
-            for tag, version in filling.versions.items()
-        ]
+        versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
+        versions[self._mark_key(filling.entry)] = filling.mark
+        extensions = [script("extend", [key], value, *lives) for key, value in versions.items()]
         if not all(self._answers(extensions)):
             return False
         entry = [self._entry_key(filling.entry)]
-        return bool(self._servers.ask(*script("fill", entry, pack(filling), *lives, filling.mark)))
+        return bool(self._servers.ask(*script("fill", entry, pack(filling), *lives)))

@@ -12,16 +12,17 @@ WITH_TAGS: Final = b"\x02"
 
 def pack(filling: Filling) -> bytes:
     """Return an entry as it is stored."""
-    sealed = seal(filling.versions)
+    sealed = seal(filling.versions, filling.mark)
     if not filling.further:
         return b"".join((PLAIN, sealed, filling.payload))
     tags = "\n".join(filling.further).encode()
     return b"".join((WITH_TAGS, sealed, len(tags).to_bytes(4), tags, filling.payload))
 
 
-def unpack(raw: bytes) -> Entry:
-    """Return what `pack` has made an entry of."""
+def unpack(raw: bytes, mark: str) -> Entry:
+    """Return what `pack` has made an entry of, for a reader who has found `mark` beside it."""
     if raw[:1] == PLAIN:
-        return Entry(raw[1:13], (), raw[13:])
+        return Entry(raw[1:13], (), raw[13:], mark)
     end = 17 + int.from_bytes(raw[13:17])
-    return Entry(raw[1:13], tuple(raw[17:end].decode(errors="replace").split("\n")), raw[end:])
+    further = tuple(raw[17:end].decode(errors="replace").split("\n"))
+    return Entry(raw[1:13], further, raw[end:], mark)

@@ -13,8 +13,8 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import (
+    MARK_TIMEOUT,
     NAMESPACE,
-    TOMBSTONE_TIMEOUT,
     VERSION_GRACE,
     Condition,
     Delivery,
@@ -25,6 +25,7 @@ from cache_invalidation.stores.messages import (
     entry_name,
     is_fence,
     lock_name,
+    mark_name,
     new_token,
     version_name,
 )
@@ -134,25 +135,25 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS)
     def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
-        names = [self._entry_key(entry), *map(self._version_key, tags)]
+        names = [self._entry_key(entry), self._mark_key(entry), *map(self._version_key, tags)]
         further: list[bytes | None] = []
         if with_further and self._scripts_find_keys and not self.names_vary:
             # Slower than MGET, and faster than a second round trip.
             look = script("lookup", names, self._version_key(""))
-            ((raw, found, further),), identity = self._servers.look((look,))
+            ((raw, (marked, *found), further),), identity = self._servers.look((look,))
         else:
-            (raw, *found), identity = self._values(names)
+            (raw, marked, *found), identity = self._values(names)
         versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
+        mark = _text(marked) or ""
         if raw is None:
-            return Found(None, versions)
+            return Found(None, versions, mark)
         kind = raw[:1]
         if further:
-            unpacked = unpack(raw)
+            unpacked = unpack(raw, mark)
             versions.update(zip(unpacked.further, map(_text, further), strict=True))
-            return Found(unpacked, dict(sorted(versions.items())))
+            return Found(unpacked, dict(sorted(versions.items())), mark)
         if kind in (PLAIN, WITH_TAGS):
-            return Found(unpack(raw), versions)
-        mark = raw.decode(errors="replace") if kind == b"~" else ""
+            return Found(unpack(raw, mark), versions, mark)
         return Found(None, versions, mark, entry_fenced=kind == b"!")
 
     @guarded(*ERRORS)
@@ -203,9 +204,11 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:
-        keys = [self._entry_key(filling.entry), *map(self._version_key, filling.versions)]
-        lives, values = lives_of(filling.timeout), filling.versions.values()
-        command = script("fill", keys, pack(filling), *lives, filling.mark, *values)
+        entry = filling.entry
+        versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
+        versions[self._mark_key(entry)] = filling.mark
+        keys, lives = [self._entry_key(entry), *versions], lives_of(filling.timeout)
+        command = script("fill", keys, pack(filling), *lives, *versions.values())
         return bool(self._servers.ask(*command))
 
     def decode(self, payload: Any) -> Any:
@@ -229,15 +232,17 @@ class RedisStore(RedisCounters):
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         keys = [*map(self._version_key, tags), *map(self._entry_key, entries)]
         lasts = ms(settings.FENCE_TIMEOUT + settings.REPLICA_LAG)
-        self._answers(self._scripts("fence", keys, token, lasts))
+        # Whoever finds the mark must find the fence as well, so that comes first.
+        marks = self._marks(entries, token)
+        self._answers([*self._scripts("fence", keys, token, lasts), *marks])
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
-        versions = [self._version_key(tag) for tag in delivery.tags]
-        entries = [self._entry_key(entry) for entry in delivery.entries]
+        versions = map(self._version_key, delivery.tags)
+        entries = map(self._entry_key, delivery.entries)
         commands = [
-            *self._lifts(versions, delivery.token),
-            *self._lifts(entries, delivery.token, tombstone=ms(TOMBSTONE_TIMEOUT)),
+            *self._marks(delivery.entries, f"~{delivery.token}"),
+            *self._lifts([*versions, *entries], delivery.token),
             *self._unlinks(map(self._key, delivery.keys)),
         ]
         essential = len(commands)
@@ -260,13 +265,21 @@ class RedisStore(RedisCounters):
     def drop_roots(self, roots: Sequence[str]) -> None:
         self._answers(self._lifts(roots, new_token()))
 
-    def _lifts(self, keys: Sequence[str], token: str, tombstone: int = 0) -> list[Command]:
+    def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
+        """Return the commands that put `mark` beside each of `entries`."""
+        lasts = ms(MARK_TIMEOUT)
+        return [("SET", self._mark_key(entry), mark, "PX", lasts) for entry in entries]
+
+    def _lifts(self, keys: Sequence[str], token: str) -> list[Command]:
         """Return the commands that drop `keys` and lift the fence `token`."""
         lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
-        return self._scripts("lift", keys, token, lag, tombstone)
+        return self._scripts("lift", keys, token, lag)
 
     def _entry_key(self, entry: str) -> str:
         return self._key(entry_name(entry))
+
+    def _mark_key(self, entry: str) -> str:
+        return self._key(mark_name(entry))
 
     def _scripts(self, name: str, keys: Sequence[str], *args: Any) -> list[Command]:
         """Return the commands that run the script for each of `keys`."""

@@ -1,13 +1,11 @@
--- Store the entry KEYS[1] if the versions KEYS[2…] still are ARGV[5…].
+-- Store the entry KEYS[1] if it is not fenced, and the versions KEYS[2…] still are ARGV[4…].
+-- One that is missing is "", which only a mark may be.
 -- ARGV[1]: the entry. ARGV[2], ARGV[3]: ms that it and its versions have to live, 0 for ever.
--- ARGV[4]: the tombstone that the reader saw in its place, or "".
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 31)
-local kind = type(head) == 'string' and string.sub(head, 1, 1)
-if kind == '!' or (kind == '~' and head ~= ARGV[4]) then
+if redis.pcall('GETRANGE', KEYS[1], 0, 0) == '!' then
   return 0
 end
 for index = 2, #KEYS do
-  if redis.pcall('GET', KEYS[index]) ~= ARGV[index + 3] then
+  if (redis.pcall('GET', KEYS[index]) or '') ~= ARGV[index + 2] then
     return 0
   end
 end

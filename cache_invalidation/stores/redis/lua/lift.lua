@@ -1,14 +1,8 @@
 -- Drop what stands under KEYS and lift the fence ARGV[1]; fences of others stay.
 -- ARGV[2]: ms for which the fence stays nevertheless, for replicas of the database.
--- ARGV[3]: ms that a tombstone lasts, which keeps out whoever began to compute before; 0 where
--- KEYS are versions and not entries.
 local lag = tonumber(ARGV[2])
 for _, key in ipairs(KEYS) do
   if not fence(key, ARGV[1], lag > 0 and now + lag or 0) then
-    if ARGV[3] == '0' then
-      redis.call('UNLINK', key)
-    else
-      redis.call('SET', key, '~' .. ARGV[1], 'PX', ARGV[3])
-    end
+    redis.call('UNLINK', key)
   end
 end

@@ -1,4 +1,4 @@
--- Return the entry KEYS[1], the versions KEYS[2…], and those of the further tags that the entry
+-- Return the entry KEYS[1], its mark and the versions KEYS[2…], and those of the further tags that the entry
 -- names, whose keys begin with ARGV[1]. The keys of these cannot be known before.
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) ~= 'string' then
