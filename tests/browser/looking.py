@@ -44,6 +44,8 @@ class Look:
 
 
 LOOKS: Final = (Look("light", 1280), Look("dark", 360))
+# For pages with colours and drawings of our own; others are made of what Django has.
+ALL_LOOKS: Final = (*LOOKS, Look("dark", 1280), Look("light", 360))
 
 
 class Window:
