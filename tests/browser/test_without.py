@@ -1,8 +1,11 @@
 """What a browser does without: scripts, a looser policy, a cache that answers."""
 
+from unittest import mock
+
 import pytest
 
 from cache_invalidation import cached, invalidate
+from cache_invalidation.admin import databases
 from tests.outages import down, use
 
 __all__ = ["down", "use"]
@@ -59,6 +62,18 @@ def test_without_scripts_there_are_tables_and_forms(busy, window):
     window.click("button", "Preview")
     window.click("button", "Invalidate")
     assert "It was invalidated." in window.text()
+
+
+def test_without_an_outbox_there_is_the_reason_and_the_way_to_others(window):
+    def has_outbox(connection):
+        return connection.alias != "default"
+
+    with mock.patch.object(databases, "has_outbox", has_outbox):
+        window.go(f"{APP}pendinginvalidation/")
+        window.inspect("no-outbox")
+        assert "There is no outbox on the database “default”" in window.text()
+        window.click("link", "other")
+        assert window.find("#changelist").count() == 1
 
 
 def test_during_an_outage_there_is_the_state_and_the_backlog(window, down):
