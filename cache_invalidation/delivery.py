@@ -214,6 +214,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
 def _part(batch: Batch, *names: str) -> Batch:
     """Return a batch with the attributes of `batch` that are named, and nothing else."""
     part = Batch(batch.alias, deliver)
+    part.by_hand = batch.by_hand
     for name in names:
         getattr(part, name).update(getattr(batch, name))
     return part
@@ -238,7 +239,7 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
     if not (tags or rest):
         return
     missed = Invalidation(tags=tags, keys=rest.keys, patterns=rest.patterns, everything=True)
-    lose(missed, batch.alias, error)
+    lose(missed, batch, error)
     if tags or rest.entries:
         _distrust(error, lost=True)
 

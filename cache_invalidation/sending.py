@@ -6,7 +6,8 @@ Whoever calls this decides what becomes of an invalidation that could not be sen
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +32,7 @@ TARGETS_SHOWN: Final = 20  # of each kind, in the metrics
 
 Summary = dict[str, Any]
 
-_telling: ContextVar[bool] = ContextVar("cache_invalidation_telling", default=False)
+_untold: ContextVar[bool] = ContextVar("cache_invalidation_untold", default=False)
 
 
 def send(batch: Batch, tags: Sequence[str], token: str) -> Summary:
@@ -69,15 +70,15 @@ def delete_patterns(batch: Batch) -> PatternsNotSupported | None:
 
 def lose_patterns(batch: Batch, error: PatternsNotSupported) -> None:
     """Tell everybody that nothing will be deleted by the patterns of `batch`."""
-    lose(Invalidation(patterns=batch.patterns, everything=True), batch.alias, error)
+    lose(Invalidation(patterns=batch.patterns, everything=True), batch, error)
 
 
-def lose(missed: Targets, using: str, error: CacheInvalidationError) -> None:
-    """Tell everybody that `missed` will never be delivered."""
+def lose(missed: Targets, batch: Batch, error: CacheInvalidationError) -> None:
+    """Tell everybody that `missed`, which is of `batch`, will never be delivered."""
     number = len(missed.tags) + len(missed.keys) + len(missed.patterns)
     logger.error("Could not invalidate (%s): %s", error, describe(missed))
     counters.update({"failed": number})
-    _tell(invalidation_failed, invalidation=missed, using=using, error=error)
+    _tell(invalidation_failed, batch, invalidation=missed, error=error)
 
 
 def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -> None:
@@ -86,9 +87,9 @@ def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -
     counters.delivered(seconds, said | where)
     if not invalidated.has_listeners(Batch):
         return
-    about = partial(
-        _tell,
+    _tell(
         invalidated,
+        batch,
         invalidation=Invalidation(
             tags=tags,
             keys=batch.keys,
@@ -98,15 +99,8 @@ def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -
             everything=True,
         ),
         entities=dict(batch.entities),
-        using=batch.alias,
         duration=seconds,
     )
-    connection = connections[batch.alias]
-    if in_transaction(connection) and not (connection.in_atomic_block or batch.by_hand):
-        # Inside of COMMIT. A receiver may use the database, which it can once Django runs hooks.
-        hooks(connection).insert(0, (set(), about, True))
-    else:
-        about()
 
 
 def counts(batch: Batch, tags: Sequence[str]) -> dict[str, int]:
@@ -153,12 +147,31 @@ def describe(targets: Targets) -> str:
     )
 
 
-def _tell(signal: Signal, **about: Any) -> None:
-    """Send `signal`, but not of what its receivers write: they would be told of that for ever."""
-    if _telling.get():
+def _tell(signal: Signal, batch: Batch, **about: Any) -> None:
+    if _untold.get():
         return
-    token = _telling.set(True)
-    try:
+    tell = partial(_send, signal, using=batch.alias, **about)
+    connection = connections[batch.alias]
+    if in_transaction(connection) and not (connection.in_atomic_block or batch.by_hand):
+        # Inside of COMMIT. A receiver may use the database, which it can once Django runs hooks.
+        hooks(connection).insert(0, (set(), tell, True))
+    else:
+        tell()
+
+
+def _send(signal: Signal, **about: Any) -> None:
+    with untold():
         signal.send_robust(Batch, **about)
+
+
+@contextmanager
+def untold() -> Iterator[None]:
+    """Tell nobody of what is delivered in the block.
+
+    Receivers that write would be told of what they have written, for ever.
+    """
+    token = _untold.set(True)
+    try:
+        yield
     finally:
-        _telling.reset(token)
+        _untold.reset(token)

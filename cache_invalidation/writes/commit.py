@@ -23,6 +23,7 @@ from cache_invalidation.delivery import (
     settle,
 )
 from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.sending import untold
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions import Batch, batches, hooks
 
@@ -113,25 +114,28 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
         batch.closed = False  # but there may be another COMMIT.
         raise
     delivered = deliver(batch, fence)
-    if not delivered or batch.pending is not None or _store_uses_database():
+    if not delivered or batch.pending is not None or _has_begun_another(connection):
         _end_delivery(connection, commit)
 
 
-def _store_uses_database() -> bool:
+def _has_begun_another(connection: BaseDatabaseWrapper) -> bool:
+    """Whether delivering may have begun a transaction: the store has, or a receiver of signals."""
     try:
-        return get_store().uses_database
+        store_has = get_store().uses_database
     except StoreUnavailable:
-        return False
+        store_has = False
+    return store_has or _is_busy(connection) or any(batches(connection))
 
 
 def _end_delivery(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
-    """End the transaction that delivering into the database has begun; nobody else would.
+    """End the transaction that delivering has begun; nobody else would.
 
-    The store may be in the database, and the outbox is. Never raises: the write is committed, and
-    must not look as if it were not.
+    The store may be in the database, the outbox is, and a receiver may have used it. Never raises:
+    the write is committed, and must not look as if it were not.
     """
     try:
-        commit()
+        with untold():  # What is left to be delivered is what receivers have written.
+            _commit(connection, commit)
     except Error:
         logger.exception("A delivery on %r could not be committed.", connection.alias)
         connection.close()
