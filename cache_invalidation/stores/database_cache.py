@@ -5,7 +5,7 @@ transaction: they are rolled back with it, and become visible together with its 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -56,6 +56,11 @@ class DatabaseCacheStore(DjangoCacheStore):
     """The database cache. Its counters may lose some of what is counted at the same moment."""
 
     uses_database = True
+
+    def _new_lock(self) -> AbstractContextManager[Any]:
+        # Whoever waits for a row may wait for a transaction of another thread, and that thread
+        # must not wait for him. The database sees to single rows, which is all that others get.
+        return nullcontext()
 
     @contextmanager
     def _savepoints(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import pickle
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from math import ceil
@@ -51,8 +52,15 @@ class DjangoCacheStore(Store):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        # Makes the steps below one for the threads of this process, which is all LocMem needs.
-        self._lock = Lock()
+        self._lock = self._new_lock()
+
+    def _new_lock(self) -> AbstractContextManager[Any]:
+        """Return what makes the steps below one for the threads of this process."""
+        return Lock()  # It is all that LocMem needs.
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._lock = self._new_lock()
 
     @property
     def _cache(self) -> BaseCache:

@@ -16,7 +16,7 @@ from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.database_cache import DatabaseCacheStore
 from cache_invalidation.stores.messages import Filling
-from tests.stores.steps import MISS, drop, is_fenced, recall, remember, sample, wait_until
+from tests.stores.steps import MISS, drop, is_fenced, keep, recall, remember, sample, wait_until
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -230,3 +230,37 @@ def test_a_database_that_goes_right_after_commit_does_not_make_the_write_look_fa
 def _terminate(pid: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+
+def test_two_requests_that_store_the_same_entry_do_not_wait_for_each_other(table: Store):
+    remember(table, "page", "old", "a")
+    before = sample(table, "page", "a")
+    waits = []
+
+    def store_the_same() -> None:
+        waits.append(pid_of(connection))
+        keep(table, "page", "same", before)
+
+    with transaction.atomic():
+        keep(table, "page", "value", before)
+        thread = elsewhere(store_the_same)
+        wait_until(lambda: waits and is_waiting(waits[0]))
+        # Were there one lock for all of them, this would wait for who waits for this one.
+        own = elsewhere(lambda: remember(table, "other", "value", "b"))
+        own.join(5)
+        is_stuck = own.is_alive()
+    for each in (thread, own):
+        each.join()
+    assert not is_stuck
+
+
+def pid_of(connection: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def is_waiting(pid: int) -> bool:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", [pid])
+        return bool(cursor.fetchone() == ("Lock",))
