@@ -7,6 +7,7 @@
 ``LOCATION`` names one node or several, through which the others are found.
 """
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -97,6 +98,14 @@ class ClusterConnectionFactory(ConnectionFactory):
 
     def disconnect(self, connection: Any) -> None:
         connection.disconnect_connection_pools()
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Go on in the child of a fork, where no other thread is left to give back the lock."""
+        cls._lock = Lock()
+
+
+os.register_at_fork(after_in_child=ClusterConnectionFactory.after_fork)
 
 
 class ClusterClient(DefaultClient):
