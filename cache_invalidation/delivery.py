@@ -30,6 +30,7 @@ from cache_invalidation.sending import (
     lose,
     lose_patterns,
     send,
+    summary,
 )
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
@@ -203,12 +204,22 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
         pending = batch.pending
         if pending and pending.apart and not commits_later and not outbox.make_due(pending):
             batch.pending = None
+        waits_whole = batch.pending is not None
         _not_delivered(batch, rest, fence, error)
+        if rest is not batch and not waits_whole:
+            _announce_without_patterns(batch, fence, monotonic() - started)
         return False
     if batch.pending is not None and not commits_later:
         outbox.forget(batch.pending)
     announce(batch, fence.tags, said, monotonic() - started)
     return True
+
+
+def _announce_without_patterns(batch: Batch, fence: Fence, seconds: float) -> None:
+    """Tell what was delivered of `batch`; the rest is told of when that is."""
+    part = _part(batch, "tags", "keys", "entries", "entities", "causes")
+    if part:
+        announce(part, fence.tags, summary(part, fence.tags), seconds)
 
 
 def _part(batch: Batch, *names: str) -> Batch:
