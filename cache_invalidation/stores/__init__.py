@@ -43,22 +43,23 @@ def get_store(alias: str | None = None) -> Store:
     store = _stores.get(alias)
     if store is None:
         name = alias or settings.CACHE
-        with _lock:
-            store = _stores.get(name) or _stores.setdefault(name, _make(name))
-            _stores[alias] = store
+        try:
+            with _lock:
+                store = _stores.get(name) or _stores.setdefault(name, _make(name))
+                _stores[alias] = store
+        except (ImproperlyConfigured, ImportError) as error:
+            # Not under the lock: a log that is kept in the database comes here again.
+            if name not in _unusable:
+                _unusable.add(name)
+                logger.error("The cache %r cannot be used: %s", name, error)
+            raise StoreUnavailable(str(error)) from error
     return store
 
 
 def _make(alias: str) -> Store:
-    try:
-        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(caches[alias]).__mro__]
-        path = next(STORES[kind] for kind in kinds if kind in STORES)
-        store: Store = import_string(path)(alias)
-    except (ImproperlyConfigured, ImportError) as error:
-        if alias not in _unusable:
-            _unusable.add(alias)
-            logger.error("The cache %r cannot be used: %s", alias, error)
-        raise StoreUnavailable(str(error)) from error
+    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(caches[alias]).__mro__]
+    path = next(STORES[kind] for kind in kinds if kind in STORES)
+    store: Store = import_string(path)(alias)
     return store
 
 
