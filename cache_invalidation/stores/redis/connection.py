@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import MaxConnectionsError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
 from cache_invalidation.stores.redis.server import Server
@@ -168,6 +168,8 @@ class Primary:
     ) -> tuple[list[Any], Server]:
         try:
             return self._exchange_once(commands, keep_refusals)
+        except MaxConnectionsError:
+            raise
         except ReadOnlyError:
             # A primary no longer. Other connections lead there as well: those that are in use now
             # are closed when they are given back.
@@ -184,7 +186,7 @@ class Primary:
         self, commands: Sequence[Command], keep_refusals: bool
     ) -> tuple[list[Any], Server]:
         era = self._era
-        connection = self._pool.get_connection()
+        connection = taken_from(self._pool)
         try:
             return converse(connection, commands, keep_refusals), connection.cache_invalidation
         finally:
@@ -238,6 +240,17 @@ def introduce(connection: Any) -> Server:
             error,
         )
     return server
+
+
+def taken_from(pool: Any) -> Any:
+    """Return a connection of `pool`; raise `MaxConnectionsError` if it has none to spare."""
+    try:
+        return pool.get_connection()
+    except RedisConnectionError as error:
+        # A pool that waits for one has no exception of its own for having waited in vain.
+        if str(error) == "No connection available.":
+            raise MaxConnectionsError(str(error)) from error
+        raise
 
 
 def text_of(answers: Sequence[Any]) -> str:

@@ -24,6 +24,7 @@ from cache_invalidation.stores.redis.connection import (
     converse,
     introduce,
     seconds_of,
+    taken_from,
     text_of,
 )
 from cache_invalidation.stores.redis.server import Server, digest
@@ -145,7 +146,7 @@ class Members:
         for node in nodes:
             pool = self._cluster().get_redis_connection(node).connection_pool
             try:
-                connection = pool.get_connection()
+                connection = taken_from(pool)
                 try:
                     answers += converse(connection, commands, keep_refusals)
                 finally:

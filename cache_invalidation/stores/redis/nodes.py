@@ -17,6 +17,7 @@ from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
     ClusterDownError,
+    MaxConnectionsError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
@@ -33,6 +34,7 @@ from cache_invalidation.stores.redis.connection import (
     TIME_LIMITS,
     Command,
     answer_or_refusal,
+    taken_from,
     text_of,
 )
 from cache_invalidation.stores.redis.members import Members
@@ -125,6 +127,8 @@ class Nodes(Members):
         """Send each command to the node that has its key; return the answers, refusals as well."""
         try:
             return self._follow(commands)
+        except MaxConnectionsError:
+            raise
         except RedisConnectionError:
             # The node closed the connection, or it has a successor.
             self._is_outdated = True
@@ -187,7 +191,7 @@ class Nodes(Members):
         try:
             for node, positions in plan.items():
                 pool = cluster.get_redis_connection(node).connection_pool
-                connection = pool.get_connection()
+                connection = taken_from(pool)
                 taken.append((pool, connection, positions))
             for _, connection, positions in taken:
                 mine = [commands[position] for position in positions]
