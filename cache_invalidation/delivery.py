@@ -72,10 +72,14 @@ class batch_of:  # noqa: N801 - used as a block; every save passes here, and a g
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The fence of one COMMIT; `holds_until` by the monotonic clock, 0 if it was not raised."""
+    """The fence of one COMMIT of `connection`, which need not be the one that has its alias.
+
+    `holds_until` is by the monotonic clock, 0 if it was not raised.
+    """
 
     token: str
     tags: tuple[str, ...]
+    connection: BaseDatabaseWrapper
     holds_until: float = 0.0
 
     @property
@@ -91,7 +95,7 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
     one. With ``CONSISTENCY = "commit"`` no fence is raised unless it has to be done `always`.
     Raises `InvalidationAborted` if it fails and ``ON_STORE_FAILURE`` is ``"abort"``.
     """
-    fence = Fence(new_token(), tuple(sorted(batch.tags)))
+    fence = Fence(new_token(), tuple(sorted(batch.tags)), connection)
     try:
         fence = replace(fence, tags=_tags_of(batch))
         is_wanted = always or settings.CONSISTENCY != "commit"
@@ -103,17 +107,15 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
         if not store.breaker.admits(urgent=True):
             raise StoreUnavailable(store.breaker.reason)
     except CacheInvalidationError as error:
-        _not_raised(batch, fence, connection, error)
+        _not_raised(batch, fence, error)
     except Exception as error:
         # A write must not fail of what goes wrong here, unless that is wanted.
         logger.exception("Raising a fence failed.")
-        _not_raised(batch, fence, connection, StoreUnavailable(repr(error)))
+        _not_raised(batch, fence, StoreUnavailable(repr(error)))
     return fence
 
 
-def _not_raised(
-    batch: Batch, fence: Fence, connection: BaseDatabaseWrapper, error: CacheInvalidationError
-) -> None:
+def _not_raised(batch: Batch, fence: Fence, error: CacheInvalidationError) -> None:
     """Do what the project wants to be done with a write of which the store cannot be told."""
     wanted = settings.ON_STORE_FAILURE
     if wanted == "abort":
@@ -122,7 +124,7 @@ def _not_raised(
             f"so it is rolled back: {error}"
         ) from error
     if wanted == "outbox":
-        batch.pending = outbox.keep(batch, fence.tags, connection, committed=False)
+        batch.pending = outbox.keep(batch, fence.tags, fence.connection, committed=False)
 
 
 def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = False) -> bool:
@@ -138,7 +140,9 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         batch.closed = True
         if not batch:
             return True
-        return _deliver(batch, fence or Fence(new_token(), _tags_of(batch)), commits_later)
+        if fence is None:
+            fence = Fence(new_token(), _tags_of(batch), connections[batch.alias])
+        return _deliver(batch, fence, commits_later)
     except Exception as error:
         # A write that is committed must not look as if it failed.
         logger.exception("Delivering an invalidation failed: %s", describe(batch))
@@ -147,14 +151,7 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         return False
 
 
-def end_failed(
-    batch: Batch,
-    fence: Fence,
-    connection: BaseDatabaseWrapper,
-    error: BaseException,
-    *,
-    many: bool = False,
-) -> None:
+def end_failed(batch: Batch, fence: Fence, error: BaseException, *, many: bool = False) -> None:
     """Do what has to be done about a COMMIT, or a statement in autocommit, that ended in `error`.
 
     If the database still answers, it has refused; of `many` statements, perhaps not the first. If
@@ -162,7 +159,7 @@ def end_failed(
     fence has to stand until it lapses, and if it does not, readers may hold old rows that nobody
     else will tell them of.
     """
-    if isinstance(error, DatabaseError) and connection.is_usable():
+    if isinstance(error, DatabaseError) and fence.connection.is_usable():
         if many:
             deliver(batch, fence)
         else:
@@ -235,8 +232,7 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
     """See to it that the `rest` of a committed batch is delivered later, or made up for."""
     tags = () if rest is not batch else fence.tags
     if batch.pending is None and settings.ON_STORE_FAILURE != "ignore":
-        connection = connections[batch.alias]
-        batch.pending = outbox.keep(rest, tags, connection, committed=True)
+        batch.pending = outbox.keep(rest, tags, fence.connection, committed=True)
     if batch.pending is not None:
         logger.info("It waits in the outbox (%s): %s", error, describe(rest))
         if tags or rest.entries:

@@ -110,7 +110,7 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
         commit()
     except BaseException as error:
         batch.by_hand = True  # Django runs no hooks after this,
-        end_failed(batch, fence, connection, error)
+        end_failed(batch, fence, error)
         batch.closed = False  # but there may be another COMMIT.
         raise
     delivered = deliver(batch, fence)

@@ -178,7 +178,7 @@ def _execute_fenced(
         result = execute()
     except BaseException as error:
         # Without a transaction, what came before the one that failed may be committed.
-        end_failed(batch, fence, connection, error, many=many)
+        end_failed(batch, fence, error, many=many)
         raise
     if _found_no_row(statement, context):
         withdraw(batch, fence)
