@@ -1,6 +1,6 @@
 """What depends on what, as nodes that the page and the drawing link with each other."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -64,7 +64,7 @@ class ModelNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """Models with rules of the project's own, those without, functions, events and signals."""
+    """Models with rules or readers, the others, functions, events and signals."""
 
     models: tuple[ModelNode, ...]
     others: tuple[str, ...]
@@ -84,14 +84,20 @@ def graph(query: str = "") -> Graph:
     query = query.strip()
     found = overview()
     functions = [FunctionNode(entry=entry) for entry in found["functions"]]
-    models = tuple(_models(found["models"], functions, query))
-    linked = {node.name for model in models for some in model.readers.values() for node in some}
+    nodes = [(entry, _node(entry, functions)) for entry in found["models"]]
+    is_linked = {node.label: bool(entry["rules"] or node.readers) for entry, node in nodes}
+    models = tuple(
+        node
+        for entry, node in nodes
+        if is_linked[node.label] and (mentions(entry, query) or mentions(_names(node), query))
+    )
+    linked = {name for model in models for name in _names(model)}
     return Graph(
         models=models,
         others=tuple(
-            entry["model"]
-            for entry in found["models"]
-            if not entry["rules"] and mentions(entry["model"], query)
+            label
+            for label, is_drawn in is_linked.items()
+            if not is_drawn and mentions(label, query)
         ),
         functions=tuple(
             node for node in functions if node.name in linked or mentions(node.entry, query)
@@ -101,21 +107,20 @@ def graph(query: str = "") -> Graph:
     )
 
 
-def _models(
-    entries: Iterable[ModelEntry], functions: Iterable[FunctionNode], query: str
-) -> Iterator[ModelNode]:
-    """Yield those with rules; the functions that read what they name belong to them."""
-    for entry in entries:
-        if not entry["rules"]:
-            continue
-        rules = (RuleNode(targets=_tags(entry["tags"])), *map(_rule, entry["rules"]))
-        readers = {}
-        for target in dict.fromkeys(target for rule in rules for target in rule.targets):
-            if target.kind == "tag":
-                readers[target] = tuple(n for n in functions if reads(n.entry, target.name))
-        names = [node.name for some in readers.values() for node in some]
-        if mentions(entry, query) or mentions(names, query):
-            yield ModelNode(label=entry["model"], rules=rules, readers=readers)
+def _node(entry: ModelEntry, functions: Iterable[FunctionNode]) -> ModelNode:
+    rules = (RuleNode(targets=_tags(entry["tags"])), *map(_rule, entry["rules"]))
+    tags = dict.fromkeys(found for rule in rules for found in rule.targets if found.kind == "tag")
+    readers = {
+        tag: found
+        for tag in tags
+        if (found := tuple(node for node in functions if reads(node.entry, tag.name)))
+    }
+    return ModelNode(label=entry["model"], rules=rules, readers=readers)
+
+
+def _names(model: ModelNode) -> list[str]:
+    """Return the names of the functions that belong to `model`, since they read what it drops."""
+    return [node.name for some in model.readers.values() for node in some]
 
 
 def _rule(entry: RuleEntry) -> RuleNode:

@@ -54,9 +54,9 @@ class Signature:
 
     @staticmethod
     def name_in(key: str) -> str:
-        """Return the name of the function in a key that was made for arguments."""
-        name, _, digest = key.rpartition(":")
-        return name if len(digest) == 16 else key
+        """Return the name of the function in a key, which is all of it without arguments."""
+        name, colon, digest = key.rpartition(":")
+        return name if colon and len(digest) == 16 else key
 
     def _spell(self, name: str, value: Any) -> str:
         if type(value) in _PLAIN:

@@ -12,6 +12,7 @@ from cache_invalidation.admin.graph import Target, graph
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.functions import by_name
 from tests.admin.conftest import page
+from tests.testapp.matrix import Shelf
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(databases=["default", "other", "sqlite"])
@@ -108,6 +109,17 @@ def test_functions_are_shown_with_what_they_read_called_or_not(client):
     assert f'id="{link}"' in text
 
 
+def test_what_a_function_finds_out_links_it_once_it_was_called(client):
+    @cached(name="registry.shelves")
+    def shelves() -> list[int]:
+        return list(Shelf.objects.values_list("pk", flat=True))
+
+    shelves()
+    readers = model_node("testapp.shelf").readers[Target("tag", "testapp.shelf")]
+    assert "registry.shelves" in [node.name for node in readers]
+    assert "found out" in page(client, "registry/", q="registry.shelves")
+
+
 @pytest.mark.parametrize(
     "query", ["TESTAPP.product", "ProductRule", "detail:", "list:{", "goods", "page_of_category"]
 )
@@ -151,6 +163,7 @@ def test_a_rule_that_cannot_be_used_says_why(client):
         assert "needs a literal family" in page(client, "registry/")
 
 
+@pytest.mark.usefixtures("only_these")
 def test_models_without_a_rule_are_listed():
     assert "testapp.shelf" in graph().others
     assert "testapp.product" not in graph().others

@@ -234,3 +234,10 @@ def test_a_key_is_the_same_in_every_process():
 
 def test_keys_stay_short_whatever_the_arguments():
     assert len(key(page, "x" * 10_000)) < 100
+
+
+@pytest.mark.parametrize("name", ["shop.page", "a" * 16, "a:b", "shop.page-number"])
+def test_the_name_of_the_function_is_found_in_its_keys(name: str):
+    signature = Signature(page, name)
+    assert Signature.name_in(signature.key({"number": 1})) == name
+    assert Signature.name_in(signature.key({})) == name
