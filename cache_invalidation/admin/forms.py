@@ -116,7 +116,9 @@ class InvalidateForm(forms.Form):
     everything = forms.BooleanField(
         required=False,
         label=gettext_lazy("Everything"),
-        help_text=gettext_lazy("Drop all cached values. Every page is computed anew."),
+        help_text=gettext_lazy(
+            "Drop the values of all cached functions. Plain keys stay; the pattern * is for those."
+        ),
     )
     reason = forms.CharField(
         required=False,
