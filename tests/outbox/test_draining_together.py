@@ -25,6 +25,8 @@ from tests.outbox.rows import let_wait, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ROWS = 8000  # So many that no process is done before the others have begun.
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -57,18 +59,18 @@ def start() -> Start:
 
 def test_processes_that_drain_together_deliver_each_row_once(up: Use, start: Start) -> None:
     up()
-    let_wait(2000)
+    let_wait(ROWS)
     drainers = [start() for _ in range(3)]
     for drainer in drainers:
         assert drainer.stdin is not None
         drainer.stdin.write("go\n")
         drainer.stdin.flush()
     shares = [int(drainer.communicate(timeout=60)[0]) for drainer in drainers]
-    assert sum(shares) == 2000
+    assert sum(shares) == ROWS
     assert sorted(shares)[1] > 0, "only one had anything to do, so this proves nothing"
     assert rows() == []
-    assert delivered_tags() == 2000
-    assert read_metrics()["invalidations_by_entity_type"] == {"thing": 2000}
+    assert delivered_tags() == ROWS
+    assert read_metrics()["invalidations_by_entity_type"] == {"thing": ROWS}
 
 
 @pytest.mark.django_db(transaction=True, databases=["sqlite"])
