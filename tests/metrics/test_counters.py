@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,27 @@ def test_counts_wait_in_the_process_until_they_are_flushed(own: Counters):
     assert [stored("hits"), stored("hits:page"), stored("misses")] == [5, 5, 1]
     own.flush()
     assert stored("hits") == 5
+
+
+def test_an_interval_that_is_none_fails_no_page(own: Counters, settings):
+    settings.CACHE_INVALIDATION["METRICS_FLUSH_INTERVAL"] = "often"
+    own._flush_at = 0
+    own.add("hits")
+    assert stored("hits") == 1
+
+
+def test_deliveries_are_listed_while_others_are_flushed(own: Counters, settings):
+    settings.CACHE_INVALIDATION["METRICS_FLUSH_INTERVAL"] = 3600
+    own.delivered(0.1, {"number": 1})
+    own._lock.acquire()  # As whoever is about to empty the list.
+    thread = threading.Thread(target=own.delivered, args=(0.1, {"number": 2}))
+    thread.start()
+    thread.join(0.2)
+    assert list(own._recent) == [{"number": 1}]
+    own._lock.release()
+    thread.join()
+    own.flush()
+    assert len(get_store().recent(10)) == 2
 
 
 def test_counts_are_flushed_when_the_interval_is_over(own: Counters, settings):
