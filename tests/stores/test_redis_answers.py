@@ -24,3 +24,14 @@ def test_an_answer_of_an_unexpected_shape_costs_no_read_and_no_write(
         assert names() == []
         Category.objects.create(name="C")
         assert names() == ["C"]
+
+
+def test_a_server_that_does_not_say_which_it_is_is_used_and_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [b"redis_version:7.4.0", b"role:master"]
+    monkeypatch.setattr(redis_connection, "converse", lambda *args, **kwargs: said)
+    server = redis_connection.introduce(None)
+    assert server.identity == ""
+    assert server.problem is None
+    assert "goes unnoticed" in caplog.text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.tags import ROOT
 from example_project.servers import ValkeyServer
@@ -19,6 +19,12 @@ tenant: ContextVar[str] = ContextVar("tenant")
 
 def tenant_key(key: str, key_prefix: str, version: int) -> str:
     return f"{tenant.get()}:{key_prefix}:{version}:{key}"
+
+
+def strict_key(key: str, key_prefix: str, version: int) -> str:
+    if "*" in key:
+        raise ValueError("no such key")
+    return f"{key_prefix}:{version}:{key}"
 
 
 @contextmanager
@@ -120,3 +126,12 @@ def test_after_an_outage_everything_of_every_tenant_is_dropped(
     for name in ("first", "second"):
         with serving(name):
             assert recall(store, "page", ROOT, "a") == MISS
+
+
+def test_a_key_function_that_refuses_a_pattern_is_no_outage(settings: Any) -> None:
+    default = settings.CACHES["default"] | {"KEY_FUNCTION": f"{__name__}.strict_key"}
+    settings.CACHES = settings.CACHES | {"default": default}
+    store = RedisStore("default")
+    with pytest.raises(StoreRefused, match="KEY_FUNCTION"):
+        store.delete_patterns(["list:*"])
+    assert store.breaker.outages == 0

@@ -239,6 +239,12 @@ def introduce(connection: Any) -> Server:
             "allow it for this user.",
             error,
         )
+    else:
+        if not server.identity:
+            logger.warning(
+                "INFO has neither run_id nor master_replid, so a restarted or promoted cache "
+                "server goes unnoticed."
+            )
     return server
 
 

@@ -25,7 +25,7 @@ def digest(*texts: str) -> str:
 class Server:
     """What a server says of itself; nothing at all if it may not be asked."""
 
-    identity: str = ""
+    identity: str = ""  # "" if it may not be asked, or does not say
     product: str = ""
     version: tuple[int, ...] = ()
     is_cluster_node: bool = False
@@ -61,7 +61,8 @@ class Server:
         self.is_replica = facts.get("role") == "slave"
         # The first is new after a restart; the second after a promotion, too. A server that was
         # demoted and promoted again without a restart may lack what was written meanwhile.
-        self.identity = digest(facts.get("run_id", ""), facts.get("master_replid", ""))
+        names = facts.get("run_id", ""), facts.get("master_replid", "")
+        self.identity = digest(*names) if any(names) else ""
 
     def learn_memory(self, info: str) -> None:
         """Take over what the server says in ``INFO memory``."""

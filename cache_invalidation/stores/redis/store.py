@@ -1,6 +1,6 @@
 """Entries and versions in Redis or Valkey, through the `django-redis` client of an alias."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -110,10 +110,14 @@ class RedisStore(RedisCounters):
     # Names
 
     def _key(self, name: str) -> str:
+        return self._made(self._cache.make_key, name)
+
+    def _made(self, make: Callable[[str], Any], name: str) -> str:
+        """Return what the alias makes of a name or a pattern."""
         if not self.names_vary:
-            return str(self._cache.make_key(name))
+            return str(make(name))
         try:
-            return str(self._cache.make_key(name))
+            return str(make(name))
         except Exception as error:
             # It is the project's own, and says nothing about the server.
             raise StoreRefused(f"the KEY_FUNCTION failed: {error!r}") from error
@@ -300,7 +304,7 @@ class RedisStore(RedisCounters):
         own = self._key(NAMESPACE).encode()
         deleted = 0
         for pattern in patterns:
-            names = self._servers.scan(self._codec.make_pattern(pattern), CHUNK)
+            names = self._servers.scan(self._made(self._codec.make_pattern, pattern), CHUNK)
             for chunk in _chunks(name for name in names if not name.startswith(own)):
                 deleted += sum(map(int, self._answers(list(self._unlinks(chunk)))))
         return deleted
