@@ -13,6 +13,7 @@ from django.db import Error, connections, router
 
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores.django_cache import DjangoCacheStore, standing_fences
+from cache_invalidation.transactions import in_transaction
 
 ATTEMPTS: Final = 3
 
@@ -77,9 +78,7 @@ class DatabaseCacheStore(DjangoCacheStore):
                     connection = connections[alias]
                     if connection.in_atomic_block and connection.needs_rollback:
                         raise StoreUnavailable(f"the transaction on {alias!r} is broken")
-                    if connection.in_atomic_block or not (
-                        connection.connection is None or connection.autocommit
-                    ):
+                    if in_transaction(connection):
                         stack.enter_context(_savepoint(alias))
                 yield
         except Error as error:
