@@ -146,7 +146,10 @@ _all: "WeakSet[Recovery]" = WeakSet()
 def _after_fork() -> None:
     for recovery in list(_all):
         recovery._forget()
-        recovery._store.after_fork()
+        try:
+            recovery._store.after_fork()
+        except Exception:  # The others would go on with the locks of threads that are not here.
+            logger.exception("A cache cannot be used in the child of a fork.")
 
 
 os.register_at_fork(after_in_child=_after_fork)

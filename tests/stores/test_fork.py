@@ -15,6 +15,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.django_cache import DjangoCacheStore
 from cache_invalidation.stores.redis.cluster import ClusterConnectionFactory
+from cache_invalidation.stores.redis.store import RedisStore
 from tests.stores.conftest import cluster_alias
 from tests.stores.steps import PATIENCE, drop
 
@@ -73,3 +74,15 @@ def test_a_child_does_not_wait_for_who_was_connecting_to_a_cluster(settings, clu
     settings.CACHES |= {"cluster": cluster_alias(cluster)}
     with held_elsewhere(ClusterConnectionFactory._lock):
         assert ends_well_in_a_child(lambda: caches["cluster"].get("anything"))
+
+
+def test_a_store_that_cannot_be_opened_in_the_child_is_no_matter_to_the_others(settings):
+    default, caches_before = settings.CACHES["default"], settings.CACHES
+    settings.CACHES = caches_before | {"gone": default}
+    gone = [RedisStore("gone") for _ in range(20)]
+    settings.CACHES = caches_before
+    store = get_store("locmem")
+    assert isinstance(store, DjangoCacheStore)
+    with held_elsewhere(store._lock):
+        assert ends_well_in_a_child(lambda: drop(store, "a"))
+    assert {each.alias for each in gone} == {"gone"}
