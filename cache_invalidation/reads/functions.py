@@ -6,7 +6,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from cache_invalidation.reads.arguments import Signature
-from cache_invalidation.reads.protocol import _hints
+from cache_invalidation.reads.protocol import hints
 from cache_invalidation.tags import family
 
 _numbers = count()
@@ -30,7 +30,7 @@ def families_found() -> dict[str, set[str]]:
     and tags without a family.
     """
     found: dict[str, set[str]] = {}
-    for key, tags in list(_hints.items()):
+    for key, tags in list(hints.items()):
         families = found.setdefault(Signature.name_in(key), set())
         families.update(family(tag) or tag for tag in tags)
     return found

@@ -81,9 +81,9 @@ class Read:
         return Dependencies(versions, self.storable)
 
 
-# The tags that an entry turned out to depend on besides those declared, by key: asking for their
-# versions along with the entry saves a round trip. Being wrong costs that round trip.
-_hints: dict[str, tuple[str, ...]] = {}
+#: The tags that an entry turned out to depend on besides those declared, by key: asking for their
+#: versions along with the entry saves a round trip. Being wrong costs that round trip.
+hints: dict[str, tuple[str, ...]] = {}
 
 
 def attempt(read: Read) -> Generator[float, None, None]:
@@ -127,7 +127,7 @@ def look(read: Read) -> Outcome:
     if written_by_this_thread((read.key, *read.tags)):
         return "bypasses"
     store = get_store()
-    hint = _hints.get(read.key)
+    hint = hints.get(read.key)
     asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
     found = store.lookup(read.key, asked, with_further=read.records and hint is None)
     versions = found.versions
@@ -154,11 +154,11 @@ def _versions_for(read: Read, found: Found, entry: Entry, store: Store) -> Versi
 
 
 def _remember(key: str, further: tuple[str, ...]) -> None:
-    if _hints.get(key, ()) == further:
+    if hints.get(key, ()) == further:
         return
-    if len(_hints) >= HINTS:
-        _hints.clear()
-    _hints[key] = further
+    if len(hints) >= HINTS:
+        hints.clear()
+    hints[key] = further
 
 
 def _decode(read: Read, entry: Entry, store: Store) -> bool:

@@ -133,7 +133,7 @@ def test_a_statement_between_an_entry_and_its_further_versions_leaves_nothing_st
     reader, pk = make_reader("two queries", "default", True, "SQL")
     reader()
     # As in a process where the same call has read other things, so that it asks twice.
-    protocol._hints[reader.key()] = ("testapp.category", "testapp.category:*")
+    protocol.hints[reader.key()] = ("testapp.category", "testapp.category:*")
     assert reader.is_cached()
     with WRITERS[writer](lambda: by_queryset("default", pk, "new"), "default") as write:
         step_in = Once(write)
