@@ -14,6 +14,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.conf import settings
+from cache_invalidation.connection_state import in_transaction, is_open_for_driver
 from cache_invalidation.exceptions import (
     CacheInvalidationError,
     InvalidationAborted,
@@ -35,12 +36,7 @@ from cache_invalidation.sending import (
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import collapse
-from cache_invalidation.transactions import (
-    Batch,
-    current_batch,
-    in_transaction,
-    is_open_for_driver,
-)
+from cache_invalidation.transactions import Batch, current_batch
 
 logger = logging.getLogger("cache_invalidation")
 

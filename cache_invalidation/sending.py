@@ -17,6 +17,7 @@ from typing import Any, Final
 from django.db import connections
 from django.dispatch import Signal
 
+from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.exceptions import CacheInvalidationError, PatternsNotSupported
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.requests import current_path
@@ -24,7 +25,7 @@ from cache_invalidation.rules import Invalidation
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery
-from cache_invalidation.transactions import Batch, Targets, hooks, in_transaction
+from cache_invalidation.transactions import Batch, Targets, hooks
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -14,6 +14,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from cache_invalidation.connection_state import in_transaction, is_open_for_driver
 from cache_invalidation.rules import Invalidation
 
 # Isolation levels under which every query sees the rows as they are committed at that moment.
@@ -131,31 +132,6 @@ class Batch:
         self.by_hand |= other.by_hand
         self.unsaid |= other.unsaid
         other.closed = True
-
-
-def in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Whether what is written now becomes visible only with a later COMMIT."""
-    # Not get_autocommit(), which would connect to a database that nobody has used yet.
-    return connection.in_atomic_block or (
-        connection.connection is not None and not connection.autocommit
-    )
-
-
-def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:
-    """Whether there is a transaction that Django does not know of: by a BEGIN, or a pipeline.
-
-    Nobody tells when it ends.
-    """
-    driver: Any = connection.connection
-    if driver is None or in_transaction(connection):
-        return False
-    if connection.vendor == "sqlite":
-        return bool(driver.in_transaction)
-    if connection.vendor != "postgresql":
-        return False
-    # 0 is "idle", in both versions of psycopg, and "off". A pipeline is a transaction as well.
-    pipeline = getattr(getattr(driver, "pgconn", None), "pipeline_status", 0)
-    return bool(driver.info.transaction_status or pipeline)
 
 
 def hooks(connection: BaseDatabaseWrapper) -> list[Any]:

@@ -12,10 +12,11 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from cache_invalidation.conf import settings
+from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.sending import most_common
 from cache_invalidation.stores import get_store
-from cache_invalidation.transactions import Batch, Pending, in_transaction, shielded
+from cache_invalidation.transactions import Batch, Pending, shielded
 from cache_invalidation.watcher import unrecorded
 
 if TYPE_CHECKING:

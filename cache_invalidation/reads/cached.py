@@ -10,6 +10,7 @@ from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from cache_invalidation.conf import timeout as checked_timeout
+from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
@@ -18,7 +19,6 @@ from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
-from cache_invalidation.transactions import in_transaction
 
 P = ParamSpec("P")
 R = TypeVar("R")

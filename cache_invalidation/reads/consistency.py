@@ -14,6 +14,7 @@ from django.apps import apps
 from django.db import connections
 
 from cache_invalidation.conf import settings
+from cache_invalidation.connection_state import in_transaction, is_open_for_driver
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
@@ -29,13 +30,7 @@ from cache_invalidation.reads.protocol import Read
 from cache_invalidation.reads.steps import Steps, awalk, walk
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
-from cache_invalidation.transactions import (
-    batches,
-    in_transaction,
-    is_open_for_driver,
-    sees_snapshot,
-    shielded,
-)
+from cache_invalidation.transactions import batches, sees_snapshot, shielded
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -7,12 +7,13 @@ from contextvars import ContextVar
 
 from django.db import connections
 
+from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.delivery import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.resolution import Consequence, consequences
 from cache_invalidation.rules import Change, Invalidation
 from cache_invalidation.tags import ROOT
-from cache_invalidation.transactions import Batch, current_batch, in_transaction
+from cache_invalidation.transactions import Batch, current_batch
 
 logger = logging.getLogger("cache_invalidation")
 

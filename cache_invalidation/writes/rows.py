@@ -13,8 +13,8 @@ from django.db import connections
 from django.db.models import Model, QuerySet
 
 from cache_invalidation.catalog import all_rows
+from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions import in_transaction
 from cache_invalidation.watcher import unrecorded
 from cache_invalidation.writes.accounted import Account, accounting
 

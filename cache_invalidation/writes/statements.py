@@ -19,6 +19,7 @@ from django.db.models import Model
 
 from cache_invalidation import cascades
 from cache_invalidation.catalog import all_rows
+from cache_invalidation.connection_state import in_transaction, is_open_for_driver
 from cache_invalidation.delivery import (
     deliver,
     end_failed,
@@ -36,14 +37,7 @@ from cache_invalidation.statements import (
     rows_written,
     superseding,
 )
-from cache_invalidation.transactions import (
-    Batch,
-    batches,
-    current_batch,
-    in_transaction,
-    is_open_for_driver,
-    shielded,
-)
+from cache_invalidation.transactions import Batch, batches, current_batch, shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import is_accounted_for
 from cache_invalidation.writes.collect import add, add_everything, is_suspended
