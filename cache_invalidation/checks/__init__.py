@@ -15,6 +15,7 @@ from cache_invalidation.checks.observers import check_observers
 from cache_invalidation.checks.project import (
     check_api,
     check_atomic_requests,
+    check_database_cache,
     check_page_caching,
     check_threads,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "check_cache",
     "check_cache_in_production",
     "check_combinations",
+    "check_database_cache",
     "check_eviction_of_others",
     "check_exclude",
     "check_names",

@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.core.cache.backends.db import DatabaseCache
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import connections
+from django.db import connections, router
+
+from cache_invalidation.checks.cache import backend
 
 _API: Final = "cache_invalidation.api.urls"
 _SNAPSHOTS: Final = ("repeatable read", "serializable")
@@ -91,6 +94,26 @@ def _makes_snapshots(alias: str) -> bool:
         return False
     spelled = str(getattr(level, "name", level)).lower().replace("_", " ")
     return bool(wanted) and spelled in _SNAPSHOTS
+
+
+@register
+def check_database_cache(**kwargs: Any) -> list[CheckMessage]:
+    """W019: a database cache whose rows are part of transactions that are about other databases."""
+    cache = backend()
+    if not isinstance(cache, DatabaseCache) or len(connections.settings) < 2:
+        return []
+    alias = router.db_for_write(cache.cache_model_class)
+    if not connections.settings.get(alias, {}).get("ATOMIC_REQUESTS"):
+        return []
+    return [
+        Warning(
+            f"The cache is in the database {alias!r}, which has ATOMIC_REQUESTS: what a request "
+            "writes to another database is invalidated only when its transaction ends, and not at "
+            "all if that is rolled back.",
+            hint="Route the table of the cache to an alias of its own, without ATOMIC_REQUESTS.",
+            id="cache_invalidation.W019",
+        )
+    ]
 
 
 @register

@@ -11,8 +11,12 @@ from django.core.checks import Error, Warning
 from django.db import connections
 from django.test import override_settings
 
-from cache_invalidation.checks import check_atomic_requests, check_threads
-from tests.checks.reporting import only, reported
+from cache_invalidation.checks import (
+    check_atomic_requests,
+    check_database_cache,
+    check_threads,
+)
+from tests.checks.reporting import configured, only, reported
 
 # Django's own checks ask the server for its version, once.
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -156,6 +160,27 @@ def test_a_database_without_a_backend_is_not_for_the_checks_to_stumble_over(
     broken = {"ENGINE": "nowhere", "ATOMIC_REQUESTS": True}
     monkeypatch.setitem(connections.settings, "broken", broken)
     assert check_atomic_requests() == []
+
+
+def test_w019_a_database_cache_in_transactions_about_other_databases(atomic: Any):
+    with configured(CACHE="dbcache"):
+        assert check_database_cache() == []
+        atomic("other")
+        assert check_database_cache() == []
+        atomic("default")
+        message = only(check_database_cache(), Warning, "W019")
+    assert "'default', which has ATOMIC_REQUESTS" in message.msg
+    assert check_database_cache() == []
+
+
+def test_a_database_cache_beside_no_other_database_is_fine(
+    atomic: Any, monkeypatch: pytest.MonkeyPatch
+):
+    atomic("default")
+    only_one = {"default": connections.settings["default"]}
+    monkeypatch.setattr(connections, "settings", only_one)
+    with configured(CACHE="dbcache"):
+        assert check_database_cache() == []
 
 
 @pytest.mark.parametrize("name", ["UpdateCacheMiddleware", "CacheMiddleware"])
