@@ -192,7 +192,7 @@ def sample_late(monkeypatch: pytest.MonkeyPatch) -> None:
 def deliver_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the writer deliver first, and execute its statement then."""
 
-    def execute(execute: Any, effects: Any, statement: Any, context: Any) -> Any:
+    def execute(execute: Any, effects: Any, statement: Any, many: bool, context: Any) -> Any:
         batch = Batch(context["connection"].alias, deliver)
         statements._add(batch, effects)
         deliver(batch)
