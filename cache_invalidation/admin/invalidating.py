@@ -14,6 +14,7 @@ from cache_invalidation.admin.pages import INVALIDATE, VIEW, PageAdmin, allows, 
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
 from cache_invalidation.operations.audit import AlreadyDone
+from cache_invalidation.operations.overview import dotted_name
 from cache_invalidation.registry import registry
 
 logger = logging.getLogger("cache_invalidation")
@@ -117,12 +118,7 @@ class InvalidateAdmin(PageAdmin):
 
 def _subscribers(request: Request) -> list[tuple[str, list[str]]]:
     """Return who is asked about each event, by dotted name."""
-
-    def name(subscriber: Any) -> str:
-        module = getattr(subscriber, "__module__", "")
-        return f"{module}.{getattr(subscriber, '__qualname__', repr(subscriber))}"
-
     return [
-        (event.name, [name(found) for found in registry.subscribers_of(event.name)])
+        (event.name, [dotted_name(found) for found in registry.subscribers_of(event.name)])
         for event in request.events
     ]

@@ -32,30 +32,27 @@ RESET: Final = "cache_invalidation.reset_metrics"
 _pages: Final = Apps()
 
 
+class _Page:
+    """What all of them have in their Meta."""
+
+    apps = _pages
+    app_label = "cache_invalidation"
+    managed = False
+    default_permissions = ()
+
+
 class Dashboard(models.Model):  # noqa: DJ008 - there are no instances
-    class Meta:
-        apps = _pages
-        app_label = "cache_invalidation"
-        managed = False
-        default_permissions = ()
+    class Meta(_Page):
         verbose_name = verbose_name_plural = _("dashboard")
 
 
 class Registry(models.Model):  # noqa: DJ008
-    class Meta:
-        apps = _pages
-        app_label = "cache_invalidation"
-        managed = False
-        default_permissions = ()
+    class Meta(_Page):
         verbose_name = verbose_name_plural = _("registry")
 
 
 class Invalidate(models.Model):  # noqa: DJ008
-    class Meta:
-        apps = _pages
-        app_label = "cache_invalidation"
-        managed = False
-        default_permissions = ()
+    class Meta(_Page):
         verbose_name = verbose_name_plural = _("invalidate")
 
 

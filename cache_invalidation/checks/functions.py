@@ -14,8 +14,10 @@ from cache_invalidation.registry import registry
 def check_names(**kwargs: Any) -> list[CheckMessage]:
     """E014: several cached functions with one name."""
     import_urls()
-    if functions.clashes():
+    names = functions.clashes()
+    if names:
         gc.collect()  # Those that nobody can call any more do no harm.
+        names = functions.clashes()
     return [
         Error(
             f"Several cached functions have the name {name!r}, so that each returns what another "
@@ -23,7 +25,7 @@ def check_names(**kwargs: Any) -> list[CheckMessage]:
             hint="Give each a name of its own: @cached(name=…).",
             id="cache_invalidation.E014",
         )
-        for name in sorted(functions.clashes())
+        for name in sorted(names)
     ]
 
 

@@ -141,7 +141,7 @@ def preview(request: Request) -> Outcome:
 
     Rows are read, and the subscribers of events are asked.
     """
-    return _outcome(_batch(request), AuditEntry.Result.STARTED)
+    return _planned(_batch(request))
 
 
 def by_rule(request: Request) -> tuple[RuleEffect, ...]:
@@ -163,7 +163,7 @@ def invalidate(
     `audit.AlreadyDone` for an idempotency key that the operator has used before.
     """
     batch = _batch(request)
-    planned = _outcome(batch, AuditEntry.Result.STARTED)
+    planned = _planned(batch)
     targets = {kind: list(getattr(planned, kind)) for kind in ("tags", "keys", "patterns")}
     once = None if idempotency_key is None else (idempotency_key, request.digest)
     entry = audit.begin(AuditEntry.Action.INVALIDATE, operator, reason, targets, once)
@@ -171,7 +171,12 @@ def invalidate(
         result = AuditEntry.Result.PARTLY if planned.lost else AuditEntry.Result.DONE
     else:
         result = AuditEntry.Result.PENDING if batch.pending else AuditEntry.Result.FAILED
-    outcome = _outcome(batch, result, entry)
+    outcome = replace(
+        planned,
+        result=result,
+        pending=(batch.pending.pk,) if batch.pending else (),
+        audit=entry.pk if entry else None,
+    )
     found = outcome.as_dict(dry_run=False)
     audit.end(entry, result, {kind: found[kind] for kind in ("entities", "lost", "pending")})
     return outcome
@@ -251,7 +256,8 @@ def _changes(model: type[Model], using: str, pks: Sequence[Any]) -> Iterator[Cha
         yield replace(change, pk=pk, new=rows.get(pk))
 
 
-def _outcome(batch: Batch, result: AuditEntry.Result, entry: AuditEntry | None = None) -> Outcome:
+def _planned(batch: Batch) -> Outcome:
+    """Return what comes of `batch` if nothing goes wrong; it is not delivered yet."""
     patterns = tuple(sorted(batch.patterns))
     return Outcome(
         # As they are delivered: many of one family as the whole of it.
@@ -259,10 +265,8 @@ def _outcome(batch: Batch, result: AuditEntry.Result, entry: AuditEntry | None =
         keys=tuple(sorted(batch.keys)),
         patterns=patterns,
         entities=dict(batch.entities),
-        result=result,
+        result=AuditEntry.Result.STARTED,
         lost=() if _knows_patterns() else patterns,
-        pending=(batch.pending.pk,) if batch.pending else (),
-        audit=entry.pk if entry else None,
     )
 
 

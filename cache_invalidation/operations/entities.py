@@ -43,7 +43,7 @@ def find_model(name: str) -> type[Model]:
     if found:
         names = ", ".join(model._meta.label for model in found)
         raise ValueError(f"{name!r} stands for several models; name one of {names}.")
-    raise ValueError(f"There is no model {name!r}. {_suggest(name.lower(), labels)}")
+    raise ValueError(f"There is no model {name!r}. {_nearest_models(name.lower(), labels)}")
 
 
 def find_watched_model(name: str) -> type[Model]:
@@ -62,9 +62,13 @@ def find_event(name: str) -> str:
     if registry.subscribers_of(check_name(name, "event name")):
         return name
     known = sorted({wanted for wanted, _ in registry.subscribers})
-    close = get_close_matches(name, known, 3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are {len(known)} others."
+    hint = suggest(get_close_matches(name, known, 3), f"There are {len(known)} others.")
     raise ValueError(f"No event {name!r} has a subscriber. {hint}")
+
+
+def suggest(close: Sequence[str], otherwise: str) -> str:
+    """Return the end of an error message: which names come close, or what to say if none does."""
+    return f"Did you mean {' or '.join(close)}?" if close else otherwise
 
 
 def parse_key(model: type[Model], values: Sequence[Any]) -> Any:
@@ -96,10 +100,10 @@ def _parse(field: Any, value: Any) -> Any:
     return key
 
 
-def _suggest(name: str, labels: dict[str, type[Model]]) -> str:
+def _nearest_models(name: str, labels: dict[str, type[Model]]) -> str:
     close = [
         model._meta.label
         for model in labels.values()
         if name in (model._meta.model_name, model._meta.db_table.lower())
     ] or [labels[label]._meta.label for label in get_close_matches(name, labels, 3)]
-    return f"Did you mean {' or '.join(close)}?" if close else "Its name is app.Model."
+    return suggest(close, "Its name is app.Model.")

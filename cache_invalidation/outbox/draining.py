@@ -52,6 +52,7 @@ class Sent(NamedTuple):
 
     batch: Batch
     rows: Rows
+    tags: Sequence[str]
     said: Summary
 
 
@@ -141,7 +142,7 @@ def _drain_batch(
         return 0, keys[-1], None
     for part in sent:
         waited = (timezone.now() - min(row.created for row in part.rows)).total_seconds()
-        announce(part.batch, _tags(part.batch), part.said, max(0.0, waited))
+        announce(part.batch, part.tags, part.said, max(0.0, waited))
     return len(delivered), keys[-1], error
 
 
@@ -190,8 +191,9 @@ def _deliver_together(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalida
     batch, readable = _read(rows, using)
     if not readable:
         return [], None
+    tags = sorted(collapse(batch.tags, settings.ROW_TAG_LIMIT))
     try:
-        said = _send(batch, readable)
+        said = _send(batch, readable, tags)
     except StoreRefused as refusal:
         if len(readable) > 1:
             return _deliver_each(readable, using, refusal)
@@ -200,7 +202,7 @@ def _deliver_together(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalida
     except CacheInvalidationError as error:
         _postpone(readable, str(error))
         return [], error
-    return [Sent(batch, readable, said)], None
+    return [Sent(batch, readable, tags, said)], None
 
 
 def _deliver_each(
@@ -228,22 +230,18 @@ def _read(rows: Rows, using: str) -> tuple[Batch, Rows]:
     return batch, readable
 
 
-def _send(batch: Batch, rows: Rows) -> Summary:
+def _send(batch: Batch, rows: Rows, tags: Sequence[str]) -> Summary:
     if roots := {root for row in rows for root in _roots(row) or ()}:
         # Under which names the request has known its tags and keys, nobody else can tell.
         get_store().drop_roots(sorted(roots))
-        counters.update(counts(batch, _tags(batch)))
-        return summary(batch, _tags(batch))
+        counters.update(counts(batch, tags))
+        return summary(batch, tags)
     # Counted by the last step, so that nothing is counted twice if one of them fails.
     cannot = delete_patterns(batch)
-    said = send(batch, _tags(batch), new_token())
+    said = send(batch, tags, new_token())
     if cannot is not None:
         lose_patterns(batch, cannot)
     return said
-
-
-def _tags(batch: Batch) -> Sequence[str]:
-    return sorted(collapse(batch.tags, settings.ROW_TAG_LIMIT))
 
 
 def _postpone(rows: Rows, error: str) -> None:

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
 from cache_invalidation.management.base import ShowingCommand, sentence
+from cache_invalidation.operations.entities import suggest
 from cache_invalidation.reads.rechecks import Rechecked, opted_in, recheck_entries
 
 HELP = """\
@@ -21,9 +22,8 @@ counted in cache_metrics, and logged with what is needed to find the cause.
       a hundred entries of this one
 
 The exit status is 1 if anything was stale, and 2 if that could not be found out. One of these has
-happened to what is stale: something was written
-past Django, the function reads what its tags do not say, its arguments do not tell its calls apart,
-or it returns something else each time.
+happened to what is stale: something was written past Django, the function reads what its tags do
+not say, its arguments do not tell its calls apart, or it returns something else each time.
 
 checked          compared, among them those that were stale
 stale            proven: no write came between, and the value is another one
@@ -103,8 +103,7 @@ def _check(name: str) -> None:
     known = opted_in()
     if name in known:
         return
-    close = get_close_matches(name, known, 3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are {len(known)}."
+    hint = suggest(get_close_matches(name, known, 3), f"There are {len(known)}.")
     raise CommandError(f"No function {name!r} has opted in with @cached(sample=...). {hint}")
 
 

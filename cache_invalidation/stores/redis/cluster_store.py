@@ -60,9 +60,8 @@ class RedisClusterStore(RedisStore):
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:
         lives = lives_of(filling.timeout)
-        versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
-        versions[self._mark_key(filling.entry)] = filling.mark
-        extensions = [script("extend", [key], value, *lives) for key, value in versions.items()]
+        expected = self._expected(filling)
+        extensions = [script("extend", [key], value, *lives) for key, value in expected.items()]
         if not all(self._answers(extensions)):
             return False
         entry = [self._entry_key(filling.entry)]

@@ -208,12 +208,15 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:
-        entry = filling.entry
-        versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
-        versions[self._mark_key(entry)] = filling.mark
-        keys, lives = [self._entry_key(entry), *versions], lives_of(filling.timeout)
-        command = script("fill", keys, pack(filling), *lives, *versions.values())
+        expected = self._expected(filling)
+        keys, lives = [self._entry_key(filling.entry), *expected], lives_of(filling.timeout)
+        command = script("fill", keys, pack(filling), *lives, *expected.values())
         return bool(self._servers.ask(*command))
+
+    def _expected(self, filling: Filling) -> dict[str, Any]:
+        """Return what has to be found unchanged, by key: the versions, and the mark like one."""
+        versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
+        return versions | {self._mark_key(filling.entry): filling.mark}
 
     def decode(self, payload: Any) -> Any:
         try:

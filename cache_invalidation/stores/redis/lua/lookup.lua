@@ -1,5 +1,5 @@
--- Return the entry KEYS[1], its mark and the versions KEYS[2…], and those of the further tags that the entry
--- names, whose keys begin with ARGV[1]. The keys of these cannot be known before.
+-- Return the entry KEYS[1], its mark and the versions KEYS[2…], and those of the further tags that
+-- the entry names, whose keys begin with ARGV[1]. The keys of these cannot be known before.
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) ~= 'string' then
   entry = false
