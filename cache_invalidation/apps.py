@@ -20,7 +20,15 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.metrics import requests
         from cache_invalidation.outbox import draining
         from cache_invalidation.registry import registry
-        from cache_invalidation.writes import bulk, commit, migrations, receivers, saves, statements
+        from cache_invalidation.writes import (
+            bulk,
+            commit,
+            driver,
+            migrations,
+            receivers,
+            saves,
+            statements,
+        )
 
         autodiscover_modules("invalidation")
         registry.settle()
@@ -28,6 +36,7 @@ class CacheInvalidationConfig(AppConfig):
         saves.install()
         bulk.install()
         commit.install()
+        driver.install()
         migrations.install()
         draining.install()
         requests.install()

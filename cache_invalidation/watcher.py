@@ -68,6 +68,13 @@ class Watcher:
     def __init__(self, write: Writer) -> None:
         self.write = write
 
+    def writes(self, sql: Any, connection: BaseDatabaseWrapper) -> bool:
+        """Whether a statement may write to the table of a model."""
+        try:
+            return bool(analyze(connection, _text(sql, connection)).writes)
+        except Exception:  # noqa: BLE001 - it is logged when it is executed
+            return True
+
     def __call__(
         self, execute: Any, sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
@@ -95,7 +102,9 @@ class Watcher:
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:
-    """Return the text of a statement that is not plain text, such as psycopg's ``Composed``."""
+    """Return the text of a statement that may not be plain text, such as psycopg's ``Composed``."""
+    if isinstance(sql, str):
+        return sql
     if isinstance(sql, bytes):
         return sql.decode(errors="replace")
     try:

@@ -8,6 +8,7 @@ import pytest
 from django.core.checks import Error
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Model, QuerySet
 from django.db.models.signals import m2m_changed, pre_delete
 from django.dispatch import Signal
@@ -43,6 +44,10 @@ def put_back(kind: Any, name: str) -> Undo:
 
 def replace(kind: Any, name: str) -> Undo:
     return lambda monkeypatch: monkeypatch.setattr(kind, name, lambda *args, **kwargs: None)
+
+
+def take_away(kind: Any, name: str) -> Undo:
+    return lambda monkeypatch: monkeypatch.delattr(kind, name)
 
 
 def unwrap_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +86,8 @@ def test_everything_is_in_its_place():
         (put_back(QuerySet, "update"), ["QuerySet.update"]),
         (put_back(QuerySet, "bulk_create"), ["QuerySet.bulk_create"]),
         (replace(QuerySet, "update"), ["QuerySet.update"]),
+        (put_back(CursorWrapper, "callproc"), ["CursorWrapper.callproc"]),
+        (take_away(CursorWrapper, "copy"), ["CursorWrapper.callproc"]),
         (unwrap_commit, ["commit()"]),
         (empty_wrappers, ["execute_wrapper"]),
     ],
@@ -93,6 +100,8 @@ def test_everything_is_in_its_place():
         "update put back",
         "bulk_create put back",
         "update replaced",
+        "callproc put back",
+        "copy taken away",
         "commit",
         "watcher",
     ],
