@@ -1,6 +1,7 @@
 """System checks: what a newcomer can get wrong, said before it does harm.
 
-They do not raise, whatever is wrong elsewhere, and need no database but for those of `databases`.
+They do not raise, whatever is wrong elsewhere, and need no database but for those of `databases`
+and `schema`.
 The server of the cache is asked once, by `server`.
 """
 
@@ -20,6 +21,7 @@ from cache_invalidation.checks.project import (
     check_threads,
 )
 from cache_invalidation.checks.rules import check_patterns, check_rules
+from cache_invalidation.checks.schema import check_schema
 from cache_invalidation.checks.server import check_eviction_of_others, check_server
 from cache_invalidation.checks.settings import check_combinations, check_exclude, check_settings
 
@@ -38,6 +40,7 @@ __all__ = [
     "check_page_caching",
     "check_patterns",
     "check_rules",
+    "check_schema",
     "check_server",
     "check_settings",
     "check_spelling",

@@ -112,7 +112,7 @@ def _executescript(cursor: Any, watcher: Watcher, executescript: Any, script: st
     return _watch(cursor, watcher, partial(executescript, script), script)
 
 
-_METHODS: Final = {
+_METHODS: Final[dict[str, Callable[..., Any]]] = {
     "copy": _copy,  # psycopg
     "stream": _stream,
     "copy_expert": _copy_expert,  # psycopg 2
