@@ -96,9 +96,9 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
         fence = replace(fence, tags=_tags_of(batch))
         is_wanted = always or settings.CONSISTENCY != "commit"
         store = get_store()
-        if is_wanted and (fence.tags or batch.entries):
+        if is_wanted and (fence.tags or batch.entry_places):
             lapses = monotonic() + settings.FENCE_TIMEOUT
-            store.fence(fence.tags, sorted(batch.entries), fence.token)
+            store.fence(fence.tags, sorted(batch.entry_places), fence.token)
             return replace(fence, holds_until=lapses)
         if not store.breaker.admits(urgent=True):
             raise StoreUnavailable(store.breaker.reason)
@@ -166,7 +166,7 @@ def end_failed(batch: Batch, fence: Fence, error: BaseException, *, many: bool =
 
 def withdraw(batch: Batch, fence: Fence) -> None:
     """Lift `fence` without counting anything: what it was raised for has been rolled back."""
-    delivery = Delivery(token=fence.token, tags=fence.tags, entries=sorted(batch.entries))
+    delivery = Delivery(token=fence.token, tags=fence.tags, entries=sorted(batch.entry_places))
     with suppress(CacheInvalidationError):  # It lapses by itself.
         get_store().deliver(delivery)
     if batch.pending is not None and batch.pending.apart:
@@ -190,7 +190,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
     rest = batch
     try:
         said = send(batch, tags, fence.token)
-        rest = _part(batch, "patterns", "causes")  # The others are counted now.
+        rest = _part(batch, "pattern_places", "causes")  # The others are counted now.
         if (cannot := delete_patterns(rest)) is not None:
             lose_patterns(rest, cannot)
     except CacheInvalidationError as error:
@@ -210,7 +210,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
 
 def _announce_without_patterns(batch: Batch, fence: Fence, seconds: float) -> None:
     """Tell what was delivered of `batch`; the rest is told of when that is."""
-    part = _part(batch, "tags", "keys", "entries", "entities", "causes")
+    part = _part(batch, "tags", "key_places", "entry_places", "entities", "causes")
     if part:
         announce(part, fence.tags, summary(part, fence.tags), seconds)
 
@@ -231,19 +231,19 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
         batch.pending = outbox.keep(rest, tags, fence.connection, committed=True)
     if batch.pending is not None:
         logger.info("It waits in the outbox (%s): %s", error, describe(rest))
-        if tags or rest.entries:
+        if tags or rest.entry_places:
             _distrust(error)
         return
     if fence.holds:
         # It has dropped the versions already, unless the server has lost it since.
         logger.warning("The fence of %s stays until it lapses (%s).", fence.tags, error)
         counters.update(counts(rest, fence.tags))
-        tags, rest = (), _part(rest, "keys", "patterns", "causes")
+        tags, rest = (), _part(rest, "key_places", "pattern_places", "causes")
     if not (tags or rest):
         return
     missed = Invalidation(tags=tags, keys=rest.keys, patterns=rest.patterns, everything=True)
     lose(missed, batch, error)
-    if tags or rest.entries:
+    if tags or rest.entry_places:
         _distrust(error, lost=True)
 
 

@@ -46,8 +46,8 @@ def send(batch: Batch, tags: Sequence[str], token: str) -> Summary:
     delivery = Delivery(
         token=token,
         tags=tags,
-        entries=sorted(batch.entries),
-        keys=sorted(batch.keys),
+        entries=sorted(batch.entry_places),
+        keys=sorted(batch.key_places),
         counts=counts(batch, tags),
         last=json.dumps(said),
     )
@@ -61,9 +61,9 @@ def delete_patterns(batch: Batch) -> PatternsNotSupported | None:
 
     Raises `StoreUnavailable` if the store fails.
     """
-    if batch.patterns:
+    if batch.pattern_places:
         try:
-            get_store().delete_patterns(sorted(batch.patterns))
+            get_store().delete_patterns(sorted(batch.pattern_places))
         except PatternsNotSupported as error:
             return error
     return None

@@ -3,6 +3,7 @@
 Readers and writers both need this and know nothing else of each other.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation.connection_state import in_transaction, is_open_for_driver
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.rules import Invalidation
+from cache_invalidation.stores import get_store
+
+logger = logging.getLogger("cache_invalidation")
 
 # Isolation levels under which every query sees the rows as they are committed at that moment.
 _FRESH = {"read committed", "read uncommitted"}
@@ -66,9 +71,9 @@ class Batch:
         "deleted",
         "deliver",
         "entities",
-        "entries",
-        "keys",
-        "patterns",
+        "entry_places",
+        "key_places",
+        "pattern_places",
         "pending",
         "reported",
         "tags",
@@ -81,9 +86,11 @@ class Batch:
         # Whether the project ends the transaction itself, and Django runs no hooks right after it.
         self.by_hand = False
         self.tags: set[str] = set()
-        self.keys: set[str] = set()
-        self.patterns: set[str] = set()
-        self.entries: set[str] = set()
+        # What the project calls the keys, patterns and entries, by where the cache keeps them for
+        # who was served when they were named: that may be somebody else when they are delivered.
+        self.key_places: dict[str, str] = {}
+        self.pattern_places: dict[str, str] = {}
+        self.entry_places: dict[str, str] = {}
         self.entities: Counter[str] = Counter()
         self.causes: Counter[str] = Counter()
         # What is only known at COMMIT, such as what the subscribers of an event answer.
@@ -104,7 +111,23 @@ class Batch:
             self.deliver(self)
 
     def __bool__(self) -> bool:
-        return bool(self.tags or self.keys or self.patterns or self.entries or self.deferred)
+        places = self.key_places or self.pattern_places or self.entry_places
+        return bool(self.tags or places or self.deferred)
+
+    @property
+    def keys(self) -> set[str]:
+        """The plain keys, as the project calls them."""
+        return set(self.key_places.values())
+
+    @property
+    def patterns(self) -> set[str]:
+        """The patterns, as the project calls them."""
+        return set(self.pattern_places.values())
+
+    @property
+    def entries(self) -> set[str]:
+        """What the `key()` of cached functions returns for the entries."""
+        return set(self.entry_places.values())
 
     def add(self, invalidation: Invalidation, entity_type: str, cause: str) -> None:
         """Take in what one thing that happened makes stale."""
@@ -114,8 +137,21 @@ class Batch:
     def take(self, targets: "Targets") -> None:
         """Take in what is stale, without counting it."""
         self.tags |= targets.tags
-        self.keys |= targets.keys
-        self.patterns |= targets.patterns
+        if targets.keys or targets.patterns:
+            self._take_plain(targets)
+
+    def _take_plain(self, targets: "Targets") -> None:
+        try:
+            store = get_store()
+            self.key_places.update((store.place(key), key) for key in targets.keys)
+            self.pattern_places.update((store.pattern_place(p), p) for p in targets.patterns)
+        except CacheInvalidationError as error:
+            # Neither can anybody else: they stay what they are.
+            logger.error(
+                "Cannot tell where the cache keeps the keys %s and what matches %s, so nothing is "
+                "deleted there: %s",
+                *(sorted(targets.keys), sorted(targets.patterns), error),
+            )
 
     def count(self, entity_type: str, cause: str) -> None:
         """Take note that one thing happened to an `entity_type`."""
@@ -124,8 +160,10 @@ class Batch:
 
     def absorb(self, other: "Batch") -> None:
         """Take over all of `other`, which delivers nothing afterwards."""
-        self.take(other)
-        self.entries |= other.entries
+        self.tags |= other.tags
+        self.key_places |= other.key_places
+        self.pattern_places |= other.pattern_places
+        self.entry_places |= other.entry_places
         self.entities.update(other.entities)
         self.causes.update(other.causes)
         self.deferred += other.deferred
@@ -235,10 +273,11 @@ def shielded(using: str) -> Iterator[None]:
         raise
 
 
-def written_by_this_thread(tags: Iterable[str]) -> bool:
+def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
     """Whether an open transaction of this thread may have written to one of `tags`.
 
-    They are given expanded. What is `deferred` may be about any of them.
+    They are given expanded. What is `deferred` may be about any of them. Or it may have invalidated
+    the `entry` at that place.
     """
     if not _alive:
         return False
@@ -246,7 +285,8 @@ def written_by_this_thread(tags: Iterable[str]) -> bool:
     return any(
         batch.unsaid
         or batch.deferred
-        or not (asked.isdisjoint(batch.tags) and asked.isdisjoint(batch.entries))
+        or entry in batch.entry_places
+        or not asked.isdisjoint(batch.tags)
         for connection in connections.all(initialized_only=True)
         for batch in batches(connection)
     )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from random import uniform
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.db import OperationalError, connections, transaction
 from django.db.models import Q, QuerySet
@@ -18,18 +18,14 @@ from django.utils import timezone
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
-from cache_invalidation.metrics.counters import counters
 from cache_invalidation.outbox.rows import delete, due_in, has_outbox, model, take
 from cache_invalidation.sending import (
     Summary,
     announce,
-    counts,
     delete_patterns,
     lose_patterns,
     send,
-    summary,
 )
-from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import new_token
 from cache_invalidation.stores.recovery import on_recovery
 from cache_invalidation.tags import collapse
@@ -168,22 +164,6 @@ def _locked(rows: "QuerySet[PendingInvalidation]", using: str) -> "QuerySet[Pend
 
 
 def _deliver(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalidationError | None]:
-    """Deliver `rows`; return what was sent together, and why drainers should stop for now."""
-    rooted = [row for row in rows if _roots(row)]
-    sent: list[Sent] = []
-    for part in ([row for row in rows if not _roots(row)], rooted):
-        found, error = _deliver_together(part, using)
-        sent += found
-        if error is not None:
-            return sent, error
-    return sent, None
-
-
-def _roots(row: "PendingInvalidation") -> Any:
-    return row.targets.get("roots") if isinstance(row.targets, dict) else None
-
-
-def _deliver_together(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalidationError | None]:
     """Deliver `rows` in one round trip; one by one, if the store refuses something.
 
     Those that it does not refuse need not wait. If it refuses all of them, the others had better.
@@ -193,7 +173,7 @@ def _deliver_together(rows: Rows, using: str) -> tuple[list[Sent], CacheInvalida
         return [], None
     tags = sorted(collapse(batch.tags, settings.ROW_TAG_LIMIT))
     try:
-        said = _send(batch, readable, tags)
+        said = _send(batch, tags)
     except StoreRefused as refusal:
         if len(readable) > 1:
             return _deliver_each(readable, using, refusal)
@@ -210,7 +190,7 @@ def _deliver_each(
 ) -> tuple[list[Sent], CacheInvalidationError | None]:
     sent: list[Sent] = []
     for row in rows:
-        found, error = _deliver_together([row], using)
+        found, error = _deliver([row], using)
         sent += found
         if error is not None:
             return sent, error
@@ -230,12 +210,7 @@ def _read(rows: Rows, using: str) -> tuple[Batch, Rows]:
     return batch, readable
 
 
-def _send(batch: Batch, rows: Rows, tags: Sequence[str]) -> Summary:
-    if roots := {root for row in rows for root in _roots(row) or ()}:
-        # Under which names the request has known its tags and keys, nobody else can tell.
-        get_store().drop_roots(sorted(roots))
-        counters.update(counts(batch, tags))
-        return summary(batch, tags)
+def _send(batch: Batch, tags: Sequence[str]) -> Summary:
     # Counted by the last step, so that nothing is counted twice if one of them fails.
     cannot = delete_patterns(batch)
     said = send(batch, tags, new_token())

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,9 +12,9 @@ from django.db.models.functions import Now
 
 from cache_invalidation.conf import settings
 from cache_invalidation.connection_state import in_transaction
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.rules import Invalidation
 from cache_invalidation.sending import most_common
-from cache_invalidation.stores import get_store
+from cache_invalidation.tags import ROOT
 from cache_invalidation.transactions import Batch, Pending, shielded
 from cache_invalidation.watcher import unrecorded
 
@@ -26,6 +25,9 @@ logger = logging.getLogger("cache_invalidation")
 
 
 KINDS: Final = ("tags", "entries", "keys", "patterns")  # of targets
+
+# Where the cache keeps what is called so, for who was served; nobody else could tell.
+PLACES: Final = {"entries": "entry_places", "keys": "key_places", "patterns": "pattern_places"}
 
 
 def model() -> "type[PendingInvalidation]":
@@ -83,10 +85,10 @@ def _insert(
 ) -> int | None:
     if not has_outbox(connection):
         return None
-    targets = {kind: sorted(getattr(batch, kind)) for kind in KINDS} | {"tags": list(tags)}
-    with suppress(StoreUnavailable):
-        if (tags or batch.entries) and (roots := get_store().roots()):
-            targets["roots"] = roots
+    targets: dict[str, Any] = {kind: sorted(getattr(batch, kind)) for kind in KINDS}
+    targets["tags"] = list(tags)
+    if places := {kind: found for kind, name in PLACES.items() if (found := getattr(batch, name))}:
+        targets["places"] = places
     row = model()(
         targets=targets,
         entities=dict(batch.entities),
@@ -108,12 +110,23 @@ def take(row: "PendingInvalidation", batch: Batch) -> None:
     Raises `TypeError`, `ValueError` or `LookupError` for a row that nobody here can have written.
     """
     found = {kind: row.targets[kind] for kind in KINDS}
-    for kind, names in (*found.items(), ("roots", row.targets.get("roots", []))):
+    placed = dict(row.targets.get("places", {}))
+    places = {kind: dict(placed.get(kind, {})) for kind in PLACES}
+    for kind, names in (*found.items(), *((kind, [*places[kind].values()]) for kind in PLACES)):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"{kind} is {names!r}, which is not a list of strings")
     entities = {str(name): int(number) for name, number in dict(row.entities).items()}
-    for kind, names in found.items():
-        getattr(batch, kind).update(names)
+    entries, keys, patterns = (
+        set(found[kind]).difference(places[kind].values()) for kind in PLACES
+    )
+    # Of what somebody has written who did not say where it is, entries may be anywhere.
+    rest = Invalidation(
+        tags=[ROOT] if entries else [], keys=keys, patterns=patterns, everything=True
+    )
+    batch.tags.update(found["tags"])
+    batch.take(rest)
+    for kind, name in PLACES.items():
+        getattr(batch, name).update(places[kind])
     batch.entities.update(entities)
     if row.cause:
         batch.causes[row.cause] += 1

@@ -1,5 +1,6 @@
 """`cached`: values that are never older than the data they were computed from."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial, update_wrapper
 from inspect import iscoroutinefunction
@@ -12,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from cache_invalidation.conf import timeout as checked_timeout
 from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.delivery import batch_of
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
@@ -19,6 +21,10 @@ from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
+from cache_invalidation.stores import get_store
+from cache_invalidation.tags import ROOT
+
+logger = logging.getLogger("cache_invalidation")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,15 +94,22 @@ class _Cached(Generic[P, R]):
         return self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        entry, opened = self.key(*args, **kwargs), connections.all(initialized_only=True)
+        key, opened = self.key(*args, **kwargs), connections.all(initialized_only=True)
+        try:
+            place = get_store().entry_place(key)
+        except CacheInvalidationError as error:
+            logger.error("Cannot tell where %r is kept, so everything is dropped: %s", key, error)
+            place = None
         # It may depend on what any of the open transactions is about to commit.
         first, *others = list(filter(in_transaction, opened)) or [connections[DEFAULT_DB_ALIAS]]
-        with batch_of(first.alias) as batch:
-            batch.entries.add(entry)
-            batch.count(self.signature.name, "manual")
-        for connection in others:
+        for connection in (first, *others):
             with batch_of(connection.alias) as batch:
-                batch.entries.add(entry)
+                if place is None:
+                    batch.tags.add(ROOT)
+                else:
+                    batch.entry_places[place] = key
+                if connection is first:
+                    batch.count(self.signature.name, "manual")
 
     @overload
     def __get__(self: F, instance: None, owner: type) -> F: ...

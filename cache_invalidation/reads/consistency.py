@@ -155,7 +155,7 @@ class Check:
     def _is_still_cached(self) -> bool:
         """Whether the entry is there and valid: if not, a write has come between."""
         versions = self.read.versions or {}
-        found = get_store().lookup(self.read.key, list(versions))
+        found = get_store().lookup(self.read.entry, list(versions))
         return (
             found.entry is not None
             and found.entry.payload == self.read.payload
@@ -169,9 +169,10 @@ class Check:
         kinds = entity_types(self.read.versions or (), self.read.name)
         counters.add("checked_hits", "stale_hits", *(f"stale:{kind}" for kind in kinds))
         # The inner entries, too: one of them may be what is stale.
-        keys = sorted({self.read.key, *self._inner.payloads})
         with suppress(StoreUnavailable):
-            get_store().deliver(Delivery(token=new_token(), entries=keys))
+            store = get_store()
+            places = {self.read.entry, *map(store.entry_place, self._inner.payloads)}
+            store.deliver(Delivery(token=new_token(), entries=sorted(places)))
         self._log(payload, difference)
 
     def _log(self, payload: bytes, difference: Difference) -> None:

@@ -53,6 +53,8 @@ class Read:
     lock: bool = False
     records: bool = False
     refresh: bool = False
+    # Where the entry is kept for who is served when the call begins.
+    entry: str = ""
     is_hit: bool = False
     value: Any = None
     storable: bool = False
@@ -107,7 +109,7 @@ def _take_turn(read: Read) -> Generator[float, None, Outcome]:
     """Wait until the value is there or this caller is the one to compute it; not for ever."""
     store, token, deadline = get_store(), new_token(), monotonic() + settings.LOCK_TIMEOUT
     while True:
-        if store.acquire(read.key, token, settings.LOCK_TIMEOUT):
+        if store.acquire(read.entry, token, settings.LOCK_TIMEOUT):
             read.token = token
         elif monotonic() >= deadline:
             return "misses"
@@ -124,12 +126,13 @@ def _take_turn(read: Read) -> Generator[float, None, Outcome]:
 def look(read: Read) -> Outcome:
     """Look once; leave what was found in `read`, and return how to count it."""
     read.storable = False
-    if written_by_this_thread((read.key, *read.tags)):
-        return "bypasses"
     store = get_store()
+    read.entry = read.entry or store.entry_place(read.key)
+    if written_by_this_thread(read.tags, read.entry):
+        return "bypasses"
     hint = hints.get(read.key)
     asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
-    found = store.lookup(read.key, asked, with_further=read.records and hint is None)
+    found = store.lookup(read.entry, asked, with_further=read.records and hint is None)
     versions = found.versions
     if found.entry is not None and not read.refresh:
         versions = _versions_for(read, found, found.entry, store)
@@ -198,7 +201,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
             payload = _encode(read, value) if dependencies.storable else None
         versions = dependencies.versions
         # The function may have written itself, in a transaction that is still open.
-        storable = dependencies.storable and not written_by_this_thread((read.key, *versions))
+        storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
         hand_up(versions, storable)
         if isinstance(dependencies, Sampled):
             further = dependencies.tags.union(versions).difference(read.tags)
@@ -227,7 +230,7 @@ def _store(read: Read, payload: bytes, versions: Versions) -> None:
     with suppress(StoreUnavailable):
         store = get_store()
         filling = Filling(
-            entry=read.key,
+            entry=read.entry,
             payload=wrap(payload, read.call, store),
             versions=versions,
             further=further,
@@ -249,6 +252,6 @@ def give_up(read: Read) -> None:
         return
     token, read.token = read.token, ""
     try:
-        get_store().release(read.key, token)
+        get_store().release(read.entry, token)
     except StoreUnavailable:
         return  # The lock times out by itself.

@@ -54,7 +54,7 @@ def recheck_entries(names: Collection[str] = ()) -> Iterator[Rechecked]:
 
 
 def _recheck(key: str, name: str, function: Any, store: Store) -> Rechecked | None:
-    entry = store.lookup(key, ()).entry
+    entry = store.lookup(store.entry_place(key), ()).entry
     if entry is None:
         return None
     record = kept(entry.payload, store)

@@ -1,18 +1,23 @@
 """The protocol: what a store of entries and versions has to do, whatever cache it is."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from django.core.cache import caches
+
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, StoreUnavailable
 from cache_invalidation.stores.breaker import Breaker, State
 from cache_invalidation.stores.messages import (
+    NAMESPACE,
     Condition,
     Delivery,
     Filling,
     Found,
     Versions,
+    entry_name,
     new_token,
 )
 from cache_invalidation.stores.recovery import Recovery
@@ -21,6 +26,8 @@ from cache_invalidation.tags import ROOT
 S = TypeVar("S", bound="Store")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_ENTRY = re.compile(rf"(?:^|\W){NAMESPACE}(?:e:|~)")  # One with a long name has a digest.
 
 
 class Store(ABC):
@@ -38,15 +45,13 @@ class Store(ABC):
     # Does using it run queries on a connection that may be in a transaction?
     uses_database = False
 
-    # Can a tag be stored under another name in the next request, as with a KEY_FUNCTION that looks
-    # at the tenant? Then nobody else knows under which names to deliver what waits in the outbox.
-    names_vary = False
-
     # Errors which show that the store is there, and refuses one command.
     refusals: tuple[type[Exception], ...] = ()
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
+        options = caches.settings[alias]
+        self._prefix = f"{options.get('KEY_PREFIX', '')}:{options.get('VERSION', 1)}:"
         self.breaker = Breaker(alias)
         self.recovery = Recovery(self)
 
@@ -78,11 +83,46 @@ class Store(ABC):
         """Seconds that a call waits for an answer at most; 0 if that is not known."""
         return 0.0
 
+    # Names. What belongs to the project, entries among it, is where its KEY_FUNCTION says, which
+    # may look at who is served now, such as a tenant. What is read and written for all of them,
+    # such as versions, must be found by all of them: it has names that hinge on nothing.
+
+    def shared(self, name: str) -> str:
+        """Return the key of what is the same for everybody who uses the alias."""
+        return self._prefix + name
+
+    @abstractmethod
+    def place(self, name: str) -> str:
+        """Return where the cache keeps `name` for who is served now.
+
+        Raises `StoreRefused` if the project's KEY_FUNCTION fails.
+        """
+
+    def entry_place(self, key: str) -> str:
+        """Return where the entry with the name `key` is, for who is served now."""
+        return self.place(entry_name(key))
+
+    def pattern_place(self, pattern: str) -> str:
+        """Return the pattern that keys have which match `pattern`, for who is served now."""
+        return pattern
+
+    def _placed(self, make: Callable[[str], Any], name: str) -> str:
+        try:
+            return str(make(name))
+        except Exception as error:
+            # It is the project's own, and says nothing about the server.
+            raise StoreRefused(f"the KEY_FUNCTION failed: {error!r}") from error
+
+    def _is_own(self, key: str) -> bool:
+        """Whether what is under `key` is this package's, and none of a pattern's business."""
+        # Where entries are is for a KEY_FUNCTION to say, and perhaps not for this tenant.
+        return key.startswith(self._prefix + NAMESPACE) or bool(_ENTRY.search(key))
+
     # What readers need
 
     @abstractmethod
     def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
-        """Return the entry and the versions of `tags` (expanded), in one round trip.
+        """Return the entry at that place and the versions of `tags` (expanded), in one round trip.
 
         Asked `with_further`, a store that can returns those of the entry's further tags as well.
         """
@@ -128,15 +168,8 @@ class Store(ABC):
         self.versions((ROOT,))
 
     def drop_everything(self) -> None:
-        """Make everything invalid that is stored, or, if names vary, that this process has used."""
+        """Make everything invalid that is stored."""
         self.deliver(Delivery(token=new_token(), tags=[ROOT]))
-
-    def roots(self) -> list[str]:
-        """Return under which names all that concerns this request can be dropped, if names vary."""
-        return []
-
-    def drop_roots(self, roots: Sequence[str]) -> None:  # noqa: B027 - most stores have none
-        """Make everything invalid that depends on what `roots` returned."""
 
     # What writers need
 
@@ -144,6 +177,7 @@ class Store(ABC):
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         """Replace the versions of `tags`, and `entries`, by the fence `token`, in one round trip.
 
+        Entries are named by their places, here and in a `Delivery`.
         It lapses after ``FENCE_TIMEOUT`` and, for the sake of replicas, ``REPLICA_LAG``; fences of
         others on the same tags stand beside it.
         """
@@ -160,7 +194,7 @@ class Store(ABC):
 
     @abstractmethod
     def delete_patterns(self, patterns: Iterable[str]) -> int:
-        """Delete the keys of this alias that match; return how many there were.
+        """Delete the keys that match, as `pattern_place` returns them; return how many there were.
 
         Keys written meanwhile may survive. Raises `PatternsNotSupported` where keys cannot be
         listed.

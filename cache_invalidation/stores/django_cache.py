@@ -10,22 +10,22 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache, InvalidCacheKey
+from django.core.cache.backends.base import BaseCache, InvalidCacheKey, default_key_func
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
-from cache_invalidation.stores.base import Store, guarded
+from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.django_counters import DAY, LAST, DjangoCounters
 from cache_invalidation.stores.messages import (
     MARK_TIMEOUT,
     NAMESPACE,
-    RECENT,
     VERSION_GRACE,
     Delivery,
     Entry,
@@ -41,17 +41,16 @@ from cache_invalidation.stores.messages import (
     version_name,
 )
 
-DAY: Final = 24 * 60 * 60  # seconds
-
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 _FENCE = re.compile(r"!([^!@]+)@(\d+)")
 
 
-class DjangoCacheStore(Store):
+class DjangoCacheStore(DjangoCounters):
     """Any cache with Django's API."""
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
+        self._has_own_names = has_own_names(caches[alias])
         self._lock = self._new_lock()
 
     def _new_lock(self) -> AbstractContextManager[Any]:
@@ -65,7 +64,31 @@ class DjangoCacheStore(Store):
     @property
     def _cache(self) -> BaseCache:
         # Django makes one backend for each thread, since not every client can be shared.
-        return caches[self.alias]
+        cache = caches[self.alias]
+        return verbatim(cache) if self._has_own_names else cache
+
+    def shared(self, name: str) -> str:
+        name = _safe(name)
+        return super().shared(name) if self._has_own_names else name
+
+    def place(self, name: str) -> str:
+        # Without a function of the project, the cache itself does what there is to do.
+        return self._placed(caches[self.alias].make_key, name) if self._has_own_names else name
+
+    def entry_place(self, key: str) -> str:
+        return self.place(_safe(entry_name(key)))
+
+    def _version_key(self, tag: str) -> str:
+        return self.shared(version_name(tag))
+
+    def _mark_key(self, entry: str) -> str:
+        return self.shared(mark_name(entry))
+
+    def _lock_key(self, entry: str) -> str:
+        return self.shared(lock_name(entry))
+
+    def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
+        return [*map(self._version_key, tags), *entries]
 
     # What readers need
 
@@ -74,11 +97,10 @@ class DjangoCacheStore(Store):
         return self._lookup(entry, tags)
 
     def _lookup(self, entry: str, tags: Iterable[str]) -> Found:
-        name, marked = _safe(entry_name(entry)), _safe(mark_name(entry))
-        names = {tag: _safe(version_name(tag)) for tag in tags}
-        found = self._cache.get_many([name, marked, *names.values()])
+        marked, names = self._mark_key(entry), {tag: self._version_key(tag) for tag in tags}
+        found = self._cache.get_many([entry, marked, *names.values()])
         versions = {tag: _version(found.get(key)) for tag, key in names.items()}
-        value, mark = found.get(name), _version(found.get(marked)) or ""
+        value, mark = found.get(entry), _version(found.get(marked)) or ""
         if isinstance(value, tuple) and len(value) == 3:
             return Found(Entry(*value, mark), versions, mark)
         return Found(None, versions, mark, entry_fenced=is_fence(_version(value)))
@@ -88,7 +110,7 @@ class DjangoCacheStore(Store):
         return self._versions(tags)
 
     def _versions(self, tags: Iterable[str]) -> Versions:
-        names = {tag: _safe(version_name(tag)) for tag in tags}
+        names = {tag: self._version_key(tag) for tag in tags}
         found = self._cache.get_many(list(names.values()))
         return {tag: _version(found.get(key)) for tag, key in names.items()}
 
@@ -97,7 +119,7 @@ class DjangoCacheStore(Store):
         # A version's life cannot be prolonged later without the risk of prolonging a fence's.
         lifetime = _life(timeout, DAY)
         for tag in tags:
-            self._cache.add(_safe(version_name(tag)), new_token(), lifetime)
+            self._cache.add(self._version_key(tag), new_token(), lifetime)
         return self._versions(tags)
 
     def encode(self, value: Any) -> bytes:
@@ -105,10 +127,10 @@ class DjangoCacheStore(Store):
 
     @guarded(Exception)
     def fill(self, filling: Filling) -> bool:
-        name, versions, mark = _safe(entry_name(filling.entry)), filling.versions, filling.mark
+        name, versions, mark = filling.entry, filling.versions, filling.mark
         packed = (seal(versions, mark), tuple(filling.further), filling.payload)
         with self._lock:
-            found = self._lookup(filling.entry, versions)
+            found = self._lookup(name, versions)
             if found.entry_fenced or found.mark != mark or found.versions != versions:
                 return False
             try:
@@ -118,9 +140,7 @@ class DjangoCacheStore(Store):
                 self._cache.delete(name)
                 return False
             if mark:
-                self._cache.touch(
-                    _safe(mark_name(filling.entry)), _life(filling.timeout, MARK_TIMEOUT)
-                )
+                self._cache.touch(self._mark_key(name), _life(filling.timeout, MARK_TIMEOUT))
             return True
 
     def decode(self, payload: Any) -> Any:
@@ -131,12 +151,12 @@ class DjangoCacheStore(Store):
 
     @guarded(Exception)
     def acquire(self, entry: str, token: str, timeout: float) -> bool:
-        return bool(self._cache.add(_safe(lock_name(entry)), token, ceil(timeout)))
+        return bool(self._cache.add(self._lock_key(entry), token, ceil(timeout)))
 
     @guarded(Exception)
     def release(self, entry: str, token: str) -> None:
         with self._lock:
-            name = _safe(lock_name(entry))
+            name = self._lock_key(entry)
             if self._cache.get(name) == token:
                 self._cache.delete(name)
 
@@ -144,7 +164,7 @@ class DjangoCacheStore(Store):
 
     @guarded(Exception, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
-        names = _protected(tags, entries)
+        names = self._protected(tags, entries)
         deadline = time.time() + settings.FENCE_TIMEOUT + settings.REPLICA_LAG
         with self._lock:
             found = self._cache.get_many(names)
@@ -156,7 +176,7 @@ class DjangoCacheStore(Store):
 
     def _mark(self, entries: Sequence[str], mark: str) -> None:
         """Put `mark` beside each of `entries`."""
-        marks = {_safe(mark_name(entry)): mark for entry in entries}
+        marks = {self._mark_key(entry): mark for entry in entries}
         if marks and (failed := self._cache.set_many(marks, MARK_TIMEOUT)):
             raise StoreRefused(f"could not set {failed}")
 
@@ -188,7 +208,7 @@ class DjangoCacheStore(Store):
             with self._lock:
                 self._count(delivery.counts)
             if delivery.last:
-                self._cache.set(f"{NAMESPACE}last", delivery.last, None)
+                self._cache.set(self.shared(LAST), delivery.last, None)
         return True
 
     def _can_hold(self, key: str) -> bool:
@@ -201,7 +221,7 @@ class DjangoCacheStore(Store):
 
     def _lift(self, delivery: Delivery) -> None:
         self._mark(delivery.entries, f"~{delivery.token}")
-        names = _protected(delivery.tags, delivery.entries)
+        names = self._protected(delivery.tags, delivery.entries)
         found = self._cache.get_many(names)
         standing = {name: _others(found.get(name), delivery.token) for name in names}
         if settings.REPLICA_LAG:
@@ -215,67 +235,24 @@ class DjangoCacheStore(Store):
             f"The cache {self.alias!r} cannot list its keys, so nothing can be deleted by pattern."
         )
 
-    # Counters: one key for each, since incrementing is all that a cache can do in one step.
 
-    @guarded(Exception)
-    def count(self, counts: Mapping[str, int], recent: Sequence[str] = ()) -> None:
-        with self._lock:
-            self._count(counts)
-            if recent:
-                listed = [*reversed(recent), *self._cache.get(f"{NAMESPACE}recent", [])]
-                self._cache.set(f"{NAMESPACE}recent", listed[:RECENT], None)
+def has_own_names(cache: BaseCache) -> bool:
+    """Whether the project decides what keys are called: by a KEY_FUNCTION, or in a subclass."""
+    kind = type(cache)
+    is_plain = cache.key_func is default_key_func and kind.make_key is BaseCache.make_key
+    return not is_plain or any(hasattr(kind, name) for name in ("key_prefix", "version"))
 
-    @guarded(Exception)
-    def recent(self, number: int) -> list[str]:
-        return list(self._cache.get(f"{NAMESPACE}recent", [])[:number])
 
-    def _count(self, counts: Mapping[str, int]) -> None:
-        self._cache.add(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)
-        for scope, lifetime in (("", None), (str(int(time.time() // 60)), DAY + 60)):
-            index = f"{NAMESPACE}counters:{scope}"
-            known = self._cache.get(index, frozenset())
-            if not known.issuperset(counts):
-                self._cache.set(index, known.union(counts), lifetime)
-            for name, amount in counts.items():
-                self._increase(_counter(scope, name), amount, lifetime)
+def verbatim(cache: BaseCache) -> BaseCache:
+    """Return the same cache, connections and all, for which the name of a key is the key."""
+    twin: BaseCache = object.__new__(_verbatim(type(cache)))
+    twin.__dict__ = cache.__dict__
+    return twin
 
-    def _increase(self, key: str, amount: int, lifetime: int | None) -> None:
-        cache = self._cache
-        if cache.add(key, amount, lifetime):
-            return
-        if type(cache).incr is BaseCache.incr:
-            # It would give the counter the default timeout, and is no more atomic than this.
-            cache.set(key, cache.get(key, 0) + amount, lifetime)
-            return
-        try:
-            cache.incr(key, amount)
-        except ValueError:
-            # It was reset or evicted just now.
-            cache.set(key, amount, lifetime)
 
-    @guarded(Exception)
-    def counters(self) -> dict[str, str]:
-        extra = self._cache.get_many([f"{NAMESPACE}since", f"{NAMESPACE}last"])
-        totals = {name: str(value) for name, value in self._counters("").items()}
-        return totals | {key.removeprefix(NAMESPACE): value for key, value in extra.items()}
-
-    @guarded(Exception)
-    def counters_per_minute(self, minutes: Sequence[int]) -> list[dict[str, int]]:
-        return [self._counters(str(minute)) for minute in minutes]
-
-    def _counters(self, scope: str) -> dict[str, int]:
-        names = {_counter(scope, n): n for n in self._cache.get(f"{NAMESPACE}counters:{scope}", ())}
-        return {names[key]: value for key, value in self._cache.get_many(list(names)).items()}
-
-    @guarded(Exception)
-    def reset_counters(self) -> None:
-        now = int(time.time() // 60)
-        for scope in ("", *map(str, range(now - DAY // 60, now + 1))):
-            index = f"{NAMESPACE}counters:{scope}"
-            if names := self._cache.get(index):
-                self._cache.delete_many([*(_counter(scope, name) for name in names), index])
-        self._cache.delete(f"{NAMESPACE}last")
-        self._cache.set(f"{NAMESPACE}since", datetime.now(UTC).isoformat(), None)
+@lru_cache
+def _verbatim(kind: Any) -> Any:
+    return type(kind.__name__, (kind,), {"make_key": lambda self, key, version=None: key})
 
 
 def _safe(name: str) -> str:
@@ -283,14 +260,6 @@ def _safe(name: str) -> str:
     if len(name) <= 200 and not _UNSAFE.search(name):
         return name
     return f"{NAMESPACE}~{blake2b(name.encode(), digest_size=16).hexdigest()}"
-
-
-def _counter(scope: str, name: str) -> str:
-    return _safe(f"{NAMESPACE}n:{scope}:{name}")
-
-
-def _protected(tags: Sequence[str], entries: Sequence[str]) -> list[str]:
-    return [*(_safe(version_name(t)) for t in tags), *(_safe(entry_name(e)) for e in entries)]
 
 
 def _life(timeout: float | None, least: int) -> int | None:

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from django.core.cache import caches
+
 from cache_invalidation.stores.base import guarded
-from cache_invalidation.stores.django_cache import DjangoCacheStore
-from cache_invalidation.stores.messages import NAMESPACE, entry_name
+from cache_invalidation.stores.django_cache import DjangoCacheStore, verbatim
+from cache_invalidation.stores.messages import entry_name
+from cache_invalidation.tags import escape_glob
 
 
 class LocMemStore(DjangoCacheStore):
@@ -16,21 +19,26 @@ class LocMemStore(DjangoCacheStore):
     counts_fences = True
     supports_patterns = True
 
+    def pattern_place(self, pattern: str) -> str:
+        def make(pattern: str) -> Any:
+            cache: Any = caches[self.alias]
+            return cache.key_func(pattern, escape_glob(cache.key_prefix), cache.version)
+
+        return self._placed(make, pattern)
+
     @guarded(Exception, urgent=True)
     def delete_patterns(self, patterns: Iterable[str]) -> int:
-        cache: Any = self._cache
-        prefix, own = cache.make_key(""), cache.make_key(NAMESPACE)
+        cache: Any = verbatim(self._cache)
         wanted = [as_fnmatch(pattern) for pattern in patterns]
         with cache._lock:
-            names = [name for name in cache._cache if name.startswith(prefix)]
-        names = [name.removeprefix(prefix) for name in names if not name.startswith(own)]
+            names = [name for name in cache._cache if not self._is_own(name)]
         matching = [name for name in names if any(fnmatchcase(name, glob) for glob in wanted)]
-        self._cache.delete_many(matching)
+        cache.delete_many(matching)
         return len(matching)
 
     def entries(self, prefix: str = "") -> Iterator[str]:
         """See `Store.entries`. Names that a digest stands for are left out."""
-        cache: Any = self._cache
+        cache: Any = caches[self.alias]
         above, wanted = (len(cache.make_key(entry_name(""))), cache.make_key(entry_name(prefix)))
         with cache._lock:
             names = [name for name in cache._cache if name.startswith(wanted)]

@@ -82,8 +82,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filling:
-    """An entry to be stored for `timeout` seconds, None for ever; `payload` as `encode` returns it.
+    """What is to be stored at the place `entry` for `timeout` seconds, None for ever.
 
+    `payload` is as `encode` returns it.
     `versions` and `mark` are those that were found before it was computed, `versions` sorted by
     tag; `further` as in `Entry`.
     """
@@ -98,7 +99,10 @@ class Filling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a store is told once a write is committed; `token` is that of the fence, if any."""
+    """What a store is told once a write is committed; `token` is that of the fence, if any.
+
+    `entries` and `keys` are places, as the store has named them.
+    """
 
     token: str
     tags: Sequence[str] = ()
@@ -125,13 +129,16 @@ def entry_name(key: str) -> str:
     return f"{NAMESPACE}e:{key}"
 
 
+# The next three are the same for everybody: what distinguishes entries is the place they are at.
+
+
 def version_name(tag: str) -> str:
     return f"{NAMESPACE}t:{tag}"
 
 
-def mark_name(entry: str) -> str:
-    return f"{NAMESPACE}m:{entry}"
+def mark_name(place: str) -> str:
+    return f"{NAMESPACE}m:{place}"
 
 
-def lock_name(entry: str) -> str:
-    return f"{NAMESPACE}l:{entry}"
+def lock_name(place: str) -> str:
+    return f"{NAMESPACE}l:{place}"

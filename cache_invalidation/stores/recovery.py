@@ -115,7 +115,7 @@ class Recovery:
         is_complete = all([self._is_done(step, deadline) for step in _steps])  # noqa: C419
         self._stopped.wait(max(0.0, deadline - monotonic()))
         losses = breaker.losses
-        if losses or not is_complete or store.names_vary:
+        if losses or not is_complete:
             store.drop_everything()
             breaker.made_up_for(losses)
         return breaker.caught_up(failures)

@@ -73,7 +73,8 @@ class Reader:
 
     def is_cached(self) -> bool:
         """Whether the next call would be a hit; without making it one."""
-        found = get_store().lookup(self.key(), ("*",), with_further=True)
+        place = get_store().entry_place(self.key())
+        found = get_store().lookup(place, ("*",), with_further=True)
         if found.entry is None:
             return False
         versions = get_store().versions(sorted({"*", *found.entry.further}))

@@ -47,7 +47,7 @@ def product() -> Product:
 def is_cached(pk: int) -> bool:
     """Whether the next read would be a hit; without making it one."""
     tags = name_of._read((pk,), {}).tags
-    found = get_store().lookup(name_of.key(pk), tags)
+    found = get_store().lookup(get_store().entry_place(name_of.key(pk)), tags)
     return found.entry is not None and found.entry.is_valid(found.versions)
 
 

@@ -47,7 +47,7 @@ def fill(rows):
         payload = store.encode(row.name)
         store.fill(
             Filling(
-                entry=name_of.key(row.pk),
+                entry=store.entry_place(name_of.key(row.pk)),
                 payload=payload,
                 versions=sealed,
                 further=further,
@@ -61,7 +61,8 @@ def test_a_save_of_one_row_drops_what_depends_on_it_and_nothing_else():
     with no_invalidation():
         rows = Bystander.objects.bulk_create([Bystander(name=f"{i}") for i in range(ROWS)])
     name_of(rows[0].pk)
-    stored = get_store().lookup(name_of.key(rows[0].pk), ["*"]).entry
+    place = get_store().entry_place(name_of.key(rows[0].pk))
+    stored = get_store().lookup(place, ["*"]).entry
     assert stored is not None
     assert {"*", *stored.further} == set(expand([row_tag(Bystander, rows[0].pk)]))
     fill(rows)

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from cache_invalidation import cached
 from cache_invalidation.models import PendingInvalidation
+from cache_invalidation.outbox.rows import KINDS
 from tests.testapp.models import Product
 
 
@@ -23,7 +24,7 @@ def rows(using: str = "default") -> list[PendingInvalidation]:
 
 def targets(using: str = "default") -> list[dict[str, list[str]]]:
     """Return the targets of each row, without the kinds of which there are none."""
-    return [{kind: names for kind, names in row.targets.items() if names} for row in rows(using)]
+    return [{kind: names for kind in KINDS if (names := row.targets[kind])} for row in rows(using)]
 
 
 def let_wait(number: int, using: str = "default", **fields: Any) -> None:

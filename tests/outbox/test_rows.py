@@ -11,6 +11,7 @@ from django.urls import path
 
 from cache_invalidation import Invalidation, invalidate, publish, registry
 from cache_invalidation.models import PendingInvalidation
+from cache_invalidation.stores import get_store
 from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.outbox.rows import at_commit, is_due, names, rows, targets
@@ -44,6 +45,11 @@ def test_one_row_keeps_everything_that_a_transaction_makes_stale() -> None:
         "entries": [names.key("default")],
         "keys": ["k1", "k2"],
         "patterns": ["p*"],
+        "places": {
+            "entries": {get_store().entry_place(names.key("default")): names.key("default")},
+            "keys": {get_store().place(key): key for key in ("k1", "k2")},
+            "patterns": {get_store().pattern_place("p*"): "p*"},
+        },
     }
     assert {"homepage", "testapp.product", f"testapp.product:{product.pk}", "testapp.category"} <= {
         *row.targets["tags"]

@@ -27,7 +27,7 @@ def run(main: Test) -> None:
 
 
 def is_locked(client: Any, key: str) -> bool:
-    return bool(client.exists(cache.make_key(lock_name(key))))
+    return bool(client.exists(cache.make_key(lock_name(get_store().entry_place(key)))))
 
 
 def test_a_coroutine_function_stays_one():
@@ -237,7 +237,7 @@ def test_a_coroutine_that_waits_for_somebody_who_died_computes_in_the_end(settin
     async def page():
         return "computed"
 
-    assert get_store().acquire(page.key(), "dead", 60)
+    assert get_store().acquire(get_store().entry_place(page.key()), "dead", 60)
     assert async_to_sync(page)() == "computed"
 
 

@@ -30,7 +30,7 @@ def at_once(function: Callable[[], Any], callers: int = CALLERS) -> list[Any]:
 
 
 def is_locked(client: redis.Redis, key: str) -> bool:
-    return bool(client.exists(cache.make_key(lock_name(key))))
+    return bool(client.exists(cache.make_key(lock_name(get_store().entry_place(key)))))
 
 
 def slow(calls: list[int], seconds: float = 0.1) -> int:
@@ -86,7 +86,7 @@ def test_a_caller_who_waits_for_somebody_who_died_computes_in_the_end(settings, 
         return slow(calls, 0)
 
     # The lock of a process that was killed, and whose clock stood far from ours.
-    assert get_store().acquire(page.key(), "dead", 60)
+    assert get_store().acquire(get_store().entry_place(page.key()), "dead", 60)
     assert page() == page() == 1
     assert is_locked(redis_client, page.key())
 
@@ -98,7 +98,7 @@ def test_the_lock_of_somebody_who_died_lapses_by_itself(settings, redis_client):
     def page():
         return "computed"
 
-    assert get_store().acquire(page.key(), "dead", 0.05)
+    assert get_store().acquire(get_store().entry_place(page.key()), "dead", 0.05)
     assert page() == "computed"
 
 
@@ -109,7 +109,7 @@ def test_a_lock_is_released_only_by_its_owner(settings, redis_client):
     @cached(tags=["a"], lock=True)
     def page():
         # Slower than the lock lasts: somebody else takes it meanwhile.
-        while not get_store().acquire(page.key(), "other", 60):
+        while not get_store().acquire(get_store().entry_place(page.key()), "other", 60):
             time.sleep(0.005)
         taken.append(1)
 
@@ -176,7 +176,7 @@ def test_a_hit_takes_no_lock(redis_client):
         return "a page"
 
     page()
-    assert get_store().acquire(page.key(), "somebody", 60)
+    assert get_store().acquire(get_store().entry_place(page.key()), "somebody", 60)
     assert page() == "a page"
 
 
@@ -187,7 +187,7 @@ def test_refresh_waits_for_nobody():
     def page():
         return slow(calls, 0)
 
-    assert get_store().acquire(page.key(), "somebody", 60)
+    assert get_store().acquire(get_store().entry_place(page.key()), "somebody", 60)
     assert page.refresh() == 1
     assert page() == 1
 

@@ -22,7 +22,7 @@ class Sample:
 
 def sample(store: Store, entry: str, *tags: str, timeout: float | None = 60) -> Sample:
     """Look, and mint what is missing, as a reader does before it computes."""
-    found = store.lookup(entry, sorted(tags))
+    found = store.lookup(store.entry_place(entry), sorted(tags))
     versions = dict(found.versions)
     missing = [tag for tag, version in versions.items() if version is None]
     if missing:
@@ -37,7 +37,7 @@ def keep(
     payload = store.encode(value)
     return store.fill(
         Filling(
-            entry=entry,
+            entry=store.entry_place(entry),
             payload=payload,
             versions=before.versions,
             timeout=timeout,
@@ -53,7 +53,7 @@ def remember(store: Store, entry: str, value: Any, *tags: str, timeout: float | 
 
 def recall(store: Store, entry: str, *tags: str) -> Any:
     """Return the value if the entry is valid, else `MISS`."""
-    found = store.lookup(entry, sorted(tags))
+    found = store.lookup(store.entry_place(entry), sorted(tags))
     if found.entry is None or not found.entry.is_valid(found.versions):
         return MISS
     return store.decode(found.entry.payload)
@@ -61,7 +61,8 @@ def recall(store: Store, entry: str, *tags: str) -> Any:
 
 def drop(store: Store, *tags: str, token: str = "writer", entries: tuple[str, ...] = ()) -> None:
     """Deliver the invalidation of `tags` and `entries`."""
-    store.deliver(Delivery(token=token, tags=tags, entries=entries))
+    places = [store.entry_place(entry) for entry in entries]
+    store.deliver(Delivery(token=token, tags=tags, entries=places))
 
 
 def is_fenced(store: Store, tag: str) -> bool:

@@ -55,14 +55,14 @@ def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def steps_of_readers(store: Store) -> list[Callable[[], object]]:
     return [
-        lambda: store.lookup("page", ["a"]),
+        lambda: store.lookup(store.entry_place("page"), ["a"]),
         lambda: store.versions(["a"]),
         lambda: store.mint(["a"], 60),
         lambda: store.fill(
             Filling(entry="page", payload=b"1", versions={"a": "version"}, timeout=60)
         ),
-        lambda: store.acquire("page", "token", 60),
-        lambda: store.release("page", "token"),
+        lambda: store.acquire(store.entry_place("page"), "token", 60),
+        lambda: store.release(store.entry_place("page"), "token"),
         lambda: store.count({"hits": 1}),
         lambda: store.counters(),
         lambda: store.counters_per_minute([1, 2]),
@@ -74,7 +74,7 @@ def steps_of_writers(store: Store) -> list[Callable[[], object]]:
     return [
         lambda: store.fence(["a"], [], "writer"),
         lambda: store.deliver(Delivery(token="t", tags=["a"], keys=["k"], counts={"tags": 1})),
-        lambda: store.delete_patterns(["a*"]),
+        lambda: store.delete_patterns([store.pattern_place("a*")]),
     ]
 
 
@@ -289,7 +289,7 @@ def test_what_a_cache_cannot_do_is_no_outage(settings):
     settings.CACHE_INVALIDATION = {"CACHE": "redis_django"}
     store = get_store()
     with pytest.raises(PatternsNotSupported):
-        store.delete_patterns(["a*"])
+        store.delete_patterns([store.pattern_place("a*")])
     remember(store, "page", "value", "a")
     assert recall(store, "page", "a") == "value"
 

@@ -137,11 +137,11 @@ STEPS: dict[str, Callable[[RedisClusterStore, str], object]] = {
     "versions": lambda store, tag: store.versions([tag]),
     "mint": lambda store, tag: store.mint([tag], 60),
     "fill": lambda store, tag: store.fill(
-        Filling(entry="page", payload=b"", versions={tag: "version"}, timeout=60)
+        Filling(entry=store.entry_place("page"), payload=b"", versions={tag: "version"}, timeout=60)
     ),
     "fence": lambda store, tag: store.fence([tag, "a", "b", "c"], [], "writer"),
     "deliver": lambda store, tag: drop(store, tag, "a", "b", "c"),
-    "patterns": lambda store, tag: store.delete_patterns(["list:*"]),
+    "patterns": lambda store, tag: store.delete_patterns([store.pattern_place("list:*")]),
     "ping": lambda store, tag: store.ping(),
 }
 

@@ -37,7 +37,7 @@ VALUES: list[Any] = [
 
 
 def test_an_empty_store_finds_nothing(store: Store):
-    found = store.lookup("page", ["a", "b"])
+    found = store.lookup(store.entry_place("page"), ["a", "b"])
     assert found.entry is None
     assert found.versions == {"a": None, "b": None}
     assert found.mark == ""
@@ -89,14 +89,14 @@ def test_further_tags_are_kept_with_the_entry(store: Store):
     versions = store.mint(["a", "b", "größe:1"], 60)
     assert store.fill(
         Filling(
-            entry="page",
+            entry=store.entry_place("page"),
             payload=store.encode("value"),
             versions=versions,
             further=("b", "größe:1"),
             timeout=60,
         )
     )
-    found = store.lookup("page", ["a"])
+    found = store.lookup(store.entry_place("page"), ["a"])
     assert found.entry is not None
     assert tuple(found.entry.further) == ("b", "größe:1")
     assert found.entry.is_valid(store.versions(["a", "b", "größe:1"]))
@@ -221,10 +221,10 @@ def test_fences_raised_at_the_same_moment_are_all_counted(store: Store):
 
 def test_a_fence_lapses_and_the_tag_is_usable_again(store: Store, settings):
     settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 0.3}
-    store.fence(["a"], ["page"], "killed")
+    store.fence(["a"], [store.entry_place("page")], "killed")
     assert is_fenced(store, "a")
     wait_until(lambda: store.versions(["a"]) == {"a": None})
-    wait_until(lambda: not store.lookup("page", ["a"]).entry_fenced)
+    wait_until(lambda: not store.lookup(store.entry_place("page"), ["a"]).entry_fenced)
     remember(store, "page", "new", "a")
     assert recall(store, "page", "a") == "new"
 
@@ -256,12 +256,12 @@ def test_a_fence_never_lapses_early(store: Store, settings):
 
 def test_the_fence_stays_for_the_lag_of_the_replicas(store: Store, settings):
     settings.CACHE_INVALIDATION |= {"REPLICA_LAG": 60}
-    store.fence(["a"], ["page"], "writer")
+    store.fence(["a"], [store.entry_place("page")], "writer")
     drop(store, "a", token="writer", entries=("page",))
     drop(store, "unfenced", token="writer")
     assert is_fenced(store, "a")
     assert is_fenced(store, "unfenced")
-    assert store.lookup("page", ["a"]).entry_fenced
+    assert store.lookup(store.entry_place("page"), ["a"]).entry_fenced
 
 
 def test_the_lag_of_the_replicas_ends(store: Store, settings):
@@ -274,5 +274,5 @@ def test_the_lag_of_the_replicas_ends(store: Store, settings):
 
 def test_the_versions_of_an_entry_outlive_it(store: Store):
     remember(store, "page", "value", "a", timeout=1)
-    wait_until(lambda: store.lookup("page", ["a"]).entry is None)
+    wait_until(lambda: store.lookup(store.entry_place("page"), ["a"]).entry is None)
     assert store.versions(["a"])["a"] is not None

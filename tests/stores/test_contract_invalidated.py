@@ -15,11 +15,11 @@ from tests.stores.steps import MISS, drop, keep, recall, remember, sample, wait_
 
 def test_an_invalidated_entry_keeps_out_a_value_that_was_computed_before(store: Store):
     before = sample(store, "page", "a")
-    store.fence([], ["page"], "writer")
-    assert store.lookup("page", ["a"]).entry_fenced
+    store.fence([], [store.entry_place("page")], "writer")
+    assert store.lookup(store.entry_place("page"), ["a"]).entry_fenced
     assert not keep(store, "page", "old", before)
     drop(store, token="writer", entries=("page",))
-    assert not store.lookup("page", ["a"]).entry_fenced
+    assert not store.lookup(store.entry_place("page"), ["a"]).entry_fenced
     assert not keep(store, "page", "old", before)
     assert recall(store, "page", "a") == MISS
 
@@ -69,9 +69,9 @@ def test_a_refresh_that_began_before_is_refused_as_well(store: Store):
 def test_a_value_computed_before_stays_out_after_the_lag_of_the_replicas(store: Store, settings):
     settings.CACHE_INVALIDATION |= {"REPLICA_LAG": 0.3}
     before = sample(store, "page", "a")
-    store.fence([], ["page"], "writer")
+    store.fence([], [store.entry_place("page")], "writer")
     drop(store, token="writer", entries=("page",))
-    wait_until(lambda: not store.lookup("page", ["a"]).entry_fenced)
+    wait_until(lambda: not store.lookup(store.entry_place("page"), ["a"]).entry_fenced)
     assert not keep(store, "page", "old", before)
     remember(store, "page", "new", "a")
     assert recall(store, "page", "a") == "new"
@@ -80,8 +80,8 @@ def test_a_value_computed_before_stays_out_after_the_lag_of_the_replicas(store: 
 def test_a_value_computed_before_stays_out_after_the_writer_was_killed(store: Store, settings):
     settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 0.3}
     before = sample(store, "page", "a")
-    store.fence([], ["page"], "killed")
-    wait_until(lambda: not store.lookup("page", ["a"]).entry_fenced)
+    store.fence([], [store.entry_place("page")], "killed")
+    wait_until(lambda: not store.lookup(store.entry_place("page"), ["a"]).entry_fenced)
     assert not keep(store, "page", "old", before)
     remember(store, "page", "new", "a")
     assert recall(store, "page", "a") == "new"
@@ -89,8 +89,8 @@ def test_a_value_computed_before_stays_out_after_the_writer_was_killed(store: St
 
 def test_a_writer_that_comes_back_late_drops_what_was_stored_meanwhile(store: Store, settings):
     settings.CACHE_INVALIDATION |= {"FENCE_TIMEOUT": 0.3}
-    store.fence([], ["page"], "slow")
-    wait_until(lambda: not store.lookup("page", ["a"]).entry_fenced)
+    store.fence([], [store.entry_place("page")], "slow")
+    wait_until(lambda: not store.lookup(store.entry_place("page"), ["a"]).entry_fenced)
     remember(store, "page", "old", "a")
     between = sample(store, "page", "a")
     drop(store, token="slow", entries=("page",))
@@ -103,7 +103,7 @@ def test_an_old_value_that_slips_in_between_look_and_store_is_not_served(store: 
     put_back = stored_bytes(store, "page")
     drop(store, token="writer", entries=("page",))
     put_back()
-    found = store.lookup("page", ["a"])
+    found = store.lookup(store.entry_place("page"), ["a"])
     assert found.entry is not None
     assert not found.entry.is_valid(found.versions)
 
@@ -111,7 +111,7 @@ def test_an_old_value_that_slips_in_between_look_and_store_is_not_served(store: 
 def stored_bytes(store: Store, entry: str) -> Any:
     """Return what puts back what stands in the place of `entry` now, whoever has replaced it."""
     if isinstance(store, RedisStore):
-        client, name = store._codec.get_client(), store._entry_key(entry)
+        client, name = store._codec.get_client(), store.entry_place(entry)
         raw = client.get(name)
         return lambda: client.set(name, raw)
     cache, value = caches[store.alias], caches[store.alias].get(entry_name(entry))
@@ -125,5 +125,5 @@ def test_an_entry_that_was_invalidated_once_is_kept_as_long_as_any_other(
         monkeypatch.setattr(module, "MARK_TIMEOUT", 1)
     drop(store, token="writer", entries=("page", "other"))
     remember(store, "page", "new", "a")
-    wait_until(lambda: store.lookup("other", ["a"]).mark == "")
+    wait_until(lambda: store.lookup(store.entry_place("other"), ["a"]).mark == "")
     assert recall(store, "page", "a") == "new"

@@ -29,18 +29,18 @@ def test_a_store_is_made_once(store: Store):
 
 
 def test_one_caller_at_a_time_holds_the_lock_of_an_entry(store: Store):
-    assert store.acquire("page", "first", 60)
-    assert not store.acquire("page", "second", 60)
-    assert store.acquire("other page", "second", 60)
-    store.release("page", "second")
-    assert not store.acquire("page", "third", 60)
-    store.release("page", "first")
-    assert store.acquire("page", "third", 60)
+    assert store.acquire(store.entry_place("page"), "first", 60)
+    assert not store.acquire(store.entry_place("page"), "second", 60)
+    assert store.acquire(store.entry_place("other page"), "second", 60)
+    store.release(store.entry_place("page"), "second")
+    assert not store.acquire(store.entry_place("page"), "third", 60)
+    store.release(store.entry_place("page"), "first")
+    assert store.acquire(store.entry_place("page"), "third", 60)
 
 
 def test_a_lock_times_out(store: Store):
-    assert store.acquire("page", "killed", 0.2)
-    wait_until(lambda: store.acquire("page", "next", 60))
+    assert store.acquire(store.entry_place("page"), "killed", 0.2)
+    wait_until(lambda: store.acquire(store.entry_place("page"), "next", 60))
 
 
 def test_plain_keys_are_deleted_along_with_the_tags(store: Store):
@@ -50,7 +50,8 @@ def test_plain_keys_are_deleted_along_with_the_tags(store: Store):
     odd = ["with a space"] if store.alias in ("default", "memcached") else []
     remember(store, "page", "value", "a")
     keys = ["product-detail:1", "unknown", *odd]
-    store.deliver(Delivery(token="t", tags=["a"], keys=keys, counts={"keys": 3}))
+    places = [store.place(key) for key in keys]
+    store.deliver(Delivery(token="t", tags=["a"], keys=places, counts={"keys": 3}))
     assert cache.get("product-detail:1") is None
     assert cache.get("product-detail:2") == 2
     assert recall(store, "page", "a") == MISS
@@ -63,7 +64,8 @@ def test_a_delivery_of_hundreds_of_tags_and_keys_drops_all_of_them(store: Store)
     cache.set_many(dict.fromkeys(keys[::30], 1))
     minted = store.mint(tags[::30], 60)
     store.fence(tags, [], "writer")
-    store.deliver(Delivery(token="writer", tags=tags, keys=keys))
+    places = [store.place(key) for key in keys]
+    store.deliver(Delivery(token="writer", tags=tags, keys=places))
     assert store.versions(list(minted)) == dict.fromkeys(minted)
     assert cache.get_many(keys) == {}
 
@@ -82,10 +84,10 @@ def test_keys_are_deleted_by_pattern_where_the_cache_can_list_them(store: Store)
     cache.set_many(dict.fromkeys(names, 1))
     if not store.supports_patterns:
         with pytest.raises(PatternsNotSupported, match=store.alias):
-            store.delete_patterns(["list:1:*"])
+            store.delete_patterns([store.pattern_place("list:1:*")])
         assert not store.breaker.is_open
         return
-    assert store.delete_patterns(["list:1:*"]) == 2
+    assert store.delete_patterns([store.pattern_place("list:1:*")]) == 2
     assert sorted(cache.get_many(names)) == ["big-list:1:a", "list:1", "list:2:a"]
 
 
@@ -108,7 +110,7 @@ def test_patterns_mean_what_redis_says(store: Store, pattern: str, matching: set
     cache = caches[store.alias]
     names = {"abc", "a*c", "a[c", "xabc", "über"}
     cache.set_many(dict.fromkeys(names, 1))
-    assert store.delete_patterns([pattern]) == len(matching)
+    assert store.delete_patterns([store.pattern_place(pattern)]) == len(matching)
     assert set(cache.get_many(names)) == names - matching
 
 
@@ -119,7 +121,7 @@ def test_a_pattern_never_deletes_entries_versions_or_counters(store: Store):
     store.fence(["fenced"], [], "writer")
     store.count({"hits": 1})
     caches[store.alias].set_many({"cinema": 1, "ci": 2})
-    assert store.delete_patterns(["ci:*", "*"]) == 2
+    assert store.delete_patterns(map(store.pattern_place, ["ci:*", "*"])) == 2
     assert recall(store, "page", "a") == "value"
     assert store.versions(["fenced"])["fenced"] is not None
     assert counted(store) == {"hits": "1"}

@@ -80,14 +80,14 @@ def test_a_missing_table_does_not_cost_a_transaction_managed_by_hand(missing_tab
 
 def test_every_step_in_a_transaction_leaves_it_usable(missing_table: Store):
     steps: list[Callable[[], object]] = [
-        lambda: missing_table.lookup("page", ["a"]),
+        lambda: missing_table.lookup(missing_table.entry_place("page"), ["a"]),
         lambda: missing_table.versions(["a"]),
         lambda: missing_table.mint(["a"], 60),
         lambda: missing_table.fill(
             Filling(entry="page", payload=b"1", versions={"a": "v"}, timeout=60)
         ),
-        lambda: missing_table.acquire("page", "t", 60),
-        lambda: missing_table.release("page", "t"),
+        lambda: missing_table.acquire(missing_table.entry_place("page"), "t", 60),
+        lambda: missing_table.release(missing_table.entry_place("page"), "t"),
         lambda: missing_table.fence(["a"], [], "t"),
         lambda: drop(missing_table, "a"),
         lambda: missing_table.count({"hits": 1}),

@@ -35,8 +35,8 @@ def alias_with(settings: Any, **config: Any) -> Store:
 
 def use_every_name(store: Store) -> None:
     remember(store, "page", "value", "*", "a")
-    store.fence(["fenced"], ["entry"], "writer")
-    store.acquire("page", "token", 60)
+    store.fence(["fenced"], [store.entry_place("entry")], "writer")
+    store.acquire(store.entry_place("page"), "token", 60)
     drop(store, "dropped", entries=("dropped",))
     store.count({"hits": 1})
 
@@ -57,12 +57,13 @@ def test_every_name_goes_through_the_prefix_and_the_version(settings, redis_clie
     assert [name for name in names if not name.startswith(b"mine:7:ci:")] == []
 
 
-def test_every_name_goes_through_the_key_function(settings, redis_client):
+def test_entries_are_where_the_key_function_says_and_what_all_share_is_not(settings, redis_client):
     store = alias_with(settings, KEY_PREFIX="p", KEY_FUNCTION=f"{__name__}.shouting_key")
     use_every_name(store)
-    names = redis_client.keys()
-    assert len(names) >= 7
-    assert [n for n in names if not (n.startswith(b"p|1|ci:") and n.endswith(b"!"))] == []
+    entries = {f"p|1|ci:e:{name}!" for name in ("page", "entry")}
+    names = {name.decode() for name in redis_client.scan_iter()}
+    assert {name for name in names if not name.startswith("p:1:ci:")} == entries
+    assert len(names - entries) >= 5
 
 
 @pytest.mark.parametrize("config", [{"KEY_PREFIX": "mine"}, {"VERSION": 2}])
@@ -84,7 +85,7 @@ def test_values_go_through_the_serializer_and_the_compressor(redis_client):
 
 def test_a_value_that_cannot_be_decoded_any_more_is_a_value_error():
     remember(get_store("default"), "page", ["pickled"], "a")
-    found = get_store("default").lookup("page", ["a"])
+    found = get_store("default").lookup(get_store("default").entry_place("page"), ["a"])
     assert found.entry is not None
     with pytest.raises(ValueError, match="unreadable"):
         get_store("zlib").decode(found.entry.payload)
@@ -118,7 +119,7 @@ def test_patterns_are_deleted_in_the_own_prefix_and_version_only(settings, redis
     caches["special"].set_many({"list:1": 1, "list:2": 1, "other": 1})
     others = ["ab:1:list:1", "a[b]x:1:list:1", "a[b]*:2:list:1", "a[b]*:11:list:1", "list:1"]
     redis_client.mset(dict.fromkeys(others, 1))
-    assert store.delete_patterns(["list:*"]) == 2
+    assert store.delete_patterns([store.pattern_place("list:*")]) == 2
     assert {name.decode() for name in redis_client.keys("*")} == {*others, "a[b]*:1:other"}
 
 
@@ -126,10 +127,10 @@ def test_deleting_by_pattern_needs_no_memory_for_the_names(redis_store, redis_cl
     for start in range(0, 50_000, 5_000):
         names = range(start, start + 5_000)
         redis_client.mset({f"test:1:product-list:{n:020}": 1 for n in names})
-    redis_store.delete_patterns(["warm up"])
+    redis_store.delete_patterns([redis_store.pattern_place("warm up")])
     tracemalloc.start()
     try:
-        assert redis_store.delete_patterns(["product-list:*"]) == 50_000
+        assert redis_store.delete_patterns([redis_store.pattern_place("product-list:*")]) == 50_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -143,7 +144,7 @@ def test_replicas_of_the_cache_are_never_asked(settings, redis_url):
         remember(store, f"page {number}", "value", "a")
         assert recall(store, f"page {number}", "a") == "value"
     store.deliver(Delivery(token="t", tags=["a"], keys=["k"], counts={"tags": 1}))
-    assert store.delete_patterns(["k*"]) == 0
+    assert store.delete_patterns([store.pattern_place("k*")]) == 0
     assert not store.breaker.is_open
 
 
@@ -206,7 +207,7 @@ def test_connections_that_the_server_closed_cost_no_error(redis_store, redis_cli
         lambda: drop(redis_store, "b", token="writer"),
         lambda: redis_store.count({"hits": 1}),
         lambda: redis_store.counters(),
-        lambda: redis_store.delete_patterns(["x*"]),
+        lambda: redis_store.delete_patterns([redis_store.pattern_place("x*")]),
     ]
     for step in steps:
         step()

@@ -24,6 +24,7 @@ from cache_invalidation.stores.redis.entries import pack
 from cache_invalidation.stores.redis.nodes import Nodes
 from cache_invalidation.stores.redis.scripts import lives_of, script
 from cache_invalidation.stores.redis.store import RedisStore
+from cache_invalidation.tags import ROOT
 
 
 def store_of(alias: str) -> RedisStore:
@@ -40,7 +41,7 @@ class RedisClusterStore(RedisStore):
     _scripts_find_keys = False
 
     def _connect(self) -> Servers:
-        return Nodes(self._codec, self._root)
+        return Nodes(self._codec, self._version_key(ROOT))
 
     def condition(self) -> Condition:
         if not isinstance(self._codec, ClusterClient):
@@ -64,5 +65,5 @@ class RedisClusterStore(RedisStore):
         extensions = [script("extend", [key], value, *lives) for key, value in expected.items()]
         if not all(self._answers(extensions)):
             return False
-        entry = [self._entry_key(filling.entry)]
-        return bool(self._servers.ask(*script("fill", entry, pack(filling), *lives)))
+        command = script("fill", [filling.entry], pack(filling), *lives)
+        return bool(self._servers.ask(*command))

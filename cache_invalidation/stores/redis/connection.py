@@ -82,7 +82,7 @@ class Servers(Protocol):
 class Primary:
     """One server: that of the alias, or whichever Sentinel says is the primary."""
 
-    def __init__(self, django_redis_client: Any, root: str | None) -> None:
+    def __init__(self, django_redis_client: Any, root: str) -> None:
         self._client = _client(django_redis_client)
         self._pool: Any = self._client.connection_pool
         self._root = root
@@ -155,7 +155,7 @@ class Primary:
             self._newest = connection.cache_invalidation = server = introduce(connection)
             if server.problem:
                 raise RedisConnectionError(server.problem)
-            if server.identity and self._root is not None:
+            if server.identity:
                 command = "EVAL", IDENTIFY, 1, self._root, server.identity
                 converse(connection, [command], is_new=True)
 

@@ -25,9 +25,6 @@ class RedisCounters(Store):
     _servers: Servers
 
     @abstractmethod
-    def _key(self, name: str) -> str: ...
-
-    @abstractmethod
     def _answers(self, commands: Sequence[Command]) -> list[Any]: ...
 
     @guarded(*ERRORS)
@@ -69,14 +66,14 @@ class RedisCounters(Store):
 
     @property
     def _totals(self) -> str:
-        return self._key(f"{NAMESPACE}{{counters}}")
+        return self.shared(f"{NAMESPACE}{{counters}}")
 
     @property
     def _recent(self) -> str:
-        return self._key(f"{NAMESPACE}{{counters}}:recent")
+        return self.shared(f"{NAMESPACE}{{counters}}:recent")
 
     def _minute(self, minute: int) -> str:
-        return self._key(f"{NAMESPACE}{{counters}}:{minute}")
+        return self.shared(f"{NAMESPACE}{{counters}}:{minute}")
 
 
 def _pairs(answer: Any) -> Iterable[tuple[bytes, bytes]]:

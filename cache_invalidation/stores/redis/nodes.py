@@ -53,7 +53,7 @@ Plan = dict[ClusterNode, list[int]]  # which of the commands each node gets
 class Nodes(Members):
     """See `Servers`."""
 
-    def __init__(self, django_redis_client: Any, root: str | None) -> None:
+    def __init__(self, django_redis_client: Any, root: str) -> None:
         super().__init__(django_redis_client)
         self._root = root
         # The identity under which the root version was looked at.
@@ -113,8 +113,7 @@ class Nodes(Members):
         """Make sure that the root version is not one from before what has just been learnt."""
         if self._identity is None or self._identity != self._settled:
             identity = self.identity
-            if self._root is not None:
-                self._drop_foreign(self._root, identity)
+            self._drop_foreign(self._root, identity)
             self._settled = identity
 
     def _drop_foreign(self, root: str, identity: str) -> None:

@@ -1,20 +1,18 @@
 """Entries and versions in Redis or Valkey, through the `django-redis` client of an alias."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from django.core.cache import caches
-from django.core.cache.backends.base import default_key_func
 from django_redis.client import ShardClient
 from redis.exceptions import MaxConnectionsError, ResponseError
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
+from cache_invalidation.exceptions import PatternsNotSupported
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import (
     MARK_TIMEOUT,
-    NAMESPACE,
     VERSION_GRACE,
     Condition,
     Delivery,
@@ -22,7 +20,6 @@ from cache_invalidation.stores.messages import (
     Found,
     Version,
     Versions,
-    entry_name,
     is_fence,
     lock_name,
     mark_name,
@@ -46,8 +43,7 @@ class RedisStore(RedisCounters):
     """Redis 7.0 or Valkey 7.2, or newer.
 
     Entries and versions are read from the primary, even where `django-redis` is told to read from
-    replicas. Values go through the serializer and the compressor of the alias, names through its
-    ``make_key``.
+    replicas. Values go through the serializer and the compressor of the alias.
     """
 
     counts_fences = True
@@ -60,8 +56,7 @@ class RedisStore(RedisCounters):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._names: dict[str, str] = {}
-        self._roots: set[str] = set()  # Of each tenant that this process has served.
+        self._versions = self.shared(version_name(""))
         self._open()
 
     def _open(self) -> None:
@@ -69,8 +64,6 @@ class RedisStore(RedisCounters):
         backend: Any = caches.create_connection(self.alias)
         self._cache = backend
         self._codec = backend.client
-        # A KEY_FUNCTION of the project may answer differently each time: by tenant, for instance.
-        self.names_vary = backend.key_func is not default_key_func
         self._servers = self._connect()
 
     def after_fork(self) -> None:
@@ -78,12 +71,7 @@ class RedisStore(RedisCounters):
         self._open()
 
     def _connect(self) -> Servers:
-        return Primary(self._codec, self._root)
-
-    @property
-    def _root(self) -> str | None:
-        """The name of the root version, if there is one only."""
-        return None if self.names_vary else self._version_key(ROOT)
+        return Primary(self._codec, self._version_key(ROOT))
 
     def close(self) -> None:
         super().close()
@@ -109,41 +97,30 @@ class RedisStore(RedisCounters):
 
     # Names
 
-    def _key(self, name: str) -> str:
-        return self._made(self._cache.make_key, name)
+    def place(self, name: str) -> str:
+        return self._placed(self._cache.make_key, name)
 
-    def _made(self, make: Callable[[str], Any], name: str) -> str:
-        """Return what the alias makes of a name or a pattern."""
-        if not self.names_vary:
-            return str(make(name))
-        try:
-            return str(make(name))
-        except Exception as error:
-            # It is the project's own, and says nothing about the server.
-            raise StoreRefused(f"the KEY_FUNCTION failed: {error!r}") from error
+    def pattern_place(self, pattern: str) -> str:
+        return self._placed(self._codec.make_pattern, pattern)
 
     def _version_key(self, tag: str) -> str:
-        if self.names_vary:
-            name = self._key(version_name(tag))
-            if tag == ROOT:
-                self._roots.add(name)
-            return name
-        try:
-            return self._names[tag]
-        except KeyError:
-            if len(self._names) >= 10_000:
-                self._names.clear()
-            return self._names.setdefault(tag, self._key(version_name(tag)))
+        return self._versions + tag
+
+    def _mark_key(self, entry: str) -> str:
+        return self.shared(mark_name(entry))
+
+    def _lock_key(self, entry: str) -> str:
+        return self.shared(lock_name(entry))
 
     # What readers need
 
     @guarded(*ERRORS)
     def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
-        names = [self._entry_key(entry), self._mark_key(entry), *map(self._version_key, tags)]
+        names = [entry, self._mark_key(entry), *map(self._version_key, tags)]
         further: list[bytes | None] = []
-        if with_further and self._scripts_find_keys and not self.names_vary:
+        if with_further and self._scripts_find_keys:
             # Slower than MGET, and faster than a second round trip.
-            look = script("lookup", names, self._version_key(""))
+            look = script("lookup", names, self._versions)
             ((raw, (marked, *found), further),), identity = self._servers.look((look,))
         else:
             (raw, marked, *found), identity = self._values(names)
@@ -209,7 +186,7 @@ class RedisStore(RedisCounters):
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:
         expected = self._expected(filling)
-        keys, lives = [self._entry_key(filling.entry), *expected], lives_of(filling.timeout)
+        keys, lives = [filling.entry, *expected], lives_of(filling.timeout)
         command = script("fill", keys, pack(filling), *lives, *expected.values())
         return bool(self._servers.ask(*command))
 
@@ -226,18 +203,18 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS)
     def acquire(self, entry: str, token: str, timeout: float) -> bool:
-        name = self._key(lock_name(entry))
+        name = self._lock_key(entry)
         return bool(self._servers.ask("SET", name, token, "NX", "PX", ms(timeout)))
 
     @guarded(*ERRORS)
     def release(self, entry: str, token: str) -> None:
-        self._servers.ask(*script("release", [self._key(lock_name(entry))], token))
+        self._servers.ask(*script("release", [self._lock_key(entry)], token))
 
     # What writers need
 
     @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
-        keys = [*map(self._version_key, tags), *map(self._entry_key, entries)]
+        keys = [*map(self._version_key, tags), *entries]
         lasts = ms(settings.FENCE_TIMEOUT + settings.REPLICA_LAG)
         # Whoever finds the mark must find the fence as well, so that comes first.
         marks = self._marks(entries, token)
@@ -246,11 +223,10 @@ class RedisStore(RedisCounters):
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
         versions = map(self._version_key, delivery.tags)
-        entries = map(self._entry_key, delivery.entries)
         commands = [
             *self._marks(delivery.entries, f"~{delivery.token}"),
-            *self._lifts([*versions, *entries], delivery.token),
-            *self._unlinks(map(self._key, delivery.keys)),
+            *self._lifts([*versions, *delivery.entries], delivery.token),
+            *self._unlinks(delivery.keys),
         ]
         essential = len(commands)
         if delivery.counts:
@@ -262,16 +238,6 @@ class RedisStore(RedisCounters):
                 raise answer
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
-    def roots(self) -> list[str]:
-        return [self._version_key(ROOT)] if self.names_vary else []
-
-    def drop_everything(self) -> None:
-        self.drop_roots(sorted(self._roots) if self.names_vary else [self._version_key(ROOT)])
-
-    @guarded(*ERRORS, urgent=True)
-    def drop_roots(self, roots: Sequence[str]) -> None:
-        self._answers(self._lifts(roots, new_token()))
-
     def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
         """Return the commands that put `mark` beside each of `entries`."""
         lasts = ms(MARK_TIMEOUT)
@@ -281,12 +247,6 @@ class RedisStore(RedisCounters):
         """Return the commands that drop `keys` and lift the fence `token`."""
         lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
         return self._scripts("lift", keys, token, lag)
-
-    def _entry_key(self, entry: str) -> str:
-        return self._key(entry_name(entry))
-
-    def _mark_key(self, entry: str) -> str:
-        return self._key(mark_name(entry))
 
     def _scripts(self, name: str, keys: Sequence[str], *args: Any) -> list[Command]:
         """Return the commands that run the script for each of `keys`."""
@@ -303,12 +263,10 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS, urgent=True)
     def delete_patterns(self, patterns: Iterable[str]) -> int:
-        # Versions and fences are in the same keyspace and none of a pattern's business.
-        own = self._key(NAMESPACE).encode()
         deleted = 0
         for pattern in patterns:
-            names = self._servers.scan(self._made(self._codec.make_pattern, pattern), CHUNK)
-            for chunk in _chunks(name for name in names if not name.startswith(own)):
+            names = self._servers.scan(pattern, CHUNK)
+            for chunk in _chunks(name for name in names if not self._is_own(spell(name))):
                 deleted += sum(map(int, self._answers(list(self._unlinks(chunk)))))
         return deleted
 
@@ -316,8 +274,8 @@ class RedisStore(RedisCounters):
 
     def entries(self, prefix: str = "") -> Iterator[str]:
         """See `Store.entries`. Raises `PatternsNotSupported` if a KEY_FUNCTION hides the names."""
-        above = self._entry_key("")
-        if any(self._entry_key(name) != above + name for name in (prefix, "x")):
+        above = self.entry_place("")
+        if any(self.entry_place(name) != above + name for name in (prefix, "x")):
             raise PatternsNotSupported(
                 f"The KEY_FUNCTION of the cache {self.alias!r} does not leave names as they are, "
                 "so its entries cannot be listed."
