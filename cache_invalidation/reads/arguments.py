@@ -1,33 +1,27 @@
 """From the arguments of a call to the key of its entry."""
 
-import datetime
 import inspect
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from enum import Enum
 from hashlib import blake2b
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Model
-from django.utils.functional import Promise
+from django.db.models import Manager, QuerySet
 
+from cache_invalidation.reads.decorated import name_of, signatures_of
+from cache_invalidation.reads.spelling import PLAIN, spell
 from cache_invalidation.tags import check_name
 
-_PLAIN = (int, str, bool, float, bytes, type(None))
-_SPELLED = (Decimal, UUID, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
+_STARS: Final = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_LONGEST: Final = 200  # characters of an argument in a message
 
 
 class Signature:
     """The parameters of a function, and how its calls are told apart."""
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
-        if name is None and function.__name__ == "<lambda>":
-            raise TypeError("A lambda has no name to tell it from others by; pass name=.")
-        self.name = check_name(name or f"{function.__module__}.{function.__qualname__}", "name")
-        self._signature = inspect.signature(function)
+        self.name = check_name(name_of(function) if name is None else name, "name")
+        self._signature, self._own = signatures_of(function)
         parameters = self._signature.parameters.values()
         self.names = tuple(parameter.name for parameter in parameters)
         kinds = {parameter.kind for parameter in parameters}
@@ -37,7 +31,15 @@ class Signature:
         """Return the arguments by name, defaults included; raise `TypeError` as a call would."""
         if self._is_plain and not kwargs and len(args) == len(self.names):
             return dict(zip(self.names, args, strict=True))
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            if self._own is self._signature:
+                raise
+            # A decorator may take other arguments than what it hands them on to.
+            bound = self._own.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return {self._starred(name): value for name, value in bound.arguments.items()}
         bound.apply_defaults()
         return bound.arguments
 
@@ -58,65 +60,35 @@ class Signature:
         name, colon, digest = key.rpartition(":")
         return name if colon and len(digest) == 16 else key
 
+    def _starred(self, name: str) -> str:
+        """Return the name with the stars in front of it that it was declared with."""
+        return f"{_STARS.get(self._own.parameters[name].kind, '')}{name}"
+
     def _spell(self, name: str, value: Any) -> str:
-        if type(value) in _PLAIN:
-            return f"{name}={type(value).__name__}:{value!r}"
-        if self._signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            items = sorted(value.items())
-            return "\n".join([f"**{key!r}={spell(item)}" for key, item in items])
-        try:
+        if type(value) in PLAIN:
             return f"{name}={spell(value)}"
+        stars = "" if name[0] == "*" else _STARS.get(self._signature.parameters[name].kind, "")
+        if (stars or name).startswith("**"):
+            items = sorted(value.items())
+            return "\n".join([f"**{key!r}={self._stable(key, item)}" for key, item in items])
+        # With the star, because one argument that is a tuple is not several.
+        return f"{stars}{name}={self._stable(name, value)}"
+
+    def _stable(self, name: str, value: Any) -> str:
+        try:
+            return spell(value)
         except TypeError as error:
             raise TypeError(
-                f"{self.name}() cannot be cached for {name}={value!r}: {error}."
+                f"{self.name}() cannot be cached for {name}={_shown(value)}: {error}."
             ) from None
 
 
-def spell(value: Any) -> str:
-    """Return text that is the same for equal values of one type, in every process.
-
-    Raises `TypeError` for a value that is mutable, or whose text is not known to be stable.
-    """
-    kind = type(value)
-    if kind in _PLAIN or isinstance(value, _SPELLED):
-        return f"{kind.__name__}:{value!r}"
-    for handled, spell_it in _SPELLERS:
-        if isinstance(value, handled):
-            return spell_it(value)
-    if isinstance(value, list | dict | set | bytearray):
-        cures = {"list": "tuple", "set": "frozenset", "bytearray": "bytes"}
-        cure = cures.get(kind.__name__, "tuple of pairs")
-        raise TypeError(f"a {kind.__name__} can change while it is a key; pass a {cure}")
-    raise TypeError(
-        f"a {kind.__module__}.{kind.__qualname__} has no spelling that is the same in every "
-        "process; pass plain values or model instances"
-    )
-
-
-def _spell_instance(value: Model) -> str:
-    if value.pk is None:
-        raise TypeError("the instance is not saved, so it has no primary key")
-    database = value._state.db or DEFAULT_DB_ALIAS  # Row 3 of another database is another row.
-    return f"{value._meta.label_lower}:{value.pk!r}@{database}"
-
-
-def _spell_class(value: type) -> str:
-    if not issubclass(value, Model):
-        raise TypeError("of all classes, only models have a stable spelling")
-    return f"model:{value._meta.label_lower}"
-
-
-def _spell_enum(value: Enum) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}:{value.name}"
-
-
-# The first that matches counts: an enumeration can be a string, and a lazy text is no string yet.
-_SPELLERS: tuple[tuple[type, Callable[[Any], str]], ...] = (
-    (Model, _spell_instance),
-    (Enum, _spell_enum),
-    (type, _spell_class),
-    (Promise, lambda value: spell(str(value))),
-    (str, lambda value: f"str:{str.__repr__(value)}"),
-    (tuple, lambda value: f"{type(value).__name__}:({','.join([spell(v) for v in value])})"),
-    (frozenset, lambda value: f"frozenset:({','.join(sorted([spell(v) for v in value]))})"),
-)
+def _shown(value: Any) -> str:
+    """Return an argument as a message shows it, without asking the database for it."""
+    if isinstance(value, QuerySet | Manager):
+        return f"<{type(value).__name__}>"
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, this is about something else
+        text = object.__repr__(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine
-from functools import partial, update_wrapper
-from inspect import iscoroutinefunction
+from functools import WRAPPER_ASSIGNMENTS, partial
 from time import sleep
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 
@@ -18,6 +17,8 @@ from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
+from cache_invalidation.reads.decorated import check as check_decorated
+from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
@@ -40,8 +41,16 @@ CALLS: Final = 1000
 
 
 class _Cached(Generic[P, R]):
-    """What functions and coroutines have in common."""
+    """What functions and coroutines have in common.
 
+    What is theirs is in slots, since `functools.wraps` copies attributes: from what is decorated to
+    them, and from them to what somebody wraps around them.
+    """
+
+    __slots__ = (
+        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample"),
+        *("_spelled", "_told", "__dict__", "__weakref__"),
+    )
     __name__: str
 
     def __init__(
@@ -61,8 +70,20 @@ class _Cached(Generic[P, R]):
         self.lock = lock
         self.sample = sample
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
-        update_wrapper(cast(Any, self), function)
+        self._told: set[str] = set()
+        self._look_like(function)
         functions.add(self)
+
+    def _look_like(self, function: Any) -> None:
+        """Take over what the function says about itself, and what the project has put on it.
+
+        Names that mean something here keep their meaning; `uncached` has what is on the function.
+        """
+        put = getattr(function, "__dict__", {})
+        found = {name: value for name, value in put.items() if not hasattr(type(self), name)}
+        said = [name for name in WRAPPER_ASSIGNMENTS if hasattr(function, name)]
+        found |= {name: getattr(function, name) for name in said}
+        self.__dict__.update(found, __wrapped__=function)
 
     def __repr__(self) -> str:
         return f"<cached {self.signature.name}>"
@@ -86,7 +107,8 @@ class _Cached(Generic[P, R]):
                     self._spelled.clear()
                 spelled = self._spelled[call] = self._spell(args, kwargs)
             key, tags = spelled
-        return Read(self.signature.name, key, tags, self.timeout, self.lock, self.records)
+        told = self._told
+        return Read(self.signature.name, key, tags, self.timeout, self.lock, self.records, told)
 
     def _spell(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
         """Return the key and the expanded tags of a call."""
@@ -121,6 +143,8 @@ class _Cached(Generic[P, R]):
 
 class CachedFunction(_Cached[P, R]):
     """A function whose values are kept until what they depend on changes."""
+
+    __slots__ = ()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the cached value, or compute it; it is stored if that is safe."""
@@ -170,9 +194,7 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
     Django's thread for such things, where the open transactions are.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        markcoroutinefunction(self)
+    __slots__ = ()
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the cached value, or compute it; it is stored if that is safe."""
@@ -213,6 +235,10 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
         return value
 
 
+# The class and not each of its functions, from which `functools.wraps` would copy the mark.
+markcoroutinefunction(CachedCoroutine)
+
+
 class BoundCached:
     """A cached method of one instance; the instance is the first argument of everything."""
 
@@ -241,9 +267,8 @@ class _Decorator:
     @overload
     def __call__(self, function: Callable[P, R]) -> CachedFunction[P, R]: ...
     def __call__(self, function: Any) -> Any:
-        if not callable(function):
-            raise TypeError(f"cached() decorates functions, not {function!r}.")
-        kind: Any = CachedCoroutine if iscoroutinefunction(function) else CachedFunction
+        check_decorated(function)
+        kind: Any = CachedCoroutine if is_coroutine_function(function) else CachedFunction
         return kind(function, **self.options)
 
 

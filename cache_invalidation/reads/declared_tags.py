@@ -72,10 +72,24 @@ class DeclaredTags:
             return self._expanded
         tags = set(self._static)
         for template in self._templates:
-            tags.add(template.render(lambda path: _lookup(arguments, path)))
+            tags.add(template.render(lambda path: self._lookup(arguments, path)))
         for function in self.callables:
             tags.update(_spell_all(function(*args, **kwargs)))
         return expand(tags)
+
+    def _lookup(self, arguments: Mapping[str, Any], path: str) -> Any:
+        name, *rest = path.split("__")
+        if name not in arguments:  # A decorator was called in another way than what it wraps.
+            raise TypeError(
+                f"{self.signature.name}() cannot be cached for these arguments: one of its tags "
+                f"names {name!r}, and they do not say which one that is."
+            )
+        value = arguments[name]
+        for attribute in rest:
+            if value is None:
+                return None
+            value = getattr(value, attribute)
+        return value
 
 
 def spell(tag: Any) -> str:
@@ -98,13 +112,3 @@ def _spell_all(tags: Any) -> set[str]:
     if isinstance(tags, str | Model | type):
         return {spell(tags)}
     return {spell(tag) for tag in tags}
-
-
-def _lookup(arguments: Mapping[str, Any], path: str) -> Any:
-    name, *rest = path.split("__")
-    value = arguments[name]
-    for attribute in rest:
-        if value is None:
-            return None
-        value = getattr(value, attribute)
-    return value

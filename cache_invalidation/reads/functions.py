@@ -1,12 +1,16 @@
 """The cached functions of this process, by the names of their entries."""
 
+import gc
 from collections.abc import Iterator
+from inspect import ismethod
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
 from cache_invalidation.reads.arguments import Signature
+from cache_invalidation.reads.decorated import unwrapped
 from cache_invalidation.reads.protocol import hints
+from cache_invalidation.reads.spelling import PLAIN
 from cache_invalidation.tags import family
 
 _numbers = count()
@@ -14,8 +18,34 @@ _alive: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 def add(function: Any) -> None:
-    """Know `function` for as long as it exists."""
+    """Know `function` for as long as it exists.
+
+    Raises `TypeError` if there is another one of its name that wraps the same function, or is the
+    same method of another object.
+    """
+    if _has_rival(function):
+        gc.collect()  # Those that nobody can call any more do no harm.
+        if _has_rival(function):
+            raise TypeError(
+                f"{function.uncached!r} would share its entries with another cached function: both "
+                f"are named {function.signature.name} after what they wrap; pass name=."
+            )
     _alive[next(_numbers)] = function
+
+
+def _has_rival(function: Any) -> bool:
+    name, innermost = function.signature.name, _innermost(function)
+    return any(
+        other.signature.name == name
+        and _innermost(other) is innermost
+        and not _alike(other.uncached, function.uncached)
+        for other in _all()
+    )
+
+
+def _innermost(function: Any) -> Any:
+    found = unwrapped(function.uncached)[-1]
+    return found.__func__ if ismethod(found) else found
 
 
 def by_name() -> dict[str, Any]:
@@ -61,15 +91,20 @@ def _alike(one: Any, other: Any) -> bool:
     """Whether both do the same: the same code, with the same values from around it."""
     if one is other:
         return True
+    if getattr(one, "__self__", None) is not getattr(other, "__self__", None):
+        return False
     codes = getattr(one, "__code__", None), getattr(other, "__code__", None)
     return None not in codes and codes[0] == codes[1] and _around(one) == _around(other)
 
 
-def _around(function: Any) -> list[int]:
+def _around(function: Any) -> list[Any]:
     found = []
     for cell in function.__closure__ or ():
         try:
-            found.append(id(cell.cell_contents))
+            value = cell.cell_contents
         except ValueError:  # Nothing was assigned to the name yet.
-            found.append(0)
+            found.append((None, 0))
+        else:
+            kind = type(value)
+            found.append((kind, value if kind in PLAIN else id(value)))
     return found

@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.utils.functional import Promise
 
 from cache_invalidation.catalog import all_rows
+from cache_invalidation.reads.spelling import evaluated
 from cache_invalidation.stores.base import Store
 
 # Begins every payload that a call stands in front of, and none else: see `wrap`.
@@ -59,7 +60,7 @@ def _write(value: Any) -> list[Any]:
     if isinstance(value, type) and issubclass(value, Model):
         return ["model", value._meta.label_lower]
     if isinstance(value, Promise):
-        return ["plain", str(value)]
+        return _write(evaluated(value))
     if isinstance(value, tuple | frozenset):
         items = list(map(_write, value))
         if type(value) in (tuple, frozenset):

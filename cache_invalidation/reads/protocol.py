@@ -52,6 +52,8 @@ class Read:
     timeout: float | Default | None
     lock: bool = False
     records: bool = False
+    # What has been logged about the function, once for all of its calls.
+    told: set[str] = field(default_factory=set)
     refresh: bool = False
     # Where the entry is kept for who is served when the call begins.
     entry: str = ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
 from typing import Any, Literal
 
 from asgiref.sync import async_to_sync
@@ -11,6 +10,7 @@ from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import Verdict, acheck, check
+from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.kept_calls import kept, read_back
 from cache_invalidation.reads.protocol import look
 from cache_invalidation.stores import get_store
@@ -74,7 +74,7 @@ def _recheck(key: str, name: str, function: Any, store: Store) -> Rechecked | No
     look(read)
     if not read.is_hit:
         return None
-    run = async_to_sync(acheck) if iscoroutinefunction(function.uncached) else check
+    run = async_to_sync(acheck) if is_coroutine_function(function.uncached) else check
     return Rechecked(key, name, run(read, function.uncached, args, kwargs).verdict)
 
 
