@@ -28,6 +28,7 @@ from cache_invalidation.reads.kept_calls import (
 )
 from cache_invalidation.reads.protocol import Read
 from cache_invalidation.reads.steps import Steps, awalk, walk
+from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.transactions import batches, sees_snapshot, shielded
@@ -55,7 +56,7 @@ class Inner:
     ) -> Any:
         """Return the value of `function` for `key`, as a read of its entry would."""
         if payload := self.payloads.get(key):
-            return get_store().decode(payload)
+            return decode(payload, get_store())
         value = function(*args, **kwargs)
         self._keep(key, value)
         return value
@@ -65,14 +66,14 @@ class Inner:
     ) -> Any:
         """Do the same for a coroutine function."""
         if payload := self.payloads.get(key):
-            return get_store().decode(payload)
+            return decode(payload, get_store())
         value = await function(*args, **kwargs)
         await sync_to_async(self._keep)(key, value)
         return value
 
     def _keep(self, key: str, value: Any) -> None:
         try:
-            self.payloads[key] = get_store().encode(value)
+            self.payloads[key] = encode(value, get_store())
         except Exception:  # noqa: BLE001 - then it is computed each time, as it always is
             self.payloads[key] = b""
 
@@ -122,10 +123,10 @@ class Check:
     def take(self, value: Any) -> None:
         """Compare `value`, still inside of `computing`, since it may be lazy."""
         store = get_store()
-        payload = store.encode(value)
+        payload = encode(value, store)
         self._fresh = value, payload
         # What the serializer changes, it has changed in the cached value as well.
-        self._difference = first_difference(self.read.value, store.decode(payload))
+        self._difference = first_difference(self.read.value, decode(payload, store))
 
     def fail(self, error: Exception) -> None:
         """Give up because of `error`."""

@@ -16,6 +16,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
+from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, is_fence, new_token
@@ -168,7 +169,7 @@ def _remember(key: str, further: tuple[str, ...]) -> None:
 
 def _decode(read: Read, entry: Entry, store: Store) -> bool:
     try:
-        read.value = store.decode(unwrap(entry.payload))
+        read.value = decode(unwrap(entry.payload), store)
     except ValueError:
         logger.warning("The entry %r cannot be read; computing it anew.", read.key, exc_info=True)
         return False
@@ -217,7 +218,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
 
 def _encode(read: Read, value: Any) -> bytes | None:
     try:
-        return get_store().encode(value)
+        return encode(value, get_store())
     except StoreUnavailable:
         return None
     except Exception:

@@ -3,10 +3,11 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.core.cache import caches
+from django.utils.safestring import SafeString
 
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, StoreUnavailable
 from cache_invalidation.stores.breaker import Breaker, State
@@ -144,6 +145,11 @@ class Store(ABC):
 
         Raises whatever the serializer of the cache raises for a value it cannot take.
         """
+
+    @cached_property
+    def keeps_safe_text(self) -> bool:
+        """Whether text that is marked safe comes back as such."""
+        return type(self.decode(self.encode(SafeString("")))) is SafeString
 
     @abstractmethod
     def fill(self, filling: Filling) -> bool:
