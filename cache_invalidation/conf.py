@@ -4,7 +4,7 @@ A value is looked up each time it is used and nothing is kept, so ``override_set
 """
 
 from collections.abc import Callable, Collection, Iterator
-from math import isfinite
+from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
@@ -73,24 +73,26 @@ def optional(parse: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else parse(value)
 
 
-def number(value: Any) -> float:
+def number(value: Any) -> int | float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("it must be a number")
-    if not isfinite(value):
-        raise ValueError("it must be a finite number")
-    return float(value)
+    return value
 
 
 def seconds(value: Any) -> float:
-    if not 0 <= number(value) <= LONGEST:
+    found = number(value)
+    if not 0 <= found <= LONGEST:
         raise ValueError(f"it must be a number of seconds from zero to {LONGEST:,}")
-    return float(value)
+    return float(found)
 
 
 def positive_seconds(value: Any) -> float:
-    if not 0 < number(value) <= LONGEST:
+    found = number(value)
+    if not 0 < found <= LONGEST:
         raise ValueError(f"it must be a number of seconds above zero and up to {LONGEST:,}")
-    return float(value)
+    return float(found)
 
 
 timeout = optional(positive_seconds)

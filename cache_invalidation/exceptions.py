@@ -43,6 +43,10 @@ class InvalidationAborted(CacheInvalidationError, DatabaseError):
     """
 
 
+class UnstorableValue(CacheInvalidationError, TypeError):
+    """A cached function has returned what the cache cannot keep. Raised under ``DEBUG`` only."""
+
+
 class CacheDependencyWarning(UserWarning):
     """A cached function reads rows whose changes do not reach it."""
 

@@ -94,8 +94,9 @@ class Watcher:
             result = self.write(run, statement, params, many, context)
         else:
             result = execute(sql, params, many, context)
+        is_known = statement.reads or statement.writes
         if recording is not None and (
-            statement.reads_others or (not statement.reads and context["cursor"].description)
+            statement.reads_others or (not is_known and context["cursor"].description)
         ):
             _record(recording.reads_unknown, text)
         return result

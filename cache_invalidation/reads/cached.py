@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from functools import WRAPPER_ASSIGNMENTS, partial
 from time import sleep
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
@@ -9,7 +10,6 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from cache_invalidation.conf import timeout as checked_timeout
 from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.delivery import batch_of
 from cache_invalidation.exceptions import CacheInvalidationError
@@ -20,6 +20,7 @@ from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.decorated import check as check_decorated
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.dependencies import collecting
+from cache_invalidation.reads.options import checked
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.stores import get_store
@@ -107,8 +108,11 @@ class _Cached(Generic[P, R]):
                     self._spelled.clear()
                 spelled = self._spelled[call] = self._spell(args, kwargs)
             key, tags = spelled
-        told = self._told
-        return Read(self.signature.name, key, tags, self.timeout, self.lock, self.records, told)
+        return Read(
+            *(self.signature.name, key, tags, self.timeout, self.lock, self.records),
+            function=self.uncached,
+            told=self._told,
+        )
 
     def _spell(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
         """Return the key and the expanded tags of a call."""
@@ -282,7 +286,7 @@ def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
 def cached(
     *,
     tags: Tags | None = None,
-    timeout: float | Default | None = DEFAULT,
+    timeout: float | timedelta | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
     sample: float | None = None,
@@ -292,7 +296,7 @@ def cached(
     /,
     *,
     tags: Tags | None = None,
-    timeout: float | Default | None = DEFAULT,
+    timeout: float | timedelta | Default | None = DEFAULT,
     lock: bool = False,
     name: str | None = None,
     sample: float | None = None,
@@ -306,9 +310,9 @@ def cached(
     templates over the arguments (``"category:{category_id}"``), models (any row), instances (that
     row), and callables that get the arguments and return any of these.
 
-    `timeout` is in seconds, None for "until invalidated"; ``DEFAULT_TIMEOUT`` if left out. With
-    `lock`, one caller computes and the others wait for it, up to ``LOCK_TIMEOUT``. `name` stands
-    for the function in keys and metrics; it has to be unique.
+    `timeout` is in seconds or a `timedelta`, None for "until invalidated"; ``DEFAULT_TIMEOUT`` if
+    left out. With `lock`, one caller computes and the others wait for it, up to ``LOCK_TIMEOUT``.
+    `name` stands for the function in keys and metrics; it has to be unique.
 
     On the share `sample` of its hits, above 0 and up to 1, the function is called all the same, and
     the cached value compared with what it returns. If it is stale, that is logged and counted, the
@@ -321,26 +325,5 @@ def cached(
     Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
     called, for arguments that cannot be part of a key.
     """
-    options = {"timeout": _checked(timeout), "sample": _checked_share(sample)}
-    decorator = _Decorator(tags=tags, lock=lock, name=name, **options)
+    decorator = _Decorator(tags=tags, **checked(timeout, lock, name, sample))
     return decorator if function is None else decorator(function)
-
-
-def _checked(value: float | Default | None) -> float | Default | None:
-    if isinstance(value, Default):
-        return value
-    try:
-        return checked_timeout(value)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"timeout={value!r}: it must be a number of seconds above zero, or None for ever."
-        ) from None
-
-
-def _checked_share(value: Any) -> float | None:
-    if value is None:
-        return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and 0 < value <= 1):
-        raise ValueError(f"sample={value!r}: it must be above 0 and up to 1, or None for never.")
-    return float(value)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Manager, Model, QuerySet
 
 from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.placeholders import Template, parse
@@ -22,8 +22,8 @@ class DeclaredTags:
     """
 
     def __init__(self, tags: Tags, signature: Signature) -> None:
-        listed = [tags] if isinstance(tags, str | Model) or callable(tags) else list(tags)
         self.signature = signature
+        listed = self._listed(tags)
         self.sources = tuple(listed)
         self._static: set[str] = set()
         self._templates: list[Template] = []
@@ -31,6 +31,21 @@ class DeclaredTags:
         for tag in listed:
             self._sort_in(tag)
         self._expanded = expand(self._static)
+
+    def _listed(self, tags: Any) -> list[Any]:
+        if isinstance(tags, str | Model) or callable(tags):
+            return [tags]
+        # A queryset would be executed, and says nothing of the rows that there will be.
+        if isinstance(tags, Mapping | bytes | QuerySet | Manager) or not isinstance(tags, Iterable):
+            raise self._wrong(tags, "tags= is a list of tags")
+        return list(tags)
+
+    def _wrong(self, tags: Any, expected: str) -> TypeError:
+        shown = type(tags).__name__ if isinstance(tags, QuerySet | Manager) else repr(tags)
+        return TypeError(
+            f"{self.signature.name}(): {expected}, not {shown}. A tag is a string, a model, an "
+            "instance or a callable."
+        )
 
     def _sort_in(self, tag: Any) -> None:
         if isinstance(tag, str):
@@ -48,13 +63,10 @@ class DeclaredTags:
                 self._static.add(tag)
         elif isinstance(tag, Model) or (isinstance(tag, type) and issubclass(tag, Model)):
             self._static.add(spell(tag))
-        elif callable(tag):
+        elif callable(tag) and not isinstance(tag, type):
             self.callables.append(tag)
         else:
-            raise TypeError(
-                f"{self.signature.name}(): a tag is a string, a model, an instance or a callable, "
-                f"not {tag!r}."
-            )
+            raise self._wrong(tag, "tags= has tags in it")
 
     def _check(self, template: Template) -> None:
         for path in template.paths:
@@ -104,6 +116,8 @@ def spell(tag: Any) -> str:
             raise ValueError(f"{tag!r} is not saved, so there is no tag for it.")
         return shorten(row_tag(type(tag), tag.pk))
     if isinstance(tag, type) and issubclass(tag, Model):
+        if tag._meta.abstract or tag._meta.swapped:
+            raise TypeError(f"{tag.__qualname__} has no table of its own; name models that have.")
         return model_tag(tag)
     raise TypeError(f"A tag is a string, a model or an instance, not {tag!r}.")
 

@@ -16,6 +16,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
+from cache_invalidation.reads.unstorable import tell
 from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
@@ -53,6 +54,7 @@ class Read:
     timeout: float | Default | None
     lock: bool = False
     records: bool = False
+    function: Any = None
     # What has been logged about the function, once for all of its calls.
     told: set[str] = field(default_factory=set)
     refresh: bool = False
@@ -196,12 +198,19 @@ def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
 def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
     """Store `value` if that is allowed, and let those who wait for it go on.
 
-    Raises nothing but `UndeclaredRead` or a warning as an error, which a project asks for.
+    Raises nothing but `UndeclaredRead` or a warning as an error, which a project asks for, and
+    `UnstorableValue` under DEBUG.
     """
+    payload = problem = None
     try:
         with collecting(dependencies):
             # Whatever is lazy in the value is evaluated by this, and may depend on more.
-            payload = _encode(read, value) if dependencies.storable else None
+            try:
+                payload = encode(value, get_store()) if dependencies.storable else None
+            except StoreUnavailable:
+                pass  # It is not known whether it could be stored.
+            except Exception as error:  # noqa: BLE001 - serializers raise what they like
+                problem = error
         versions = dependencies.versions
         # The function may have written itself, in a transaction that is still open.
         storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
@@ -209,22 +218,13 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
         if isinstance(dependencies, Sampled):
             further = dependencies.tags.union(versions).difference(read.tags)
             _remember(read.key, tuple(sorted(further)))
-        report(read.name, dependencies)
+        report(read.name, dependencies, read.function)
+        if problem is not None:
+            tell(read.name, value, problem, read.told)
         if storable and payload is not None:
             _store(read, payload, versions)
     finally:
         give_up(read)
-
-
-def _encode(read: Read, value: Any) -> bytes | None:
-    try:
-        return encode(value, get_store())
-    except StoreUnavailable:
-        return None
-    except Exception:
-        # Serializers raise what they like, and the page has its value.
-        logger.exception("%s() returned a value that cannot be stored.", read.name)
-        return None
 
 
 def _store(read: Read, payload: bytes, versions: Versions) -> None:

@@ -1,8 +1,7 @@
 """Recorders of what a cached function reads: to depend on it, or to compare it with its tags."""
 
 import logging
-import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from cache_invalidation.exceptions import (
     InvalidSetting,
     UndeclaredRead,
 )
+from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.dependencies import Dependencies
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Rule
@@ -53,6 +53,7 @@ class Sampled(Dependencies):
         self.tags: set[str] = set()
         self.unwatched: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
+        self.written: dict[str, None] = {}
 
     def reads(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
@@ -61,6 +62,9 @@ class Sampled(Dependencies):
             found = tags_read(statement, params, many, connection)
             for model in models_written(statement):
                 found[model] = frozenset({model_tag(model)})  # It may return what it has written.
+                if statement.returns_rows:
+                    self.storable = False
+                    self.written[model._meta.label] = None
             self._depend_on(expand(tag for tags in found.values() for tag in tags), connection)
             for model in found:
                 self._check(model, connection)
@@ -162,7 +166,7 @@ def _views(using: str) -> frozenset[str]:
     return frozenset(info.name for info in found if info.type == "v")
 
 
-def report(name: str, dependencies: Dependencies) -> None:
+def report(name: str, dependencies: Dependencies, function: Callable[..., Any]) -> None:
     """Say what the function `name` reads whose changes do not reach it, as the project wants it.
 
     Raises `UndeclaredRead` if that is to be an error.
@@ -183,19 +187,24 @@ def report(name: str, dependencies: Dependencies) -> None:
             f"{name}() is not stored: no model stands for what it reads with "
             f"{'; '.join(dependencies.unknown)}. Say in its tags on what it depends."
         )
+    if isinstance(dependencies, Sampled) and dependencies.written:
+        messages.append(
+            f"{name}() is not stored: it has written to {', '.join(dependencies.written)}, and a "
+            "hit would not. Write outside of it: a cached function only reads."
+        )
     for message in messages:
-        _say(message)
+        _say(message, function)
 
 
 _said: set[str] = set()
 
 
-def _say(message: str) -> None:
+def _say(message: str, function: Callable[..., Any]) -> None:
     wanted = _wanted()
     if wanted == "error":
         raise UndeclaredRead(message)
     if wanted == "warn":
-        warnings.warn(message, CacheDependencyWarning, stacklevel=2)
+        warn(message, CacheDependencyWarning, function)
     elif message not in _said and len(_said) < SAID:
         _said.add(message)
         logger.warning(message)

@@ -1,17 +1,26 @@
 """`cached` on functions and methods: what is kept, for how long, and how it is let go."""
 
+import re
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 from django.core.cache import cache
+from django.db import models
 
-from cache_invalidation import cached, invalidate
+from cache_invalidation import ModelInvalidation, cached, invalidate
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.stores.messages import entry_name
 from tests.observing import commands
 from tests.testapp.models import Product
+
+
+class Anything(models.Model):
+    class Meta:
+        app_label = "testapp"
+        abstract = True
 
 
 class Computed:
@@ -277,3 +286,40 @@ def test_hits_and_misses_are_counted_for_each_function(computed):
         "other page": {"hits": 0, "misses": 1, "bypasses": 0, "hit_rate": 0.0},
     }
     assert (metrics["hits"], metrics["misses"], metrics["hit_rate"]) == (2, 3, 0.4)
+
+
+def test_a_timeout_may_be_a_timedelta(redis_client, settings):
+    page = cached(tags=["a"], timeout=timedelta(minutes=5), name="cached.timedelta")(lambda: 1)
+    page()
+    assert 290_000 < lifetime(redis_client, page.key()) <= 300_000
+    settings.CACHE_INVALIDATION = {"DEFAULT_TIMEOUT": timedelta(minutes=1)}
+    page = cached(tags=["a"], name="cached.default-timedelta")(lambda: 1)
+    page()
+    assert 50_000 < lifetime(redis_client, page.key()) <= 60_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": 10**12}, "above zero and up to 1,000,000,000, or None for ever"),
+        ({"timeout": 10**400}, "above zero and up to 1,000,000,000, or None for ever"),
+        ({"timeout": timedelta(days=-1)}, "above zero and up to 1,000,000,000"),
+        ({"timeout": "60"}, "timeout='60': it must be a number, or None for ever"),
+        ({"lock": "yes"}, "lock='yes': it must be True or False"),
+        ({"lock": 5}, "lock=5: it must be True or False"),
+        ({"name": 3}, "name=3: it must be text, or None for the name of the function"),
+        ({"sample": "x"}, "sample='x': it must be a number above 0 and up to 1"),
+        ({"tags": 3}, "tags= is a list of tags, not 3. A tag is a string, a model"),
+        ({"tags": {"a": 1}}, "tags= is a list of tags, not {'a': 1}"),
+        ({"tags": b"a"}, "tags= is a list of tags, not b'a'"),
+        ({"tags": Product.objects.all()}, "tags= is a list of tags, not QuerySet"),
+        ({"tags": Product.objects}, "tags= is a list of tags, not Manager"),
+        ({"tags": [["a"]]}, "tags= has tags in it, not ['a']"),
+        ({"tags": [None]}, "tags= has tags in it, not None"),
+        ({"tags": ModelInvalidation}, "tags= has tags in it, not <class"),
+        ({"tags": Anything}, "Anything has no table of its own; name models that have"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_when_the_function_is_decorated(options, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        cached(**options)(lifetime)

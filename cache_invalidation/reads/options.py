@@ -1,0 +1,37 @@
+"""The options of `cached`, looked at when a function is decorated and not when it is called."""
+
+from datetime import timedelta
+from typing import Any
+
+from cache_invalidation.conf import timeout as as_timeout
+from cache_invalidation.reads.protocol import Default
+
+
+def checked(timeout: Any, lock: Any, name: Any, sample: Any) -> dict[str, Any]:
+    """Return the options as they are used; raise `TypeError` or `ValueError` for a bad one."""
+    if not isinstance(lock, bool):
+        raise TypeError(f"lock={lock!r}: it must be True or False.")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name={name!r}: it must be text, or None for the name of the function.")
+    options = {"timeout": _timeout(timeout), "sample": _share(sample)}
+    return {"lock": lock, "name": name, **options}
+
+
+def _timeout(value: float | timedelta | Default | None) -> float | Default | None:
+    if isinstance(value, Default):
+        return value
+    try:
+        return as_timeout(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"timeout={value!r}: {error}, or None for ever.") from None
+
+
+def _share(value: Any) -> float | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 < value <= 1):
+        raise ValueError(
+            f"sample={value!r}: it must be a number above 0 and up to 1, or None for never."
+        )
+    return float(value)
