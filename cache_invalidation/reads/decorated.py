@@ -157,9 +157,11 @@ def _without_attributes(function: FunctionType) -> FunctionType:
 
 def _hands_on(outer: Signature, inner: Signature) -> bool:
     mine, theirs = list(outer.parameters.values()), list(inner.parameters.values())
-    named = mine[:-2]
+    handed_on = [each for each in mine if each.kind in _HANDED_ON]
+    named = mine[: len(mine) - len(handed_on)]
     return (
-        [each.kind for each in mine[-2:]] == _HANDED_ON
+        bool(handed_on)
+        and mine == named + handed_on
         and len(named) <= len(theirs)
         and all(map(_is_same, named, theirs))
     )

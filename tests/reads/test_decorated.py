@@ -280,6 +280,21 @@ class TestParameters:
         assert function.key(1) == function.key(pk=1) == function.key(1, number=1)
         assert cached(name="decorated.tags", tags=["a:{pk}"])(around(total))(3) == (3, 1)
 
+    def test_a_decorator_may_hand_on_positional_or_keyword_arguments_alone(self):
+        @functools.wraps(total)
+        def in_order(*args: Any) -> Any:
+            return total(*args)
+
+        @functools.wraps(total)
+        def by_name(**kwargs: Any) -> Any:
+            return total(**kwargs)
+
+        function = cached(name="decorated.in order", tags=["a:{pk}"])(in_order)
+        assert function(3) == function(3) == (3, 1)
+        assert function.key(3) == function.key(3, 1)
+        function = cached(name="decorated.by name", tags=["a:{pk}"])(by_name)
+        assert function(pk=3) == function(number=1, pk=3) == (3, 1)
+
     def test_a_default_is_that_of_the_function_which_is_called(self):
         @cached(name="decorated.default")
         @functools.wraps(total)
