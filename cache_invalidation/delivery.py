@@ -175,6 +175,9 @@ def withdraw(batch: Batch, fence: Fence) -> None:
 
 def settle(batch: Batch) -> None:
     """Find out what was only to be known at COMMIT, but not what comes up meanwhile."""
+    for key, tell in list(batch.started.items()):
+        tell(batch)
+        batch.started.pop(key, None)
     for _ in range(len(batch.deferred)):
         batch.deferred[0](batch)
         del batch.deferred[0]  # Not before: it is unknown until then, and might be interrupted.

@@ -5,7 +5,7 @@ Readers and writers both need this and know nothing else of each other.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -76,6 +76,7 @@ class Batch:
         "pattern_places",
         "pending",
         "reported",
+        "started",
         "tags",
         "unsaid",
     )
@@ -95,6 +96,8 @@ class Batch:
         self.causes: Counter[str] = Counter()
         # What is only known at COMMIT, such as what the subscribers of an event answer.
         self.deferred: list[Callable[[Batch], None]] = []
+        # What has begun to write and has not told what: how to find out without it, if need be.
+        self.started: dict[Hashable, Callable[[Batch], None]] = {}
         self.closed = False
         # Where it waits to be delivered, if the cache could not be told.
         self.pending: Pending | None = None
@@ -112,7 +115,7 @@ class Batch:
 
     def __bool__(self) -> bool:
         places = self.key_places or self.pattern_places or self.entry_places
-        return bool(self.tags or places or self.deferred)
+        return bool(self.tags or places or not self.is_settled)
 
     @property
     def keys(self) -> set[str]:
@@ -128,6 +131,11 @@ class Batch:
     def entries(self) -> set[str]:
         """What the `key()` of cached functions returns for the entries."""
         return set(self.entry_places.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what it makes stale."""
+        return not (self.deferred or self.started)
 
     def add(self, invalidation: Invalidation, entity_type: str, cause: str) -> None:
         """Take in what one thing that happened makes stale."""
@@ -167,6 +175,7 @@ class Batch:
         self.entities.update(other.entities)
         self.causes.update(other.causes)
         self.deferred += other.deferred
+        self.started.update(other.started)
         self.by_hand |= other.by_hand
         self.unsaid |= other.unsaid
         other.closed = True
@@ -197,7 +206,8 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
     scope = set(connection.savepoint_ids) - {None}
     sids, last = _last_batch(connection)
     # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
-    if last is not None and sids == scope and not _stands_for_autocommit(connection):
+    is_same = last is not None and sids == scope
+    if is_same and (last.started or not _stands_for_autocommit(connection)):
         return last
     batch = Batch(connection.alias, deliver)
     batch.by_hand = not (connection.in_atomic_block and connection.commit_on_exit)
@@ -276,7 +286,7 @@ def shielded(using: str) -> Iterator[None]:
 def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
     """Whether an open transaction of this thread may have written to one of `tags`.
 
-    They are given expanded. What is `deferred` may be about any of them. Or it may have invalidated
+    They are given expanded. What is not settled may be about any of them. Or it may have invalidated
     the `entry` at that place.
     """
     if not _alive:
@@ -284,7 +294,7 @@ def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
     asked = frozenset(tags)
     return any(
         batch.unsaid
-        or batch.deferred
+        or not batch.is_settled
         or entry in batch.entry_places
         or not asked.isdisjoint(batch.tags)
         for connection in connections.all(initialized_only=True)

@@ -9,7 +9,7 @@ from cache_invalidation.writes import bulk, commit, driver, receivers, saves
 
 _OBSERVERS: Final = {
     "A receiver of pre_delete, m2m_changed or a wired signal is not connected": receivers,
-    "Model._save_table is not wrapped": saves,
+    "Model.save_base or Model._save_table is not wrapped": saves,
     "QuerySet.update or QuerySet.bulk_create is not wrapped": bulk,
     "CursorWrapper.callproc, or another method that executes SQL, is not wrapped": driver,
     "The commit() of a database connection is not wrapped": commit,

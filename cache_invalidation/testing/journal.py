@@ -52,9 +52,10 @@ class Journal:
                 (batch, deferred)
                 for batch in _collecting()
                 if batch in made
-                for deferred in batch.deferred
+                for deferred in (*batch.started.values(), *batch.deferred)
             ]
             for batch, _ in waiting:
+                batch.started.clear()
                 batch.deferred.clear()
             for batch, deferred in waiting:
                 deferred(batch)

@@ -2,23 +2,32 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from cache_invalidation.rules import Change
 from cache_invalidation.sql import Kind, Write
 from cache_invalidation.statements import names_row
+from cache_invalidation.writes.begun import Begun
+from cache_invalidation.writes.collect import add
 
 ANY: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Writes of `kinds` to `models`: to the row `pk`, or to any."""
+    """Writes of `kinds` to `models`: to the row `pk`, or to any.
+
+    `begun` keeps the notes of them until it is told what they did; None if they do nothing.
+    """
 
     using: str
     models: frozenset[type[Model]]
     kinds: frozenset[Kind]
+    begun: Begun | None
     pk: Any = ANY
 
     def covers(self, model: type[Model], write: Write, params: Any) -> bool:
@@ -47,9 +56,14 @@ class accounting:  # noqa: N801 - used as a block; every save passes here, and a
         _accounts.reset(self._token)
 
 
-def is_accounted_for(using: str, model: type[Model], write: Write, params: Any) -> bool:
-    """Whether somebody tells by other means what `write` does to `model`."""
+def is_accounted_for(
+    connection: BaseDatabaseWrapper, model: type[Model], write: Write, params: Any
+) -> bool:
+    """Whether somebody tells by other means what `write`, about to be executed, does to `model`."""
     for account in _accounts.get():
-        if account.using == using and account.covers(model, write, params):
+        if account.using == connection.alias and account.covers(model, write, params):
+            if account.begun is not None:
+                unknown = Change(model=model, operation="update", using=account.using)
+                account.begun.note(connection, model, partial(add, change=unknown))
             return True
     return False

@@ -31,6 +31,7 @@ from cache_invalidation.tags import table_of
 from cache_invalidation.transactions import shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, is_suspended
 from cache_invalidation.writes.writing import writing
 
@@ -139,20 +140,16 @@ def _update(queryset: Any, update: Any, values: dict[str, Any], found: dict[Any,
     model, using = table_of(queryset.model), queryset.db
     fields = assigned_fields(queryset.model, values)
     unknown = Change(model=model, operation="update", using=using, fields=fields)
-    try:
-        with accounting(Account(using, _tables(model), _UPDATES)):
+    with Begun() as begun:
+        with accounting(Account(using, _tables(model), _UPDATES, begun)):
             number = int(update(queryset, **values))
-    except BaseException:
-        _collect([unknown], using)
-        raise
-    if number == len(found):
-        after = _states_after(found, values, using)
-        _collect(
-            [replace(unknown, pk=key, old=old, new=after.get(key)) for key, old in found.items()],
-            using,
-        )
-    else:  # Others have added rows that match, just now.
-        _collect([unknown], using)
+        changes = [unknown]
+        if number == len(found):  # Else others have added rows that match, just now.
+            after = _states_after(found, values, using)
+            changes = [
+                replace(unknown, pk=key, old=old, new=after.get(key)) for key, old in found.items()
+            ]
+        _collect(changes, using)
     return number
 
 
@@ -186,9 +183,8 @@ def _observed_create(bulk_create: Any) -> Any:
             return cast("list[Any]", bulk_create(self, *args, **kwargs))
         using, table = self.db, table_of(self.model)
         kinds = _INSERTS | _UPDATES if options.get("update_conflicts") else _INSERTS
-        account = Account(using, frozenset({table}), kinds)
-        with writing(connections[using]):
-            with accounting(account):
+        with writing(connections[using]), Begun() as begun:
+            with accounting(Account(using, frozenset({table}), kinds, begun)):
                 created: list[Any] = bulk_create(self, *args, **kwargs)
             _collect(_created(table, created, using, options), using)
         return created

@@ -167,7 +167,7 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
         for batch in list(batches(connection)):
             if batch is not gathered:
                 gathered.absorb(batch)
-        if not gathered.deferred:
+        if gathered.is_settled:
             break
         with _in_block(connection, gathered):
             settle(gathered)

@@ -107,7 +107,7 @@ def _lock_database(model: type[Model], using: str) -> None:
     """
     quote = connections[using].ops.quote_name
     table, column = quote(model._meta.db_table), quote(_first_column(model))
-    silent = Account(using, frozenset({model}), frozenset({"update"}))
+    silent = Account(using, frozenset({model}), frozenset({"update"}), begun=None)
     with accounting(silent), connections[using].cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 1 = 0")  # noqa: S608
 

@@ -6,8 +6,12 @@ be read. Wrapping the whole save in a transaction would move the project's own `
 into it, where a task that they start does not find the row yet. So it is the step between the two
 signals that is wrapped, `Model._save_table`, and in autocommit it gets a transaction of its own. It
 is not documented by Django; what is relied on is covered by tests on every supported version.
+
+A multi-table child has its parents' tables saved first, in calls of their own. `Model.save_base`,
+which makes all of these calls, is wrapped to know which of them belong together.
 """
 
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Final
 
@@ -21,10 +25,10 @@ from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import collect, is_suspended
 from cache_invalidation.writes.writing import writing
 
-_OLD: Final = "_cache_invalidation_old"
 _KINDS: Final[frozenset[Kind]] = frozenset({"insert", "update"})
 
 # Whoever wraps what is wrapped here takes its attributes along.
@@ -32,17 +36,54 @@ _MARK: Final = "_cache_invalidation_observes"
 
 
 def install() -> None:
-    """Wrap `Model._save_table`. May be called again."""
+    """Wrap both methods. May be called again."""
     model: Any = Model
-    if not is_installed():
-        model._save_table = _observed(model._save_table)
-        setattr(model._save_table, _MARK, True)
+    for method, observed in (("save_base", _observed_save), ("_save_table", _observed)):
+        if not hasattr(getattr(model, method), _MARK):
+            setattr(model, method, observed(getattr(model, method)))
+            setattr(getattr(model, method), _MARK, True)
 
 
 def is_installed() -> bool:
-    """Whether saves are observed: nobody has put the method back, or another in its place."""
+    """Whether saves are observed: nobody has put the methods back, or others in their place."""
     model: Any = Model
-    return hasattr(model._save_table, _MARK)
+    return hasattr(model.save_base, _MARK) and hasattr(model._save_table, _MARK)
+
+
+class _Save(Begun):
+    """One save of `instance` on its way through its tables."""
+
+    __slots__ = ("has_looked", "instance", "old", "parents")
+
+    def __init__(self, instance: Model) -> None:
+        super().__init__()
+        self.instance = instance
+        # The row as it was, None if there was none; known once somebody `has_looked`.
+        self.old: Model | None = None
+        self.has_looked = False
+        # The changes to rows of parents that were there before, and may not have been a child's.
+        self.parents: list[Change] = []
+
+
+# Those of this thread or task that are on their way, the innermost last. It is not kept on the
+# instance, which may be copied, pickled or saved once more in the middle of it.
+_saves: ContextVar[tuple[_Save, ...]] = ContextVar("cache_invalidation_saves", default=())
+
+
+def _observed_save(save_base: Any) -> Any:
+    @wraps(save_base)
+    def wrapper(self: Model, *args: Any, **kwargs: Any) -> None:
+        if not table_of(type(self))._meta.parents:
+            save_base(self, *args, **kwargs)
+            return
+        with _Save(self) as save:
+            token = _saves.set((*_saves.get(), save))
+            try:
+                save_base(self, *args, **kwargs)
+            finally:
+                _saves.reset(token)
+
+    return wrapper
 
 
 def _observed(save_table: Any) -> Any:
@@ -60,53 +101,53 @@ def _observed(save_table: Any) -> Any:
         plan = registry.plan(type(self))
         if not plan or is_suspended(using):
             return bool(save_table(self, *arguments))
-        with writing(connections[using]):
-            return _save(self, save_table, arguments, plan)
+        for save in reversed(_saves.get()):
+            if save.instance is self:
+                with writing(connections[using]):
+                    return _save(save, save_table, arguments, plan)
+        with writing(connections[using]), _Save(self) as save:
+            return _save(save, save_table, arguments, plan)
 
     return wrapper
 
 
-def _save(instance: Model, save_table: Any, arguments: Any, plan: Plan) -> bool:
-    """Save one table of `instance`; collect the change once the last of them is saved.
-
-    A multi-table child has its parents' tables saved first, in calls of their own: the row before
-    has to be read at the first call, and the row after at the last.
-    """
+def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
+    """Save one table of an instance; tell all that was done once it was the last of them."""
     raw, cls, _, _, using, update_fields = arguments
-    attributes, table = instance.__dict__, table_of(type(instance))
-    if plan.needs_state and _OLD not in attributes:
+    instance = save.instance
+    table, parent, key = table_of(type(instance)), None, getattr(instance, cls._meta.pk.attname)
+    if plan.needs_state and not save.has_looked:
         is_new = instance.pk is None or _will_be_inserted(instance, *arguments)
-        attributes[_OLD] = None if is_new else rows.read(table, instance.pk, using)
-    is_last, parent, key = cls is table, None, getattr(instance, cls._meta.pk.attname)
-    if not is_last and plan.needs_state and attributes[_OLD] is None:
+        save.old = None if is_new else rows.read(table, instance.pk, using)
+        save.has_looked = True
+    if cls is not table and plan.needs_state and save.old is None:
         # A parent's row that is there already, and becomes that of a child.
         parent = None if key is None else rows.read(cls, key, using)
-    account = Account(using, frozenset({cls}), _KINDS, key_as_stored(cls, key))
-    try:
-        with accounting(account):
-            updated = bool(save_table(instance, *arguments))
-    except BaseException:
-        attributes.pop(_OLD, None)
-        raise
-    if parent is not None:
-        collect(Change(model=cls, operation="update", using=using, pk=parent.pk, old=parent))
-    if is_last:
-        old = new = attributes.pop(_OLD, None)
-        if plan.needs_state:
-            instance._state.db = using  # As Django does next; relations are looked up there.
-            # A row that others have added since it was looked for has been in a state unknown.
-            is_told = old is not None or not updated
-            new = rows.state_after(instance, old, update_fields, using, raw) if is_told else None
-        collect(
-            Change(
-                model=cls,
-                operation="update" if updated else "create",
-                using=using,
-                pk=instance.pk,
-                old=old,
-                new=new,
+    with accounting(Account(using, frozenset({cls}), _KINDS, save, key_as_stored(cls, key))):
+        updated = bool(save_table(instance, *arguments))
+    if cls is not table:
+        if parent is not None:
+            save.parents.append(
+                Change(model=cls, operation="update", using=using, pk=parent.pk, old=parent)
             )
-        )
+        return updated
+    new = save.old
+    if plan.needs_state:
+        instance._state.db = using  # As Django does next; relations are looked up there.
+        # A row that others have added since it was looked for has been in a state unknown.
+        is_told = save.old is not None or not updated
+        new = rows.state_after(instance, save.old, update_fields, using, raw) if is_told else None
+    own = Change(
+        model=table,
+        operation="update" if updated else "create",
+        using=using,
+        pk=instance.pk,
+        old=save.old,
+        new=new,
+    )
+    for change in (*save.parents, own):
+        collect(change)
+    save.end()
     return updated
 
 

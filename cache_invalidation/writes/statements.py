@@ -40,6 +40,7 @@ from cache_invalidation.statements import (
 from cache_invalidation.transactions import Batch, batches, current_batch, shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import is_accounted_for
+from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, add_everything, is_suspended
 from cache_invalidation.writes.writing import writing
 
@@ -106,7 +107,7 @@ def _effects(
     if statement is ANYTHING:
         return Effects(everything=True)
     using = connection.alias
-    accounted = partial(is_accounted_for, using)
+    accounted = partial(is_accounted_for, connection)
     written = rows_written(statement, params, many, connection, accounted)
     found = Effects()
     for each in superseding(written):
@@ -148,14 +149,11 @@ def _execute_collecting(
 ) -> Any:
     """Execute a statement in the open transaction, whose COMMIT delivers what it did."""
     connection = context["connection"]
-    try:
+    with Begun() as begun:
+        begun.note(connection, None, partial(_add, effects=effects))
         result = execute()
-    except BaseException:
-        # It may have been executed all the same, and the transaction may go on.
-        _collect(effects, connection)
-        raise
-    if not _found_no_row(statement, context):
-        _collect(effects, connection)
+        if not _found_no_row(statement, context):
+            _collect(effects, connection)
     return result
 
 
@@ -189,26 +187,30 @@ def _execute_between_states(
     using = connection.alias
     before = [_states(written, using) for written in effects.rows]
     unknown = [written.of_any_row(using) for written in effects.rows]
-    try:
+    with Begun() as begun:
+        begun.note(connection, None, partial(_add, effects=Effects(effects.changes + unknown)))
         result = execute()
-    except BaseException:
-        _collect(Effects(effects.changes + unknown), connection)
-        raise
-    if _found_no_row(statement, context):
-        return result
-    changes = list(effects.changes)
-    for written, old, any_row in zip(effects.rows, before, unknown, strict=True):
-        new = {} if written.operation == "delete" else _states(written, using)
-        if old is None or new is None or _found_more(written, old, new, context):
-            changes.append(any_row)
-        else:
-            changes += [
-                replace(change, old=old.get(change.pk), new=new.get(change.pk))
-                for change in written.changes(using)
-                if change.pk in old or change.pk in new
-            ]
-    _collect(Effects(changes), connection)
+        if not _found_no_row(statement, context):
+            changes = list(effects.changes)
+            for written, old in zip(effects.rows, before, strict=True):
+                changes += _changes_since(written, old, context)
+            _collect(Effects(changes), connection)
     return result
+
+
+def _changes_since(
+    written: Written, old: Mapping[Any, Model] | None, context: dict[str, Any]
+) -> list[Change]:
+    """Return what a statement, now executed, has done to rows that were in the states `old`."""
+    using = context["connection"].alias
+    new = {} if written.operation == "delete" else _states(written, using)
+    if old is None or new is None or _found_more(written, old, new, context):
+        return [written.of_any_row(using)]
+    return [
+        replace(change, old=old.get(change.pk), new=new.get(change.pk))
+        for change in written.changes(using)
+        if change.pk in old or change.pk in new
+    ]
 
 
 def _found_more(

@@ -24,7 +24,12 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 Undo = Callable[[pytest.MonkeyPatch], None]
 
-WRAPPED = [(Model, "_save_table"), (QuerySet, "update"), (QuerySet, "bulk_create")]
+WRAPPED = [
+    (Model, "save_base"),
+    (Model, "_save_table"),
+    (QuerySet, "update"),
+    (QuerySet, "bulk_create"),
+]
 
 
 def mute(signal: Signal) -> Undo:
@@ -83,6 +88,7 @@ def test_everything_is_in_its_place():
         (mute(connection_created), ["commit()", "execute_wrapper"]),
         (put_back(Model, "_save_table"), ["Model._save_table"]),
         (replace(Model, "_save_table"), ["Model._save_table"]),
+        (put_back(Model, "save_base"), ["Model.save_base"]),
         (put_back(QuerySet, "update"), ["QuerySet.update"]),
         (put_back(QuerySet, "bulk_create"), ["QuerySet.bulk_create"]),
         (replace(QuerySet, "update"), ["QuerySet.update"]),
@@ -97,6 +103,7 @@ def test_everything_is_in_its_place():
         "connection_created",
         "save put back",
         "save replaced",
+        "save of a child put back",
         "update put back",
         "bulk_create put back",
         "update replaced",

@@ -1,0 +1,30 @@
+"""Models whose own code runs in the middle of a save."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.db import models
+
+
+class HookedField(models.IntegerField):  # type: ignore[type-arg]
+    """Calls what a test has put here, right before its table is written."""
+
+    hook: ClassVar[Callable[[Any], object] | None] = None
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        if HookedField.hook is not None:
+            HookedField.hook(model_instance)
+        return super().pre_save(model_instance, add)
+
+
+class Building(models.Model):
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Depot(Building):
+    """Its parent's table is written before the hook of its field is called."""
+
+    bays = HookedField(default=0)
