@@ -1,6 +1,6 @@
 """What a connection to a database is in the middle of."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -11,6 +11,14 @@ def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     return connection.in_atomic_block or (
         connection.connection is not None and not connection.autocommit
     )
+
+
+def has_begun(connection: BaseDatabaseWrapper) -> bool:
+    """Whether SQLite has begun the transaction in which `connection` takes itself to be.
+
+    With autocommit off, the driver does so before the first statement that it knows to write.
+    """
+    return bool(cast("Any", connection.connection).in_transaction)
 
 
 def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:

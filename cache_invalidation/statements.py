@@ -29,6 +29,9 @@ _OPERATIONS: Final[Mapping[Kind, Operation]] = {
 #: The kinds of statement that may run in a transaction of their own, and do the same there.
 ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
 
+#: The first words of statements that a transaction may begin or end with.
+BOUNDARIES: Final = frozenset({("SAVEPOINT",), ("RELEASE",), ("COMMIT",), ("END",)})
+
 #: Stands for the value of a parameter that was not given.
 MISSING: Final = object()
 

@@ -206,8 +206,12 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
     scope = set(connection.savepoint_ids) - {None}
     sids, last = _last_batch(connection)
     # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
-    is_same = last is not None and sids == scope
-    if is_same and (last.started or not _stands_for_autocommit(connection)):
+    # One that is in the middle of a write is the place for the rest of it.
+    if (
+        last is not None
+        and sids == scope
+        and not (_stands_for_autocommit(connection) and not last.started)
+    ):
         return last
     batch = Batch(connection.alias, deliver)
     batch.by_hand = not (connection.in_atomic_block and connection.commit_on_exit)

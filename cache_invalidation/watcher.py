@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.sql import Statement
-from cache_invalidation.statements import ANYTHING, analyze
+from cache_invalidation.statements import ANYTHING, BOUNDARIES, analyze
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -89,7 +89,7 @@ class Watcher:
         recording = recorder.get()
         if recording is not None and (statement.reads or statement.writes):
             _record(recording.reads, statement, params, many, connection)
-        if statement.writes or statement is ANYTHING:
+        if statement.writes or statement is ANYTHING or statement.opening[:1] in BOUNDARIES:
             run = partial(execute, sql, params, many, context)
             result = self.write(run, statement, params, many, context)
         else:

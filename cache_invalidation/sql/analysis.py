@@ -21,6 +21,9 @@ MAX_PARSED: Final = 4_000
 # In brackets. sqlglot recurses, and takes exponential time for some texts.
 MAX_DEPTH: Final = 40
 
+# In tokens. What tells that a statement ends a transaction.
+OPENING: Final = 3
+
 _OPENING = frozenset({"(", "[", "CASE"})
 _CLOSING = frozenset({")", "]", "END"})
 
@@ -47,8 +50,10 @@ def _analyze(sql: str, dialect: Dialect, names: Names) -> Statement:
     try:
         if len(sql) > MAX_LENGTH:
             return scan(names_in(sql, dialect), names)
-        parts = _split_statements(tokenize(sql, dialect))
-        return combine([_analyze_one(part, dialect, names) for part in parts])
+        tokens = tokenize(sql, dialect)
+        parts = _split_statements(tokens)
+        statement = combine([_analyze_one(part, dialect, names) for part in parts])
+        return replace(statement, opening=tuple(tokens[:OPENING]))
     except UnreadableError:
         return does_anything(names.among(all_words(sql)))
     # A statement that nobody foresaw must not break the program that runs it.

@@ -73,6 +73,8 @@ class Statement:
     counts_rows: bool = False
     # Does it return rows that it writes?
     returns_rows: bool = False
+    # The first tokens of the text.
+    opening: tuple[str, ...] = ()
 
     @property
     def tables_written(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from django.db.models import Model
 from cache_invalidation.rules import Change
 from cache_invalidation.sql import Kind, Write
 from cache_invalidation.statements import names_row
+from cache_invalidation.writes import boundaries
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add
 
@@ -60,6 +61,8 @@ def is_accounted_for(
     connection: BaseDatabaseWrapper, model: type[Model], write: Write, params: Any
 ) -> bool:
     """Whether somebody tells by other means what `write`, about to be executed, does to `model`."""
+    if boundaries.is_cut_off(connection):
+        return False  # It would be told too late.
     for account in _accounts.get():
         if account.using == connection.alias and account.covers(model, write, params):
             if account.begun is not None:

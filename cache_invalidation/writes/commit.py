@@ -7,7 +7,7 @@ Where nothing was invalidated, COMMIT is all that happens.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import unwrap
 from typing import Any, Final
@@ -16,6 +16,7 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from cache_invalidation.connection_state import has_begun
 from cache_invalidation.delivery import (
     deliver,
     end_failed,
@@ -98,7 +99,34 @@ def _is_busy(connection: BaseDatabaseWrapper) -> bool:
     return is_postgres and bool(driver.info.transaction_status)
 
 
-def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None:
+def commit_by(execute: Callable[[], Any], connection: BaseDatabaseWrapper) -> Any:
+    """Execute a statement that commits what was written on `connection`; return what that returns.
+
+    Nobody loses anything if it turns out that it does not: another COMMIT tells.
+    """
+    results = []
+
+    def act() -> None:
+        results.append(execute())
+        if connection.vendor == "sqlite" and has_begun(connection):
+            raise _StillOpenError
+
+    with suppress(_StillOpenError):
+        # Django's own `_commit()` asks nothing, not whether there is a block around it.
+        _commit(connection, act, end=connection._commit)  # type: ignore[attr-defined]
+    return results[0]
+
+
+class _StillOpenError(Exception):
+    """What was taken for a COMMIT was none."""
+
+
+def _commit(
+    connection: BaseDatabaseWrapper,
+    commit: Callable[[], None],
+    end: Callable[[], None] | None = None,
+) -> None:
+    """Fence, `commit` and deliver; `end` another transaction, if that has begun one."""
     batch = _gather(connection)
     if not batch:
         commit()
@@ -115,7 +143,7 @@ def _commit(connection: BaseDatabaseWrapper, commit: Callable[[], None]) -> None
         raise
     delivered = deliver(batch, fence)
     if not delivered or batch.pending is not None or _has_begun_another(connection):
-        _end_delivery(connection, commit)
+        _end_delivery(connection, end or commit)
 
 
 def _has_begun_another(connection: BaseDatabaseWrapper) -> bool:

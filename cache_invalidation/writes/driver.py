@@ -54,9 +54,15 @@ def _watcher(cursor: Any) -> Watcher | None:
 
 
 def _watch(
-    cursor: Any, watcher: Watcher, execute: Callable[[], Any], sql: Any, params: Any = None
+    cursor: Any,
+    watcher: Watcher,
+    execute: Callable[[], Any],
+    sql: Any,
+    params: Any = None,
+    *,
+    is_script: bool = False,
 ) -> Any:
-    context = {"connection": cursor.db, "cursor": _UNKNOWN}
+    context = {"connection": cursor.db, "cursor": _UNKNOWN, "is_script": is_script}
     return watcher(lambda *statement: execute(), sql, params, False, context)
 
 
@@ -109,7 +115,7 @@ def _copy_to(
 
 
 def _executescript(cursor: Any, watcher: Watcher, executescript: Any, script: str) -> Any:
-    return _watch(cursor, watcher, partial(executescript, script), script)
+    return _watch(cursor, watcher, partial(executescript, script), script, is_script=True)
 
 
 _METHODS: Final[dict[str, Callable[..., Any]]] = {

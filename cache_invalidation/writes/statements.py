@@ -38,10 +38,11 @@ from cache_invalidation.statements import (
     superseding,
 )
 from cache_invalidation.transactions import Batch, batches, current_batch, shielded
-from cache_invalidation.writes import rows
+from cache_invalidation.writes import boundaries, rows
 from cache_invalidation.writes.accounted import is_accounted_for
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, add_everything, is_suspended
+from cache_invalidation.writes.commit import commit_by
 from cache_invalidation.writes.writing import writing
 
 logger = logging.getLogger("cache_invalidation")
@@ -67,6 +68,11 @@ def write(
 ) -> Any:
     """Execute a statement, and invalidate what it makes stale."""
     connection: BaseDatabaseWrapper = context["connection"]
+    commits = boundaries.is_commit(statement, connection)
+    if context.get(
+        "is_script"
+    ):  # What is open is committed first, and then each of its statements.
+        commits = in_transaction(connection)
     try:
         effects = _effects(statement, params, many, connection)
     except Exception:
@@ -74,12 +80,15 @@ def write(
         counters.update({"failed": 1})
         effects = Effects(everything=True)
     if not effects or is_suspended(connection.alias):
-        return execute()
+        return commit_by(execute, connection) if commits else execute()
+    if commits:
+        _collect(effects, connection)
+        return commit_by(execute, connection)
     if effects.rows and _can_be_read_around(statement, connection):
         with writing(connection):
             return _execute_between_states(execute, effects, statement, context)
     effects.changes += [written.of_any_row(connection.alias) for written in effects.rows]
-    if in_transaction(connection):
+    if in_transaction(connection) and not boundaries.is_commit_of_its_own(statement, connection):
         return _execute_collecting(execute, effects, statement, context)
     return _execute_fenced(execute, effects, statement, many, context)
 
@@ -122,7 +131,7 @@ def _effects(
 
 def _without_reported(written: Written, connection: BaseDatabaseWrapper) -> Written:
     """Return `written` without the rows whose deletion a signal has told."""
-    if written.write.kind != "delete" or not written.keys:
+    if written.write.kind != "delete" or not written.keys or boundaries.is_cut_off(connection):
         return written
     keys = set(written.keys)
     for batch in batches(connection):
