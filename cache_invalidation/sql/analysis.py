@@ -55,11 +55,11 @@ def _analyze(sql: str, dialect: Dialect, names: Names) -> Statement:
         statement = combine([_analyze_one(part, dialect, names) for part in parts])
         return replace(statement, opening=tuple(tokens[:OPENING]))
     except UnreadableError:
-        return does_anything(names.among(all_words(sql)))
+        return does_anything(all_words(sql), names)
     # A statement that nobody foresaw must not break the program that runs it.
     except Exception:
         logger.warning("SQL could not be analysed and counts as a write", exc_info=True)
-        return does_anything(names.among(all_words(sql)))
+        return does_anything(all_words(sql), names)
 
 
 def _split_statements(tokens: list[str]) -> list[list[str]]:

@@ -3,15 +3,18 @@
 from typing import Final
 
 from cache_invalidation.sql.conditions import closing, find
-from cache_invalidation.sql.lexer import all_words, words
+from cache_invalidation.sql.lexer import all_words, name_of, words
 from cache_invalidation.sql.names import Names
 from cache_invalidation.sql.scan import does_anything, writes_to
 from cache_invalidation.sql.statement import Read, Statement, Write
 
 TABULAR: Final = words("SELECT INSERT UPDATE DELETE MERGE WITH VALUES TABLE (")
 
-# REFRESH fills a materialized view, which a model may stand for.
-_DEFINING = words("CREATE ALTER DROP RENAME REFRESH")
+_DEFINING = words("CREATE ALTER DROP RENAME")
+# What is in them can change without being named.
+_CONTAINERS = frozenset({"SCHEMA", "DATABASE"})
+# After these, a new table names what it has no part in.
+_MODELS = frozenset({"LIKE", "REFERENCES"})
 _SILENT = words(
     "BEGIN START COMMIT END ABORT ROLLBACK SAVEPOINT RELEASE SET RESET SHOW USE PRAGMA LOCK UNLOCK"
     " ANALYZE ANALYSE VACUUM OPTIMIZE REINDEX CLUSTER CHECK CHECKPOINT CLOSE FETCH MOVE"
@@ -74,6 +77,8 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
         return Statement()
     if first in _DEFINING:
         return _definition(tokens, names)
+    if first == "REFRESH":  # It fills a materialized view, which a model may stand for.
+        return writes_to(names.among(tokens), "refresh")
     if first == "TRUNCATE":
         return _truncate(tokens, names)
     if first == "COPY":
@@ -82,7 +87,7 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
         return Statement(reads=_reads(tokens, names))
     # CALL, DO, PREPARE, LOAD and the like may do anything, and may be told what in a literal.
     named = {word for token in tokens if token[0] == "'" for word in all_words(token)}
-    return does_anything(names.among([*tokens, *named]))
+    return does_anything([*tokens, *named], names)
 
 
 def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
@@ -91,10 +96,27 @@ def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
 
 def _definition(tokens: list[str], names: Names) -> Statement:
     """What a new table is made from is read; everything else that is named may change."""
-    if tokens[0] != "CREATE" or "TABLE" not in tokens:
+    first, what = tokens[0], tokens[1:3]
+    if what[:1] == ["INDEX"] or what == ["UNIQUE", "INDEX"]:
+        return Statement(may_write=True)  # It changes how rows are found, and none of them.
+    if what[:1] and what[0] in _CONTAINERS and first != "CREATE":
+        return writes_to(sorted(names.known), "ddl")
+    if first != "CREATE" or "TABLE" not in tokens:
         return writes_to(names.among(tokens), "ddl")
     end = find(tokens, _TABLE_ENDS)
-    return writes_to(names.among(tokens[:end]), "ddl", _reads(tokens[end:], names))
+    new = names.among(_without_models(tokens[:end]))
+    return writes_to(new, "ddl", _reads(tokens[end:], names))
+
+
+def _without_models(tokens: list[str]) -> list[str]:
+    """Return the tokens without the tables that a new one is modelled after, or refers to."""
+    kept, skips = [], False
+    for each in tokens:
+        # The name may have several parts.
+        skips = each in _MODELS or (skips and (each == "." or name_of(each) is not None))
+        if not skips:
+            kept.append(each)
+    return kept
 
 
 def _truncate(tokens: list[str], names: Names) -> Statement:

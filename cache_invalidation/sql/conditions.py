@@ -1,10 +1,10 @@
 """The equality and IN conditions of a WHERE clause, from its tokens."""
 
-from cache_invalidation.sql.lexer import UNKNOWN, is_name, is_placeholder
+from cache_invalidation.sql.lexer import UNKNOWN, is_name, is_placeholder, name_of
 from cache_invalidation.sql.statement import Condition, Parameter, Value
 
-# In front of a column stands the name of its table, or None.
-Qualified = tuple[str | None, Condition]
+# In front of a column stands the name of its table, part by part; nothing, if it is left out.
+Qualified = tuple[tuple[str, ...], Condition]
 
 _ALTERNATIVES = ("OR", "XOR", "||", "BETWEEN")
 
@@ -77,11 +77,9 @@ def _conditions_on_row(tokens: list[str]) -> list[Qualified]:
 
 
 def _condition(tokens: list[str]) -> Qualified | None:
-    qualifier = None
-    if len(tokens) > 2 and is_name(tokens[0]) and tokens[1] == ".":
-        qualifier, tokens = tokens[0][1:], tokens[2:]
-    elif len(tokens) > 2 and tokens[0][0].isalpha() and tokens[1] == ".":
-        qualifier, tokens = tokens[0].lower(), tokens[2:]
+    qualifier: tuple[str, ...] = ()
+    while len(tokens) > 2 and tokens[1] == "." and (name := name_of(tokens[0])) is not None:
+        qualifier, tokens = (*qualifier, name), tokens[2:]
     match tokens:
         case [column, "=", value]:
             values = [value_of(value)]
@@ -97,6 +95,15 @@ def _condition(tokens: list[str]) -> Qualified | None:
     # What is no column, such as CURRENT_DATE, is that of no table either.
     is_word = column.isidentifier()
     return (qualifier, Condition(column=column.lower(), values=known)) if is_word else None
+
+
+def refers_to(qualifier: tuple[str, ...], table: tuple[str, ...]) -> bool:
+    """Whether what stands in front of a column is that table, whose schema may be left out."""
+    return _folded(qualifier) == _folded(table[-len(qualifier) :])
+
+
+def _folded(name: tuple[str, ...]) -> list[str]:
+    return [part.lower() for part in name]
 
 
 def closing(tokens: list[str]) -> int:

@@ -9,6 +9,7 @@ A token is a string, and its first character tells what it is:
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -82,6 +83,7 @@ _PATTERNS: dict[Dialect, re.Pattern[str]] = {
 }
 _PLACEHOLDER_INSIDE = re.compile(r"(?:^|[^%])(?:%%)*+%(?:[sbt]|\()")
 _WORD = re.compile(r"[^\W\d][\w$]*+")
+_ESCAPE = re.compile(r"\\(\\|[0-9a-fA-F]{4}|\+[0-9a-fA-F]{6})")
 
 
 def tokenize(sql: str, dialect: Dialect) -> list[str]:
@@ -100,7 +102,7 @@ def tokenize(sql: str, dialect: Dialect) -> list[str]:
         elif kind == "other":
             tokens.append("%" if text == "%%" else text)
         elif kind == "quoted":
-            tokens.append('"' + _unquote(text))
+            tokens.append('"' + unquote(text))
         elif kind == "placeholder":
             tokens.append(_placeholder(text, position))
             misleading = misleading or tokens[-1] == UNKNOWN
@@ -137,11 +139,18 @@ def _placeholder(text: str, position: int) -> str:
     return f"%{position}"
 
 
-def _unquote(text: str) -> str:
-    text = text.removeprefix("U&").removeprefix("u&")
+def unquote(text: str) -> str:
+    """Return the name that a quoted identifier stands for."""
+    if text[0] in "uU":
+        text = _ESCAPE.sub(_escaped, text[2:])
     quote = "]" if text[0] == "[" else text[0]
     inner = text[1:-1] if len(text) > 1 and text[-1] == quote else text[1:]
     return inner.replace(quote * 2, quote).replace("%%", "%")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = match[1].lstrip("+")
+    return "\\" if code == "\\" else chr(min(int(code, 16), sys.maxunicode))
 
 
 def name_of(token: str) -> str | None:
@@ -175,7 +184,7 @@ def names_in(sql: str, dialect: Dialect) -> Iterator[str]:
         if match.lastgroup == "word":
             yield match[0].upper()
         elif match.lastgroup == "quoted":
-            yield '"' + _unquote(match[0])
+            yield '"' + unquote(match[0])
         elif match.lastgroup == "comment":
             _check_comment(match[0], dialect)
 

@@ -11,7 +11,7 @@ from typing import Final
 from sqlglot import exp, parse
 from sqlglot.errors import ErrorLevel
 
-from cache_invalidation.sql.conditions import Qualified
+from cache_invalidation.sql.conditions import Qualified, refers_to
 from cache_invalidation.sql.lexer import is_placeholder
 from cache_invalidation.sql.names import Names
 from cache_invalidation.sql.statement import (
@@ -171,8 +171,7 @@ class _Analysis:
                 conditions: tuple[Condition, ...] = ()
                 if isinstance(scope, exp.Select):
                     conditions = self._of(node, _conditions(scope), scope)
-                for table in self.names.tables(node.name):
-                    yield Read(table=table, conditions=conditions)
+                yield from self.names.reads(_parts(node), conditions)
 
     def _reads_others(self) -> bool:
         made_here = {node.alias.lower() for node in self.nodes if isinstance(node, exp.CTE)}
@@ -197,15 +196,20 @@ class _Analysis:
             and node.find_ancestor(exp.Select, exp.DML) is scope
             and not _is_within(node, where)
         ]
+        alias = (table.alias,) if table.alias else _parts(table)
         return tuple(
             condition
             for qualifier, condition in found
-            if (
-                len(tables) == 1
-                if qualifier is None
-                else qualifier.lower() == table.alias_or_name.lower()
-            )
+            if (refers_to(qualifier, alias) if qualifier else len(tables) == 1)
         )
+
+
+def _parts(table: exp.Expr) -> tuple[str, ...]:
+    return tuple(map(_spelled, table.parts)) if isinstance(table, exp.Table) else ()
+
+
+def _spelled(part: exp.Expr) -> str:
+    return part.name if part.args.get("quoted") else part.name.lower()
 
 
 def _joined(table: exp.Expr) -> Iterator[exp.Expr]:
@@ -255,7 +259,8 @@ def _condition(column: exp.Column, items: list[exp.Expr]) -> Iterator[Qualified]
     values = [_array(item) if isinstance(item, exp.Any) else _value(item) for item in items]
     known = tuple(value for value in values if value is not None)
     if len(known) == len(values):
-        yield column.table or None, Condition(column=_name(column), values=known)
+        qualifier = tuple(map(_spelled, column.parts[:-1]))
+        yield qualifier, Condition(column=_name(column), values=known)
 
 
 def _name(node: exp.Expr) -> str:

@@ -4,6 +4,7 @@ from cache_invalidation.sql.conditions import (
     Qualified,
     conditions_in,
     find,
+    refers_to,
     split,
     value_of,
 )
@@ -59,15 +60,15 @@ def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
         found = conditions_in(tokens[start + 1 : find(tokens, _AFTER_CONDITIONS, start)])
     return tuple(
         dict.fromkeys(
-            Read(table=table, conditions=_of(alias, found, alone=len(tables) == 1))
-            for alias, name in tables
-            for table in names.tables(name)
+            read
+            for alias, named in tables
+            for read in names.reads(named, _of(alias, found, alone=len(tables) == 1))
         )
     )
 
 
 def _reads_others(tokens: list[str], names: Names) -> bool:
-    return any(not names.tables(name) for _, name in _tables(_without_arguments(tokens)))
+    return any(not names.tables(named[-1]) for _, named in _tables(_without_arguments(tokens)))
 
 
 def _without_arguments(tokens: list[str]) -> list[str]:
@@ -83,9 +84,12 @@ def _without_arguments(tokens: list[str]) -> list[str]:
     return kept
 
 
-def _tables(tokens: list[str]) -> list[tuple[str, str]]:
-    """Return the alias and the name of each table that follows FROM or JOIN."""
-    found = []
+def _tables(tokens: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return each table that follows FROM or JOIN: what stands for it, and its name.
+
+    The former is its alias, if it has one.
+    """
+    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     for index, token in enumerate(tokens):
         if token not in ("FROM", "JOIN") or tokens[index - 1] == "DISTINCT":
             continue
@@ -94,25 +98,26 @@ def _tables(tokens: list[str]) -> list[tuple[str, str]]:
             continue
         if not is_name(tokens[index]):
             raise NotPlainError
+        named: tuple[str, ...] = (tokens[index][1:],)
         while tokens[index + 1 : index + 2] == ["."] and is_name(tokens[index + 2]):
             index += 2
-        name = tokens[index][1:]
+            named = (*named, tokens[index][1:])
         after = tokens[index + 1] if index + 1 < len(tokens) else ";"
-        alias = name
+        alias = named
         if after not in _AFTER_TABLE and (is_name(after) or after.isidentifier()):
-            alias = after[1:] if is_name(after) else after.lower()
+            alias = (after[1:] if is_name(after) else after.lower(),)
             after = tokens[index + 2] if index + 2 < len(tokens) else ";"
         if after not in _AFTER_TABLE:
             raise NotPlainError
-        found.append((alias, name))
+        found.append((alias, named))
     return found
 
 
-def _of(alias: str, found: list[Qualified], *, alone: bool) -> tuple[Condition, ...]:
+def _of(alias: tuple[str, ...], found: list[Qualified], *, alone: bool) -> tuple[Condition, ...]:
     return tuple(
         condition
         for qualifier, condition in found
-        if (alone if qualifier is None else qualifier.lower() == alias.lower())
+        if (refers_to(qualifier, alias) if qualifier else alone)
     )
 
 
@@ -165,7 +170,7 @@ def _where(table: str, rest: list[str]) -> tuple[Condition, ...]:
     if rest[0] != "WHERE":
         raise NotPlainError
     found = conditions_in(rest[1 : find(rest, _AFTER_CONDITIONS)])
-    return _of(table, found, alone=True)
+    return _of((table,), found, alone=True)
 
 
 def _insert(table: str, rest: list[str], names: Names) -> Statement:

@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
+from cache_invalidation.sql.lexer import words
 from cache_invalidation.sql.names import Names
 from cache_invalidation.sql.statement import Kind, Read, Statement, Write
 
 _READING = frozenset({"SELECT", "(", "VALUES", "TABLE", "WITH"})
 # Where one of these stands, a text that begins like a query may still write.
 _WRITING = frozenset({"INTO", "INSERT", "DELETE", "MERGE", ";"})
+_DEFINING = words("CREATE ALTER DROP RENAME")
 _KINDS: dict[str, Kind] = {kind.upper(): kind for kind in get_args(Kind)}
 _LOCKING = frozenset({"FOR", "KEY"})
 
@@ -19,22 +21,28 @@ def scan(tokens: Iterable[str], names: Names) -> Statement:
 
     Only what is certainly a query does not write.
     """
-    words = list(tokens)
-    first = words[0] if words else ""
-    found = names.among(words)
+    said = list(tokens)
+    first = said[0] if said else ""
+    found = names.among(said)
     reads = tuple(Read(table=table) for table in found)
-    if first in _READING and _WRITING.isdisjoint(words) and not _updates(words):
+    if first in _READING and _WRITING.isdisjoint(said) and not _updates(said):
         return Statement(reads=reads)
-    kind = _KINDS.get(first, "unknown")
-    return replace(writes_to(found, kind, reads), returns_rows="RETURNING" in words)
+    kind = _KINDS.get(first) or _unknown(said)
+    return replace(writes_to(found, kind, reads), returns_rows="RETURNING" in said)
 
 
-def does_anything(tables: Iterable[str]) -> Statement:
-    """Return a statement that may do anything to `tables`, and to others."""
-    found = tuple(tables)
+def does_anything(tokens: Iterable[str], names: Names) -> Statement:
+    """Return a statement that may do anything to the tables that are named, and to others."""
+    said = list(tokens)
+    found = names.among(said)
     reads = tuple(Read(table=table) for table in found)
-    statement = writes_to(found, "unknown", reads)
+    statement = writes_to(found, _unknown(said), reads)
     return replace(statement, reads_others=True, returns_rows=True)
+
+
+def _unknown(said: Iterable[str]) -> Kind:
+    """Return the kind of what is not understood: it may define what it names, or not."""
+    return "unknown" if _DEFINING.isdisjoint(each.upper() for each in said) else "ddl"
 
 
 def writes_to(tables: Iterable[str], kind: Kind, reads: tuple[Read, ...] = ()) -> Statement:
@@ -43,8 +51,8 @@ def writes_to(tables: Iterable[str], kind: Kind, reads: tuple[Read, ...] = ()) -
     return Statement(writes=writes, reads=reads, may_write=True)
 
 
-def _updates(words: list[str]) -> bool:
+def _updates(said: list[str]) -> bool:
     """Is there an UPDATE that is not one of ``FOR UPDATE`` and ``FOR NO KEY UPDATE``?"""
     return any(
-        word == "UPDATE" and words[index - 1] not in _LOCKING for index, word in enumerate(words)
+        word == "UPDATE" and said[index - 1] not in _LOCKING for index, word in enumerate(said)
     )

@@ -6,7 +6,16 @@ from typing import Literal
 
 Dialect = Literal["postgresql", "sqlite", "mysql"]
 Kind = Literal[
-    "insert", "update", "delete", "truncate", "merge", "replace", "copy", "ddl", "unknown"
+    "insert",
+    "update",
+    "delete",
+    "truncate",
+    "merge",
+    "replace",
+    "copy",
+    "refresh",  # of a materialized view
+    "ddl",  # changes what a table is, not only what is in it
+    "unknown",
 ]
 
 
@@ -34,9 +43,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """A table that is read. All `conditions` hold for the rows that matter; without any, all do."""
+    """A table that is read. All `conditions` hold for the rows that matter; without any, all do.
+
+    `named` is how the text spells it, part by part and as the database takes it: a schema may be
+    among them, and it may be another relation that only ends in the same name. None if that cannot
+    be told.
+    """
 
     table: str
+    named: tuple[str, ...] | None = None
     conditions: tuple[Condition, ...] = ()
 
 

@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
 from cache_invalidation.watcher import unrecorded
 from cache_invalidation.writes.accounted import Account, accounting
@@ -79,8 +80,14 @@ def _locked(rows: QuerySet[Any], using: str, deleting: bool) -> QuerySet[Any]:
     # An UPDATE leaves the key alone, and need not wait for those who insert references to it.
     no_key = features.has_select_for_no_key_update and not deleting
     # Parents first, as a save writes them: in another order two writers could wait for each other.
-    of = (*_parent_links(rows.model), "self") if features.has_select_for_update_of else ()
+    has_of = features.has_select_for_update_of and not _is_qualified(rows.model)
+    of = (*_parent_links(rows.model), "self") if has_of else ()
     return rows.select_for_update(of=of, no_key=no_key)
+
+
+def _is_qualified(model: type[Model]) -> bool:
+    """Whether a schema is named with a table of `model`, which no ``FOR UPDATE OF`` allows."""
+    return any(len(parts(table._meta.db_table)) > 1 for table in (model, *model._meta.all_parents))
 
 
 _compiled: dict[tuple[type[Model], str, bool, bool], str] = {}

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from cache_invalidation.sql import Dialect, Statement, analysis, analyze
+from cache_invalidation.sql import Dialect, Read, Statement, analysis, analyze
 
 KNOWN = frozenset({"shop_product", "shop_tag"})
 MEGABYTE = 1_000_000
@@ -87,9 +87,7 @@ def test_a_megabyte_is_scanned_and_not_kept(sql: str, dialect: Dialect) -> None:
 
 def test_a_long_query_is_still_a_query() -> None:
     sql = "SELECT * FROM shop_tag WHERE id IN (" + "%s, " * 100_000 + "1) FOR UPDATE"
-    assert analyze(sql, "postgresql", KNOWN) == Statement(
-        reads=analyze("SELECT * FROM shop_tag", "postgresql", KNOWN).reads
-    )
+    assert analyze(sql, "postgresql", KNOWN) == Statement(reads=(Read(table="shop_tag"),))
 
 
 UNITS = ("'", '"', "(", "/*", "-", "%", "$a", "$a$", "e'\\")

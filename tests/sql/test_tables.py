@@ -177,14 +177,80 @@ def test_a_statement_writes_and_reads_these_tables(
         ("REPLACE INTO shop_tag (id) VALUES (1)", {"replace"}),
         ("COPY shop_tag FROM STDIN", {"copy"}),
         ("DROP TABLE shop_tag", {"ddl"}),
+        ("ALTER TABLE x ATTACH PARTITION shop_tag DEFAULT", {"ddl"}),
+        ("CREATE OR REPLACE VIEW shop_tag AS SELECT 1", {"ddl"}),
+        ("DO $$ BEGIN ALTER TABLE shop_tag ADD x int; END $$", {"ddl"}),
+        ("DROP /* a /* b */ c */ TABLE shop_tag", {"ddl"}),
+        ("CREATE TABLE shop_tag AS SELECT '" + "x" * 70_000 + "'", {"ddl"}),
+        ("REFRESH MATERIALIZED VIEW shop_tag", {"refresh"}),
         ("SELECT * INTO shop_tag FROM x", {"ddl"}),
         ("CALL f(shop_tag)", {"unknown"}),
+        ("CREATE INDEX ON shop_tag (name)", set()),
+        ("CREATE UNIQUE INDEX CONCURRENTLY x ON shop_tag (name)", set()),
+        ("CREATE TABLE x (LIKE shop_tag INCLUDING ALL)", set()),
+        ('CREATE TABLE "x" ("y" bigint REFERENCES "public"."shop_tag" ("id"))', set()),
         ("SELECT * FROM shop_tag", set()),
         ("DELETE FROM elsewhere", set()),
     ],
 )
 def test_each_write_has_its_kind(sql: str, kinds: set[str]) -> None:
     assert analyze(sql, "postgresql", KNOWN).kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("sql", "written"),
+    [
+        ("CREATE TABLE x (y int REFERENCES shop_tag (id)) INHERITS (shop_product)", {P}),
+        ("CREATE TABLE x PARTITION OF shop_product DEFAULT", {P}),
+        ("CREATE TABLE shop_tag (LIKE shop_product)", {T}),
+        ("ALTER SCHEMA public RENAME TO was", {P, C, T}),
+        ("DROP SCHEMA x CASCADE", {P, C, T}),
+        ("CREATE SCHEMA x", set()),
+    ],
+)
+def test_a_definition_is_about_what_it_changes(sql: str, written: set[str]) -> None:
+    assert analyze(sql, "postgresql", KNOWN).tables_written == written
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("SELECT * FROM shop_tag", {("shop_tag",)}),
+        ("SELECT * FROM SHOP_TAG x", {("shop_tag",)}),
+        ('SELECT * FROM "Shop_Tag"', {("Shop_Tag",)}),
+        ('SELECT * FROM "a"."shop_tag" JOIN shop_tag ON true', {("a", "shop_tag"), ("shop_tag",)}),
+        ('SELECT * FROM "a"."shop_tag", b.shop_tag', {("a", "shop_tag"), ("b", "shop_tag")}),
+        ("COPY shop_tag TO STDOUT", {None}),
+    ],
+)
+def test_what_is_read_is_named_as_the_text_does(sql: str, named: set[object]) -> None:
+    assert {read.named for read in analyze(sql, "postgresql", KNOWN).reads} == named
+
+
+@pytest.mark.parametrize("dialect", ALL)
+@pytest.mark.parametrize(
+    ("table", "spelled"),
+    [
+        ("odd.name", "odd.name"),
+        ("a%b", "a%%b"),
+        ("a%%b", "a%b"),
+        ("x" * 80, "X" * 63),
+        ("ä" * 40, "ä" * 31),
+        ("Order", "order"),
+    ],
+)
+def test_a_name_is_found_as_it_is_quoted(table: str, spelled: str, dialect: Dialect) -> None:
+    quote = "`" if dialect == "mysql" else '"'
+    sql = f"UPDATE {quote}{spelled}{quote} SET a = 1"
+    assert analyze(sql, dialect, frozenset({table})).tables_written == {table}
+
+
+@pytest.mark.parametrize("table", ['"a"."b"', 'a"."b', "`a`.`b`", "a`.`b"])
+def test_a_schema_is_no_part_of_what_a_table_is_found_by(table: str) -> None:
+    known = frozenset({table})
+    assert analyze("UPDATE b SET a = 1", "postgresql", known).tables_written == known
+    assert analyze("UPDATE `c`.`b` SET a = 1", "mysql", known).tables_written == known
+    assert analyze("UPDATE a SET a = 1", "postgresql", known).tables_written == set()
 
 
 def test_a_replacing_insert_is_one_behind_a_with_too() -> None:
