@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from django.apps import apps
@@ -17,9 +17,17 @@ from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.placeholders import as_stored, has_column
 from cache_invalidation.tags import table_of
 
+#: How the values of a column are compared, where that is how Python compares them.
+Comparison = Literal["integer", "uuid", "text"]
+
 # A column of these types holds what the program compares; others are converted on their way, and
 # a parameter of a query need not look like the attribute of an instance.
-_VERBATIM = (models.IntegerField, models.UUIDField, models.CharField, models.TextField)
+_VERBATIM: Mapping[type["Field[Any, Any]"], Comparison] = {
+    models.IntegerField: "integer",
+    models.UUIDField: "uuid",
+    models.CharField: "text",
+    models.TextField: "text",
+}
 _CONVERSIONS = ("get_prep_value", "get_db_prep_value", "get_db_prep_save", "to_python")
 
 
@@ -100,7 +108,7 @@ def as_in_tags(field: "Field[Any, Any]", value: Any, vendor: str) -> Any:
     None if that cannot be told, or if the database takes other values for the same.
     """
     field = _referred(field)
-    if not _is_verbatim(field):
+    if _comparison(field) is None:
         return None
     if isinstance(field, models.IntegerField):
         found = as_stored(field, value) if isinstance(value, int | str) else None
@@ -114,7 +122,12 @@ def as_in_tags(field: "Field[Any, Any]", value: Any, vendor: str) -> Any:
 
 def is_spelled_alike(field: Any) -> bool:
     """Whether queries and instances spell values of `field` alike, as far as its type tells."""
-    return has_column(field) and _is_verbatim(_referred(field))
+    return has_column(field) and compared_as(field) is not None
+
+
+def compared_as(field: "Field[Any, Any]") -> Comparison | None:
+    """Return how a column of `field` compares, by what Django makes of it; None if by no rule."""
+    return _comparison(_referred(field))
 
 
 def _referred(field: "Field[Any, Any]") -> "Field[Any, Any]":
@@ -125,12 +138,10 @@ def _referred(field: "Field[Any, Any]") -> "Field[Any, Any]":
 
 
 @cache
-def _is_verbatim(field: "Field[Any, Any]") -> bool:
-    return (
-        isinstance(field, _VERBATIM)
-        and not getattr(field, "db_collation", None)
-        and all(
-            getattr(type(field), name).__module__.startswith("django.db.models.fields")
-            for name in _CONVERSIONS
-        )
-    )
+def _comparison(field: "Field[Any, Any]") -> Comparison | None:
+    if getattr(field, "db_collation", None) or not all(
+        getattr(type(field), name).__module__.startswith("django.db.models.fields")
+        for name in _CONVERSIONS
+    ):
+        return None
+    return next((how for kind, how in _VERBATIM.items() if isinstance(field, kind)), None)

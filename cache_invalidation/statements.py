@@ -1,4 +1,4 @@
-"""What a statement of SQL means for the models: which rows it writes, which ones it reads."""
+"""What a statement of SQL means for the models: which rows it writes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,6 @@ from cache_invalidation.conf import settings
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change, Operation
 from cache_invalidation.sql import Condition, Kind, Parameter, Statement, Value, Write
-from cache_invalidation.tags import model_tag, row_tag, shorten
-
-# A query for more rows than that depends on their table: each tag makes a hit a bit slower.
-ROWS_READ_LIMIT: Final = 100
 
 _DIALECTS: Final[Mapping[str, sql.Dialect]] = {"sqlite": "sqlite", "mysql": "mysql"}
 _OPERATIONS: Final[Mapping[Kind, Operation]] = {
@@ -112,9 +108,9 @@ def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
     key = model._meta.pk_fields
     if len(key) == 1 and len(write.conditions) == 1:  # The same as below, for what is common.
         (condition,) = write.conditions
-        if condition.column == key[0].column and _bound(condition.values, params) == [pk]:
+        if condition.column == key[0].column and values_bound(condition.values, params) == [pk]:
             return True
-    named = _named(key, write.conditions, params)
+    named = keys_named(key, write.conditions, params)
     if named is None or len(named) != 1:
         return False
     return all(
@@ -142,7 +138,7 @@ def _keys(
     if write.kind == "insert":
         bound = [keys for params in given for keys in _inserted(key, write, params)]
     elif write.kind == "delete" or (write.kind == "update" and not _assigns(write, key)):
-        bound = [_named(key, write.conditions, params) for params in given]
+        bound = [keys_named(key, write.conditions, params) for params in given]
     else:
         return None
     found: dict[Any, None] = {}
@@ -150,7 +146,7 @@ def _keys(
         if each is None:
             return None
         for values in each:
-            spelled = _spelled(key, values, connection)
+            spelled = key_spelled(key, values, connection)
             if spelled is None:
                 return None
             found[spelled] = None
@@ -165,7 +161,7 @@ def _assigns(write: Write, key: Sequence["Field[Any, Any]"]) -> bool:
     return not columns or any((field.column or "").lower() in columns for field in key)
 
 
-def _spelled(
+def key_spelled(
     key: Sequence["Field[Any, Any]"], values: Sequence[Any], connection: BaseDatabaseWrapper
 ) -> Any:
     """Return a primary key as tags spell it, a tuple if it is composite; None if unknown."""
@@ -178,12 +174,12 @@ def _spelled(
     return found[0] if len(found) == 1 else found
 
 
-def _named(
+def keys_named(
     key: Sequence["Field[Any, Any]"], conditions: Iterable[Condition], params: Any
 ) -> list[tuple[Any, ...]] | None:
     """Return the keys that conditions on the key's columns name, each with the values bound."""
     by_column = {condition.column.lower(): condition.values for condition in conditions}
-    bound = [_bound(by_column.get((field.column or "").lower()), params) for field in key]
+    bound = [values_bound(by_column.get((field.column or "").lower()), params) for field in key]
     if len(bound) == 1:
         return None if bound[0] is None else [(value,) for value in bound[0]]
     if any(values is None or len(values) != 1 for values in bound):
@@ -201,14 +197,14 @@ def _inserted(
     places = [columns.index((field.column or "").lower()) for field in key]
     for row in write.rows:
         values = [row[place] for place in places]
-        bound = [_bound(None if value is None else (value,), params) for value in values]
+        bound = [values_bound(None if value is None else (value,), params) for value in values]
         if any(column is None for column in bound):
             yield None
         else:
             yield list(zip(*[column for column in bound if column is not None], strict=True))
 
 
-def _bound(values: tuple[Value, ...] | None, params: Any) -> list[Any] | None:
+def values_bound(values: tuple[Value, ...] | None, params: Any) -> list[Any] | None:
     """Return `values` with the parameters in place; None if they are not to be had."""
     if values is None or (len(values) > 1 and len(values) > settings.ROW_TAG_LIMIT):
         return None
@@ -262,60 +258,3 @@ def _fields(model: type[Model], write: Write) -> frozenset[str] | None:
 def models_written(statement: Statement) -> set[type[Model]]:
     """Return the models whose tables `statement` writes, excluded ones too."""
     return {model for write in statement.writes for model in catalog.models_by_table()[write.table]}
-
-
-def tags_read(
-    statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
-) -> dict[type[Model], frozenset[str]]:
-    """Return, by model, the tags that stand for what `statement` reads.
-
-    These are the tags of rows if it asks for them by primary key, those of a column that is
-    tracked if it asks by that one, or else the tag of the model.
-    """
-    found: dict[type[Model], frozenset[str]] = {}
-    for read in statement.reads:
-        for model in catalog.models_by_table()[read.table]:
-            tags = None if many else _tags_of_rows(model, read.conditions, params, connection)
-            if tags is None:
-                tags = frozenset({model_tag(model)})
-            found[model] = found.get(model, frozenset()) | tags
-    return found
-
-
-def _tags_of_rows(
-    model: type[Model],
-    conditions: Sequence[Condition],
-    params: Any,
-    connection: BaseDatabaseWrapper,
-) -> frozenset[str] | None:
-    if not conditions:
-        return None
-    key = model._meta.pk_fields
-    keys = _named(key, conditions, params)
-    if keys is not None and len(keys) <= ROWS_READ_LIMIT:
-        spelled = [_spelled(key, values, connection) for values in keys]
-        if None not in spelled:
-            return frozenset(shorten(row_tag(model, pk)) for pk in spelled)
-    return _tags_of_column(model, conditions, params, connection)
-
-
-def _tags_of_column(
-    model: type[Model],
-    conditions: Sequence[Condition],
-    params: Any,
-    connection: BaseDatabaseWrapper,
-) -> frozenset[str] | None:
-    for rule in registry.plan(model).own:
-        if rule.model is not model:
-            continue
-        for column, template in rule.tracked.items():
-            field = next(f for f in model._meta.concrete_fields if f.column == column)
-            for condition in conditions:
-                values = _bound(condition.values, params)
-                if condition.column.lower() != column.lower() or values is None:
-                    continue
-                spelled = [catalog.as_in_tags(field, value, connection.vendor) for value in values]
-                if len(spelled) <= ROWS_READ_LIMIT and None not in spelled:
-                    resolvers = ({field.attname: value}.__getitem__ for value in spelled)
-                    return frozenset(map(template.render, resolvers))
-    return None

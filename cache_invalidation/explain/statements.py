@@ -17,6 +17,7 @@ from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.registry import registry
+from cache_invalidation.relations import Relation, relation
 from cache_invalidation.rules import Change
 from cache_invalidation.sql import Parameter, Read, Statement, Write
 from cache_invalidation.statements import (
@@ -26,9 +27,9 @@ from cache_invalidation.statements import (
     analyze,
     rows_written,
     superseding,
-    tags_read,
     value_given,
 )
+from cache_invalidation.tags_read import tags_read
 from cache_invalidation.transactions import shielded
 
 _SEARCHED: Final = 10_000  # characters in which misspelled names are looked for
@@ -45,14 +46,23 @@ def explain_sql(sql: str, params: Any = None, *, using: str = DEFAULT_DB_ALIAS) 
         raise TypeError(f"explain_sql() takes a statement as text, not {sql!r}.")
     connection = connections[using]
     statement = analyze(connection, sql)
-    read = tags_read(statement, params, False, connection).values()
+    untold: dict[str, None] = {}
+
+    def relation_of(read: Read) -> Relation:
+        found = relation(connection, read)
+        if found.instead:
+            what = f"the {found.instead} {read.table}"
+            untold[f"It reads {what}: nobody tells when that changes."] = None
+        return found
+
+    read = tags_read(statement, params, False, connection, relation_of).values()
     effects = effects_of(changes_of(statement, params, connection))
     return Explanation(
         subject=sql.strip(),
         operation="sql",
         effects=effects,
         reads=tuple(sorted(frozenset().union(*read))),
-        notes=tuple(_notes(sql, statement, params, bool(effects))),
+        notes=(*_notes(sql, statement, params, bool(effects)), *untold),
     )
 
 
@@ -67,7 +77,7 @@ def changes_of(
             yield from each.changes(using)
             continue
         states = _states(each, using) if statement.kinds <= ORDINARY else None
-        if states is None:
+        if states is None or not states.keys() <= set(each.keys):
             yield each.of_any_row(using)
         else:
             yield from _of_known_rows(each, states, params, using)
@@ -134,6 +144,8 @@ def _notes(sql: str, statement: Statement, params: Any, has_effects: bool) -> It
     if not tables:
         yield from _about_nothing(sql)
         return
+    if "ddl" in statement.kinds:
+        yield "It changes what a table is, so everything that is cached would be dropped."
     if "unknown" in statement.kinds:
         yield "It is not understood, so it counts as a write to each table that it names."
     parameters = _parameters(statement)

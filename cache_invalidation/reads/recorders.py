@@ -2,16 +2,15 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from functools import cache
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.core import mail
-from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.catalog import is_excluded
+from cache_invalidation.catalog import is_excluded, models_by_table
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import (
     CacheDependencyWarning,
@@ -22,12 +21,14 @@ from cache_invalidation.exceptions import (
 from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.dependencies import Dependencies
 from cache_invalidation.registry import registry
+from cache_invalidation.relations import AS_DECLARED, Relation, kept_relation
 from cache_invalidation.rules import Rule
-from cache_invalidation.sql import Statement
-from cache_invalidation.statements import models_written, tags_read
+from cache_invalidation.sql import Read, Statement
+from cache_invalidation.statements import models_written
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Versions, is_fence
 from cache_invalidation.tags import ROOT, expand, family, model_tag
+from cache_invalidation.tags_read import tags_read
 from cache_invalidation.transactions import is_snapshot
 from cache_invalidation.watcher import unrecorded
 
@@ -50,6 +51,7 @@ class Sampled(Dependencies):
         self.recorder = self
         self.known = known
         self.lifetime = lifetime
+        self.root = versions.get(ROOT) if storable else None
         self.tags: set[str] = set()
         self.unwatched: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
@@ -59,30 +61,33 @@ class Sampled(Dependencies):
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
     ) -> None:
         try:
-            found = tags_read(statement, params, many, connection)
+            relation_of = partial(self._relation, connection)
+            found = tags_read(statement, params, many, connection, relation_of)
             for model in models_written(statement):
                 found[model] = frozenset({model_tag(model)})  # It may return what it has written.
                 if statement.returns_rows:
                     self.storable = False
                     self.written[model._meta.label] = None
             self._depend_on(expand(tag for tags in found.values() for tag in tags), connection)
-            for model in found:
-                self._check(model, connection)
+            for model in filter(is_excluded, found):
+                self.unwatched[model._meta.label] = None
         except Exception:
             self.storable = False  # It was not recorded.
             raise
+
+    def _relation(self, connection: BaseDatabaseWrapper, read: Read) -> Relation:
+        if all(map(is_excluded, models_by_table()[read.table])):
+            return AS_DECLARED
+        relation = kept_relation(connection, read, self.root)
+        if relation.instead:
+            self.reads_unknown(f"the {relation.instead} {read.table}")
+        return relation
 
     def _depend_on(self, tags: Collection[str], connection: BaseDatabaseWrapper) -> None:
         self.tags.update(tags)
         needed = set(tags) - self.versions.keys()
         if needed and self.storable and not self._sample(needed, connection):
             self.storable = False  # For good, whatever other threads of this computation find.
-
-    def _check(self, model: type[Model], connection: BaseDatabaseWrapper) -> None:
-        if is_excluded(model):
-            self.unwatched[model._meta.label] = None
-        elif not model._meta.managed and model._meta.db_table in _views(connection.alias):
-            self.reads_unknown(f"the view {model._meta.db_table}")
 
     def reads_unknown(self, text: str) -> None:
         self.storable = False  # Nobody would tell when it changes.
@@ -111,6 +116,7 @@ class Audited(Dependencies):
     def __init__(self, versions: Versions, storable: bool, declared: Collection[str]) -> None:
         super().__init__(versions, storable)
         self.recorder = self
+        self.root = versions.get(ROOT) if storable else None
         self.declared = {tag for tag in declared if tag != ROOT and not tag.endswith(":*")}
         self.families = {family(tag) or tag for tag in self.declared}
         self.undeclared: dict[str, None] = {}
@@ -119,7 +125,8 @@ class Audited(Dependencies):
     def reads(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
     ) -> None:
-        for model, tags in tags_read(statement, params, many, connection).items():
+        relation_of = partial(kept_relation, connection, root=self.root)
+        for model, tags in tags_read(statement, params, many, connection, relation_of).items():
             if is_excluded(model):
                 self.unwatched[model._meta.label] = None
             elif not self._covers(model, tags):
@@ -155,15 +162,6 @@ class Audited(Dependencies):
 def _sides(through: type[Model]) -> list[type[Model]]:
     fields = through._meta.fields
     return [side for field in fields if isinstance(side := field.related_model, type)]
-
-
-@cache
-def _views(using: str) -> frozenset[str]:
-    """Return the views of a database: what they show changes without being written."""
-    connection = connections[using]
-    with unrecorded(), connection.cursor() as cursor:
-        found = connection.introspection.get_table_list(cursor)
-    return frozenset(info.name for info in found if info.type == "v")
 
 
 def report(name: str, dependencies: Dependencies, function: Callable[..., Any]) -> None:

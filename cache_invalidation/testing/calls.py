@@ -16,10 +16,12 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.reads.cached import BoundCached, CachedCoroutine, CachedFunction
+from cache_invalidation.relations import relation
 from cache_invalidation.sql import Statement
-from cache_invalidation.statements import models_written, tags_read
+from cache_invalidation.statements import models_written
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import expand, model_tag
+from cache_invalidation.tags_read import tags_read
 from cache_invalidation.watcher import recorder
 
 Function = CachedFunction[Any, Any] | CachedCoroutine[Any, Any]
@@ -82,7 +84,8 @@ class _Reads:
     def reads(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
     ) -> None:
-        for tags in tags_read(statement, params, many, connection).values():
+        relation_of = partial(relation, connection)
+        for tags in tags_read(statement, params, many, connection, relation_of).values():
             self.tags |= tags
         self.tags |= {model_tag(model) for model in models_written(statement)}
 

@@ -82,6 +82,6 @@ def _counts(batch: Batch, change: Change, consequence: Consequence) -> bool:
     return is_news
 
 
-def add_everything(batch: Batch) -> None:
+def add_everything(batch: Batch, cause: str = "unknown") -> None:
     """Have `batch` invalidate everything there is: nobody knows what was written."""
-    batch.add(Invalidation(tags=[ROOT]), "unknown", "unknown")
+    batch.add(Invalidation(tags=[ROOT]), cause, cause)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -56,8 +56,8 @@ class Effects:
 
     changes: list[Change] = field(default_factory=list)
     rows: list[Written] = field(default_factory=list)
-    # It could not be told.
-    everything: bool = False
+    # Why it may be anything; nothing, if it is told what it is.
+    everything: Literal["unknown", "migrate", ""] = ""
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.rows or self.everything)
@@ -78,7 +78,7 @@ def write(
     except Exception:
         logger.exception("A write could not be looked at; invalidating everything.")
         counters.update({"failed": 1})
-        effects = Effects(everything=True)
+        effects = Effects(everything="unknown")
     if not effects or is_suspended(connection.alias):
         return commit_by(execute, connection) if commits else execute()
     if commits:
@@ -114,11 +114,14 @@ def _effects(
     statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
 ) -> Effects:
     if statement is ANYTHING:
-        return Effects(everything=True)
+        return Effects(everything="unknown")
     using = connection.alias
     accounted = partial(is_accounted_for, connection)
     written = rows_written(statement, params, many, connection, accounted)
     found = Effects()
+    if any(write.kind == "ddl" for write in statement.writes):
+        # All processes keep what the tables are, and ask again under another version of the root.
+        found.everything = "migrate"
     for each in superseding(written):
         news = _without_reported(each, connection)
         if news.keys and registry.plan(news.model).needs_state:
@@ -150,7 +153,7 @@ def _add(batch: Batch, effects: Effects) -> None:
     for change in effects.changes:
         add(batch, change)
     if effects.everything:
-        add_everything(batch)
+        add_everything(batch, effects.everything)
 
 
 def _execute_collecting(
@@ -213,7 +216,7 @@ def _changes_since(
     """Return what a statement, now executed, has done to rows that were in the states `old`."""
     using = context["connection"].alias
     new = {} if written.operation == "delete" else _states(written, using)
-    if old is None or new is None or _found_more(written, old, new, context):
+    if old is None or new is None or _found_others(written, old, new, context):
         return [written.of_any_row(using)]
     return [
         replace(change, old=old.get(change.pk), new=new.get(change.pk))
@@ -222,10 +225,12 @@ def _changes_since(
     ]
 
 
-def _found_more(
+def _found_others(
     written: Written, old: Mapping[Any, Model], new: Mapping[Any, Model], context: dict[str, Any]
 ) -> bool:
-    """Whether others have added rows, just now, that the statement has found as well."""
+    """Whether the statement has found other rows as well, which others have just added."""
+    if not {*old, *new} <= set(written.keys or ()):
+        return True  # Or the database takes other keys for the same.
     if written.operation == "create":
         return False
     if written.operation == "update" and new.keys() != old.keys():

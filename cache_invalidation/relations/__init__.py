@@ -1,0 +1,142 @@
+"""What the tables of the models are in the database: there, it can be something else.
+
+The database is asked when a read of a table is recorded, and its answer is kept for as long as it
+is true. Whatever can change it is a definition (DDL), which drops the root tag: so an answer is
+that of one version of the root tag, and of whoever has sampled this version *before* the database
+was asked.
+"""
+
+from collections.abc import Hashable
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Protocol
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cache_invalidation import catalog
+from cache_invalidation.relations import postgresql, sqlite
+from cache_invalidation.relations.relation import (
+    ABSENT,
+    AS_DECLARED,
+    UNTOLD,
+    Name,
+    NotTold,
+    Relation,
+)
+from cache_invalidation.sql import Read
+from cache_invalidation.sql.names import parts
+
+__all__ = ["AS_DECLARED", "Relation", "kept_relation", "relation"]
+
+DATABASES: Final = 100  # of which a process keeps the answers
+
+_ANSWERS: Final = "_cache_invalidation_relations"
+
+
+class Candidates(Protocol):
+    """The relations that a name may mean."""
+
+    def all(self) -> list[Relation]: ...
+    def meant(self, connection: BaseDatabaseWrapper, /) -> Relation: ...
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a database has said under one version of the root tag, about the tables of models."""
+
+    root: str
+    tables: frozenset[str]
+    candidates: dict[Name, Candidates] = field(default_factory=dict)
+
+
+def relation(connection: BaseDatabaseWrapper, read: Read) -> Relation:
+    """Return what `read` reads, as the database says now."""
+    try:
+        connection.ensure_connection()
+    except DatabaseError:
+        return UNTOLD
+    return _relation(connection, read, Answers("", catalog.tables()))
+
+
+def kept_relation(connection: BaseDatabaseWrapper, read: Read, root: str | None) -> Relation:
+    """Return what `read` reads, as the database has said under the version `root` of the root tag.
+
+    None stands for a reader whose value is not going to be stored: nobody is asked for its sake.
+    """
+    if root is None:
+        return AS_DECLARED
+    return _relation(connection, read, _kept(connection, root))
+
+
+_by_database: dict[Hashable, Answers] = {}
+
+
+def _kept(connection: BaseDatabaseWrapper, root: str) -> Answers:
+    # A connection to SQLite may have temporary tables and attached databases of its own, and is
+    # asked in no time. About what a server says, see `postgresql.Candidates`.
+    if connection.vendor == "sqlite":
+        place, name = connection.__dict__.setdefault(_ANSWERS, {}), connection.connection
+    else:
+        names = (connection.settings_dict.get(name) for name in ("NAME", "HOST", "PORT"))
+        place, name = _by_database, (connection.alias, *names)
+    answers: Answers | None = place.get(name)
+    tables = catalog.tables()
+    if answers is None or answers.root != root or answers.tables is not tables:
+        if place is not _by_database or len(place) >= DATABASES:
+            place.clear()
+        answers = place[name] = Answers(root, tables)
+    return answers
+
+
+def _relation(connection: BaseDatabaseWrapper, read: Read, answers: Answers) -> Relation:
+    name = read.named or parts(read.table)[-1:]
+    try:
+        candidates = answers.candidates.get(name)
+        if candidates is None:
+            candidates = _ask(connection, name, answers.tables)
+            if candidates.all():
+                answers.candidates[name] = candidates  # What is not there may come, unseen.
+        if read.named is not None:
+            return candidates.meant(connection)
+    except (NotTold, connection.Database.Error):  # type: ignore[attr-defined]
+        return UNTOLD
+    # A schema may be named, and nobody knows which: it can be any of them.
+    found = candidates.all() or [ABSENT]
+    relatives = frozenset().union(*(each.relatives for each in found))
+    return next((e for e in found if e.instead), Relation(relatives=relatives))
+
+
+def _ask(connection: BaseDatabaseWrapper, name: Name, tables: frozenset[str]) -> Candidates:
+    match connection.vendor:
+        case "postgresql":
+            return postgresql.candidates(connection, name, _last_parts(tables))
+        case "sqlite":
+            return sqlite.candidates(connection, name)
+    return Listed.of(connection, name)
+
+
+@lru_cache(maxsize=16)
+def _last_parts(tables: frozenset[str]) -> list[str]:
+    return sorted({parts(table)[-1] for table in tables})
+
+
+class Listed:
+    """What Django's introspection tells of any database: whether it is a view."""
+
+    def __init__(self, relation: Relation) -> None:
+        self.relation = relation
+
+    @classmethod
+    def of(cls, connection: BaseDatabaseWrapper, name: Name) -> "Listed":
+        with closing(connection.create_cursor()) as cursor:
+            listed = connection.introspection.get_table_list(cursor)
+        views = {info.name.lower() for info in listed if info.type == "v"}
+        return cls(Relation(instead="view") if name[-1].lower() in views else AS_DECLARED)
+
+    def all(self) -> list[Relation]:
+        return [self.relation]
+
+    def meant(self, connection: BaseDatabaseWrapper) -> Relation:
+        return self.relation

@@ -1,0 +1,150 @@
+"""Asking PostgreSQL, in its catalogs, what a name stands for."""
+
+import json
+from collections.abc import Collection
+from contextlib import closing
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cache_invalidation.relations.relation import ABSENT, Name, NotTold, Relation, only_unequal
+
+# In both versions of psycopg.
+_IDLE: Final = 0
+_IN_TRANSACTION: Final = 2
+_SAVEPOINT: Final = "cache_invalidation_relations"
+
+# Relations of the same name in different schemas that differ in nothing are one row. `above` and
+# `below` are what a relation inherits from and what inherits from it, partitions included. Rows go
+# `through` these, and through the views and rules that lead to any of them, as far as `wanted`.
+_CANDIDATES: Final = """
+WITH RECURSIVE named AS (
+    SELECT c.oid, c.relkind, c.relpersistence
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = %(name)s::name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    AND CASE WHEN %(schema)s::name IS NULL THEN n.nspname <> 'information_schema'
+        ELSE n.nspname = %(schema)s::name END
+), above(origin, oid) AS (
+    SELECT oid, oid FROM named
+    UNION SELECT a.origin, i.inhparent
+    FROM above a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid
+), below(origin, oid) AS (
+    SELECT oid, oid FROM named
+    UNION SELECT b.origin, i.inhrelid
+    FROM below b JOIN pg_catalog.pg_inherits i ON i.inhparent = b.oid
+), through(origin, oid) AS (
+    (SELECT * FROM above UNION SELECT * FROM below)
+    UNION SELECT t.origin, w.ev_class
+    FROM through t
+    JOIN pg_catalog.pg_depend d ON d.refobjid = t.oid
+        AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+    JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid
+    JOIN pg_catalog.pg_class v ON v.oid = w.ev_class AND v.relkind <> 'm'
+), described AS (
+    SELECT n.oid,
+        CASE WHEN n.relpersistence = 't' THEN 'temporary table'
+            WHEN n.relkind = 'v' THEN 'view'
+            WHEN n.relkind = 'm' THEN 'materialized view'
+            WHEN n.relkind = 'f' THEN 'foreign table'
+            WHEN n.relkind = 'S' THEN 'sequence'
+            WHEN EXISTS (
+                SELECT FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid
+                WHERE b.origin = n.oid AND (c.relkind = 'f' OR c.relpersistence = 't')
+            ) THEN 'table with foreign or temporary parts'
+            ELSE '' END AS instead,
+        (
+            SELECT json_object_agg(a.attname, CASE
+                WHEN a.atttypid IN (20, 21, 23) THEN 'integer'
+                WHEN a.atttypid = 2950 THEN 'uuid'
+                WHEN a.atttypid IN (25, 1043) AND o.collisdeterministic THEN 'text'
+                END ORDER BY a.attname)::text
+            FROM pg_catalog.pg_attribute a
+            LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
+            WHERE a.attrelid = n.oid AND a.attnum > 0 AND NOT a.attisdropped
+        ) AS columns,
+        ARRAY(
+            SELECT DISTINCT v.relname::text
+            FROM through t JOIN pg_catalog.pg_class v ON v.oid = t.oid
+            WHERE t.origin = n.oid AND t.oid <> n.oid AND v.relname = ANY(%(wanted)s::name[])
+            ORDER BY 1
+        ) AS relatives
+    FROM named n
+)
+SELECT array_agg(oid::bigint), instead, columns, relatives
+FROM described GROUP BY instead, columns, relatives
+"""
+
+
+class Candidates:
+    """The relations that a name may mean, by what they are.
+
+    Nearly always that is one thing. Where it is not, it depends on the ``search_path`` and on the
+    temporary tables of a session, and so the server has to be asked each time.
+    """
+
+    def __init__(self, name: Name, found: list[tuple[frozenset[int], Relation]]) -> None:
+        self.name = name
+        self.found = found
+
+    def all(self) -> list[Relation]:
+        return [relation for _, relation in self.found]
+
+    def meant(self, connection: BaseDatabaseWrapper) -> Relation:
+        """Return the one that the session of `connection` means by the name."""
+        if len(self.found) == 1:
+            return self.found[0][1]
+        if not self.found:
+            return ABSENT
+        name = self.name[-1].replace('"', '""')
+        ((oid,),) = _fetch(connection, "SELECT to_regclass(%s)::oid::bigint", [f'"{name}"'])
+        return next((relation for oids, relation in self.found if oid in oids), ABSENT)
+
+
+def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[str]) -> Candidates:
+    """Return what `name` may mean; of the relatives, those that are called as in `known`."""
+    schema = name[-2] if len(name) > 1 else None
+    params = {"name": name[-1], "schema": schema, "wanted": sorted(known)}
+    return Candidates(
+        name,
+        [
+            (
+                frozenset(oids),
+                Relation(
+                    instead=instead,
+                    columns=only_unequal(json.loads(columns or "{}")),
+                    relatives=frozenset(relatives),
+                ),
+            )
+            for oids, instead, columns, relatives in _fetch(connection, _CANDIDATES, params)
+        ],
+    )
+
+
+def _fetch(connection: BaseDatabaseWrapper, sql: str, params: Any) -> list[Any]:
+    """Return the rows of a query of ours, which must not break a transaction of the project's.
+
+    The driver's own cursor is used, so that neither the query log nor a project's
+    ``execute_wrapper`` sees a statement that the project did not issue.
+    """
+    driver: Any = connection.connection
+    status = driver.info.transaction_status
+    in_pipeline = getattr(getattr(driver, "pgconn", None), "pipeline_status", 0)
+    if connection.needs_rollback or in_pipeline or status not in (_IDLE, _IN_TRANSACTION):
+        raise NotTold
+    with closing(connection.create_cursor()) as cursor:
+        if status == _IDLE:
+            return _rows(cursor, sql, params)
+        cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            return _rows(cursor, sql, params)
+        except BaseException:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            raise
+        finally:
+            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+
+def _rows(cursor: Any, sql: str, params: Any) -> list[Any]:
+    cursor.execute(sql, params)
+    return list(cursor.fetchall())

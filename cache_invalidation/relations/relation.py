@@ -1,0 +1,53 @@
+"""What a name stands for in a database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from cache_invalidation.catalog import Comparison
+
+#: How a table is named in a statement, part by part: the schema, where it is named, and the table.
+Name = tuple[str, ...]
+
+
+class NotTold(Exception):
+    """The database cannot be asked now: its transaction is broken, or it is busy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A table, or what stands in the place of one.
+
+    `instead` says what it is if it is no table of its own, whose rows change only by being written
+    under its name. `columns` are those that compare as Python does, by their names in lower case;
+    None if nobody looked. Rows of the table can also be written under the names `relatives`: those
+    of partitions, of tables that inherit from it or from which it does, and of views.
+    """
+
+    instead: str = ""
+    columns: Mapping[str, Comparison] | None = field(default_factory=dict)
+    relatives: frozenset[str] = frozenset()
+
+    def compares(self, column: str | None, comparison: Comparison | None) -> bool:
+        """Whether values of a column are equal to the database if and only if they are here."""
+        if comparison is None:
+            return False
+        return self.columns is None or self.columns.get((column or "").lower()) == comparison
+
+
+#: Where the database cannot be asked, it is what the models say.
+AS_DECLARED: Final = Relation(columns=None)
+ABSENT: Final = Relation(instead="missing relation")
+UNTOLD: Final = Relation(instead="relation of unknown kind")
+
+
+def only_unequal(columns: Mapping[str, Comparison | None]) -> dict[str, Comparison]:
+    """Return the columns that compare as Python does, by name in lower case.
+
+    Those whose names differ in nothing but case are left out: statements are understood without it.
+    """
+    found: dict[str, Comparison | None] = {}
+    for name, comparison in columns.items():
+        folded = name.lower()
+        found[folded] = None if folded in found else comparison
+    return {name: comparison for name, comparison in found.items() if comparison is not None}

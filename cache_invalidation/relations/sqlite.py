@@ -1,0 +1,108 @@
+"""Asking SQLite, in its schema tables, what a name stands for."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from functools import lru_cache
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from cache_invalidation.catalog import Comparison
+from cache_invalidation.relations.relation import ABSENT, Name, Relation, only_unequal
+from cache_invalidation.sql.conditions import closing as closing_bracket
+from cache_invalidation.sql.conditions import split
+from cache_invalidation.sql.lexer import name_of, tokenize
+
+_TEXTUAL: Final = ("CHAR", "CLOB", "TEXT")
+
+
+class Candidates:
+    """The relations that a name may mean, in the order in which SQLite looks for it."""
+
+    def __init__(self, found: list[Relation]) -> None:
+        self.found = found
+
+    def all(self) -> list[Relation]:
+        return self.found
+
+    def meant(self, connection: BaseDatabaseWrapper) -> Relation:
+        """Return the first one, which is meant by the name."""
+        return self.found[0] if self.found else ABSENT
+
+
+def candidates(connection: BaseDatabaseWrapper, name: Name) -> Candidates:
+    """Return what `name` may mean.
+
+    Views have no part in what is written to a table: only triggers could write through them.
+    """
+    with closing(connection.create_cursor()) as cursor:
+        return Candidates(
+            [
+                _relation(cursor, schema, *row)
+                for schema in list(_schemas(cursor, name))
+                for row in _rows(
+                    cursor,
+                    f"SELECT name, type, sql FROM {schema}.sqlite_master"  # noqa: S608
+                    " WHERE name = %s COLLATE NOCASE AND type IN ('table', 'view')",
+                    [name[-1]],
+                )
+            ]
+        )
+
+
+def _schemas(cursor: Any, name: Name) -> Iterator[str]:
+    """Yield the databases to look into, quoted, in order."""
+    listed = [row[1] for row in _rows(cursor, "PRAGMA database_list")]
+    for schema in dict.fromkeys(["temp", *listed]):
+        if len(name) == 1 or name[-2].lower() == schema.lower():
+            yield _quoted(schema)
+
+
+def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relation:
+    if kind == "view":
+        return Relation(instead="view")
+    tokens = tokenize(sql, "sqlite")
+    if tokens[:2] == ["CREATE", "VIRTUAL"]:
+        return Relation(instead="virtual table")
+    if schema == _quoted("temp"):
+        return Relation(instead="temporary table")
+    listed = _rows(cursor, f"PRAGMA {schema}.table_xinfo({_quoted(name)})")
+    collated = _compared_by_bytes(sql)
+    return Relation(
+        columns=only_unequal(
+            {
+                column: _comparison(declared.upper(), column.lower() in collated)
+                for _, column, declared, *_ in listed
+            }
+        )
+    )
+
+
+def _comparison(declared: str, is_compared_by_bytes: bool) -> Comparison | None:
+    """Return how values of the type that was declared are compared, by the rules of affinity."""
+    if "INT" in declared:
+        return "integer"
+    return "text" if is_compared_by_bytes and any(map(declared.__contains__, _TEXTUAL)) else None
+
+
+@lru_cache(maxsize=1024)
+def _compared_by_bytes(sql: str) -> frozenset[str]:
+    """Return the columns that a CREATE TABLE defines without a collation of their own."""
+    tokens = tokenize(sql, "sqlite")
+    if "(" not in tokens:
+        return frozenset()
+    tokens = tokens[tokens.index("(") :]
+    defined: dict[bool, set[str]] = {True: set(), False: set()}
+    for definition in split(tokens[1 : closing_bracket(tokens)], ","):
+        if definition:
+            defined["COLLATE" in definition].add((name_of(definition[0]) or "").lower())
+    return frozenset(defined[False] - defined[True])
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _rows(cursor: Any, sql: str, params: Any = None) -> list[Any]:
+    cursor.execute(sql, params)
+    return list(cursor.fetchall())

@@ -1,0 +1,104 @@
+"""The tags that stand for what a statement of SQL reads."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, Model
+
+from cache_invalidation import catalog
+from cache_invalidation.registry import registry
+from cache_invalidation.relations import AS_DECLARED, Relation
+from cache_invalidation.sql import Condition, Read, Statement
+from cache_invalidation.sql.names import names_for
+from cache_invalidation.statements import key_spelled, keys_named, values_bound
+from cache_invalidation.tags import model_tag, row_tag, shorten
+
+# A query for more rows than that depends on their table: each tag makes a hit a bit slower.
+ROWS_READ_LIMIT: Final = 100
+
+
+def tags_read(
+    statement: Statement,
+    params: Any,
+    many: bool,
+    connection: BaseDatabaseWrapper,
+    relation_of: Callable[[Read], Relation] = lambda read: AS_DECLARED,
+) -> dict[type[Model], frozenset[str]]:
+    """Return, by model, the tags that stand for what `statement` reads.
+
+    These are the tags of rows if it asks for them by primary key, those of a column that is
+    tracked if it asks by that one, or else the tag of the model. `relation_of` tells what is read
+    in the database. Under whatever name it is written as well, that model is read, too.
+    """
+    found: dict[type[Model], frozenset[str]] = {}
+    for read in statement.reads:
+        relation = relation_of(read)
+        for model in catalog.models_by_table()[read.table]:
+            tags = None
+            if read.conditions and not many:
+                tags = _tags_of_rows(model, read.conditions, params, connection, relation)
+            if tags is None:
+                tags = frozenset({model_tag(model)})
+            found[model] = found.get(model, frozenset()) | tags
+        for model in _models_called(relation.relatives):
+            found[model] = found.get(model, frozenset()) | {model_tag(model)}
+    return found
+
+
+def _models_called(names: Iterable[str]) -> Iterator[type[Model]]:
+    for name in names:
+        for table in names_for(catalog.tables()).tables(name):
+            yield from catalog.models_by_table()[table]
+
+
+def _tags_of_rows(
+    model: type[Model],
+    conditions: Sequence[Condition],
+    params: Any,
+    connection: BaseDatabaseWrapper,
+    relation: Relation,
+) -> frozenset[str] | None:
+    key = model._meta.pk_fields
+    keys = keys_named(key, conditions, params)
+    if keys is not None and len(keys) <= ROWS_READ_LIMIT:
+        is_exact = all(_compares(field, relation, connection) for field in key)
+        found = [key_spelled(key, values, connection) for values in keys] if is_exact else [None]
+        if None not in found:
+            return frozenset(shorten(row_tag(model, pk)) for pk in found)
+    return _tags_of_column(model, conditions, params, connection, relation)
+
+
+def _compares(
+    field: "Field[Any, Any]", relation: Relation, connection: BaseDatabaseWrapper
+) -> bool:
+    """Whether two values of the column are equal to the database only if their tags are."""
+    comparison = catalog.compared_as(field)
+    if comparison == "uuid" and not connection.features.has_native_uuid_field:
+        comparison = "text"
+    return relation.compares(field.column, comparison)
+
+
+def _tags_of_column(
+    model: type[Model],
+    conditions: Sequence[Condition],
+    params: Any,
+    connection: BaseDatabaseWrapper,
+    relation: Relation,
+) -> frozenset[str] | None:
+    for rule in registry.plan(model).own:
+        if rule.model is not model:
+            continue
+        for column, template in rule.tracked.items():
+            field = next(f for f in model._meta.concrete_fields if f.column == column)
+            if not _compares(field, relation, connection):
+                continue
+            for condition in conditions:
+                values = values_bound(condition.values, params)
+                if condition.column.lower() != column.lower() or values is None:
+                    continue
+                found = [catalog.as_in_tags(field, value, connection.vendor) for value in values]
+                if len(found) <= ROWS_READ_LIMIT and None not in found:
+                    resolvers = ({field.attname: value}.__getitem__ for value in found)
+                    return frozenset(map(template.render, resolvers))
+    return None
