@@ -33,7 +33,9 @@ def warn(message: str, category: type[Warning], function: Callable[..., Any]) ->
         filename, line, scope = frame.f_code.co_filename, frame.f_lineno, frame.f_globals
     else:
         filename, line, scope = _place_of(function)
-    name, registry = scope.get("__name__"), scope.setdefault("__warningregistry__", {})
+    # A module that is None would silence it.
+    name = scope.get("__name__", "<string>")
+    registry = scope.setdefault("__warningregistry__", {})
     warnings.warn_explicit(message, category, filename, line, name, registry)
 
 

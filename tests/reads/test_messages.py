@@ -191,6 +191,14 @@ class TestWarnings:
         assert found.filename == __file__
         assert found.lineno == page.uncached.__code__.co_firstlineno
 
+    def test_at_a_caller_that_is_in_no_module(self):
+        @cached(tags=[Tag])
+        def page() -> Any:
+            return list(Product.objects.all())
+
+        (found,) = self.said(lambda: exec(compile("page()", "typed in", "exec"), {"page": page}))
+        assert (found.filename, found.lineno) == ("typed in", 1)
+
     def test_in_a_template_not_into_the_package(self):
         @cached(tags=[Tag])
         def page() -> Any:
