@@ -17,7 +17,15 @@ from django.dispatch import Signal, receiver
 
 from cache_invalidation.catalog import is_excluded, is_watched
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.rules import Invalidation, ModelInvalidation, Rule, shares_key
+from cache_invalidation.rules import (
+    Invalidation,
+    ModelInvalidation,
+    Rule,
+    check_callable,
+    check_declaration,
+    check_model,
+    shares_key,
+)
 from cache_invalidation.tags import check_name, model_tag, table_of
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
@@ -112,11 +120,13 @@ class Registry:
         Raises `AlreadyRegistered` if the model has a rule, `TypeError` for anything that has no
         table or is not a rule.
         """
-        _check_model(model)
-        _check_declaration(declaration)
+        check_model(model)
+        check_declaration(declaration)
         if model in self._rules:
             raise AlreadyRegistered(
-                f"{model._meta.label} has the rule {self._rules[model].declaration!r} already."
+                f"{model._meta.label} has the rule {self._rules[model].declaration!r} already. Put "
+                "both into one class; if that one is of another app, call "
+                f"registry.unregister({model.__name__}) first."
             )
         self._rules[model] = Rule(declaration(model))
         self.rules_changed()
@@ -149,7 +159,10 @@ class Registry:
     def unregister(self, model: type[Model]) -> None:
         """Remove the rule of `model`; raise `NotRegistered` if there is none."""
         if self._rules.pop(model, None) is None:
-            raise NotRegistered(f"{model._meta.label} has no rule.")
+            raise NotRegistered(
+                f"{model._meta.label} has no rule that was registered for it; registry.rules has "
+                "all that there are. To have nobody watch the model, see EXCLUDE."
+            )
         self.rules_changed()
 
     @contextmanager
@@ -228,7 +241,12 @@ class Registry:
         self.changed.send(sender=self)
 
     def on_event(self, name: str, subscriber: Subscriber) -> None:
-        """Call `subscriber` with each event called `name`; ``*`` in it stands for anything."""
+        """Call `subscriber` with each event called `name`; ``*`` in it stands for anything.
+
+        Raises `ValueError` for a name that is not a non-empty string, `TypeError` for a subscriber
+        that cannot be called.
+        """
+        check_callable(subscriber, "a subscriber", "the event")
         self._subscribers.append((check_name(name, "event name"), subscriber))
 
     def off_event(self, subscriber: Subscriber) -> None:
@@ -248,7 +266,15 @@ class Registry:
 
         The handler returns an `Invalidation`, several, or None. A keyword argument ``using`` of
         the signal names the database whose open transaction the invalidation belongs to.
+
+        Raises `TypeError` for what is no signal or cannot be called.
         """
+        if not isinstance(signal, Signal):
+            raise TypeError(
+                f"connect() takes a signal and then its handler, not {signal!r}; tags are dropped "
+                "by what the handler returns."
+            )
+        check_callable(handler, "a handler", "sender=… and the arguments of the signal")
         self._wires.append(Wire(signal=signal, handler=handler, sender=sender))
         self.changed.send(sender=self)
 
@@ -256,20 +282,6 @@ class Registry:
         """Undo `connect` for this signal and handler, whatever the sender."""
         self._wires = [w for w in self._wires if w.signal is not signal or w.handler is not handler]
         self.changed.send(sender=self)
-
-
-def _check_model(model: Any) -> None:
-    if not (isinstance(model, type) and issubclass(model, Model)):
-        raise TypeError(f"Rules are registered for model classes, not for {model!r}.")
-    if model._meta.abstract or model._meta.swapped:
-        raise TypeError(
-            f"{model.__qualname__} has no table of its own; register the models that have one."
-        )
-
-
-def _check_declaration(declaration: Any) -> None:
-    if not (isinstance(declaration, type) and issubclass(declaration, ModelInvalidation)):
-        raise TypeError(f"A rule is a subclass of ModelInvalidation, not {declaration!r}.")
 
 
 registry = Registry()
@@ -290,7 +302,9 @@ def _on_new_settings(setting: str, **kwargs: Any) -> None:
 def register(*models: type[Model]) -> Callable[[RuleT], RuleT]:
     """Register the decorated `ModelInvalidation` for `models`. See `Registry.register`."""
     if not models:
-        raise TypeError("register() needs at least one model.")
+        raise TypeError("register() needs at least one model: write @register(Model).")
+    for model in models:
+        check_model(model)
 
     def decorate(declaration: RuleT) -> RuleT:
         for model in models:
@@ -303,7 +317,7 @@ def register(*models: type[Model]) -> Callable[[RuleT], RuleT]:
 def on_event(*names: str) -> Callable[[SubscriberT], SubscriberT]:
     """Subscribe the decorated function to the events called `names`. See `Registry.on_event`."""
     if not names or not all(isinstance(name, str) for name in names):
-        raise TypeError("on_event() needs the name of at least one event.")
+        raise TypeError('on_event() needs the name of at least one event: write @on_event("name").')
 
     def decorate(subscriber: SubscriberT) -> SubscriberT:
         for name in names:

@@ -127,6 +127,49 @@ class ModelInvalidation:
         return ()
 
 
+def check_callable(function: Any, what: str, arguments: str) -> None:
+    """Raise `TypeError`, with what is expected, unless `function` can be called."""
+    if not callable(function):
+        raise TypeError(f"{function!r} cannot be called: {what} is a function of {arguments}.")
+
+
+def check_model(model: Any) -> None:
+    """Raise `TypeError`, with the cure, for what no rule can be registered for."""
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        raise TypeError(
+            f"Rules are registered for model classes, not for {model!r}{_cure_for(model)}."
+        )
+    if model._meta.abstract or model._meta.swapped:
+        raise TypeError(
+            f"{model.__qualname__} has no table of its own; register the models that have one."
+        )
+
+
+def _cure_for(model: Any) -> str:
+    """Return what to write instead of a wrong model, as the end of a sentence."""
+    if isinstance(model, type) and issubclass(model, ModelInvalidation):
+        return (
+            f": write @register(Model), with the models that {model.__name__} is for, or "
+            f"registry.register(Model, {model.__name__})"
+        )
+    if isinstance(model, Model):
+        return f": name its class, {type(model).__name__}"
+    if isinstance(model, list | tuple | set | frozenset):
+        return ": name them one after the other, register(One, Another)"
+    if isinstance(model, str):
+        return ": import the model"
+    return ""
+
+
+def check_declaration(declaration: Any) -> None:
+    """Raise `TypeError`, with the cure, for what is no rule."""
+    if not (isinstance(declaration, type) and issubclass(declaration, ModelInvalidation)):
+        raise TypeError(
+            f"A rule is a subclass of ModelInvalidation, not {declaration!r}: write class "
+            "MyRule(ModelInvalidation), and register the class."
+        )
+
+
 def links_to(child: type[Model], parent: type[Model]) -> Iterator[Any]:
     """Yield the fields that lead from a multi-table child to its row in `parent`, step by step."""
     target = table_of(parent)
@@ -141,6 +184,11 @@ def shares_key(child: type[Model], parent: type[Model]) -> bool:
     return all(link.primary_key for link in links_to(child, parent))
 
 
+def _listed(names: Sequence[str]) -> Sequence[str]:
+    """Return `names`, also where only one is there and no list; a system check says so."""
+    return [names] if isinstance(names, str) else names
+
+
 class Rule:
     """A `ModelInvalidation` made ready for use on the rows of one table."""
 
@@ -152,7 +200,8 @@ class Rule:
         self.model = table_of(declaration.model)
         self.model_tag = model_tag(self.model)
         self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
-        self.fields = None if declaration.fields is None else frozenset(declaration.fields)
+        fields = declaration.fields
+        self.fields = None if fields is None else frozenset(_listed(fields))
 
         self.templates: tuple[Template, ...] = ()
         # Why the templates cannot be used. A system check says it; a write must not fail of it.
@@ -166,7 +215,7 @@ class Rule:
         kinds: tuple[Kind, ...] = ("tag", "key", "pattern")
         for kind in kinds:
             sources = getattr(self.declaration, f"{kind}s")
-            if isinstance(sources, str):
+            if isinstance(sources, str) or not isinstance(sources, Iterable):
                 raise TypeError(f"{kind}s is {sources!r}, which is no list of strings.")
             for source in sources:
                 yield parse(source, kind)
@@ -175,7 +224,7 @@ class Rule:
     def tracked(self) -> Mapping[str, Template]:
         """The template of the tag for each column that is tracked, by the name of the column."""
         found = {}
-        for name in self.declaration.track:
+        for name in _listed(self.declaration.track):
             with suppress(FieldDoesNotExist):  # A system check says so.
                 field: Any = self.model._meta.get_field(name)
                 if has_column(field):

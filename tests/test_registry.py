@@ -1,6 +1,7 @@
 """The registry: what may be declared, how it is found, how it is undone."""
 
 import os
+import re
 import subprocess
 import sys
 from textwrap import dedent
@@ -301,3 +302,41 @@ def test_rules_are_found_in_invalidation_modules_when_django_starts(tmp_path):
         text=True,
     )
     assert (found.stdout.strip(), found.stderr) == ("found", "")
+
+
+@pytest.mark.parametrize(
+    ("declare", "cure"),
+    [
+        (lambda: register(ProductRule), "write @register(Model)"),  # type: ignore[arg-type]
+        (lambda: register(Product()), "name its class, Product"),  # type: ignore[arg-type]
+        (lambda: register([Product]), "register(One, Another)"),  # type: ignore[arg-type]
+        (lambda: register("testapp.Product"), "import the model"),  # type: ignore[arg-type]
+        (lambda: register(), "write @register(Model)"),
+        (lambda: register(Product)(len), "class MyRule(ModelInvalidation)"),
+        (lambda: register(Product)(ProductRule(Product)), "register the class"),
+        (
+            lambda: Registry().register(ProductRule, Product),
+            "registry.register(Model, ProductRule)",
+        ),
+        (lambda: on_event(len), 'write @on_event("name")'),
+        (lambda: on_event(), 'write @on_event("name")'),
+        (lambda: on_event("a")(3), "3 cannot be called: a subscriber is a function of the event"),
+        (lambda: Registry().connect(len, len), "takes a signal and then its handler"),
+        (
+            lambda: Registry().connect(Signal(), "a"),
+            "'a' cannot be called: a handler is a function",
+        ),
+    ],
+)
+def test_what_is_declared_in_a_wrong_way_is_refused_with_the_cure(declare: Any, cure: str):
+    with pytest.raises(TypeError, match=re.escape(cure)):
+        declare()
+    assert Product not in registry.rules
+
+
+def test_a_second_rule_is_refused_with_what_to_do(rules):
+    rules.register(Product, ProductRule)
+    with pytest.raises(AlreadyRegistered, match=r"into one class, or .*unregister\(Product\)"):
+        rules.register(Product, OtherRule)
+    with pytest.raises(NotRegistered, match=r"registry\.rules has all"):
+        rules.unregister(Place)

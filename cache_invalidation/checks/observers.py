@@ -2,7 +2,10 @@
 
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, register
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Model, QuerySet
 
 from cache_invalidation import watcher
 from cache_invalidation.writes import bulk, commit, driver, receivers, saves
@@ -16,17 +19,43 @@ _OBSERVERS: Final = {
     "The execute_wrapper of a database connection is not there": watcher,
 }
 
+_WRAPPED: Final = (
+    (Model, "_save_table"),
+    (QuerySet, "update"),
+    (QuerySet, "bulk_create"),
+    (CursorWrapper, "callproc"),
+)
+
 
 @register
 def check_observers(**kwargs: Any) -> list[CheckMessage]:
     """E011: writes that nobody sees, because somebody has removed what does."""
+    hint = _order() or (
+        "Other code, perhaps a test helper or a package that patches Django as well, has undone it "
+        "since Django started. Have it put back what it found."
+    )
     return [
         Error(
             f"{missing} any more, so writes are not seen.",
-            hint="Other code, perhaps a test helper or a package that patches Django as well, has "
-            "undone it since Django started. Have it put back what it found.",
+            hint=hint,
             id="cache_invalidation.E011",
         )
         for missing, observer in _OBSERVERS.items()
         if not observer.is_installed()
     ]
+
+
+def _order() -> str | None:
+    """Return what to do about an app that patches Django, and does so after this one."""
+    configs = list(apps.get_app_configs())
+    ours = configs.index(apps.get_app_config("cache_invalidation"))
+    for owner, name in _WRAPPED:
+        # Not `__module__`, which whoever replaces a method may have taken over from it.
+        module = getattr(getattr(owner, name), "__globals__", {}).get("__name__", "")
+        for config in configs[ours + 1 :]:
+            if f"{module}.".startswith(f"{config.name}."):
+                return (
+                    f"{config.name!r} replaces {owner.__name__}.{name}. Put it before "
+                    "'cache_invalidation' in INSTALLED_APPS."
+                )
+    return None

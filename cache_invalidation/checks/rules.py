@@ -1,6 +1,7 @@
 """What `invalidation.py` declares."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,7 +12,7 @@ from cache_invalidation.catalog import is_spelled_alike
 from cache_invalidation.checks.cache import backend, store
 from cache_invalidation.placeholders import problem_with
 from cache_invalidation.registry import registry
-from cache_invalidation.rules import Rule
+from cache_invalidation.rules import ModelInvalidation, Rule
 
 
 @register
@@ -45,7 +46,16 @@ def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
                     id="cache_invalidation.E007",
                 )
     for option in ("fields", "track"):
-        for name in sorted(getattr(rule.declaration, option) or ()):
+        named = getattr(rule.declaration, option)
+        if isinstance(named, str):
+            yield Error(
+                f"{option} is {named!r}, which is no list of names.",
+                hint=f"Write {option} = [{named!r}].",
+                obj=owner,
+                id="cache_invalidation.E008",
+            )
+            continue
+        for name in sorted(named or ()):
             yield from _check_field(rule, option, name)
 
 
@@ -70,6 +80,32 @@ def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
             obj=owner,
             id="cache_invalidation.E009",
         )
+
+
+@register
+def check_attributes(**kwargs: Any) -> list[CheckMessage]:
+    """E016: attributes that look like one of `ModelInvalidation`, and are none."""
+    rules = dict.fromkeys(type(rule.declaration) for rule in registry.rules.values())
+    return [
+        Error(
+            f"{rule.__qualname__} has an attribute {name!r}, which nobody looks at.",
+            hint=f"Did you mean {meant!r}? Otherwise give it another name, or one that begins with "
+            "an underscore.",
+            obj=rule,
+            id="cache_invalidation.E016",
+        )
+        for rule in rules
+        for name, meant in _misspelled(rule)
+    ]
+
+
+def _misspelled(rule: type[ModelInvalidation]) -> Iterator[tuple[str, str]]:
+    known = [name for name in vars(ModelInvalidation) if not name.startswith("_")]
+    own = [kind for kind in rule.__mro__ if kind not in ModelInvalidation.__mro__]
+    for name in sorted({name for kind in own for name in vars(kind)} - {*known}):
+        meant = get_close_matches(name.lower(), known, 1, 0.8)
+        if meant and not name.startswith("_"):
+            yield name, meant[0]
 
 
 @register

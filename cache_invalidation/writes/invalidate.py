@@ -15,7 +15,7 @@ from cache_invalidation.tags import table_of
 def invalidate(
     target: Model | type[Model] | QuerySet[Any] | None = None,
     /,
-    *,
+    *others: Any,
     tags: Iterable[str] = (),
     keys: Iterable[str] = (),
     patterns: Iterable[str] = (),
@@ -34,6 +34,11 @@ def invalidate(
     Raises `ValueError` for a name that is empty, not a string, longer than 250 characters or has
     control characters, and for a pattern that matches every key unless `everything` is set.
     """
+    if others:
+        raise TypeError(
+            "invalidate() takes one model, instance or queryset at a time: call it for each, in one "
+            "transaction if they belong together."
+        )
     named = Invalidation(tags=tags, keys=keys, patterns=patterns, everything=everything)
     changes = list(_changes(target, using))
     if target is None and not named:

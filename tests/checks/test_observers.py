@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -233,3 +234,25 @@ def test_e011_a_watcher_that_was_uninstalled():
     finally:
         watcher.install(write)
     assert check_observers() == []
+
+
+@pytest.mark.parametrize("name", ["example_project.airports", "example_project.airports.patches"])
+def test_e011_an_app_that_patches_django_after_this_one_has_to_stand_before_it(name, monkeypatch):
+    def bulk_create(self: Any) -> None: ...
+
+    patched = FunctionType(bulk_create.__code__, {"__name__": name})
+    patched.__module__ = "django.db.models.query"
+    monkeypatch.setattr(QuerySet, "bulk_create", patched)
+    message = only(check_observers(), Error, "E011")
+    assert message.hint == (
+        "'example_project.airports' replaces QuerySet.bulk_create. Put it before "
+        "'cache_invalidation' in INSTALLED_APPS."
+    )
+
+
+@pytest.mark.parametrize("name", ["django.contrib.auth.patches", "elsewhere"])
+def test_e011_the_order_is_not_blamed_for_what_it_does_not_change(name, monkeypatch):
+    def update(self: Any) -> None: ...
+
+    monkeypatch.setattr(QuerySet, "update", FunctionType(update.__code__, {"__name__": name}))
+    assert "INSTALLED_APPS" not in str(only(check_observers(), Error, "E011").hint)

@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error
 from cache_invalidation import Change, ModelInvalidation, registry
 from cache_invalidation.checks import check_patterns, check_rules
 from tests.checks.reporting import configured, only, reported, with_cache
-from tests.testapp.models import Product
+from tests.testapp.models import Category, Product
 
 # Django's own checks ask the server for its version, once.
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -160,3 +160,56 @@ def test_e010_patterns_where_keys_are_called_otherwise(function: Any, number: in
     ):
         messages = check_patterns()
     assert ["KEY_FUNCTION" in message.msg for message in messages] == [True] * number
+
+
+@pytest.mark.parametrize("option", ["fields", "track"])
+def test_e008_one_name_is_no_list_of_names(option):
+    message = only(reported_for(**{option: "stock"}), Error, "E008")
+    assert message.msg == f"{option} is 'stock', which is no list of names."
+    assert message.hint == f"Write {option} = ['stock']."
+
+
+def test_one_name_that_is_no_list_is_taken_for_what_is_meant():
+    class OfStock(ModelInvalidation):
+        fields = "stock"  # type: ignore[assignment]
+        track = "stock"  # type: ignore[assignment]
+
+    with registry.override(Product, OfStock):
+        rule = registry.rules[Product]
+        assert rule.fields == {"stock"}
+        assert list(rule.tracked) == ["stock"]
+
+
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_e006_what_is_no_list_at_all(wrong):
+    message = only(reported_for(tags=wrong), Error, "E006")
+    assert message.msg == f"tags is {wrong!r}, which is no list of strings."
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("tag", "tags"), ("Tags", "tags"), ("key", "keys"), ("pattern", "patterns")),
+        *(("field", "fields"), ("tracks", "track"), ("tracked", "track")),
+        *(("entitytype", "entity_type"), ("get_tag", "get_tags"), ("get_key", "get_keys")),
+    ],
+)
+def test_e016_an_attribute_that_is_misspelled(name, meant):
+    message = only(reported_for(**{name: ["a"]}), Error, "E016")
+    assert f"has an attribute {name!r}, which nobody looks at" in message.msg
+    assert f"Did you mean {meant!r}?" in str(message.hint)
+
+
+def test_an_attribute_of_the_projects_own_is_no_mistake():
+    assert reported_for(_tag=["a"], shop="EUR", prices=[1], tags=["a"], describe=len) == []
+
+
+def test_e016_looks_at_what_is_inherited_too():
+    class Base(ModelInvalidation):
+        tag = ("a",)
+
+    class Child(Base):
+        tags = ("b",)
+
+    with registry.override(Product, Child), registry.override(Category, Child):
+        only(reported(), Error, "E016")

@@ -66,3 +66,9 @@ def test_an_instance_that_is_not_saved_is_refused():
 def test_a_call_without_anything_is_refused():
     with pytest.raises(ValueError, match="needs a model"):
         invalidate()
+
+
+def test_several_targets_at_once_are_refused_with_what_to_do():
+    with delivered() as found, pytest.raises(TypeError, match="one model, instance or queryset at"):
+        invalidate(Product, Product)
+    assert found == []
