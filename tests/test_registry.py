@@ -336,7 +336,7 @@ def test_what_is_declared_in_a_wrong_way_is_refused_with_the_cure(declare: Any, 
 
 def test_a_second_rule_is_refused_with_what_to_do(rules):
     rules.register(Product, ProductRule)
-    with pytest.raises(AlreadyRegistered, match=r"into one class, or .*unregister\(Product\)"):
+    with pytest.raises(AlreadyRegistered, match=r"into one class; .*unregister\(Product\)"):
         rules.register(Product, OtherRule)
     with pytest.raises(NotRegistered, match=r"registry\.rules has all"):
         rules.unregister(Place)

@@ -36,8 +36,8 @@ def invalidate(
     """
     if others:
         raise TypeError(
-            "invalidate() takes one model, instance or queryset at a time: call it for each, in one "
-            "transaction if they belong together."
+            "invalidate() takes one model, instance or queryset at a time: call it for each, in "
+            "one transaction if they belong together."
         )
     named = Invalidation(tags=tags, keys=keys, patterns=patterns, everything=everything)
     changes = list(_changes(target, using))
