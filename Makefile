@@ -4,6 +4,7 @@
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
 #   make test ARGS="-n 0"                         in one process
 #   make drill ARGS="--only killed frozen"        some drills
+#   make compat ARGS="--only guardian --jobs 1"   one of the suites, one run at a time
 #   make fuzz EXAMPLES=2000 SEED=1                as many programs, the same ones each time
 
 PYTHON ?= python3
@@ -58,6 +59,10 @@ bench: $(VENV)/.example $(VENV)/.test ## Measure the cost of reads and writes
 drill: $(VENV)/.example $(VENV)/.test ## Break the cache, the database and writers, and count the damage
 	$(PY) -m tests.consistency.drills $(ARGS)
 
+.PHONY: compat
+compat: $(VENV)/.example $(VENV)/.compat ## Run the tests of Django and others, without the app and with it
+	$(PY) -m tests.compat $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.lint ## Check style, formatting and the direction of imports
 	$(PY) -m ruff check .
@@ -79,7 +84,7 @@ format: $(VENV)/.lint ## Rewrite the code in the project's style
 
 .PHONY: clean
 clean: ## Remove the environments and everything else that was generated
-	rm -rf .venv* build dist docs/_build htmlcov .coverage* .*_cache .hypothesis
+	rm -rf .venv* build dist docs/_build htmlcov .coverage* .*_cache .hypothesis var/compat
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The pip that comes with Python 3.11 does not know dependency groups.

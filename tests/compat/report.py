@@ -1,0 +1,98 @@
+"""What all the runs come to: a table, what nobody has documented, and what no longer is so."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.compat.documented import LIST, Documented, Judged, Place, judge
+from tests.compat.outcomes import Difference, Run, compare, doubts
+from tests.compat.running import Job
+
+LAST_LINES: Final = 12  # of a traceback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What the two runs of a job come to."""
+
+    job: Job
+    tests: frozenset[str]
+    passed_without: int
+    differences: Sequence[Difference]
+    doubts: Sequence[str]
+
+
+def find(job: Job, without: Run, with_app: Run) -> Finding:
+    """Compare two runs of a job, test by test."""
+    return Finding(
+        job=job,
+        tests=frozenset(without.results),
+        passed_without=without.number_of("passed"),
+        differences=compare(without, with_app),
+        doubts=doubts(without, with_app),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All findings, held against the list."""
+
+    findings: Sequence[Finding]
+    judged: dict[Place, Judged] = field(default_factory=dict)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every run counts, every difference is explained, and every entry is met."""
+        return not any(finding.doubts for finding in self.findings) and not any(
+            judged.unexplained or judged.outdated for judged in self.judged.values()
+        )
+
+
+def hold(findings: Sequence[Finding], entries: Sequence[Documented], django: str) -> Report:
+    """Hold `findings` against the list of documented differences."""
+    by_place: dict[Place, list[Finding]] = {}
+    for finding in findings:
+        place = Place(finding.job.suite.name, finding.job.database, django)
+        by_place.setdefault(place, []).append(finding)
+    judged = {
+        place: judge(
+            entries,
+            place,
+            [difference.test for finding in found for difference in finding.differences],
+            [test for finding in found for test in finding.tests],
+            all_tests={finding.job.part for finding in found} == set(found[0].job.suite.parts),
+        )
+        for place, found in by_place.items()
+    }
+    return Report(findings=findings, judged=judged)
+
+
+def render(report: Report) -> str:
+    """Return the report as text."""
+    return "\n".join([*_table(report.findings), *_details(report)])
+
+
+def _table(findings: Iterable[Finding]) -> Iterable[str]:
+    yield f"{'':32}{'tests':>8}{'pass without':>15}{'differ with':>14}"
+    for finding in findings:
+        numbers = len(finding.tests), finding.passed_without, len(finding.differences)
+        yield "{:32}{:>8,}{:>15,}{:>14,}".format(str(finding.job), *numbers)
+
+
+def _details(report: Report) -> Iterable[str]:
+    results = {}
+    for finding in report.findings:
+        for doubt in finding.doubts:
+            yield f"\n{finding.job}: {doubt}"
+        for each in finding.differences:
+            results[finding.job.suite.name, finding.job.database, each.test] = each.result
+    for place, judged in report.judged.items():
+        where = f"{place.suite} on {place.database}, Django {place.django}"
+        for test in judged.unexplained:
+            result = results[place.suite, place.database, test]
+            yield f"\nNOT DOCUMENTED, {where}: {test}: {result.outcome}"
+            yield from result.text.splitlines()[-LAST_LINES:]
+        for name in judged.outdated:
+            yield f"\nOUTDATED, {where}: {name} is in the list, but does not differ."
+    explained = sum(len(judged.explained) for judged in report.judged.values())
+    yield f"\n{explained} documented differences, with their reasons in {LIST.name}."

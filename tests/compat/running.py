@@ -1,0 +1,79 @@
+"""Runs one part of a suite on one database, first without the app and then with it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from example_project.database_url import parse_database_url
+from example_project.servers import PostgresServer, ValkeyServer
+from tests.compat.outcomes import Run, read
+from tests.compat.sources import source
+from tests.compat.suites import Database, Suite
+
+# In memory; each alias has its own.
+SQLITE: Final = {"ENGINE": "django.db.backends.sqlite3"}
+INSIDE: Final = Path(__file__).with_name("inside.py")
+LAST_LINES: Final = 40  # of the output of a run that broke off
+
+# What else would find its way to the suite.
+_OURS: Final = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "REDIS_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A part of a suite, and the database it is run on."""
+
+    suite: Suite
+    part: str
+    database: Database
+
+    def __str__(self) -> str:
+        parts = f"/{self.part}" if len(self.suite.parts) > 1 else ""
+        return f"{self.suite.name}{parts} on {self.database}"
+
+
+def run_twice(job: Job) -> tuple[Run, Run]:
+    """Return what becomes of the tests without the app, and with it, on servers of their own."""
+    if job.database == "sqlite":
+        return _run(job, app=False), _run(job, app=True)
+    with PostgresServer() as server:
+        return _run(job, app=False, url=server.url), _run(job, app=True, url=server.url)
+
+
+def _run(job: Job, *, app: bool, url: str = "") -> Run:
+    with TemporaryDirectory() as directory, ValkeyServer() as valkey:
+        report = Path(directory) / "report"
+        plan = {
+            "app": app,
+            "report": str(report),
+            "database": parse_database_url(url) if url else SQLITE,
+            "cache": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": valkey.url},
+        }
+        # Some suites look for it, for what they do on PostgreSQL only.
+        variables = {"DATABASE_URL": url} if url else {}
+        output = _execute(job, {**variables, "COMPAT": json.dumps(plan)})
+        lines = report.read_text().splitlines() if report.exists() else []
+    return read(lines, output)
+
+
+def _execute(job: Job, variables: Mapping[str, str]) -> str:
+    """Run the tests, whatever becomes of them; return the end of what is printed."""
+    suite = job.suite
+    inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
+    run = subprocess.run(
+        [sys.executable, str(INSIDE), *suite.command, *suite.parts[job.part]],
+        cwd=source(suite) / suite.folder,
+        env={**inherited, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        errors="replace",
+        check=False,
+    )
+    return "\n".join(run.stdout.splitlines()[-LAST_LINES:])
