@@ -3,9 +3,9 @@
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from packaging.specifiers import SpecifierSet
 
@@ -31,9 +31,9 @@ class Documented:
     #: Names of tests; `*` stands for anything.
     tests: tuple[str, ...]
     reason: str
-    databases: tuple[str, ...] = DATABASES
-    #: Versions of Django, such as ``>=6``.
-    django: SpecifierSet = field(default_factory=SpecifierSet)
+    databases: tuple[str, ...]
+    #: Versions of Django, such as ``>=6``; empty for any.
+    django: SpecifierSet
 
     def applies(self, place: Place) -> bool:
         return (
@@ -48,14 +48,22 @@ def load(text: str) -> list[Documented]:
     return [_entry(**values) for values in tomllib.loads(text).get("difference", [])]
 
 
-def _entry(*, tests: Sequence[str], django: str = "", reason: str, **values: Any) -> Documented:
+def _entry(
+    *,
+    suite: str,
+    tests: Sequence[str],
+    reason: str,
+    databases: Sequence[str] = DATABASES,
+    django: str = "",
+) -> Documented:
     if not reason.strip():
         raise ValueError(f"{tests}: say the reason.")
     return Documented(
+        suite=suite,
         tests=tuple(tests),
         reason=" ".join(reason.split()),
+        databases=tuple(databases),
         django=SpecifierSet(django),
-        **{name: tuple(value) if name == "databases" else value for name, value in values.items()},
     )
 
 

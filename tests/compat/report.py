@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.compat.documented import LIST, Documented, Judged, Place, judge
-from tests.compat.outcomes import Difference, Run, compare, doubts
+from tests.compat.outcomes import Difference, Result, Run, compare, doubts
 from tests.compat.running import Job
 
 LAST_LINES: Final = 12  # of a traceback
@@ -80,7 +80,7 @@ def _table(findings: Iterable[Finding]) -> Iterable[str]:
 
 
 def _details(report: Report) -> Iterable[str]:
-    results = {}
+    results: dict[tuple[str, str, str], Result] = {}
     for finding in report.findings:
         for doubt in finding.doubts:
             yield f"\n{finding.job}: {doubt}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat import __main__ as program
+from tests.compat import documented
 from tests.compat.documented import load
 from tests.compat.outcomes import Run, read
 from tests.compat.report import Report, find, hold, render
@@ -71,7 +72,7 @@ def test_the_exit_code_says_whether_everything_is_as_documented(
     code: int,
 ):
     (tmp_path / "differences.toml").touch()
-    monkeypatch.setattr(program.documented, "LIST", tmp_path / "differences.toml")
+    monkeypatch.setattr(documented, "LIST", tmp_path / "differences.toml")
     runs = run(None, new="passed"), run(1, new=outcome)
     monkeypatch.setattr(program, "run_twice", lambda job: runs)
     monkeypatch.setattr(program, "source", lambda suite: None)
