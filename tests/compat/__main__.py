@@ -6,7 +6,6 @@ The exit code is 0 if that is so, and if everything in the list still is as it s
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +21,6 @@ from tests.compat.suites import DATABASES, SUITES
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what is asked for, print what differs, and return the exit code."""
-    # An exit in good order, so that nothing is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _parser().parse_args(arguments)
     entries = documented.load(documented.LIST.read_text())
     jobs = choose(options.only, options.database, short=options.short)

@@ -2,16 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Final
 
 from example_project.database_url import parse_database_url
-from example_project.servers import PostgresServer, ValkeyServer
+from example_project.servers import PostgresServer, ValkeyServer, die_with_parent
 from tests.compat.outcomes import Run, read
 from tests.compat.sources import source
 from tests.compat.suites import Database, Suite
@@ -19,6 +21,7 @@ from tests.compat.suites import Database, Suite
 # In memory; each alias has its own.
 SQLITE: Final = {"ENGINE": "django.db.backends.sqlite3"}
 INSIDE: Final = Path(__file__).with_name("inside.py")
+LONGEST: Final = 3600  # seconds that a run may take
 LAST_LINES: Final = 40  # of the output of a run that broke off
 
 # What else would find its way to the suite.
@@ -66,14 +69,19 @@ def _execute(job: Job, variables: Mapping[str, str]) -> str:
     """Run the tests, whatever becomes of them; return the end of what is printed."""
     suite = job.suite
     inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
-    run = subprocess.run(
-        [sys.executable, str(INSIDE), *suite.command, *suite.parts[job.part]],
-        cwd=source(suite) / suite.folder,
-        env={**inherited, **variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        errors="replace",
-        check=False,
-    )
-    return "\n".join(run.stdout.splitlines()[-LAST_LINES:])
+    with TemporaryFile() as printed:
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [sys.executable, str(INSIDE), *suite.command, *suite.parts[job.part]],
+                cwd=source(suite) / suite.folder,
+                env={**inherited, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                preexec_fn=die_with_parent(signal.SIGKILL),
+                check=False,
+                timeout=LONGEST,
+            )
+        printed.seek(0)
+        lines = printed.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-LAST_LINES:])
