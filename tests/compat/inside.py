@@ -62,8 +62,9 @@ def _change_setup(plan: dict[str, Any], recorder: "Recorder") -> None:
         settings.CACHES = {**settings.CACHES, "default": plan["cache"]}
         # The default takes its time, on purpose.
         settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-        if plan["app"] and APP not in settings.INSTALLED_APPS:
-            settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, APP]
+        apps = settings.INSTALLED_APPS
+        if plan["app"] and APP not in apps:
+            settings.INSTALLED_APPS = type(apps)([*apps, APP])  # Some add to it themselves.
         setup(*args, **kwargs)
         if APP in sys.modules:
             recorder.listen()
