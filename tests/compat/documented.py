@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,11 @@ def _entry(
     )
 
 
+def applying(entries: Iterable[Documented], place: Place) -> dict[str, str]:
+    """Return the names of tests that may differ in `place`, with the reasons."""
+    return {name: entry.reason for entry in entries if entry.applies(place) for name in entry.tests}
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What the list says about the differences of one place."""
@@ -80,31 +85,26 @@ class Judged:
 
 
 def judge(
-    entries: Iterable[Documented],
-    place: Place,
-    differing: Iterable[str],
-    tests: Iterable[str],
+    reasons: Mapping[str, str],
+    differing: Collection[str],
+    tests: Collection[str],
     *,
     all_tests: bool,
 ) -> Judged:
-    """Hold the tests that differ in `place` against the list.
+    """Hold the tests that differ in a place against the names that may, with their `reasons`.
 
     `tests` are those that were run. A name that none of them goes by is outdated if they are
     `all_tests` of the suite.
     """
-    differing, tests = list(differing), list(tests)
     explained: dict[str, str] = {}
     outdated: list[str] = []
-    for entry in entries:
-        if not entry.applies(place):
-            continue
-        for name in entry.tests:
-            goes_by = _pattern(name).fullmatch
-            met = dict.fromkeys(filter(goes_by, differing), entry.reason)
-            explained |= met
-            was_run = all_tests or any(map(goes_by, tests))
-            if was_run and not met:
-                outdated.append(name)
+    for name, reason in reasons.items():
+        goes_by = _pattern(name).fullmatch
+        met = dict.fromkeys(filter(goes_by, differing), reason)
+        explained |= met
+        was_run = all_tests or any(map(goes_by, tests))
+        if was_run and not met:
+            outdated.append(name)
     unexplained = [test for test in differing if test not in explained]
     return Judged(explained, unexplained, outdated)
 

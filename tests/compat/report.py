@@ -1,10 +1,12 @@
 """What all the runs come to: a table, what nobody has documented, and what no longer is so."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from tests.compat.documented import LIST, Documented, Judged, Place, judge
+import django
+
+from tests.compat.documented import LIST, Documented, Judged, Place, applying, judge
 from tests.compat.outcomes import Difference, Result, Run, compare, doubts
 from tests.compat.running import Job
 
@@ -20,6 +22,26 @@ class Finding:
     passed_without: int
     differences: Sequence[Difference]
     doubts: Sequence[str]
+    #: Tests that have differed, but not when they were run again.
+    unsteady: Sequence[str] = ()
+
+    @property
+    def place(self) -> Place:
+        return Place(self.job.suite.name, self.job.database, django.get_version())
+
+    def held_against(self, entries: Iterable[Documented]) -> Judged:
+        """Hold the differences against the list."""
+        return _hold(self.place, [self], entries)
+
+    def confirmed_by(self, again: "Finding") -> "Finding":
+        """Return what both have found; tests that measure time need not fail twice."""
+        confirmed = {each.test for each in again.differences}
+        return replace(
+            self,
+            differences=[each for each in self.differences if each.test in confirmed],
+            doubts=[*self.doubts, *again.doubts],
+            unsteady=[each.test for each in self.differences if each.test not in confirmed],
+        )
 
 
 def find(job: Job, without: Run, with_app: Run) -> Finding:
@@ -33,12 +55,12 @@ def find(job: Job, without: Run, with_app: Run) -> Finding:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Report:
-    """All findings, held against the list."""
+    """All findings, and what the list says about them."""
 
     findings: Sequence[Finding]
-    judged: dict[Place, Judged] = field(default_factory=dict)
+    judged: Mapping[Place, Judged]
 
     @property
     def is_clean(self) -> bool:
@@ -48,23 +70,22 @@ class Report:
         )
 
 
-def hold(findings: Sequence[Finding], entries: Sequence[Documented], django: str) -> Report:
+def hold(findings: Sequence[Finding], entries: Sequence[Documented]) -> Report:
     """Hold `findings` against the list of documented differences."""
     by_place: dict[Place, list[Finding]] = {}
     for finding in findings:
-        place = Place(finding.job.suite.name, finding.job.database, django)
-        by_place.setdefault(place, []).append(finding)
-    judged = {
-        place: judge(
-            entries,
-            place,
-            [difference.test for finding in found for difference in finding.differences],
-            [test for finding in found for test in finding.tests],
-            all_tests={finding.job.part for finding in found} == set(found[0].job.suite.parts),
-        )
-        for place, found in by_place.items()
-    }
-    return Report(findings=findings, judged=judged)
+        by_place.setdefault(finding.place, []).append(finding)
+    judged = {place: _hold(place, found, entries) for place, found in by_place.items()}
+    return Report(findings, judged)
+
+
+def _hold(place: Place, findings: Sequence[Finding], entries: Iterable[Documented]) -> Judged:
+    return judge(
+        applying(entries, place),
+        [difference.test for finding in findings for difference in finding.differences],
+        [test for finding in findings for test in finding.tests],
+        all_tests={finding.job.part for finding in findings} == set(findings[0].job.suite.parts),
+    )
 
 
 def render(report: Report) -> str:
@@ -84,6 +105,8 @@ def _details(report: Report) -> Iterable[str]:
     for finding in report.findings:
         for doubt in finding.doubts:
             yield f"\n{finding.job}: {doubt}"
+        for test in finding.unsteady:
+            yield f"\n{finding.job}: {test} has differed, but not when it was run again."
         for each in finding.differences:
             results[finding.job.suite.name, finding.job.database, each.test] = each.result
     for place, judged in report.judged.items():

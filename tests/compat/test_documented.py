@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.compat.documented import LIST, Judged, Place, judge, load
+from tests.compat.documented import LIST, Judged, Place, applying, judge, load
 from tests.compat.suites import DATABASES, SUITES
 
 PLACE = Place("django", "sqlite", "5.2.19")
@@ -16,7 +16,7 @@ def listed(tests: str = '["app.T.test_a"]', **values: str) -> str:
 
 def judged(text: str, *differing: str, place: Place = PLACE, all_tests: bool = True) -> Judged:
     tests = ["app.T.test_a", "app.T.test_b", *differing]
-    return judge(load(text), place, differing, tests, all_tests=all_tests)
+    return judge(applying(load(text), place), differing, tests, all_tests=all_tests)
 
 
 def test_what_is_in_the_list_is_explained_by_its_reason():
