@@ -307,11 +307,11 @@ def test_who_reads_a_table_depends_on_what_is_written_under_another_name(relativ
     assert names() == ["raw"]
 
 
-@pytest.mark.parametrize("relatives", PARTITIONS, indirect=True)
+@pytest.mark.parametrize("relatives", [*PARTITIONS, "inherited"], indirect=True)
 @pytest.mark.parametrize("by_key", [True, False])
 def test_who_reads_a_part_depends_on_what_is_written_to_the_whole(relatives, by_key):
     event, other = relatives
-    event.objects.create(id=1, name="old")
+    other.objects.create(id=1, name="old")
 
     @cached(name="name in a part")
     def names():
