@@ -19,7 +19,7 @@ from cache_invalidation.placeholders import (
 )
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change, Invalidation, Rule, links_to, shares_key
-from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
+from cache_invalidation.tags import ROOT, every_row_tag, family, row_tag, shorten
 from cache_invalidation.transactions import shielded
 
 logger = logging.getLogger("cache_invalidation")
@@ -34,6 +34,10 @@ class Consequence:
     tags: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     patterns: set[str] = field(default_factory=set)
+    # What the rule's code cannot say of rows that are not known, and what is done about it.
+    notes: list[str] = field(default_factory=list)
+    # Whether that is nothing at all: there may be plain keys of which nobody knows the names.
+    loses_keys: bool = False
 
 
 def consequences(change: Change) -> Iterator[Consequence]:
@@ -68,7 +72,7 @@ def _apply(rule: Rule, change: Change) -> Consequence:
     if _fires(rule, change):
         for template in rule.templates:
             _add_rendered(result, template)
-        if rule.has_code:
+        if rule.code:
             _add_from_code(result)
     return result
 
@@ -149,8 +153,8 @@ def _add_rendered(result: Consequence, template: Template) -> None:
     if not template.paths:
         targets[template.kind].add(template.source)
         return
-    states = change.instances
-    if change.pk is not None and not states and template.paths <= result.rule.key_paths:
+    states = change.instances if change.is_known else ()
+    if change.pk is not None and template.paths <= result.rule.key_paths and not states:
         targets[template.kind].add(template.render(lambda _: change.pk))
         return
     try:
@@ -171,7 +175,7 @@ def _add_rendered(result: Consequence, template: Template) -> None:
 
 
 def _add_from_code(result: Consequence) -> None:
-    declaration, change = result.rule.declaration, result.change
+    rule, declaration, change = result.rule, result.rule.declaration, result.change
     try:
         with shielded(change.using):
             found = Invalidation(
@@ -179,12 +183,61 @@ def _add_from_code(result: Consequence) -> None:
                 keys=declaration.get_keys(change),
                 patterns=declaration.get_patterns(change),
             )
-        result.tags |= found.tags
-        result.keys |= found.keys
-        result.patterns |= found.patterns
     except Exception:
-        logger.exception("%r failed; invalidating everything", declaration)
-        result.tags.add(ROOT)
+        if change.is_known or rule.families is None:
+            logger.exception("%r failed; invalidating everything", declaration)
+            result.tags.add(ROOT)
+            return
+        found = Invalidation()  # It has missed the rows, and what it might name is declared.
+    result.tags |= found.tags
+    result.keys |= found.keys
+    result.patterns |= found.patterns
+    if change.is_known:
+        _compare_with_families(rule, found.tags)
+    else:
+        _stand_for_unknown_rows(result)
+
+
+def _compare_with_families(rule: Rule, named: Iterable[str]) -> None:
+    """Take note of what the code has named that `families` leaves out."""
+    if rule.families is not None:
+        found = {family(tag) or tag for tag in named}
+        rule.undeclared |= found - rule.families - rule.undeclared
+
+
+def _stand_for_unknown_rows(result: Consequence) -> None:
+    """Drop what the code would have named for the rows that it has not seen."""
+    rule = result.rule
+    if "get_tags" in rule.code:
+        missing = rule.undeclared - {family(tag) or tag for tag in result.tags}
+        if rule.families is None:
+            result.tags.add(ROOT)
+            what = "everything is dropped; declare the `families` of its tags"
+        elif missing - rule.families:
+            result.tags.add(ROOT)
+            what = f"everything is dropped: it has named {min(missing)!r}, which `families` lacks"
+        else:
+            result.tags |= rule.families
+            what = f"its `families` are dropped: {', '.join(sorted(rule.families)) or 'none'}"
+        result.notes.append(f"get_tags() cannot see rows that are not known, so {what}")
+    names = [f"{name}()" for name in rule.code if name != "get_tags"]
+    if names and rule.families is None:
+        result.loses_keys = True
+        result.notes.append(
+            f"{' and '.join(names)} cannot see rows that are not known, so their keys may stay; "
+            "use `keys` and `patterns`, where a placeholder stands for all values"
+        )
+
+
+def say(consequence: Consequence) -> None:
+    """Log, once for each rule, what its code cannot say, unless `families` says it."""
+    rule = consequence.rule
+    if rule.families is not None and ROOT not in consequence.tags:
+        return
+    for note in consequence.notes:
+        if note not in rule.said:
+            rule.said.add(note)
+            logger.warning("%r: %s.", rule.declaration, note)
 
 
 def _shortened(tags: Any) -> Any:

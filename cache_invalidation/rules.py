@@ -1,17 +1,18 @@
 """What a project declares, and what is observed: rules, changes, invalidations."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from cache_invalidation.placeholders import Kind, Template, has_column, parse
-from cache_invalidation.tags import check_names, is_catch_all, model_tag, table_of
+from cache_invalidation.tags import check_name, check_names, is_catch_all, model_tag, table_of
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
@@ -35,8 +36,23 @@ class Change:
 
     @property
     def instances(self) -> tuple[Model, ...]:
-        """The states of the row that are known: before and after."""
+        """The states of the row that are known: before and after. See `is_known`."""
         return tuple(state for state in (self.old, self.new) if state is not None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `instances` are all states that the row has been in, before and after.
+
+        If not, what can be named by looking at them is not all that the change makes stale: rows
+        that were written by raw SQL, or more than ``ROW_TAG_LIMIT`` of them, have none.
+        """
+        if self.operation == "create":
+            return self.new is not None
+        if self.operation == "delete":
+            return self.old is not None
+        if self.operation == "update":
+            return self.old is not None and self.new is not None
+        return bool(self.instances)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +117,11 @@ class ModelInvalidation:
     #: of the model are dropped all the same: something may have cached the other fields.
     fields: ClassVar[Sequence[str] | None] = None
 
+    #: The families of the tags that `get_tags` names, ``["category"]`` for ``category:3``. Where
+    #: rows are not known it cannot name all of them, and these families are dropped; everything is,
+    #: if this is None. An empty list says that what it names without seeing a row is all.
+    families: ClassVar[Sequence[str] | None] = None
+
     #: Fields by which rows are looked up. What `cached` finds out to have read rows by the value of
     #: one of them depends on the rows with that value, and not on every row of the table.
     track: ClassVar[Sequence[str]] = ()
@@ -115,11 +136,19 @@ class ModelInvalidation:
         return f"<{type(self).__qualname__} for {self.model._meta.label}>"
 
     def get_tags(self, change: Change) -> Iterable[str]:
-        """Return further tags that `change` makes stale, for what templates cannot say."""
+        """Return further tags that `change` makes stale, for what templates cannot say.
+
+        Name them for each of ``change.instances``. If those are not all, which `Change.is_known`
+        tells, what else may be stale is dropped as `families` say.
+        """
         return ()
 
     def get_keys(self, change: Change) -> Iterable[str]:
-        """Return further plain cache keys that `change` makes stale."""
+        """Return further plain cache keys that `change` makes stale.
+
+        Those of rows that are not known stay, which is logged: a template in `keys` deletes them.
+        With `families`, it is taken that there are none.
+        """
         return ()
 
     def get_patterns(self, change: Change) -> Iterable[str]:
@@ -170,6 +199,30 @@ def check_declaration(declaration: Any) -> None:
         )
 
 
+#: The methods of a `ModelInvalidation` that say what templates cannot.
+CODE: Final = ("get_tags", "get_keys", "get_patterns")
+
+
+def overrides(declaration: ModelInvalidation, name: str) -> bool:
+    return getattr(type(declaration), name) is not getattr(ModelInvalidation, name)
+
+
+def listed(families: Any) -> Sequence[Any]:
+    """Return `families`; raise `ValueError` for what is no list."""
+    if isinstance(families, str | bytes) or not isinstance(families, Iterable):
+        raise ValueError(f"families is {families!r}; write a list, such as ['category'].")
+    return list(families)
+
+
+def family_tag(name: Any) -> str:
+    """Return the family tag of the family `name`; raise `ValueError`, saying what to write."""
+    if isinstance(name, str) and re.search(r"[:*{}]", name):
+        head = re.split(r"[:*{}]", name)[0]
+        cure = f"write {head!r}" if head else "name the part before the colon, such as 'category'"
+        raise ValueError(f"families names {name!r}, which is not the bare name of one; {cure}.")
+    return check_name(f"{check_name(name, 'family')}:*", "family")
+
+
 def links_to(child: type[Model], parent: type[Model]) -> Iterator[Any]:
     """Yield the fields that lead from a multi-table child to its row in `parent`, step by step."""
     target = table_of(parent)
@@ -203,6 +256,22 @@ class Rule:
         fields = declaration.fields
         self.fields = None if fields is None else frozenset(_listed(fields))
 
+        self.fields = None if declaration.fields is None else frozenset(declaration.fields)
+        self.code = tuple(name for name in CODE if overrides(declaration, name))
+
+        # The family tags of `families`; None if they are not declared, or nobody understands them.
+        self.families: frozenset[str] | None = None
+        self.families_defect: str | None = None
+        try:
+            if declaration.families is not None:
+                self.families = frozenset(map(family_tag, listed(declaration.families)))
+        except ValueError as error:
+            self.families_defect = str(error)
+        # What the code has named besides, so that `families` cannot be all.
+        self.undeclared: set[str] = set()
+        # What was logged about the rule, once.
+        self.said: set[str] = set()
+
         self.templates: tuple[Template, ...] = ()
         # Why the templates cannot be used. A system check says it; a write must not fail of it.
         self.defect: Exception | None = None
@@ -233,20 +302,11 @@ class Rule:
         return found
 
     @cached_property
-    def has_code(self) -> bool:
-        """Whether the rule overrides one of the `get_…` methods."""
-        kind = type(self.declaration)
-        return any(
-            getattr(kind, name) is not getattr(ModelInvalidation, name)
-            for name in ("get_tags", "get_keys", "get_patterns")
-        )
-
-    @cached_property
     def needs_state(self) -> bool:
         """Whether the rule looks at anything of the row but its primary key."""
         templates = chain(self.templates, self.tracked.values())
         paths = frozenset(chain.from_iterable(template.paths for template in templates))
-        return self.has_code or self.fields is not None or not paths <= self.key_paths
+        return bool(self.code) or self.fields is not None or not paths <= self.key_paths
 
     @cached_property
     def key_paths(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation.connection_state import in_transaction, is_open_for_driver
-from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.rules import Invalidation
 from cache_invalidation.stores import get_store
 
@@ -151,9 +151,15 @@ class Batch:
     def _take_plain(self, targets: "Targets") -> None:
         try:
             store = get_store()
+        except StoreUnavailable:
+            # There is no such cache, and so no place in it.
+            self.key_places.update((key, key) for key in targets.keys)
+            self.pattern_places.update((pattern, pattern) for pattern in targets.patterns)
+            return
+        try:
             self.key_places.update((store.place(key), key) for key in targets.keys)
             self.pattern_places.update((store.pattern_place(p), p) for p in targets.patterns)
-        except CacheInvalidationError as error:
+        except StoreRefused as error:
             # Neither can anybody else: they stay what they are.
             logger.error(
                 "Cannot tell where the cache keeps the keys %s and what matches %s, so nothing is "

@@ -223,6 +223,8 @@ def test_a_long_tag_from_code_is_shortened_as_the_reader_shortens_it():
         return Product.objects.filter(name=name[:100]).count()
 
     class Rule(ModelInvalidation):
+        families = ["name"]
+
         def get_tags(self, change: Change) -> list[str]:
             return [f"name:{name}"]
 

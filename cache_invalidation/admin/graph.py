@@ -12,6 +12,7 @@ from cache_invalidation.operations.overview import (
     ModelEntry,
     RuleEntry,
     SignalEntry,
+    dropped_by,
     mentions,
     overview,
     reads,
@@ -126,7 +127,7 @@ def _names(model: ModelNode) -> list[str]:
 def _rule(entry: RuleEntry) -> RuleNode:
     keys = tuple(Target("key", name) for name in entry["keys"])
     patterns = tuple(Target("pattern", name) for name in entry["patterns"])
-    return RuleNode(targets=_tags(entry["tags"]) + keys + patterns, entry=entry)
+    return RuleNode(targets=_tags(dropped_by(entry)) + keys + patterns, entry=entry)
 
 
 def _tags(names: Iterable[str]) -> tuple[Target, ...]:

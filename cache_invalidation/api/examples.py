@@ -99,6 +99,7 @@ REGISTRY: Final[dict[str, Any]] = {
                     "fields": ["category", "name", "price"],
                     "track": [],
                     "code": [],
+                    "families": None,
                     "defect": None,
                 }
             ],

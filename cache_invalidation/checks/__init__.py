@@ -20,7 +20,7 @@ from cache_invalidation.checks.project import (
     check_page_caching,
     check_threads,
 )
-from cache_invalidation.checks.rules import check_patterns, check_rules
+from cache_invalidation.checks.rules import check_families, check_patterns, check_rules
 from cache_invalidation.checks.schema import check_schema
 from cache_invalidation.checks.server import check_eviction_of_others, check_server
 from cache_invalidation.checks.settings import check_combinations, check_exclude, check_settings
@@ -34,6 +34,7 @@ __all__ = [
     "check_database_cache",
     "check_eviction_of_others",
     "check_exclude",
+    "check_families",
     "check_names",
     "check_observers",
     "check_outbox",

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 
 from cache_invalidation.catalog import is_spelled_alike
@@ -106,6 +106,44 @@ def _misspelled(rule: type[ModelInvalidation]) -> Iterator[tuple[str, str]]:
         meant = get_close_matches(name.lower(), known, 1, 0.8)
         if meant and not name.startswith("_"):
             yield name, meant[0]
+
+
+def check_families(**kwargs: Any) -> list[CheckMessage]:
+    """E015, W023 and W024: what the code of rules stands for where rows are not known."""
+    messages: list[CheckMessage] = []
+    for rule in registry.rules.values():
+        messages.extend(_check_code(rule))
+    return messages
+
+
+def _check_code(rule: Rule) -> Iterator[CheckMessage]:
+    owner, label = type(rule.declaration), rule.model._meta.label
+    if rule.families_defect is not None:
+        yield Error(
+            rule.families_defect,
+            hint=f"families of {owner.__qualname__} is a list of names such as 'category', for "
+            "tags such as 'category:3'.",
+            obj=owner,
+            id="cache_invalidation.E015",
+        )
+    elif rule.families is None and "get_tags" in rule.code:
+        yield Warning(
+            f"get_tags() cannot name the tags of rows of {label} that are not known, so writes "
+            "such as raw SQL drop everything.",
+            hint="Declare the families of the tags that it names: families = ['category'] for "
+            "'category:3'; or families = [] if it names all without seeing a row.",
+            obj=owner,
+            id="cache_invalidation.W023",
+        )
+    if rule.families is None and (names := [name for name in rule.code if name != "get_tags"]):
+        yield Warning(
+            f"{'() and '.join(names)}() cannot name the keys of rows of {label} that are not "
+            "known, so these stay.",
+            hint="Write keys and patterns with placeholders, which stand for all values there; or "
+            "declare families, [] for none, if the code names all without seeing a row.",
+            obj=owner,
+            id="cache_invalidation.W024",
+        )
 
 
 @register

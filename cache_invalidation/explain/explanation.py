@@ -11,7 +11,7 @@ from cache_invalidation.catalog import is_excluded, is_watched
 from cache_invalidation.conf import settings
 from cache_invalidation.explain.states import NEW
 from cache_invalidation.registry import registry
-from cache_invalidation.resolution import consequences
+from cache_invalidation.resolution import Consequence, consequences
 from cache_invalidation.rules import Change, ModelInvalidation, Rule
 from cache_invalidation.tags import collapse
 
@@ -25,7 +25,8 @@ class RuleEffect:
 
     `rule` is its dotted name, or "built in" if the project declares none. `model` and `operation`
     say what is written: "create", "update", "delete", or "write" for any of these. A rule with
-    `fields` contributes what it declares only if one of them changes.
+    `fields` contributes what it declares only if one of them changes. `notes` are about what its
+    code cannot tell of rows that are not known.
     """
 
     rule: str
@@ -36,6 +37,7 @@ class RuleEffect:
     tags: tuple[str, ...]
     keys: tuple[str, ...]
     patterns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,10 @@ class Explanation:
                 for effect in self.effects
             ],
             "reads": list(self.reads),
-            "notes": list(self.notes),
+            "notes": [
+                *self.notes,
+                *(f"{effect.rule}: {note}" for effect in self.effects for note in effect.notes),
+            ],
         }
 
     def __str__(self) -> str:
@@ -121,6 +126,7 @@ def _rules(effects: Iterable[RuleEffect], indent: str) -> Iterator[str]:
         yield from _names("tag", effect.tags, f"{indent}  ")
         yield from _names("key", effect.keys, f"{indent}  ")
         yield from _names("pattern", effect.patterns, f"{indent}  ")
+        yield from _names("note", effect.notes, f"{indent}  ")
 
 
 def _names(kind: str, names: Iterable[str], indent: str) -> Iterator[str]:
@@ -135,7 +141,7 @@ def _cut(subject: str) -> str:
 
 def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
     """Return what the rules make of `changes`, those of one kind together."""
-    found: dict[tuple[type[Model], str, Rule], tuple[set[str], set[str], set[str]]] = {}
+    found: dict[tuple[type[Model], str, Rule], Consequence] = {}
     for change in changes:
         every = None
         if change.operation == "create" and _has_stand_in(change.pk):
@@ -143,10 +149,11 @@ def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
             every = len(registry.plan(change.model).own)
         for consequence in islice(consequences(change), every):
             kind = change.model, change.operation, consequence.rule
-            tags, keys, patterns = found.setdefault(kind, (set(), set(), set()))
-            tags |= consequence.tags
-            keys |= consequence.keys
-            patterns |= consequence.patterns
+            whole = found.setdefault(kind, consequence)
+            whole.tags |= consequence.tags
+            whole.keys |= consequence.keys
+            whole.patterns |= consequence.patterns
+            whole.notes = list(dict.fromkeys([*whole.notes, *consequence.notes]))
     limit = settings.ROW_TAG_LIMIT
     return tuple(
         RuleEffect(
@@ -155,11 +162,12 @@ def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
             operation="write" if operation == "manual" else operation,
             entity_type=rule.entity_type,
             fields=None if rule.fields is None else tuple(sorted(rule.fields)),
-            tags=tuple(sorted(collapse(tags, limit))),
-            keys=tuple(sorted(keys)),
-            patterns=tuple(sorted(patterns)),
+            tags=tuple(sorted(collapse(whole.tags, limit))),
+            keys=tuple(sorted(whole.keys)),
+            patterns=tuple(sorted(whole.patterns)),
+            notes=tuple(whole.notes),
         )
-        for (model, operation, rule), (tags, keys, patterns) in found.items()
+        for (model, operation, rule), whole in found.items()
     )
 
 

@@ -25,7 +25,7 @@ from cache_invalidation.operations import audit
 from cache_invalidation.operations.entities import Entity
 from cache_invalidation.outbox.draining import drain
 from cache_invalidation.registry import Event, registry
-from cache_invalidation.resolution import consequences
+from cache_invalidation.resolution import consequences, say
 from cache_invalidation.rules import Change, Invalidation
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT, collapse, is_catch_all, table_of
@@ -231,6 +231,7 @@ def _batch(request: Request) -> Batch:
     for change in request.changes:
         for consequence in consequences(change):
             batch.take(consequence)
+            say(consequence)
             batch.count(consequence.rule.entity_type, "manual")
     for event in request.events:
         for subscriber in registry.subscribers_of(event.name):

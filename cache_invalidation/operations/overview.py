@@ -15,7 +15,7 @@ from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.registry import Wire, registry
-from cache_invalidation.rules import ModelInvalidation, Rule
+from cache_invalidation.rules import Rule
 from cache_invalidation.tags import ROOT, family
 
 
@@ -23,7 +23,8 @@ class RuleEntry(TypedDict):
     """A declared rule, and the `model` it was registered for.
 
     `fields` is null if every field counts. `code` are the methods that say what templates cannot,
-    `defect` why the templates cannot be used.
+    `families` what is dropped where these do not know the rows; null is everything. `defect` is why
+    the templates cannot be used.
     """
 
     rule: str
@@ -35,6 +36,7 @@ class RuleEntry(TypedDict):
     fields: list[str] | None
     track: list[str]
     code: list[str]
+    families: list[str] | None
     defect: str | None
 
 
@@ -109,9 +111,13 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
 
 def readers_of(model: ModelEntry, known: Iterable[FunctionEntry]) -> list[FunctionEntry]:
     """Return those that depend on a tag which a write to `model` drops, with or without a rule."""
-    dropped = chain(model["tags"], *(rule["tags"] for rule in model["rules"]))
-    wanted = set(dropped)
+    wanted = {*model["tags"], *(tag for rule in model["rules"] for tag in dropped_by(rule))}
     return [function for function in known if any(reads(function, tag) for tag in wanted)]
+
+
+def dropped_by(rule: RuleEntry) -> list[str]:
+    """Return the tags of `rule`, and the family tags of what its code may name."""
+    return rule["tags"] + [f"{name}:*" for name in rule["families"] or ()]
 
 
 def reads(function: FunctionEntry, dropped: str) -> bool:
@@ -158,16 +164,14 @@ def _rule(rule: Rule) -> RuleEntry:
         patterns=templates["pattern"],
         fields=None if rule.fields is None else sorted(rule.fields),
         track=list(declaration.track),
-        code=[name for name in _CODE if _overrides(declaration, name)],
+        code=list(rule.code),
+        families=None if rule.families is None else sorted(map(_bare, rule.families)),
         defect=None if rule.defect is None else str(rule.defect),
     )
 
 
-_CODE = ("get_tags", "get_keys", "get_patterns")
-
-
-def _overrides(declaration: ModelInvalidation, name: str) -> bool:
-    return getattr(type(declaration), name) is not getattr(ModelInvalidation, name)
+def _bare(family_tag: str) -> str:
+    return family_tag.removesuffix(":*")
 
 
 def _functions() -> list[FunctionEntry]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +13,10 @@ from django.db.models.functions import Now
 
 from cache_invalidation.conf import settings
 from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.rules import Invalidation
 from cache_invalidation.sending import most_common
+from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT
 from cache_invalidation.transactions import Batch, Pending, shielded
 from cache_invalidation.watcher import unrecorded
@@ -88,7 +91,9 @@ def _insert(
     targets: dict[str, Any] = {kind: sorted(getattr(batch, kind)) for kind in KINDS}
     targets["tags"] = list(tags)
     if places := {kind: found for kind, name in PLACES.items() if (found := getattr(batch, name))}:
-        targets["places"] = places
+        with suppress(StoreUnavailable):  # If there is no such cache, they are none.
+            get_store()
+            targets["places"] = places
     row = model()(
         targets=targets,
         entities=dict(batch.entities),

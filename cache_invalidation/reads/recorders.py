@@ -121,6 +121,8 @@ class Audited(Dependencies):
         self.families = {family(tag) or tag for tag in self.declared}
         self.undeclared: dict[str, None] = {}
         self.unwatched: dict[str, None] = {}
+        # Rules with code that may name one of the tags, and does not say so.
+        self.silent: dict[str, None] = {}
 
     def reads(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
@@ -131,6 +133,10 @@ class Audited(Dependencies):
                 self.unwatched[model._meta.label] = None
             elif not self._covers(model, tags):
                 self.undeclared[model._meta.label] = None
+                plan = registry.plan(model)
+                for rule in plan.own + plan.inherited:
+                    if "get_tags" in rule.code and rule.families is None:
+                        self.silent[type(rule.declaration).__qualname__] = None
 
     def reads_unknown(self, text: str) -> None:
         """The project has said on what its function depends."""
@@ -149,7 +155,9 @@ class Audited(Dependencies):
     def _is_told_by(self, rule: Rule, model: type[Model], tags: Iterable[str]) -> bool:
         """Whether a write to what is read drops one of the declared tags by this rule."""
         prefix = model_tag(model)
-        if rule.has_code or rule.model_tag in self.declared:
+        if rule.model_tag in self.declared:
+            return True
+        if not self.families.isdisjoint(rule.families or ()):
             return True
         if self.declared.issuperset(rule.model_tag + tag.removeprefix(prefix) for tag in tags):
             return True
@@ -171,9 +179,11 @@ def report(name: str, dependencies: Dependencies, function: Callable[..., Any]) 
     """
     messages = []
     if isinstance(dependencies, Audited) and dependencies.undeclared:
+        silent = ", ".join(dependencies.silent)
         messages.append(
             f"{name}() reads {', '.join(dependencies.undeclared)}, and writes there drop none of "
             "its tags. Name the model in its tags, or leave the tags out to have them found."
+            + (f" If get_tags() of {silent} names one, say so in `families`." if silent else "")
         )
     if isinstance(dependencies, Sampled | Audited) and dependencies.unwatched:
         messages.append(

@@ -245,7 +245,8 @@ def has_own_names(cache: BaseCache) -> bool:
 
 def verbatim(cache: BaseCache) -> BaseCache:
     """Return the same cache, connections and all, for which the name of a key is the key."""
-    twin: BaseCache = object.__new__(_verbatim(type(cache)))
+    kind: Any = type(cache)
+    twin: BaseCache = object.__new__(_verbatim(kind))
     twin.__dict__ = cache.__dict__
     return twin
 

@@ -10,7 +10,7 @@ from django.db import connections
 from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.delivery import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.resolution import Consequence, consequences
+from cache_invalidation.resolution import Consequence, consequences, say
 from cache_invalidation.rules import Change, Invalidation
 from cache_invalidation.tags import ROOT
 from cache_invalidation.transactions import Batch, current_batch
@@ -62,6 +62,9 @@ def add(batch: Batch, change: Change) -> None:
     try:
         for consequence in consequences(change):
             batch.take(consequence)
+            say(consequence)
+            if consequence.loses_keys:
+                counters.update({"failed": 1})
             if _counts(batch, change, consequence):
                 batch.count(consequence.rule.entity_type, change.operation)
     except Exception:

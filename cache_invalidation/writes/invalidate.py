@@ -7,7 +7,8 @@ from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
 
 from cache_invalidation.delivery import batch_of
-from cache_invalidation.resolution import consequences
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.resolution import consequences, say
 from cache_invalidation.rules import Change, Invalidation
 from cache_invalidation.tags import table_of
 
@@ -55,6 +56,9 @@ def invalidate(
     )
     with batch_of(alias) as batch:
         for consequence in found:
+            say(consequence)
+            if consequence.loses_keys:
+                counters.update({"failed": 1})
             batch.count(consequence.rule.entity_type, cause)
         if named:
             batch.count(entity_type or "manual", cause)

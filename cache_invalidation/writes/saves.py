@@ -127,8 +127,9 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
         updated = bool(save_table(instance, *arguments))
     if cls is not table:
         if parent is not None:
+            new = rows.read(cls, key, using)
             save.parents.append(
-                Change(model=cls, operation="update", using=using, pk=parent.pk, old=parent)
+                Change(model=cls, operation="update", using=using, pk=key, old=parent, new=new)
             )
         return updated
     new = save.old

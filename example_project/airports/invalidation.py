@@ -31,17 +31,18 @@ class AirportInvalidation(ModelInvalidation):
         "country:{country_id}",
     ]
 
+    # No row is there to look at where it is not known which ones were written, as by raw SQL or
+    # ``invalidate(Airport)``: then every cell of the map is dropped, and whatever is counted.
+    families = ["near", "statistics"]
+
     def get_tags(self, change: Change) -> Iterator[str]:
         """Yield what no template can say: cells of the map, and whether a country gained or lost.
 
-        No state is known where the rows are not: ``invalidate(Airport)`` after a bulk write means
-        any of them, and so any cell and the count of any country.
+        The row as it was and as it is are the `instances` of the change.
         """
         states = [state for state in change.instances if isinstance(state, Airport)]
-        if not states:
-            yield "near:*"
         for state in states:
             yield from tags_of_place(state.latitude, state.longitude)
         # The same country before and after is the one case in which no country's count changes.
         if len(states) < 2 or states[0].country_id != states[1].country_id:
-            yield "airports-per-country"
+            yield "statistics:airports-per-country"

@@ -33,7 +33,7 @@ _DETAIL = (*_LINE, "country__name", "latitude", "longitude", "timezone")
 
 
 # A country's airports are counted anew when one is added, removed or moved, not at every edit.
-@cached(timeout=DAY, tags=[Country, "airports-per-country"])
+@cached(timeout=DAY, tags=[Country, "statistics:airports-per-country"])
 def countries() -> tuple[CountryLine, ...]:
     """Return the countries that have airports, by name."""
     counted = Country.objects.annotate(count=Count("airports")).filter(count__gt=0)

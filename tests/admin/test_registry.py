@@ -25,9 +25,10 @@ class ProductRule(ModelInvalidation):
     fields = ["name"]
     track = ["category"]
     entity_type = "goods"
+    families = ["badge"]
 
     def get_tags(self, change):
-        return ["found-out"]
+        return ["badge:1"]
 
 
 @cached(tags=["category:{number}", Category, lambda number: "x"])
@@ -80,6 +81,7 @@ def test_a_rule_is_shown_as_it_is_declared(client):
     ]
     assert [(target.kind, target.name) for target in rule.targets] == [
         ("tag", "category:{category_id}"),
+        ("tag", "badge:*"),
         ("key", "detail:{pk}"),
         ("pattern", "list:{category_id}:*"),
     ]
@@ -91,6 +93,25 @@ def test_a_rule_is_shown_as_it_is_declared(client):
     assert "<strong>goods</strong>" in section
     assert "Goes only if one of these fields changes: name" in section
     assert "its own code: get_tags" in section
+    assert "it drops these families: badge" in section
+
+
+def test_a_rule_whose_code_stands_for_everything_says_so(client):
+    class Silent(ModelInvalidation):
+        def get_tags(self, change):
+            return ["badge:1"]
+
+    with registry.override(Product, Silent):
+        assert "it drops everything" in page(client, "registry/")
+
+
+def test_who_reads_a_tag_of_a_family_is_found(client):
+    @cached(tags=["badge:{number}"], name="page of a badge")
+    def page_of_badge(number: int) -> int:
+        return number
+
+    readers = model_node("testapp.product").readers[Target("tag", "badge:*")]
+    assert [node.name for node in readers] == ["page of a badge"]
 
 
 def test_functions_are_shown_with_what_they_read_called_or_not(client):
@@ -190,7 +211,7 @@ def test_every_line_of_the_drawing_ends_at_boxes(client):
     names = {box.name for box in found.boxes.values()}
     assert {"testapp.product", "ProductRule", "detail:{pk}"} <= names
     text = page(client, "registry/", q="testapp.product")
-    assert text.count("<path d=") >= len(found.lines) == 2 + 6 + 1
+    assert text.count("<path d=") >= len(found.lines) == 2 + 7 + 1
     starts = {(box.x + drawing.BOX, box.y + drawing.HEIGHT // 2) for box in found.boxes.values()}
     ends = {(box.x, box.y + drawing.HEIGHT // 2) for box in found.boxes.values()}
     for line in found.lines:

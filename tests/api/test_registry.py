@@ -25,6 +25,7 @@ class ProductRule(ModelInvalidation):
     fields = ["price", "name"]
     track = ["slug"]
     entity_type = "product"
+    families = ["badge"]
 
     def get_tags(self, change: Any) -> Any:
         return ()
@@ -100,6 +101,7 @@ def test_a_rule_is_shown_with_all_that_it_declares(api: Api):
             "fields": ["name", "price"],
             "track": ["slug"],
             "code": ["get_tags"],
+            "families": ["badge"],
             "defect": None,
         }
     ]

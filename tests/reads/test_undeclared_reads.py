@@ -117,6 +117,10 @@ class WithCode(ModelInvalidation):
         return ["anything"]
 
 
+class WithFamilies(WithCode):
+    families = ["shelf"]
+
+
 class Tracking(ModelInvalidation):
     track = ["category"]
 
@@ -147,7 +151,12 @@ DECLARED = [
     (["category:3"], Product.objects.all(), ByCategory, True),
     (["category:3"], Product.objects.all(), None, False),
     (["categories:3"], Product.objects.all(), ByCategory, False),
-    (["whatever"], Product.objects.all(), WithCode, True),
+    (["anything"], Product.objects.all(), WithCode, False),
+    (["shelf:3"], Product.objects.all(), WithCode, False),
+    (["shelf:3"], Product.objects.all(), WithFamilies, True),
+    (["shelf:3", "other:3"], Product.objects.all(), WithFamilies, True),
+    (["other:3", "shelf"], Product.objects.all(), WithFamilies, False),
+    ([Product], Product.objects.all(), WithCode, True),
     (["testapp.product.category_id:3"], Product.objects.filter(category=3), Tracking, True),
     (["testapp.product.category_id:4"], Product.objects.filter(category=3), Tracking, False),
     # Parents and children are written together
