@@ -1,14 +1,17 @@
 """Templates such as ``category:{category_id}`` and what their placeholders stand for."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from decimal import Context, Decimal, InvalidOperation
 from enum import Enum
 from functools import lru_cache
 from string import Formatter
 from typing import Any, Literal
 
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import DecimalField, Field, Model
+from django.db.models import DateTimeField, DecimalField, Field, Model
+from django.utils import timezone
 
 from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.tags import check_name, escape, escape_glob, is_catch_all, shorten
@@ -142,6 +145,8 @@ def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
         value = field.to_python(value)
         if isinstance(field, DecimalField) and isinstance(value, Decimal):
             return _with_places(field, value)
+        if isinstance(field, DateTimeField) and isinstance(value, datetime):
+            return _in_zone(value)
     except (ValidationError, TypeError, ValueError, InvalidOperation):
         pass  # What the database does not take either is a tag as it is.
     return value
@@ -158,6 +163,14 @@ def key_as_stored(model: type[Model], pk: Any) -> Any:
     if len(fields) == 1:
         return pk if type(pk) is int else as_stored(fields[0], pk)
     return tuple(as_stored(field, value) for field, value in zip(fields, pk, strict=True))
+
+
+def _in_zone(value: datetime) -> datetime:
+    """Return `value` with a time zone or without, as it comes back from the database."""
+    if timezone.is_naive(value) == settings.USE_TZ:
+        change = timezone.make_aware if settings.USE_TZ else timezone.make_naive
+        return change(value, timezone.get_default_timezone())
+    return value
 
 
 def _with_places(field: "DecimalField[Any, Any]", value: Decimal) -> Decimal:

@@ -296,8 +296,8 @@ def shielded(using: str) -> Iterator[None]:
 def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
     """Whether an open transaction of this thread may have written to one of `tags`.
 
-    They are given expanded. What is not settled may be about any of them. Or it may have invalidated
-    the `entry` at that place.
+    They are given expanded. What is not settled may be about any of them. Or it may have
+    invalidated the `entry` at that place.
     """
     if not _alive:
         return False

@@ -33,6 +33,7 @@ from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account, accounting
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, is_suspended
+from cache_invalidation.writes.stored import is_rewritten, key_of, only_database_knows
 from cache_invalidation.writes.writing import writing
 
 logger = logging.getLogger("cache_invalidation")
@@ -146,9 +147,10 @@ def _update(queryset: Any, update: Any, values: dict[str, Any], found: dict[Any,
         changes = [unknown]
         if number == len(found):  # Else others have added rows that match, just now.
             after = _states_after(found, values, using)
-            changes = [
-                replace(unknown, pk=key, old=old, new=after.get(key)) for key, old in found.items()
-            ]
+            if after.keys() == found.keys():
+                changes = [
+                    replace(unknown, pk=key, old=old, new=after[key]) for key, old in found.items()
+                ]
         _collect(changes, using)
     return number
 
@@ -160,7 +162,7 @@ def _states_after(
         return {}
     model = type(next(iter(found.values())))
     is_known = not any(hasattr(value, "resolve_expression") for value in values.values())
-    if not is_known or rows.is_rewritten(model):
+    if not is_known or is_rewritten(model):
         return rows.read_all(all_rows(model, using).filter(pk__in=found), using)
     after = {key: copy(row) for key, row in found.items()}
     for name, value in values.items():
@@ -169,6 +171,8 @@ def _states_after(
             value = getattr(value, field.target_field.attname)
         for row in after.values():
             setattr(row, field.attname, value)
+    if only_database_knows(next(iter(after.values()))):
+        return rows.read_all(all_rows(model, using).filter(pk__in=found), using)
     return after
 
 
@@ -201,19 +205,20 @@ def _created(
     if not created:
         return []
     needs_state = registry.plan(model).needs_state
-    has_keys = all(row.pk is not None for row in created)
+    keys = [key_of(row, model) for row in created]
+    has_keys = None not in keys
     if replaces and (needs_state or not _is_key(model, options.get("unique_fields"))):
         return [unknown]  # The row in conflict has a key and values of its own.
     if len(created) > settings.ROW_TAG_LIMIT:
         return [unknown]
     if not needs_state:
-        return [replace(unknown, pk=row.pk) for row in created] if has_keys else [unknown]
-    if not any(map(rows.only_database_knows, created)):
+        return [replace(unknown, pk=key) for key in keys] if has_keys else [unknown]
+    states: list[Any] = []
+    if not any(map(only_database_knows, created)):
         states = [rows.state_after(row, None, None, using) for row in created]
     elif has_keys:
-        keys = [row.pk for row in created]
         states = list(all_rows(model, using).filter(pk__in=keys))
-    else:
+    if len(states) != len(created):
         return [unknown]
     return [replace(unknown, pk=state.pk, new=state) for state in states]
 

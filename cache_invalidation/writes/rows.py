@@ -6,7 +6,6 @@ old state, and what depends on B would stay.
 
 from collections.abc import Collection
 from copy import copy
-from functools import cache
 from typing import Any
 
 from django.db import connections
@@ -18,6 +17,7 @@ from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
 from cache_invalidation.watcher import unrecorded
 from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.stored import only_database_knows
 
 
 def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> Model | None:
@@ -139,8 +139,8 @@ def state_after(
     update_fields: Collection[str] | None,
     using: str,
     raw: bool = False,
-) -> Model:
-    """Return the row as it is after `instance` was saved.
+) -> Model | None:
+    """Return the row as it is after `instance` was saved; None if it cannot be found.
 
     That is not always the instance: attributes outside of `update_fields` were not written, and
     expressions are known only to the database.
@@ -154,31 +154,9 @@ def state_after(
         written = instance
     if only_database_knows(written, raw):
         rows = all_rows(type(instance), using)
-        return rows.filter(pk=instance.pk).first() or written
+        return rows.filter(pk=instance.pk).first()
     if written is instance and instance._state.fields_cache:
         # Related objects that the project holds may be older than their rows.
         written = copy(instance)
         written._state.fields_cache.clear()
     return written
-
-
-def only_database_knows(written: Model, raw: bool = False) -> bool:
-    """Whether the row may differ from the attributes of the instance that was written."""
-    if is_rewritten(type(written)) or (raw and written._meta.parents):
-        return True
-    values = written.__dict__
-    return any(
-        hasattr(values.get(column.attname), "resolve_expression")
-        for column in written._meta.concrete_fields
-    )
-
-
-@cache
-def is_rewritten(model: type[Model]) -> bool:
-    """Whether what is stored may differ from the attribute: it is generated, or prepared."""
-    names = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
-    return any(
-        column.generated
-        or any(not getattr(type(column), n).__module__.startswith("django.") for n in names)
-        for column in model._meta.concrete_fields
-    )

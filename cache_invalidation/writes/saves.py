@@ -12,6 +12,7 @@ which makes all of these calls, is wrapped to know which of them belong together
 """
 
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account, accounting
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import collect, is_suspended
+from cache_invalidation.writes.stored import key_of
 from cache_invalidation.writes.writing import writing
 
 _KINDS: Final[frozenset[Kind]] = frozenset({"insert", "update"})
@@ -132,20 +134,19 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
                 Change(model=cls, operation="update", using=using, pk=key, old=parent, new=new)
             )
         return updated
-    new = save.old
-    if plan.needs_state:
-        instance._state.db = using  # As Django does next; relations are looked up there.
-        # A row that others have added since it was looked for has been in a state unknown.
-        is_told = save.old is not None or not updated
-        new = rows.state_after(instance, save.old, update_fields, using, raw) if is_told else None
     own = Change(
         model=table,
         operation="update" if updated else "create",
         using=using,
-        pk=instance.pk,
-        old=save.old,
-        new=new,
+        pk=key_of(instance, table),
     )
+    if plan.needs_state:
+        instance._state.db = using  # As Django does next; relations are looked up there.
+        # A row that others have added since it was looked for has been in a state unknown.
+        if save.old is not None or not updated:
+            new = rows.state_after(instance, save.old, update_fields, using, raw)
+            if new is not None:
+                own = replace(own, pk=new.pk, old=save.old, new=new)
     for change in (*save.parents, own):
         collect(change)
     save.end()

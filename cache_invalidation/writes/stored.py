@@ -1,0 +1,133 @@
+"""Whether a row is stored as the attributes of its instance say.
+
+As far as fields and values tell: what a trigger makes of it, nobody knows who does not read it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from functools import cache, partial
+from typing import Any, Final
+
+from django.db.models import CharField, DecimalField, FloatField, Model
+
+from cache_invalidation.placeholders import as_stored
+
+# What has a part in it is Django's own, or may do anything.
+_OF_FIELDS: Final = (
+    "pre_save",
+    "get_prep_value",
+    "get_db_prep_value",
+    "get_db_prep_save",
+    "get_placeholder",
+    "get_placeholder_sql",
+    "from_db_value",
+    "db_type",
+)
+_OF_MODELS: Final = ("_do_insert", "_do_update")
+
+_DIGITS: Final = 15  # SQLite keeps a decimal number as a float.
+
+
+def only_database_knows(written: Model, raw: bool = False) -> bool:
+    """Whether the row may differ from the attributes of the instance that was written."""
+    model = type(written)
+    if is_rewritten(model) or (raw and written._meta.parents):
+        return True
+    values = written.__dict__
+    if any(
+        hasattr(values.get(c.attname), "resolve_expression") for c in model._meta.concrete_fields
+    ):
+        return True
+    return any(alters(values.get(name)) for name, alters in _altering(model))
+
+
+def key_of(written: Model, model: type[Model]) -> Any:
+    """Return the primary key of the row of `model`, None if only the database knows it."""
+    if _is_rewritten_key(model):
+        return None
+    if any(alters(written.__dict__.get(name)) for name, alters in _altering_key(model)):
+        return None
+    return written.pk
+
+
+@cache
+def is_rewritten(model: type[Model]) -> bool:
+    """Whether what is stored may differ from the attribute: it is generated, or prepared."""
+    is_written_by_django = all(_is_djangos(getattr(model, name)) for name in _OF_MODELS)
+    return not is_written_by_django or any(map(_prepares, model._meta.concrete_fields))
+
+
+@cache
+def _is_rewritten_key(model: type[Model]) -> bool:
+    return any(map(_prepares, model._meta.pk_fields))
+
+
+def _prepares(column: Any) -> bool:
+    return column.generated or any(
+        not _is_djangos(getattr(each, name, None))
+        for each in _with_referred(column)
+        for name in _OF_FIELDS
+    )
+
+
+def _with_referred(column: Any) -> Iterator[Any]:
+    """Yield the field, and those that a foreign key has prepare its values."""
+    yield column
+    while column.remote_field is not None:
+        column = column.target_field
+        yield column
+
+
+def _is_djangos(method: Any) -> bool:
+    return method is None or getattr(method, "__module__", "").startswith("django.")
+
+
+# Of each column whose type in the database may take another value than it is given: the attribute,
+# and what tells whether a value is one of these.
+_Altering = tuple[tuple[str, Callable[[Any], bool]], ...]
+
+
+@cache
+def _altering(model: type[Model]) -> _Altering:
+    return tuple(_altered(model._meta.concrete_fields))
+
+
+@cache
+def _altering_key(model: type[Model]) -> _Altering:
+    return tuple(_altered(model._meta.pk_fields))
+
+
+def _altered(columns: Iterable[Any]) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+    for column in columns:
+        *_, field = _with_referred(column)
+        if isinstance(field, DecimalField):
+            yield column.attname, partial(_is_rounded, field)
+        elif isinstance(field, FloatField):
+            yield column.attname, _is_no_number
+        elif isinstance(field, CharField) and field.max_length is not None:
+            yield column.attname, partial(_is_too_long, field.max_length)
+
+
+def _is_rounded(field: "DecimalField[Any, Any]", value: Any) -> bool:
+    if value is None:
+        return False
+    stored = value if isinstance(value, Decimal) else as_stored(field, value)
+    if not isinstance(stored, Decimal):
+        return True
+    _, digits, exponent = stored.as_tuple()
+    if len(digits) > _DIGITS or not isinstance(exponent, int):
+        return True
+    if stored is not value:
+        return bool(stored != value)
+    places: int | None = field.decimal_places
+    return places is not None and -exponent > places
+
+
+def _is_no_number(value: Any) -> bool:
+    """Whether SQLite has NULL for it."""
+    return value is not None and str(value).strip().lower().lstrip("+-") == "nan"
+
+
+def _is_too_long(limit: int, value: Any) -> bool:
+    """Whether PostgreSQL cuts off the spaces at the end, which it does where nothing else is."""
+    return isinstance(value, str) and len(value) > limit
