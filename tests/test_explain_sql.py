@@ -200,3 +200,15 @@ def test_rows_that_are_not_there_do_not_stand_for_all_values():
         with delivered() as found, connections["default"].cursor() as cursor:
             cursor.execute(sql)
     assert "category:*" not in found.tags
+
+
+@pytest.mark.parametrize("sql", ["SELEC 1", "SELEC * FROM testapp_prodct", "CALL restock()", "'"])
+def test_what_is_not_understood_is_called_so_where_it_names_no_table(sql):
+    notes = explain_sql(sql).notes
+    assert notes[0].startswith("It names no table of a model")
+    assert notes[1].startswith("It is not understood. It may be mistyped")
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1", "BEGIN", "SELECT * FROM elsewhere", "", "VACUUM"])
+def test_what_is_understood_is_not_called_mistyped(sql):
+    assert not any("not understood" in note for note in explain_sql(sql).notes)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.settings import api_settings
 
 from cache_invalidation.api.limits import MAX_NAMES
 from cache_invalidation.tags import MAX_LENGTH, check_name
@@ -83,15 +84,27 @@ class Key(serializers.Field[Any, Any, Any, Any]):
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know: a misspelled ``dry_run`` must not be a real run."""
 
+    unknown = "There is no such field."
+
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := set(data) - set(self.fields)):
             raise ValidationError(
                 {
-                    _printable(name): [ErrorDetail("There is no such field.", code="unknown")]
+                    _printable(name): [ErrorDetail(self.unknown, code="unknown")]
                     for name in sorted(unknown)[:UNKNOWN_SHOWN]
                 }
             )
         return super().to_internal_value(data)
+
+
+class QuerySerializer(StrictSerializer):
+    """A query string, in which the framework has a parameter of its own. Without fields, none."""
+
+    unknown = "There is no such parameter."
+
+    def to_internal_value(self, data: Any) -> Any:
+        own = api_settings.URL_FORMAT_OVERRIDE
+        return super().to_internal_value({name: data[name] for name in data if name != own})
 
 
 def _printable(name: str) -> str:

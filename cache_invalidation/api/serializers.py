@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import ListSerializer
 
-from cache_invalidation.api.fields import Flag, Key, Names, StrictSerializer, Text
+from cache_invalidation.api.fields import Flag, Key, Names, QuerySerializer, StrictSerializer, Text
 from cache_invalidation.api.limits import (
     MAX_ENTITIES,
     MAX_IDEMPOTENCY_KEY,
@@ -92,7 +92,7 @@ class InvalidationSerializer(ReasonSerializer):
         return attrs | {"request": request}
 
 
-class MetricsQuery(serializers.Serializer[Any]):
+class MetricsQuery(QuerySerializer):
     """The query of `metrics/cache`."""
 
     minutes = serializers.IntegerField(
@@ -109,7 +109,7 @@ class MetricsQuery(serializers.Serializer[Any]):
     )
 
 
-class RegistryQuery(serializers.Serializer[Any]):
+class RegistryQuery(QuerySerializer):
     """The query of `cache/registry`."""
 
     model = serializers.CharField(
@@ -128,7 +128,7 @@ class RegistryQuery(serializers.Serializer[Any]):
             raise ValidationError(str(error)) from None
 
 
-class PendingQuery(serializers.Serializer[Any]):
+class PendingQuery(QuerySerializer):
     """The query of `cache/pending`."""
 
     limit = serializers.IntegerField(default=PAGE, min_value=1, max_value=MAX_PAGE)

@@ -23,6 +23,7 @@ from cache_invalidation.api.answers import (
     unavailable,
     waiting,
 )
+from cache_invalidation.api.fields import QuerySerializer
 from cache_invalidation.api.pagination import Outboxes, OutboxPagination
 from cache_invalidation.api.serializers import (
     InvalidationSerializer,
@@ -80,6 +81,7 @@ class OperatorViewSet(GenericViewSet[Any]):
 
     def body(self) -> dict[str, Any]:
         """Return the body as the serializer understands it, which raises `ValidationError`."""
+        self.query(QuerySerializer)  # ?dry_run=true must not be a real run.
         return _validated(self.get_serializer(data=self.request.data))
 
 

@@ -142,7 +142,7 @@ def _bound(value: Any, params: Any) -> Any:
 def _notes(sql: str, statement: Statement, params: Any, has_effects: bool) -> Iterator[str]:
     tables = statement.tables_written | statement.tables_read
     if not tables:
-        yield from _about_nothing(sql)
+        yield from _about_nothing(sql, statement.is_guess)
         return
     if "ddl" in statement.kinds:
         yield "It changes what a table is, so everything that is cached would be dropped."
@@ -166,8 +166,10 @@ def _notes(sql: str, statement: Statement, params: Any, has_effects: bool) -> It
         yield "It names rows that are not there, so nothing would be invalidated."
 
 
-def _about_nothing(sql: str) -> Iterator[str]:
+def _about_nothing(sql: str, is_guess: bool) -> Iterator[str]:
     yield "It names no table of a model: nothing would be invalidated, and nothing depends on it."
+    if is_guess:
+        yield "It is not understood. It may be mistyped, or write to tables that it does not name."
     text = sql[:_SEARCHED].lower()
     found = [model for model in apps.get_models() if model._meta.label_lower in text]
     tables = [model._meta.db_table for model in found] or _close_tables(text)

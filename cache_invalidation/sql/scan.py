@@ -26,9 +26,10 @@ def scan(tokens: Iterable[str], names: Names) -> Statement:
     found = names.among(said)
     reads = tuple(Read(table=table) for table in found)
     if first in _READING and _WRITING.isdisjoint(said) and not _updates(said):
-        return Statement(reads=reads)
+        return Statement(reads=reads, is_guess=True)
     kind = _KINDS.get(first) or _unknown(said)
-    return replace(writes_to(found, kind, reads), returns_rows="RETURNING" in said)
+    statement = writes_to(found, kind, reads)
+    return replace(statement, returns_rows="RETURNING" in said, is_guess=True)
 
 
 def does_anything(tokens: Iterable[str], names: Names) -> Statement:
@@ -37,7 +38,7 @@ def does_anything(tokens: Iterable[str], names: Names) -> Statement:
     found = names.among(said)
     reads = tuple(Read(table=table) for table in found)
     statement = writes_to(found, _unknown(said), reads)
-    return replace(statement, reads_others=True, returns_rows=True)
+    return replace(statement, reads_others=True, returns_rows=True, is_guess=True)
 
 
 def _unknown(said: Iterable[str]) -> Kind:

@@ -1,7 +1,7 @@
 """The facts that an analysis yields."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Dialect = Literal["postgresql", "sqlite", "mysql"]
@@ -90,6 +90,8 @@ class Statement:
     returns_rows: bool = False
     # The first tokens of the text.
     opening: tuple[str, ...] = ()
+    # Was it not understood, so that only the names in it count?
+    is_guess: bool = field(default=False, compare=False)
 
     @property
     def tables_written(self) -> frozenset[str]:
@@ -116,4 +118,5 @@ def combine(statements: Iterable[Statement]) -> Statement:
         may_write=any(part.may_write for part in parts),
         reads_others=any(part.reads_others for part in parts),
         returns_rows=any(part.returns_rows for part in parts),
+        is_guess=any(part.is_guess for part in parts),
     )

@@ -144,3 +144,38 @@ def test_patterns_are_refused_where_the_cache_cannot_list_its_keys(api: Api, set
     assert answer.status == 400
     assert "patterns" in answer.data
     assert api.invalidate(keys=["a"]).status == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("metrics/cache", "minute"),
+        ("metrics/cache", "limit"),
+        ("cache/registry", "models"),
+        ("cache/registry", "minutes"),
+        ("cache/pending", "databse"),
+        ("cache/pending", "page"),
+    ],
+)
+def test_a_parameter_that_does_not_exist_is_refused(api: Api, path: str, wrong: str):
+    answer = api.get(path, **{wrong: "1"})
+    assert answer.status == 400
+    assert answer.data == {wrong: ["There is no such parameter."]}
+    assert api.get(path).status == 200
+    assert api.get(path, format="json").status == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("cache/invalidate", {"tags": ["a"]}), ("cache/reset-metrics", {})],
+)
+def test_what_belongs_into_the_body_is_refused_in_the_query(api: Api, path: str, body: Any):
+    with delivered() as found:
+        answer = api.post(f"{path}?dry_run=true", body)
+    assert answer.status == 400
+    assert answer.data == {"dry_run": ["There is no such parameter."]}
+    assert not found
+    assert not AuditEntry.objects.exists()
+    assert api.post(f"{path}?format=json", body).status == 200
