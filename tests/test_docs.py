@@ -189,6 +189,18 @@ class Tutorial:
         "raise SystemExit(bool(failed))"
     )
 
+    VISIT = (
+        "import sys, django; django.setup();"
+        "from django.contrib.auth.models import User; from django.test import Client;"
+        "from shop.models import Product;"
+        "user = User.objects.create_superuser('admin'); page, admin = sys.argv[1:];"
+        "client = Client(headers={'host': 'localhost'}); client.force_login(user);"
+        "print(client.get(page).text); product = Product.objects.get();"
+        "form = {'name': product.name, 'stock': 99, 'category': product.category_id};"
+        "print(client.post(f'{admin}shop/product/{product.pk}/change/', form).status_code);"
+        "print(client.get(page).text)"
+    )
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.session = ""
@@ -218,6 +230,18 @@ class Tutorial:
             if not any(skipped in command for skipped in self.SKIPPED):
                 assert program == "python"
                 assert expected in self.run(*arguments)
+            if "runserver" in command:
+                self.visit()
+
+    def visit(self) -> None:
+        """Open the page in a browser, change in the admin what it shows, and reload."""
+        text = TUTORIAL.read_text()
+        said = re.search(r"^Open `(/.+?)`.*?`(.+?)`.*?`(/admin/)`", text, re.MULTILINE | re.DOTALL)
+        assert said, "The tutorial does not say what to open."
+        page, shown, admin = said.groups()
+        before, status, after = self.run("-c", self.VISIT, page, admin).splitlines()
+        assert (before, status) == (shown, "302")
+        assert after == '[["Espresso", 99]]'
 
     def type_session(self) -> None:
         """Type into one shell what was to be typed since the last command."""

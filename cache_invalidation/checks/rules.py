@@ -48,15 +48,15 @@ def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
     for option in ("fields", "track"):
         named = getattr(rule.declaration, option)
         if isinstance(named, str):
-            yield Error(
-                f"{option} is {named!r}, which is no list of names.",
-                hint=f"Write {option} = [{named!r}].",
-                obj=owner,
-                id="cache_invalidation.E008",
-            )
+            problem = f"{option} is {named!r}, which is no list of names."
+            yield _no_field(owner, problem, f"Write {option} = [{named!r}].")
             continue
         for name in sorted(named or ()):
             yield from _check_field(rule, option, name)
+
+
+def _no_field(rule: type[ModelInvalidation], problem: str, hint: str) -> CheckMessage:
+    return Error(problem, hint=hint, obj=rule, id="cache_invalidation.E008")
 
 
 def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
@@ -64,12 +64,8 @@ def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
     try:
         field: Any = rule.model._meta.get_field(name)
     except FieldDoesNotExist:
-        yield Error(
-            f"{option} names {name!r}, but {label} has no such field.",
-            hint="Name fields of the model, or leave the option out.",
-            obj=owner,
-            id="cache_invalidation.E008",
-        )
+        problem = f"{option} names {name!r}, but {label} has no such field."
+        yield _no_field(owner, problem, "Name fields of the model, or leave the option out.")
         return
     if option == "track" and not is_spelled_alike(field):
         yield Error(
