@@ -255,8 +255,6 @@ class Rule:
         self.entity_type = declaration.entity_type or declaration.model._meta.label_lower
         fields = declaration.fields
         self.fields = None if fields is None else frozenset(_listed(fields))
-
-        self.fields = None if declaration.fields is None else frozenset(declaration.fields)
         self.code = tuple(name for name in CODE if overrides(declaration, name))
 
         # The family tags of `families`; None if they are not declared, or nobody understands them.

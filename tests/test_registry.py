@@ -304,33 +304,29 @@ def test_rules_are_found_in_invalidation_modules_when_django_starts(tmp_path):
     assert (found.stdout.strip(), found.stderr) == ("found", "")
 
 
-@pytest.mark.parametrize(
-    ("declare", "cure"),
-    [
-        (lambda: register(ProductRule), "write @register(Model)"),  # type: ignore[arg-type]
-        (lambda: register(Product()), "name its class, Product"),  # type: ignore[arg-type]
-        (lambda: register([Product]), "register(One, Another)"),  # type: ignore[arg-type]
-        (lambda: register("testapp.Product"), "import the model"),  # type: ignore[arg-type]
-        (lambda: register(), "write @register(Model)"),
-        (lambda: register(Product)(len), "class MyRule(ModelInvalidation)"),
-        (lambda: register(Product)(ProductRule(Product)), "register the class"),
-        (
-            lambda: Registry().register(ProductRule, Product),
-            "registry.register(Model, ProductRule)",
-        ),
-        (lambda: on_event(len), 'write @on_event("name")'),
-        (lambda: on_event(), 'write @on_event("name")'),
-        (lambda: on_event("a")(3), "3 cannot be called: a subscriber is a function of the event"),
-        (lambda: Registry().connect(len, len), "takes a signal and then its handler"),
-        (
-            lambda: Registry().connect(Signal(), "a"),
-            "'a' cannot be called: a handler is a function",
-        ),
-    ],
-)
-def test_what_is_declared_in_a_wrong_way_is_refused_with_the_cure(declare: Any, cure: str):
+WRONG: list[tuple[Any, tuple[Any, ...], str]] = [
+    (register, (ProductRule,), "write @register(Model)"),
+    (register, (Product(),), "name its class, Product"),
+    (register, ([Product],), "register(One, Another)"),
+    (register, ("testapp.Product",), "import the model"),
+    (register, (), "write @register(Model)"),
+    (register(Product), (len,), "class MyRule(ModelInvalidation)"),
+    (register(Product), (ProductRule(Product),), "register the class"),
+    (Registry().register, (ProductRule, Product), "registry.register(Model, ProductRule)"),
+    (on_event, (len,), 'write @on_event("name")'),
+    (on_event, (), 'write @on_event("name")'),
+    (on_event("a"), (3,), "3 cannot be called: a subscriber is a function of the event"),
+    (Registry().connect, (len, len), "takes a signal and then its handler"),
+    (Registry().connect, (Signal(), "a"), "'a' cannot be called: a handler is a function"),
+]
+
+
+@pytest.mark.parametrize(("declare", "arguments", "cure"), WRONG)
+def test_what_is_declared_in_a_wrong_way_is_refused_with_the_cure(
+    declare: Any, arguments: tuple[Any, ...], cure: str
+):
     with pytest.raises(TypeError, match=re.escape(cure)):
-        declare()
+        declare(*arguments)
     assert Product not in registry.rules
 
 

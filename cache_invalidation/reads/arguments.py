@@ -12,7 +12,10 @@ from cache_invalidation.reads.decorated import name_of, signatures_of
 from cache_invalidation.reads.spelling import PLAIN, spell
 from cache_invalidation.tags import check_name
 
-_STARS: Final = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: Final[Mapping[Any, str]] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
 _LONGEST: Final = 200  # characters of an argument in a message
 
 

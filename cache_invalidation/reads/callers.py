@@ -8,13 +8,14 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import asgiref
 
 # What may stand between a call and what is done about it, in a coroutine for instance.
 _BETWEEN: Final = (
-    *(str(Path(module.__file__).parent) for module in (asgiref, asyncio, concurrent.futures)),
+    *(str(Path(str(each.__file__)).parent) for each in (asgiref, asyncio, concurrent.futures)),
     str(Path(__file__).parents[1]),
     str(threading.__file__),
 )
@@ -26,7 +27,7 @@ def warn(message: str, category: type[Warning], function: Callable[..., Any]) ->
     A call that is finished in a thread of its own is not to be seen there: then where the function
     is written.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_BETWEEN):
         frame = frame.f_back
     if frame is not None:

@@ -73,10 +73,10 @@ def name_of(function: Any) -> str:
 
     Raises `TypeError` if it has none.
     """
-    qualname = getattr(function, "__qualname__", None)
-    is_made = isinstance(function, functools.partial) or qualname is None
+    qualname: str = getattr(function, "__qualname__", "")
+    is_made = isinstance(function, functools.partial) or not qualname
     if is_made or qualname.rpartition(".")[2] == "<lambda>":
-        what = "A lambda" if qualname and not is_made else f"A {type(function).__name__}"
+        what = f"A {type(function).__name__}" if is_made else "A lambda"
         raise TypeError(f"{what} has no name to tell it from others by; pass name=.")
     name, code = f"{function.__module__}.{qualname}", getattr(function, "__code__", None)
     if code is not None and hasattr(function, "__wrapped__"):

@@ -98,7 +98,7 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _around(function: Any) -> list[Any]:
-    found = []
+    found: list[Any] = []
     for cell in function.__closure__ or ():
         try:
             value = cell.cell_contents

@@ -165,7 +165,7 @@ def _spell_key(value: Model) -> str:
     try:
         return spell(key)
     except TypeError:
-        kind = type(key)
+        kind: Any = type(key)
         if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
             raise  # Its text would be its address.
         return f"{_full_name(kind)}:{value._meta.pk.value_to_string(value)!r}"  # As in fixtures.

@@ -171,12 +171,12 @@ def test_e008_one_name_is_no_list_of_names(option):
 
 def test_one_name_that_is_no_list_is_taken_for_what_is_meant():
     class OfStock(ModelInvalidation):
-        fields = "stock"  # type: ignore[assignment]
-        track = "stock"  # type: ignore[assignment]
+        fields = "stock"
+        track = "stock"
 
     with registry.override(Product, OfStock):
         rule = registry.rules[Product]
-        assert rule.fields == {"stock"}
+        assert rule.fields == frozenset({"stock"})
         assert list(rule.tracked) == ["stock"]
 
 

@@ -162,7 +162,7 @@ class TestWarnings:
 
         def call() -> None:
             lines.append(self.here() + 1)
-            Product(pk=1).page()
+            Product(pk=1).page()  # type: ignore[attr-defined]
 
         found = self.said(call)
         assert [(each.filename, each.lineno) for each in found] == [(__file__, lines[1])]

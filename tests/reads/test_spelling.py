@@ -62,7 +62,8 @@ class Anything(enum.Enum):
     @classmethod
     def _missing_(cls, value: object) -> Any:
         made = object.__new__(cls)
-        made._name_, made._value_ = "UNKNOWN", value
+        made._name_ = "UNKNOWN"
+        vars(made)["_value_"] = value
         return made
 
 
@@ -98,7 +99,7 @@ class Pair(NamedTuple):
 Point = namedtuple("Point", ("one", "other"))
 
 
-class Tuple(tuple):
+class Tuple(tuple[Any, ...]):
     __slots__ = ()
 
 
@@ -113,6 +114,12 @@ class Zone(datetime.tzinfo):
 
     def utcoffset(self, when: Any) -> datetime.timedelta:
         return datetime.timedelta(hours=self.hours)
+
+    def dst(self, when: Any) -> datetime.timedelta:
+        return datetime.timedelta()
+
+    def tzname(self, when: Any) -> str:
+        return "Zone"
 
 
 def lookalike(module: str) -> Any:
@@ -182,7 +189,7 @@ def test_flags_that_no_name_stands_for_do_not_share_an_entry():
 
 def test_the_members_of_classes_with_one_name_are_told_apart():
     def made(**members: Any) -> Any:
-        return enum.Enum("Made", members)  # type: ignore[misc]
+        return enum.Enum("Made", members)
 
     one, other, third = made(A=1), made(A=2), made(A=1, B=2)
     assert len({spell(one.A), spell(other.A), spell(third.A)}) == 3
@@ -221,6 +228,10 @@ def from_file(name: str, **options: Any) -> ZoneInfo:
     return ZoneInfo.from_file(io.BytesIO(data), **options)
 
 
+def local_pair() -> Any:
+    return type("Local", (Pair,), {"__slots__": ()})
+
+
 def with_attribute(value: Any) -> Any:
     value.note = "more"
     return value
@@ -254,7 +265,7 @@ def historical() -> Any:
         (lambda: Noted(1), "pass a plain Decimal"),
         (lambda: lookalike(__name__)("a"), "pass a plain str"),
         (lambda: lookalike("nowhere")("a"), "pass a plain str"),
-        (lambda: namedtuple("Local", "a")(1), "pass a plain tuple"),
+        (lambda: local_pair()(1, 2), "pass a plain tuple"),
         (lambda: Path.cwd().stat(), "pass a plain tuple"),
         (lambda: Zone(1), "use datetime.timezone or zoneinfo.ZoneInfo"),
         (lambda: DAY.replace(tzinfo=Zone(1)), "use datetime.timezone or zoneinfo.ZoneInfo"),
