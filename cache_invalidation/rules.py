@@ -1,6 +1,5 @@
 """What a project declares, and what is observed: rules, changes, invalidations."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from cache_invalidation.placeholders import Kind, Template, has_column, parse
-from cache_invalidation.tags import check_name, check_names, is_catch_all, model_tag, table_of
+from cache_invalidation.tags import check_names, family_tags, is_catch_all, model_tag, table_of
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
@@ -207,22 +206,6 @@ def overrides(declaration: ModelInvalidation, name: str) -> bool:
     return getattr(type(declaration), name) is not getattr(ModelInvalidation, name)
 
 
-def listed(families: Any) -> Sequence[Any]:
-    """Return `families`; raise `ValueError` for what is no list."""
-    if isinstance(families, str | bytes) or not isinstance(families, Iterable):
-        raise ValueError(f"families is {families!r}; write a list, such as ['category'].")
-    return list(families)
-
-
-def family_tag(name: Any) -> str:
-    """Return the family tag of the family `name`; raise `ValueError`, saying what to write."""
-    if isinstance(name, str) and re.search(r"[:*{}]", name):
-        head = re.split(r"[:*{}]", name)[0]
-        cure = f"write {head!r}" if head else "name the part before the colon, such as 'category'"
-        raise ValueError(f"families names {name!r}, which is not the bare name of one; {cure}.")
-    return check_name(f"{check_name(name, 'family')}:*", "family")
-
-
 def links_to(child: type[Model], parent: type[Model]) -> Iterator[Any]:
     """Yield the fields that lead from a multi-table child to its row in `parent`, step by step."""
     target = table_of(parent)
@@ -262,7 +245,7 @@ class Rule:
         self.families_defect: str | None = None
         try:
             if declaration.families is not None:
-                self.families = frozenset(map(family_tag, listed(declaration.families)))
+                self.families = family_tags(declaration.families)
         except ValueError as error:
             self.families_defect = str(error)
         # What the code has named besides, so that `families` cannot be all.

@@ -16,6 +16,7 @@ MAX_LENGTH = 250  # characters; also what Memcached allows
 # Surrogates cannot be encoded, and come from JSON that was cut in the middle of a character.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPED = re.compile(r"[%*\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NOT_BARE = re.compile(r"[:*{}]")
 _GLOB = re.compile(r"([*?\[\]\\^])")
 
 
@@ -75,6 +76,21 @@ def family(tag: str) -> str | None:
     """Return the family tag that stands above `tag`, or None for a tag without a colon."""
     head, colon, _ = tag.partition(":")
     return f"{head}:*" if colon else None
+
+
+def family_tags(names: Any) -> frozenset[str]:
+    """Return the family tags of the families `names`; raise `ValueError`, saying what to write."""
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise ValueError(f"families is {names!r}; write a list, such as ['category'].")
+    return frozenset(map(_family_tag, names))
+
+
+def _family_tag(name: Any) -> str:
+    if isinstance(name, str) and _NOT_BARE.search(name):
+        head = _NOT_BARE.split(name)[0]
+        cure = f"write {head!r}" if head else "name the part before the colon, such as 'category'"
+        raise ValueError(f"families names {name!r}, which is not the bare name of one; {cure}.")
+    return check_name(f"{check_name(name, 'family')}:*", "family")
 
 
 def expand(tags: Iterable[str]) -> tuple[str, ...]:

@@ -206,11 +206,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("operation", CHANGES)
-@pytest.mark.parametrize("states", [set(), {"old"}, {"new"}, {"old", "new"}], ids=str)
-def test_a_change_is_known_if_each_state_is_that_there_was(operation: Any, states: set[str]):
+@pytest.mark.parametrize("states", [(), ("old",), ("new",), ("old", "new")], ids=str)
+def test_a_change_is_known_if_each_state_is_that_there_was(operation: Any, states: tuple[str, ...]):
     known: Any = {name: Product(pk=1, category_id=3) for name in states}
     change = Change(model=Product, operation=operation, using="default", pk=1, **known)
-    assert change.is_known is (CHANGES[operation] <= states)
+    assert change.is_known is CHANGES[operation].issubset(states)
     with rule(ByCategory):
         (made,) = consequences(change)
     assert ("*" in made.tags) is not change.is_known
