@@ -72,6 +72,8 @@ class Plan:
     needs_state: bool
     # Was one of the rules registered, or do they all go without saying?
     is_declared: bool
+    # Those of other multi-table children of its parents, whose row may be the same one.
+    siblings: tuple[Rule, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.own or self.inherited)
@@ -218,7 +220,18 @@ class Registry:
             inherited=inherited,
             needs_state=needs_state,
             is_declared=not all(rule.goes_without_saying for rule in rules),
+            siblings=tuple(self._siblings(written)),
         )
+
+    def _siblings(self, written: type[Model]) -> Iterator[Rule]:
+        parents = tuple(map(table_of, written._meta.all_parents))
+        if not parents:
+            return
+        for related in apps.get_models(include_auto_created=True):
+            if issubclass(related, written) or issubclass(written, related):
+                continue
+            if issubclass(related, parents) and not is_excluded(related):
+                yield from self._rules_of(related)
 
     def _rules_of(self, model: type[Model]) -> Iterator[Rule]:
         if model in self._rules:

@@ -51,6 +51,25 @@ def consequences(change: Change) -> Iterator[Consequence]:
         yield _apply(rule, change)
     for rule in plan.inherited:
         yield from _apply_to_child(rule, change)
+    for rule in plan.siblings:
+        yield from _apply_to_sibling(rule, change)
+
+
+def _apply_to_sibling(rule: Rule, change: Change) -> Iterator[Consequence]:
+    """Apply the rule of another child of the same parent, of which there may be a row as well.
+
+    Whether there is, and what is in it, only a query could tell, and it is rare. A row that is
+    created or deleted brings or takes its parents' along, which is told as such.
+    """
+    shared = [parent for parent in change.model._meta.all_parents if issubclass(rule.model, parent)]
+    columns = {field.name for parent in shared for field in parent._meta.local_concrete_fields}
+    if change.operation in ("create", "delete") or (
+        change.fields is not None and columns.isdisjoint(change.fields)
+    ):
+        return
+    same_key = all(shares_key(child, p) for child in (change.model, rule.model) for p in shared)
+    key = change.pk if same_key else None
+    yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None))
 
 
 def _apply(rule: Rule, change: Change) -> Consequence:

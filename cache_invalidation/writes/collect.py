@@ -76,7 +76,8 @@ def add(batch: Batch, change: Change) -> None:
 def _counts(batch: Batch, change: Change, consequence: Consequence) -> bool:
     """Whether something has happened to the rule's entity type that was not counted before."""
     rule, row = consequence.rule, (consequence.rule.model, consequence.change.pk)
-    if rule.goes_without_saying and not issubclass(change.model, rule.model):
+    is_own = issubclass(change.model, rule.model)
+    if not is_own and (rule.goes_without_saying or not issubclass(rule.model, change.model)):
         return False  # A row of a multi-table child: nobody has looked whether there is one.
     if change.operation != "delete" or change.pk is None:
         return True

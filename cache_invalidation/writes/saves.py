@@ -128,8 +128,8 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
     with accounting(Account(using, frozenset({cls}), _KINDS, save, key_as_stored(cls, key))):
         updated = bool(save_table(instance, *arguments))
     if cls is not table:
-        if parent is not None:
-            new = rows.read(cls, key, using)
+        if parent is not None or (updated and not plan.needs_state):
+            new = None if parent is None else rows.read(cls, key, using)
             save.parents.append(
                 Change(model=cls, operation="update", using=using, pk=key, old=parent, new=new)
             )
@@ -147,7 +147,8 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
             new = rows.state_after(instance, save.old, update_fields, using, raw)
             if new is not None:
                 own = replace(own, pk=new.pk, old=save.old, new=new)
-    for change in (*save.parents, own):
+    # The row of a child that was there before is told with it.
+    for change in (*(save.parents if plan.needs_state or not updated else ()), own):
         collect(change)
     save.end()
     return updated

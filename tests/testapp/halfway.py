@@ -28,3 +28,16 @@ class Depot(Building):
     """Its parent's table is written before the hook of its field is called."""
 
     bays = HookedField(default=0)
+
+
+class Garage(Building):
+    """A building may be a depot and a garage at once."""
+
+    cars = models.IntegerField(default=0)
+
+
+class Kiosk(Building):
+    """Like a `Garage`, with a key of its own."""
+
+    building = models.OneToOneField(Building, models.CASCADE, parent_link=True)
+    code = models.CharField(max_length=100, primary_key=True)
