@@ -1,9 +1,9 @@
 """Fixtures that every test can use."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Final
 from unittest import mock
 
 import pytest
@@ -15,7 +15,13 @@ from django.db import connections
 from django.db.transaction import atomic
 
 from cache_invalidation import stores
+from cache_invalidation.conf import Settings
+from cache_invalidation.stores import recovery
+from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from example_project.servers import ValkeyServer
+from tests.stores.steps import PATIENCE
+
+AN_HOUR: Final = 3600.0  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +72,27 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture(autouse=True)
+def unhurried() -> Iterator[None]:
+    """Have nothing lapse by default while a test runs, however busy the machine is.
+
+    A test about what happens in the course of time says itself how much of it there is. A module
+    that tests the defaults has a fixture of this name that changes none.
+    """
+    names = "FENCE_TIMEOUT", "LOCK_TIMEOUT", "METRICS_FLUSH_INTERVAL"
+    with ExitStack() as stack:
+        for setting in (getattr(Settings, name) for name in names):
+            stack.enter_context(mock.patch.object(setting, "default", AN_HOUR))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def patient() -> Iterator[None]:
+    """Have a server waited for that is only slow, where the project says nothing of time-outs."""
+    with mock.patch.dict(TIME_LIMITS, dict.fromkeys(TIME_LIMITS, PATIENCE)):
+        yield
+
+
+@pytest.fixture(autouse=True)
 def empty_caches(redis_client: redis.Redis) -> None:
     """Start every test with empty caches, which no test before has seen fail.
 
@@ -73,9 +100,13 @@ def empty_caches(redis_client: redis.Redis) -> None:
     """
     if any(store.breaker.is_open for store in stores._stores.values()):
         stores._forget("CACHES")
-    for thread in threading.enumerate():
-        if thread.name.startswith("cache_invalidation recovery"):
-            thread.join(10)  # It would deliver what this test has wait.
+    for recovering in list(recovery._all):
+        if (thread := recovering._thread) is not None and thread.is_alive():
+            # It would deliver what this test has wait.
+            if recovering._store not in stores._stores.values():
+                recovering.stop()
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"{thread.name} of another test does not end"
     redis_client.flushdb()
     caches["locmem"].clear()
     # The test before may have created some that were flushed or rolled back with it.

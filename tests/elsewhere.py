@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from django.db import connections
 
-R = TypeVar("R")
+from tests.stores.steps import PATIENCE
 
-PATIENCE = 20  # seconds
+R = TypeVar("R")
 
 
 def elsewhere(function: Callable[[], R]) -> R:

@@ -66,7 +66,7 @@ def _sqlite(name: str) -> dict[str, Any]:
         "TEST": {"NAME": DIRECTORY / f"test_{name}.sqlite3"},
         "OPTIONS": {
             "init_command": "PRAGMA journal_mode=WAL",
-            "timeout": 20,  # seconds to wait for another writer
+            "timeout": 120,  # seconds to wait for another writer
         },
     }
 
@@ -90,8 +90,9 @@ def _redis(prefix: str, **options: Any) -> dict[str, Any]:
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": prefix,
         "OPTIONS": {
-            "SOCKET_TIMEOUT": 5,  # seconds
-            "SOCKET_CONNECT_TIMEOUT": 5,  # seconds
+            # Seconds; only what hangs takes as long, however busy the machine is.
+            "SOCKET_TIMEOUT": 120,
+            "SOCKET_CONNECT_TIMEOUT": 120,
             **options,
         },
     }

@@ -25,6 +25,11 @@ DEFAULTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def unhurried() -> None:
+    """Leave the defaults as they are, since they are what is tested here."""
+
+
 def configured(**values: Any) -> override_settings:
     return override_settings(CACHE_INVALIDATION=values)
 

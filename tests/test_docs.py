@@ -34,6 +34,9 @@ PAGES = sorted(
     {ROOT / "README.md", *DOCS.rglob("*.md")} - {TUTORIAL, *(DOCS / "_build").rglob("*.md")}
 )
 
+# Before a fixture changes them for a test.
+DEFAULTS = {setting.name: setting.default for setting in conf.declared()}
+
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ((?:\w+/)*\w+\.py)\b")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -282,7 +285,7 @@ def test_every_setting_is_documented_with_its_default():
     text = (DOCS / "reference/settings.md").read_text()
     found = re.findall(r"^## `(\w+)`\n\nDefault: `(.+?)`", text, re.MULTILINE)
     documented = {name: ast.literal_eval(default) for name, default in found}
-    assert documented == {setting.name: setting.default for setting in conf.declared()}
+    assert documented == DEFAULTS
 
 
 def test_every_system_check_is_documented():

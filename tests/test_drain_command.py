@@ -21,7 +21,7 @@ from example_project.servers import ValkeyServer
 from tests.observing import delivered
 from tests.outages import NOBODY, Use, down, up, use
 from tests.outbox.rows import let_wait
-from tests.stores.steps import wait_until
+from tests.stores.steps import PATIENCE, wait_until
 
 __all__ = ["down", "up", "use"]
 
@@ -179,7 +179,7 @@ def shell(redis_url: str) -> Iterator[Shell]:
 def test_in_a_shell_it_exits_with_zero(shell: Shell) -> None:
     let_wait(2)
     process = shell("--format", "json")
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
     assert json.loads(output) == {"delivered": 2, "pending": 0}
 
@@ -189,7 +189,7 @@ def test_in_a_shell_a_store_that_is_down_is_one_clear_line_and_exit_status_one(
 ) -> None:
     let_wait(2)
     process = shell(url=NOBODY)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output) == (1, "")
     assert "CommandError: " in errors
     assert "2 invalidations wait." in errors
@@ -205,7 +205,7 @@ def test_a_loop_goes_on_until_it_is_told_to_end(shell: Shell, signal_: signal.Si
         let_wait(number)
         assert json.loads(process.stdout.readline()) == {"delivered": number, "pending": 0}
     process.send_signal(signal_)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output, errors) == (0, "", "")
 
 
@@ -219,7 +219,7 @@ def test_a_loop_survives_an_outage_and_says_so_once(shell: Shell, valkey: Valkey
     valkey.start()
     wait_until(lambda: waiting()[0] == 0)
     process.terminate()
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output) == (0, "")
     assert errors.count("Trying again.") == 1
 
@@ -237,6 +237,6 @@ def test_a_loop_survives_the_loss_of_its_connections(shell: Shell) -> None:
     let_wait(1)
     wait_until(lambda: waiting()[0] == 0)
     process.terminate()
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0
     assert errors.count("Trying again.") <= 1

@@ -1,10 +1,9 @@
 """The cache fails in every way it can; reads compute, writes commit, nothing raises."""
 
 import logging
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -17,45 +16,18 @@ from django.dispatch import Signal
 
 from cache_invalidation import cached, invalidate, publish
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from example_project.servers import ValkeyServer
+from tests.outages import Use, frozen, use
 from tests.stores.steps import wait_until
 from tests.testapp.models import Product
 
+__all__ = ["use"]
+
 # All databases, because what waits in any of them is delivered when the cache is back.
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
-
-Use = Callable[..., None]
-
-
-@pytest.fixture(autouse=True)
-def no_counts() -> Iterator[None]:
-    """Keep what was counted here, and could not be flushed, from the other tests."""
-    counters.discard()
-    yield
-    counters.discard()
-
-
-@pytest.fixture
-def use(settings: Any) -> Use:
-    """Make the default cache that of a server, with short patience."""
-
-    def use(url: str, **package_settings: Any) -> None:
-        default = settings.CACHES["default"]
-        options = default["OPTIONS"] | {"SOCKET_TIMEOUT": 0.2, "SOCKET_CONNECT_TIMEOUT": 0.2}
-        settings.CACHES = settings.CACHES | {
-            "default": default | {"LOCATION": url, "OPTIONS": options}
-        }
-        settings.CACHE_INVALIDATION = {
-            "RETRY_INTERVAL": 0.001,
-            "METRICS_FLUSH_INTERVAL": 3600,
-            **package_settings,
-        }
-
-    return use
 
 
 def received(sent: Signal) -> list[dict[str, Any]]:
@@ -87,32 +59,30 @@ async def anames() -> list[str]:
     return sorted([name async for name in Product.objects.values_list("name", flat=True)])
 
 
-def killed(server: ValkeyServer) -> None:
+@contextmanager
+def killed(server: ValkeyServer) -> Iterator[None]:
     server.kill()
+    yield
 
 
-def stopped(server: ValkeyServer) -> None:
-    assert server.process is not None
-    os.kill(server.process.pid, signal.SIGSTOP)
-
-
-def forbidden(server: ValkeyServer) -> None:
+@contextmanager
+def forbidden(server: ValkeyServer) -> Iterator[None]:
     with redis.Redis.from_url(server.url) as client:
         client.acl_setuser("default", enabled=True, nopass=True, commands=["-@all", "+acl"])
+    yield
 
 
-@pytest.fixture(params=[killed, stopped, forbidden], ids=lambda f: f.__name__)
+@pytest.fixture(params=[killed, frozen, forbidden], ids=lambda f: f.__name__)
 def breakdown(request: pytest.FixtureRequest, valkey: ValkeyServer) -> Iterator[Any]:
-    """How the server breaks down; it has to be awake again to be closed."""
-    yield request.param
-    if valkey.process is not None:
-        os.kill(valkey.process.pid, signal.SIGCONT)
+    """How the server breaks down, for the rest of the test."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(request.param(valkey))
 
 
 def test_reads_compute_and_writes_commit_without_the_cache(use: Use, valkey, breakdown):
     use(valkey.url)
     assert names() == locked_names() == []
-    breakdown(valkey)
+    breakdown()
     product = Product.objects.create(name="a")
     assert names() == locked_names() == ["a"]
     with transaction.atomic():
@@ -178,7 +148,7 @@ def test_the_project_sees_its_own_hooks_run_after_a_failed_delivery(use: Use, va
         transaction.on_commit(lambda: ran.append("before"))
         Product.objects.create(name="a")
         transaction.on_commit(lambda: ran.append("after"))
-        breakdown(valkey)
+        breakdown()
     assert ran == ["before", "after"]
     assert connection.get_autocommit()
 

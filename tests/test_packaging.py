@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django import get_version
 
-pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parent.parent
 

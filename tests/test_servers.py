@@ -18,6 +18,7 @@ from example_project.servers import (
     ValkeyServer,
     running_servers,
 )
+from tests.stores.steps import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,7 +140,7 @@ def test_a_server_dies_with_its_parent(server: type[Server]):
         assert is_running(pid)
         parent.kill()
     assert parent.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     shutil.rmtree(directory)

@@ -16,6 +16,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.stores import get_store
 from tests.admin.conftest import APP, last_entry, page, send
+from tests.stores.steps import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +52,7 @@ def test_it_shows_what_was_counted(client, period):
 def test_it_shows_exactly_what_three_processes_did(client):
     command = [sys.executable, "-m", "tests.metrics.workload"]
     workers = [subprocess.Popen([*command, f"process{n}"], cwd=ROOT) for n in range(3)]
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(PATIENCE) for worker in workers] == [0, 0, 0]
     text = text_of(client)
     assert "75 % 90 hits, 30 misses, 0 bypasses" in text
     assert "workload 12" in text

@@ -13,6 +13,7 @@ from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from tests.api.conftest import Answer, Api
 from tests.observing import delivered
+from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +86,7 @@ def test_of_many_that_come_at_the_same_time_one_is_done(api: Api):
     together = Barrier(6)
 
     def send(_: int) -> int:
-        together.wait(20)
+        together.wait(PATIENCE)
         try:
             return post(api, {"tags": ["a"]}).status
         finally:

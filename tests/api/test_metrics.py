@@ -20,6 +20,7 @@ from cache_invalidation.metrics.report import (
 )
 from cache_invalidation.models import AuditEntry
 from tests.api.conftest import Api
+from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ def page() -> str:
 def test_rest_the_command_and_python_agree_on_what_three_processes_did(api: Api):
     command = [sys.executable, "-m", "tests.metrics.workload"]
     workers = [subprocess.Popen([*command, f"process{n}"], cwd=ROOT) for n in range(3)]
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(PATIENCE) for worker in workers] == [0, 0, 0]
     data = api.get("metrics/cache").data
     out = io.StringIO()
     call_command("cache_metrics", format="json", stdout=out)

@@ -17,6 +17,7 @@ from schemathesis.engine import events
 from cache_invalidation.api import examples
 from cache_invalidation.metrics.report import Metrics, Minute
 from tests.api.conftest import PERMISSIONS, PREFIX, Api, make_user
+from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CONFIG = {
     "seed": 5,
+    # Seconds; only what hangs takes as long, however busy the machine is.
+    "request-timeout": PATIENCE,
+    "suppress-health-check": ["all"],
     "auth": {"basic": {"username": "operator", "password": "secret"}},
     "generation": {"max-examples": 10, "database": "none"},
     "phases": {"stateful": {"enabled": False}},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.table import Row, render
+from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +21,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any
     """The table and the JSON of a quick run."""
     file: Path = tmp_path_factory.mktemp("benchmarks") / "rows.json"
     command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", str(file)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout, json.loads(file.read_text())
 

@@ -11,6 +11,8 @@ import django
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Response
 
+from tests.stores.steps import PATIENCE
+
 SCREENSHOTS: Final = Path(__file__).parent / "screenshots"
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs" / "_static"
 
@@ -71,7 +73,7 @@ class Window:
             java_script_enabled=scripts,
             reduced_motion="reduce",
         )
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(1000 * PATIENCE)
         for key, value in cookies.items():
             self.context.add_cookies([{"name": key, "value": value, "url": address}])
         self.page = self.context.new_page()

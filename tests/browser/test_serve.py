@@ -13,9 +13,7 @@ import pytest
 
 from tests.browser.looking import Window
 from tests.example.test_settings import start
-
-DEADLINE = 60  # seconds
-
+from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -42,10 +40,10 @@ def served(tmp_path: Path, redis_url: str) -> Iterator[str]:
 
 
 def wait_until_answered(url: str) -> None:
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            urlopen(url, timeout=5).close()
+            urlopen(url, timeout=PATIENCE).close()
         except URLError:
             if time.monotonic() > deadline:
                 raise

@@ -24,6 +24,16 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
 
 
+@pytest.fixture(autouse=True)
+def unhurried() -> None:
+    """Leave the defaults as they are, since they are what is judged here."""
+
+
+@pytest.fixture(autouse=True)
+def patient() -> None:
+    """Leave the time limits as they are, too."""
+
+
 class OwnLocMem(LocMemCache):
     """A project may have one of its own."""
 

@@ -9,6 +9,7 @@ import redis
 from django.core.checks import Error, Info, Warning
 from django.test import override_settings
 
+from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.stores.redis.server import Server
 from example_project.servers import ValkeyServer
 from example_project.topologies import ClusterServers
@@ -23,6 +24,7 @@ from tests.checks.reporting import (
 )
 from tests.stores.conftest import cluster_alias
 from tests.stores.fake_server import FakeServer, nonsense, silence
+from tests.stores.steps import PATIENCE
 
 # Django's own checks ask the server for its version, once.
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -76,14 +78,15 @@ def test_a_server_is_asked_once_by_all_checks_together(server: ValkeyServer, cli
 
 
 @pytest.mark.parametrize(
-    ("answer", "attempts"),
+    ("answer", "limit", "attempts"),
     # One that hangs up may have closed a connection that lay idle, and deserves a second one.
-    [(silence, 1), (nonsense, 1), (None, 2)],
+    [(silence, 0.2, 1), (nonsense, PATIENCE, 1), (None, PATIENCE, 2)],
 )
-def test_a_server_that_does_not_answer_is_waited_for_once(
-    tmp_path: Path, answer: Any, attempts: int
+def test_a_server_that_does_not_answer_is_waited_for_once_and_as_long_as_by_default(
+    tmp_path: Path, answer: Any, limit: float, attempts: int, monkeypatch: pytest.MonkeyPatch
 ):
-    with FakeServer(tmp_path, answer) as fake, with_redis_at(fake.url, SOCKET_TIMEOUT=5):
+    monkeypatch.setitem(TIME_LIMITS, "socket_timeout", limit)
+    with FakeServer(tmp_path, answer) as fake, with_redis_at(fake.url, SOCKET_TIMEOUT=PATIENCE):
         assert reported_in_production() == []
     assert fake.connections == attempts
 

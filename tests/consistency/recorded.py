@@ -15,7 +15,8 @@ from django.db.models import Count, Max
 
 from cache_invalidation import cached
 from cache_invalidation.stores import get_store
-from tests.elsewhere import PATIENCE, elsewhere
+from tests.elsewhere import elsewhere
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
 
 Action = Callable[[], Any]

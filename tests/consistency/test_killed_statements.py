@@ -16,6 +16,7 @@ import pytest
 from django.db import connection
 
 from tests.consistency.recorded import KINDS, Reader
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -57,7 +58,7 @@ def kill_writer(pk: int, step: str, how: str, **environment: str) -> None:
         **environment,
     }
     command = [sys.executable, "-m", "tests.consistency.victim", database, str(pk), step, how]
-    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, timeout=PATIENCE, check=False)
     assert ended.returncode == -signal.SIGKILL, f"the writer was not killed {step}"
 
 
@@ -71,7 +72,7 @@ def check_all(readers: dict[str, Reader], expected: str) -> None:
 
 def check_until_cached_again(readers: dict[str, Reader], expected: str) -> None:
     """The same as long as a fence may stand, and once everything is cached again."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not all(reader.is_cached() for reader in readers.values()):
         assert time.monotonic() < deadline, "the tags stayed fenced"
         check_all(readers, expected)

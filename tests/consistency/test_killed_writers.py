@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.db import connection
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.stores import get_store
+from tests.stores.steps import PATIENCE, wait_until
 from tests.testapp.models import Category, Product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -60,17 +60,13 @@ def kill_writer(product: Product, step: str) -> None:
         "FENCE_TIMEOUT": str(FENCE_TIMEOUT),
     }
     command = [sys.executable, "-m", "tests.consistency.victim", database, str(product.pk), step]
-    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, timeout=PATIENCE, check=False)
     assert ended.returncode == -signal.SIGKILL, f"the writer was not killed {step}"
 
 
-def wait_until_cached_again(pk: int) -> str:
-    for _ in range(200):
-        name = name_of(pk)
-        if is_cached(pk):
-            return name
-        time.sleep(0.05)
-    pytest.fail("the tag stayed fenced")
+def once_cached_again(pk: int) -> str:
+    wait_until(lambda: name_of(pk) and is_cached(pk))
+    return name_of(pk)
 
 
 @pytest.mark.parametrize("step", AFTER_COMMIT)
@@ -79,14 +75,14 @@ def test_a_writer_killed_after_commit_leaves_nothing_stale(product: Product, ste
     assert Product.objects.get(pk=product.pk).name == "new", "it was killed too early"
     assert not is_cached(product.pk)
     assert name_of(product.pk) == "new"
-    assert wait_until_cached_again(product.pk) == "new"
+    assert once_cached_again(product.pk) == "new"
 
 
 @pytest.mark.parametrize("step", BEFORE_COMMIT)
 def test_a_writer_killed_before_commit_changes_nothing(product: Product, step: str) -> None:
     kill_writer(product, step)
     assert name_of(product.pk) == "old"
-    assert wait_until_cached_again(product.pk) == "old"
+    assert once_cached_again(product.pk) == "old"
 
 
 def test_without_the_fence_a_killed_writer_does_leave_something_stale(product: Product) -> None:

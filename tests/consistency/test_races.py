@@ -12,11 +12,10 @@ from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.delivery import raise_fence
 from cache_invalidation.writes import commit, rows
 from tests.observing import update_behind_the_back
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
-
-WAIT = 20  # seconds, after which a step that never happens fails the test
 
 
 class Rule(ModelInvalidation):
@@ -52,7 +51,7 @@ class Thread(threading.Thread):
             connections.close_all()
 
     def finish(self) -> Any:
-        self.join(WAIT)
+        self.join(PATIENCE)
         assert not self.is_alive(), "stuck"
         if self.error:
             raise self.error
@@ -75,11 +74,11 @@ class Gate:
 
     def wait(self) -> None:
         self.reached.set()
-        assert self.opened.wait(WAIT), "nobody opened the gate"
+        assert self.opened.wait(PATIENCE), "nobody opened the gate"
 
     @contextmanager
     def when_reached(self) -> Iterator[None]:
-        assert self.reached.wait(WAIT), "nobody came to the gate"
+        assert self.reached.wait(PATIENCE), "nobody came to the gate"
         yield
         self.opened.set()
 
@@ -173,7 +172,7 @@ def test_a_reader_in_read_committed_may_store(settings: Any) -> None:
 
 def wait_until_blocked(database: str, thread: Thread) -> None:
     """Wait until the other writer waits for a lock; on SQLite, until it had ample time to."""
-    for _ in range(WAIT * 20):
+    for _ in range(int(PATIENCE) * 20):
         if database == "default":
             with connections[database].cursor() as cursor:
                 cursor.execute(

@@ -21,6 +21,7 @@ from tests.contrib.prefork import READS
 from tests.observing import delivered
 from tests.outages import Use, down, up, use
 from tests.outbox.rows import let_wait
+from tests.stores.steps import PATIENCE
 
 __all__ = ["down", "up", "use"]
 
@@ -70,8 +71,16 @@ def test_it_fails_while_the_store_is_down_and_leaves_what_waits(app: Celery, dow
 def test_a_worker_finds_it_by_its_name(app: Celery, up: Use) -> None:
     up()
     let_wait(2)
-    with start_worker(app, perform_ping_check=False, pool="solo", loglevel="ERROR"):
-        app.send_task("cache_invalidation.drain_invalidations", ignore_result=False).get(timeout=20)
+    with start_worker(
+        app,
+        perform_ping_check=False,
+        pool="solo",
+        loglevel="ERROR",
+        shutdown_timeout=PATIENCE,
+    ):
+        app.send_task("cache_invalidation.drain_invalidations", ignore_result=False).get(
+            timeout=PATIENCE
+        )
     assert not PendingInvalidation.objects.exists()
 
 
@@ -79,7 +88,7 @@ def test_a_child_of_the_pool_counts_until_it_ends(valkey: ValkeyServer) -> None:
     broker = f"redis+socket://{valkey.socket}"
     Celery("prefork", broker=broker).send_task("prefork.read")
     command = [sys.executable, "-m", "tests.contrib.prefork", broker]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     rates = read_metrics()["functions"]["prefork.page"]
     assert (rates["hits"], rates["misses"]) == (READS - 1, 1)

@@ -37,7 +37,7 @@ PLACES = [*[("sqlite", "locmem")] * 7, ("sqlite", "default"), *[("default", "def
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "sqlite"]),
     pytest.mark.slow,
-    pytest.mark.timeout(max(120, EXAMPLES / 10)),
+    pytest.mark.timeout(max(1800, EXAMPLES / 10)),
 ]
 
 

@@ -1,7 +1,8 @@
 """A process that drains the outbox of one database, once. Run as a module.
 
-Arguments: the name of the PostgreSQL database, and whether it is killed with SIGKILL right before
-or after the third delivery. Prints how many rows it has delivered. It begins when a line comes in.
+Arguments: the name of the PostgreSQL database, and what is special: it "waits" in the middle of
+its first delivery, says so, and goes on when a line comes in; or it is killed with SIGKILL right
+"before" or "after" the third. Prints how many rows it has delivered. Begins when a line comes in.
 """
 
 import os
@@ -17,7 +18,12 @@ def die(*args: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(database: str, dies: str = "") -> None:
+def wait(what: str) -> None:
+    print(what, flush=True)
+    sys.stdin.readline()
+
+
+def main(database: str, special: str = "") -> None:
     django.setup()
     connection.settings_dict["NAME"] = database
     from cache_invalidation.outbox import draining
@@ -26,20 +32,21 @@ def main(database: str, dies: str = "") -> None:
     real: Any = draining
     send, sent = real.send, []
 
-    def send_and_die(*args: Any) -> Any:
+    def send_specially(*args: Any) -> Any:
         sent.append(args)
-        if len(sent) == 3 and dies == "before":
+        if len(sent) == 1 and special == "waits":
+            wait("waiting")
+        if len(sent) == 3 and special == "before":
             die()
         said = send(*args)
-        if len(sent) == 3 and dies == "after":
+        if len(sent) == 3 and special == "after":
             die()
         return said
 
-    real.send = send_and_die
+    real.send = send_specially
     get_store().ping()
     connection.ensure_connection()
-    print("ready", flush=True)
-    sys.stdin.readline()
+    wait("ready")
     print(sum(draining.drain("default")), flush=True)
 
 

@@ -157,7 +157,7 @@ def test_a_writer_whose_clock_is_wrong_is_not_waited_for(
 
 def test_what_is_not_due_is_left(up: Use) -> None:
     up()
-    later = timezone.now() + timedelta(seconds=60)
+    later = timezone.now() + timedelta(hours=1)
     let_wait(1, next_attempt=later, cause="autocommit, may not be committed")
     let_wait(1, next_attempt=later, attempts=1, cause="failed before")
     let_wait(1, cause="due")

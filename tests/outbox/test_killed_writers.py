@@ -11,11 +11,12 @@ from django.db import connection
 
 from tests.outages import NOBODY
 from tests.outbox.rows import is_due, rows, targets
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
-FENCE_TIMEOUT = 5.0  # seconds
+FENCE_TIMEOUT = 3600.0  # seconds
 
 
 def kill_writer(how: str, when: str) -> None:
@@ -27,7 +28,7 @@ def kill_writer(how: str, when: str) -> None:
     }
     database = str(connection.settings_dict["NAME"])
     command = [sys.executable, "-m", "tests.outbox.victim", database, how, when]
-    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, timeout=PATIENCE, check=False)
     assert ended.returncode == -signal.SIGKILL, f"the writer was not killed {when}"
 
 
@@ -48,7 +49,7 @@ def test_a_statement_in_autocommit_leaves_a_row_that_is_due_later(when: str, nam
     # Delivered before the statement is committed, it would be of no use.
     assert not is_due(row)
     until_due = row.next_attempt - row.created
-    assert abs(until_due - timedelta(seconds=FENCE_TIMEOUT)) < timedelta(seconds=1)
+    assert abs(until_due - timedelta(seconds=FENCE_TIMEOUT)) < timedelta(seconds=PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_however_many_requests_nobody_connects_to_a_store_that_is_down(
     use: Use, directory: Path, answer: Answer | None
 ) -> None:
     with FakeServer(directory, answer) as server:
-        use(server.url, RETRY_INTERVAL=3600)
+        use(server.url, socket_timeout=0.2, RETRY_INTERVAL=3600)
         notice()
         # The thread asks it once more at once, and then after an hour.
         wait_until(lambda: get_store().breaker.failures > 1)

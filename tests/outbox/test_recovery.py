@@ -1,7 +1,6 @@
 """The store is back: what waited is delivered before anybody trusts it again."""
 
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from cache_invalidation.stores.breaker import State
 from example_project.servers import ValkeyServer
 from tests.elsewhere import elsewhere
 from tests.observing import update_behind_the_back
-from tests.outages import Use, notice, suspended, wait_for
+from tests.outages import Use, deliver_nothing, notice, suspended, wait_for
 from tests.outbox.rows import names, rows
 from tests.stores.steps import PATIENCE, wait_until
 from tests.testapp.models import Product
@@ -215,7 +214,7 @@ def test_a_child_that_is_forked_while_it_lasts_delivers_by_itself(
     assert names() == names() == []
     with suspended(valkey):
         Product.objects.create(name="a")
-        stop_waiting()
+        deliver_nothing()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Of forking with threads.
             child = os.fork()
@@ -227,13 +226,6 @@ def test_a_child_that_is_forked_while_it_lasts_delivers_by_itself(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert rows() == []
     assert get_store().breaker.is_open, "this process waits by itself"
-
-
-def stop_waiting() -> None:
-    """Have this process never find out that the store is back."""
-    get_store().recovery.stop()
-    name = "cache_invalidation recovery of default"
-    wait_until(lambda: name not in [thread.name for thread in threading.enumerate()])
 
 
 def _be_the_child() -> None:

@@ -8,7 +8,7 @@ from django.db import connections, transaction
 from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
-from tests.outages import Use
+from tests.outages import Use, deliver_nothing
 from tests.outbox.rows import rows
 from tests.testapp.models import Category
 
@@ -30,7 +30,8 @@ def test_what_waits_is_not_rolled_back_with_the_first(
     def fail(*args: Any) -> None:
         raise StoreUnavailable("it is down")
 
-    use(redis_url, RETRY_INTERVAL=3600)  # Nobody delivers it meanwhile.
+    use(redis_url)
+    deliver_nothing()
     pk = Category.objects.using("other").create(name="old").pk
     with registry.override(Category, ModelInvalidation), transaction.atomic("other"):
         Category.objects.using("other").count()

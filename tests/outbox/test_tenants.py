@@ -15,7 +15,7 @@ from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
-from tests.outages import Use, suspended, wait_for
+from tests.outages import Use, deliver_nothing, suspended, wait_for
 from tests.outbox.rows import names, rows
 from tests.tenants import by_tenant, serving
 from tests.testapp.models import Product
@@ -77,7 +77,7 @@ def test_a_drainer_that_serves_somebody_else_drops_what_the_writer_meant(
     work_as(reader)
     assert names() == []
     work_as(writer)
-    writer.recovery.stop()
+    deliver_nothing()
     with suspended(valkey):
         Product.objects.create(name="a")
     work_as(drainer)

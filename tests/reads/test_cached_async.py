@@ -15,6 +15,7 @@ from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import lock_name
 from tests.observing import commands
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
 
 WAIT = 0.05  # seconds
@@ -201,7 +202,7 @@ def test_of_twenty_coroutines_one_computes_and_all_get_its_value(redis_client):
         return len(calls)
 
     async def main():
-        found = await asyncio.wait_for(asyncio.gather(*(page() for _ in range(20))), 30)
+        found = await asyncio.wait_for(asyncio.gather(*(page() for _ in range(20))), PATIENCE)
         assert found == [1] * 20
 
     run(main)
@@ -220,7 +221,7 @@ def test_twenty_coroutines_that_wait_do_not_keep_the_one_that_computes_from_the_
         return await Product.objects.acount()
 
     async def main():
-        found = await asyncio.wait_for(asyncio.gather(*(count() for _ in range(20))), 30)
+        found = await asyncio.wait_for(asyncio.gather(*(count() for _ in range(20))), PATIENCE)
         assert found == [0] * 20
         assert len(calls) == 1
         await Product.objects.acreate(name="x")

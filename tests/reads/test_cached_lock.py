@@ -13,6 +13,7 @@ from django.core.cache import cache
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, lock_name
+from tests.stores.steps import PATIENCE
 
 CALLERS = 8
 
@@ -56,7 +57,7 @@ def test_of_many_callers_one_computes_and_all_get_its_value(redis_client):
 
 def test_callers_with_other_arguments_do_not_wait_for_each_other():
     # Were they to wait, the barrier would break.
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=PATIENCE)
 
     @cached(tags=["a"], lock=True)
     def page(number):
@@ -68,7 +69,7 @@ def test_callers_with_other_arguments_do_not_wait_for_each_other():
 
 
 def test_without_a_lock_everybody_computes():
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=PATIENCE)
 
     @cached(tags=["a"])
     def page():
@@ -158,7 +159,7 @@ def test_when_the_one_who_computes_fails_the_next_takes_its_place():
 
 
 def test_nobody_waits_for_a_value_that_will_not_be_stored(redis_client):
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=PATIENCE)
 
     @cached(tags=["a"], lock=True)
     def page():

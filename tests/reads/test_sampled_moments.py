@@ -15,6 +15,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
 from tests.observing import update_behind_the_back
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
@@ -48,7 +49,7 @@ def elsewhere(function: Callable[[], Any]) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -115,7 +116,7 @@ def test_a_write_whose_delivery_comes_a_moment_after_its_commit_is_waited_for(
     def late(self: Any, delivery: Any) -> bool:
         if threading.current_thread() is writer:
             committed.set()
-            assert looked.wait(20)
+            assert looked.wait(PATIENCE)
         return deliver(self, delivery)
 
     def write() -> None:
@@ -126,11 +127,11 @@ def test_a_write_whose_delivery_comes_a_moment_after_its_commit_is_waited_for(
 
     def wait_for_commit() -> None:
         writer.start()
-        assert committed.wait(20)
+        assert committed.wait(PATIENCE)
 
     def pause(seconds: float) -> None:
         looked.set()
-        writer.join(20)
+        writer.join(PATIENCE)
 
     page = cached(sample=1)(between.stock)
     page()

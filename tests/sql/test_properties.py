@@ -4,7 +4,7 @@ import re
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache_invalidation.sql import Dialect, Statement, analyze
@@ -13,7 +13,7 @@ from cache_invalidation.sql.lexer import words
 KNOWN = frozenset({"shop_product", "shop_category", "shop_tag"})
 DIALECTS = st.sampled_from(get_args(Dialect))
 NAMES = st.sampled_from([*sorted(KNOWN), "elsewhere"])
-EXAMPLES = settings(max_examples=200, deadline=None)
+EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 PIECES = sorted(
     words(

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -47,6 +48,7 @@ class FakeServer:
         self.answer = answer
         self.connections = 0
         self.requests = 0
+        self._client: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -66,8 +68,11 @@ class FakeServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Closing alone would not wake up the thread that accepts.
+        # Closing alone would not wake up the thread that accepts, or that waits for a request.
         self._listener.shutdown(socket.SHUT_RDWR)
+        if (client := self._client) is not None:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
         self.path.unlink()
@@ -80,10 +85,10 @@ class FakeServer:
                 return
             self.connections += 1
             with client:
+                self._client = client
                 self._converse(client)
 
     def _converse(self, client: socket.socket) -> None:
-        client.settimeout(5)
         try:
             while self.answer is not None and (request := client.recv(65_536)):
                 self.requests += 1

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cache_invalidation.exceptions import StoreRefused
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Delivery, Filling, Versions, is_fence
 
 MISS: Final = "a miss"
-PATIENCE: Final = 20.0  # seconds
+PATIENCE: Final = 120.0  # seconds; only what hangs takes as long, however busy the machine is
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,19 @@ def drop(store: Store, *tags: str, token: str = "writer", entries: tuple[str, ..
     """Deliver the invalidation of `tags` and `entries`."""
     places = [store.entry_place(entry) for entry in entries]
     store.deliver(Delivery(token=token, tags=tags, entries=places))
+
+
+def briefly(settings: Any, name: str, step: Callable[[], object]) -> float:
+    """Take a step with a setting of a few tenths of a second; return how many seconds.
+
+    If they are over before the store has made sure of what it has set, there have to be more.
+    """
+    for seconds in (0.3, 1.0, 3.0, 10.0):
+        settings.CACHE_INVALIDATION |= {name: seconds}
+        with suppress(StoreRefused):
+            step()
+            return seconds
+    raise AssertionError(f"It was refused with {name} = 10.")
 
 
 def is_fenced(store: Store, tag: str) -> bool:

@@ -4,7 +4,6 @@ import logging
 import os
 import tempfile
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from cache_invalidation.stores.messages import Delivery, Filling
 from cache_invalidation.tags import ROOT
 from example_project.servers import ValkeyServer
 from tests.stores.fake_server import FakeServer, nonsense, redis_of_version, silence
-from tests.stores.steps import MISS, recall, remember, wait_until
+from tests.stores.steps import MISS, PATIENCE, recall, remember, wait_until
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def directory() -> Iterator[Path]:
 def use(settings: Any) -> Callable[..., Store]:
     """Make the default cache that of a server, and return its store."""
 
-    def use(url: str, timeout: float = 5, **package_settings: Any) -> Store:
+    def use(url: str, timeout: float = PATIENCE, **package_settings: Any) -> Store:
         default = settings.CACHES["default"]
         options = default["OPTIONS"] | {"SOCKET_TIMEOUT": timeout}
         settings.CACHES = settings.CACHES | {
@@ -51,6 +50,15 @@ def use(settings: Any) -> Callable[..., Store]:
 def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the outbox alone, which has tests of its own; here there is no database."""
     monkeypatch.setattr(recovery, "_steps", [])
+
+
+@pytest.fixture
+def catching_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Until this is set, a store that is back is recovering."""
+    is_done = threading.Event()
+    monkeypatch.setattr(recovery, "_steps", [lambda *args: is_done.wait(PATIENCE)])
+    yield is_done
+    is_done.set()
 
 
 def steps_of_readers(store: Store) -> list[Callable[[], object]]:
@@ -162,8 +170,8 @@ def test_however_many_fail_together_one_thread_waits_for_the_store(use, director
         assert [thread.name for thread in threading.enumerate()].count(name) == 1
 
 
-def test_writers_use_it_again_before_readers_do(use, valkey: ValkeyServer):
-    store = use(valkey.url, RETRY_INTERVAL=1)
+def test_writers_use_it_again_before_readers_do(use, valkey: ValkeyServer, catching_up):
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
     valkey.kill()
     fails(lambda: store.versions(["a"]))
     valkey.start()
@@ -173,10 +181,14 @@ def test_writers_use_it_again_before_readers_do(use, valkey: ValkeyServer):
     for step in steps_of_writers(store):
         step()
     assert store.breaker.state == State.RECOVERING
+    catching_up.set()
+    wait_until(lambda: store.breaker.state == State.CLOSED)
+    for step in steps_of(store):
+        step()
 
 
-def test_a_store_that_fails_while_it_recovers_is_not_trusted(use, valkey):
-    store = use(valkey.url, RETRY_INTERVAL=0.3)
+def test_a_store_that_fails_while_it_recovers_is_not_trusted(use, valkey, catching_up):
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
     remember(store, "page", "value", "a")
     valkey.kill()
     fails(lambda: store.versions(["a"]))
@@ -184,6 +196,7 @@ def test_a_store_that_fails_while_it_recovers_is_not_trusted(use, valkey):
     wait_until(lambda: store.breaker.state == State.RECOVERING)
     store.distrust(StoreUnavailable("lost"), lost=True)
     assert store.breaker.state == State.OPEN
+    catching_up.set()
     wait_until(lambda: store.breaker.state == State.CLOSED)
     assert store.breaker.losses == 0
 
@@ -201,17 +214,21 @@ def test_a_child_waits_for_the_store_by_itself(use, valkey):
     store = use(valkey.url, RETRY_INTERVAL=0.02)
     valkey.kill()
     fails(lambda: store.versions(["a"]))
+    seen, has_failed = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Of forking with threads.
         child = os.fork()
     if not child:
         try:
             fails(lambda: store.versions(["a"]))
+            os.close(has_failed)
             wait_until(lambda: not store.breaker.is_open)
             os._exit(0)
         finally:
             os._exit(1)
-    time.sleep(0.1)
+    os.close(has_failed)
+    os.read(seen, 1)  # Until the child has closed the other end, too.
+    os.close(seen)
     valkey.start()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 

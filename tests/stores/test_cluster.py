@@ -161,6 +161,7 @@ def test_one_node_that_is_down_makes_the_store_unavailable_and_nothing_else(sett
                 step(store, tag)
             assert store.breaker.is_open
             store.close()
+    private.notice_failures()
     alive = private.shards[1][0]
     wait_for(lambda: b"cluster_state:fail" in alive.ask("CLUSTER", "INFO"))
     other = tag_on(private, private.shards[1])
@@ -255,6 +256,7 @@ def test_a_promoted_replica_serves_nothing_old(settings, with_replicas):
     cut_off(primary, replica)
     drop(first, tag)
     crash(primary, replica)
+    with_replicas.notice_failures()
     wait_for(lambda: replica.ask("ROLE")[0] == b"master")
     with_replicas.wait_until_ok([node for node in with_replicas.nodes if node is not primary])
     assert replica.ask("GET", name) == version

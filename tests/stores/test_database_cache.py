@@ -16,7 +16,17 @@ from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.database_cache import DatabaseCacheStore
 from cache_invalidation.stores.messages import Filling
-from tests.stores.steps import MISS, drop, is_fenced, keep, recall, remember, sample, wait_until
+from tests.stores.steps import (
+    MISS,
+    PATIENCE,
+    drop,
+    is_fenced,
+    keep,
+    recall,
+    remember,
+    sample,
+    wait_until,
+)
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -229,7 +239,7 @@ def test_a_database_that_goes_right_after_commit_does_not_make_the_write_look_fa
 
 def _terminate(pid: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        cursor.execute("SELECT pg_terminate_backend(%s, %s)", [pid, int(1000 * PATIENCE)])
 
 
 def test_two_requests_that_store_the_same_entry_do_not_wait_for_each_other(table: Store):
@@ -247,7 +257,7 @@ def test_two_requests_that_store_the_same_entry_do_not_wait_for_each_other(table
         wait_until(lambda: waits and is_waiting(waits[0]))
         # Were there one lock for all of them, this would wait for who waits for this one.
         own = elsewhere(lambda: remember(table, "other", "value", "b"))
-        own.join(5)
+        own.join(PATIENCE)
         is_stuck = own.is_alive()
     for each in (thread, own):
         each.join()

@@ -31,7 +31,7 @@ def ends_well_in_a_child(step: Callable[[], object]) -> bool:
             os._exit(0)
         finally:
             os._exit(1)
-    deadline = time.monotonic() + PATIENCE / 4
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:

@@ -57,7 +57,7 @@ def test_a_log_that_is_kept_in_the_database_may_need_the_store(emitted, settings
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
-    writer.join(PATIENCE / 4)
+    writer.join(PATIENCE)
     if hangs := writer.is_alive():
         lock.release()
     writer.join(PATIENCE)

@@ -1,7 +1,6 @@
 """Rows are locked in the order in which Django writes them, so that nobody waits for each other."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -10,6 +9,7 @@ from django.db import connection, connections, transaction
 from django.test import override_settings
 
 from cache_invalidation import ModelInvalidation, registry
+from tests.stores.steps import PATIENCE, wait_until
 from tests.testapp.models import Place, Product, Restaurant, Review, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +39,12 @@ def rules(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
 def errors_of(*transactions: Steps) -> list[Exception]:
     """Run transactions at the same time; return what they raise."""
     errors: list[Exception] = []
@@ -57,7 +63,7 @@ def errors_of(*transactions: Steps) -> list[Exception]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     return errors
 
@@ -68,7 +74,7 @@ def test_two_who_insert_references_to_a_row_can_clear_its_relations() -> None:
 
     def steps(barrier: threading.Barrier) -> None:
         Review.objects.create(product=product)
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         Product.objects.get(pk=product.pk).tags.clear()
 
     assert errors_of(steps, steps) == []
@@ -79,12 +85,12 @@ def test_one_who_writes_the_parent_first_and_one_who_writes_the_child_get_along(
 
     def parent_first(barrier: threading.Barrier) -> None:
         Place.objects.filter(pk=pk).update(name="one")
-        barrier.wait(10)
-        time.sleep(0.5)
+        barrier.wait(PATIENCE)
+        wait_until(somebody_waits_for_a_lock)
         Restaurant.objects.get(pk=pk).save()
 
     def child(barrier: threading.Barrier) -> None:
-        barrier.wait(10)
+        barrier.wait(PATIENCE)
         Restaurant.objects.get(pk=pk).save()
 
     assert errors_of(parent_first, child) == []
