@@ -47,6 +47,7 @@ def show_race(console: Console) -> bool:
                 rows=ROWS,
                 pause_ms=PAUSE_MS,
                 write_interval_ms=WRITE_INTERVAL_MS,
+                is_enough=lambda total: total.reads > total.misses,
             )
     console.print(_table(results))
     kept = is_kept(*results.values())

@@ -1,11 +1,27 @@
-"""What the processes of a race share, and what each of them reports. Loaded before Django is."""
+"""What the processes of a race share, and what each of them counts. Loaded before Django is."""
 
 import time
 from collections.abc import Sequence
-from ctypes import Array, c_longlong
+from ctypes import Array, Structure, c_longlong
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event, Lock
 from typing import Any
+
+
+class Tally(Structure):
+    """What one process has counted so far; the parent can read it at any time."""
+
+    reads: int
+    misses: int
+    stale: int
+    writes: int
+
+    _fields_ = [
+        ("reads", c_longlong),
+        ("misses", c_longlong),
+        ("stale", c_longlong),
+        ("writes", c_longlong),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +40,7 @@ class Course:
     committed: "Array[c_longlong]"
     # For each row the lock that makes its writers take turns, so that "newest" means something.
     locks: Sequence[Lock]
+    tallies: "Array[Tally]"
 
     go: Event
     stop: Event
@@ -34,21 +51,3 @@ class Course:
         If the parent has been killed nobody asks it to, so there is a limit besides.
         """
         return self.stop.is_set() or time.monotonic() - started > self.time_limit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What one process counted."""
-
-    reads: int = 0
-    misses: int = 0
-    stale: int = 0
-    writes: int = 0
-
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            reads=self.reads + other.reads,
-            misses=self.misses + other.misses,
-            stale=self.stale + other.stale,
-            writes=self.writes + other.writes,
-        )

@@ -1,7 +1,7 @@
 """Starts the processes of a race, stops them in time and adds up what they counted."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,8 +15,13 @@ from example_project.race.course import Course, Tally
 from example_project.race.strategies import make_strategy
 from example_project.race.worker import Role, work
 
-START_TIMEOUT = 60.0  # seconds until every process has loaded Django
-STOP_TIMEOUT = 20.0  # seconds until every process has finished its last turn
+# Seconds; only what hangs takes as long, however busy the machine is.
+START_TIMEOUT = 300.0  # until every process has loaded Django
+LONGEST = 1500.0  # until there is enough to judge
+STOP_TIMEOUT = 120.0  # until every process has finished its last turn
+
+#: Whether a race may end in which so much was counted.
+Enough = Callable[[Tally], bool]
 
 # A new interpreter for each process, as web workers have: nothing is shared by accident.
 _spawn = get_context("spawn")
@@ -62,12 +67,14 @@ def run(
     rows: int = 16,
     pause_ms: float = 0,
     write_interval_ms: float = 0,
+    is_enough: Enough = lambda total: True,
 ) -> Result:
     """Have `writers` and `readers` race on the first `rows` airports, and return what came of it.
 
     `strategy` is the dotted path of a `Strategy`. Between a reader's query and its store there is
     a random pause of up to `pause_ms`; between two writes of one writer there is one that is
-    `write_interval_ms` long on average. The elevation of the airports is changed for good.
+    `write_interval_ms` long on average. The elevation of the airports is changed for good. The race
+    lasts `seconds`, or longer, until what was counted `is_enough`: a busy machine takes its time.
 
     Needs a database with row locks and a cache that processes share. Raises `RaceError` if a
     process fails or is late. No process is left running, whatever happens.
@@ -80,17 +87,19 @@ def run(
         strategy=strategy,
         pause=pause_ms / 1000,
         write_interval=write_interval_ms / 1000,
-        time_limit=START_TIMEOUT + seconds + STOP_TIMEOUT,
+        time_limit=START_TIMEOUT + seconds + LONGEST + STOP_TIMEOUT,
         icaos=list(start),
         committed=_spawn.RawArray("q", list(start.values())),
         locks=[_spawn.Lock() for _ in start],
+        tallies=_spawn.RawArray(Tally, writers + readers),
         go=_spawn.Event(),
         stop=_spawn.Event(),
     )
     observer = make_strategy(strategy, pause=0)
     for icao in course.icaos:
         observer.forget(icao)
-    total = _race(course, {"write": writers, "read": readers}, seconds)
+    seconds = _race(course, {"write": writers, "read": readers}, seconds, is_enough)
+    total = _total(course)
     end = Airport.objects.filter(icao__in=course.icaos).values_list("icao", "elevation_ft")
     return Result(
         reads=total.reads,
@@ -102,28 +111,57 @@ def run(
     )
 
 
-def _race(course: Course, roles: Mapping[Role, int], seconds: float) -> Tally:
+def _race(
+    course: Course,
+    roles: Mapping[Role, int],
+    seconds: float,
+    is_enough: Enough,
+) -> float:
+    """Return how many seconds it took."""
     with _crew(course, roles) as crew:
         deadline = time.monotonic() + START_TIMEOUT
         for member in crew:
             member.receive(deadline)
         course.go.set()
+        begun = time.monotonic()
         time.sleep(seconds)
+        while not is_enough(_total(course)) and all(member.is_racing() for member in crew):
+            if time.monotonic() - begun > seconds + LONGEST:
+                raise RaceError("There is not enough to judge.")
+            time.sleep(0.02)
         course.stop.set()
+        took = time.monotonic() - begun
         deadline = time.monotonic() + STOP_TIMEOUT
-        return sum((member.receive(deadline) for member in crew), Tally())
+        for member in crew:
+            member.receive(deadline)
+        return took
+
+
+def _total(course: Course) -> Tally:
+    total = Tally()
+    for tally in course.tallies:
+        total.reads += tally.reads
+        total.misses += tally.misses
+        total.stale += tally.stale
+        total.writes += tally.writes
+    return total
 
 
 class _Member:
     """A process and the pipe from it."""
 
-    def __init__(self, role: Role, course: Course) -> None:
+    def __init__(self, role: Role, course: Course, number: int) -> None:
         self.role = role
         self._pipe, other_end = _spawn.Pipe(duplex=False)
-        self._process = _spawn.Process(target=work, args=(role, course, other_end), daemon=True)
+        self._process = _spawn.Process(
+            target=work, args=(role, course, number, other_end), daemon=True
+        )
         self._process.start()
         # With its last copy gone, a process that dies is noticed at once.
         other_end.close()
+
+    def is_racing(self) -> bool:
+        return not self._pipe.poll()
 
     def receive(self, deadline: float) -> Any:
         if not self._pipe.poll(max(0, deadline - time.monotonic())):
@@ -148,7 +186,7 @@ def _crew(course: Course, roles: Mapping[Role, int]) -> Iterator[list[_Member]]:
     try:
         for role, count in roles.items():
             for _ in range(count):
-                crew.append(_Member(role, course))
+                crew.append(_Member(role, course, len(crew)))
         yield crew
     finally:
         course.stop.set()

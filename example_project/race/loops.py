@@ -10,33 +10,29 @@ from example_project.race.course import Course, Tally
 from example_project.race.strategies import make_strategy
 
 
-def read(course: Course) -> Tally:
+def read(course: Course, tally: Tally) -> None:
     """Read random rows through the cache, and compare with what was committed before."""
     strategy = make_strategy(course.strategy, course.pause)
     started = time.monotonic()
-    reads = stale = 0
     while not course.is_over(started):
         row = random.randrange(len(course.icaos))
         # Noted before the read begins: what is committed in the meantime may be seen or not.
         newest = course.committed[row]
-        value = strategy.read(course.icaos[row])
-        reads += 1
-        stale += value < newest
-    return Tally(reads=reads, misses=strategy.misses, stale=stale)
+        tally.stale += strategy.read(course.icaos[row]) < newest
+        tally.misses = strategy.misses
+        tally.reads += 1
 
 
-def write(course: Course) -> Tally:
+def write(course: Course, tally: Tally) -> None:
     """Raise the elevation of random airports, by one foot at a time."""
     started = time.monotonic()
-    writes = 0
     with make_strategy(course.strategy, course.pause).writing():
         while not course.is_over(started):
             row = random.randrange(len(course.icaos))
             with course.locks[row]:
                 course.committed[row] = _raise_elevation(course.icaos[row])
-            writes += 1
+            tally.writes += 1
             time.sleep(random.uniform(0, 2 * course.write_interval))
-    return Tally(writes=writes)
 
 
 @transaction.atomic

@@ -13,8 +13,11 @@ from example_project.race.course import Course
 Role = Literal["read", "write"]
 
 
-def work(role: Role, course: Course, parent: Connection) -> None:
-    """Say when ready, wait for the start, race until the end and send the `Tally`."""
+def work(role: Role, course: Course, number: int, parent: Connection) -> None:
+    """Say when ready, wait for the start, race until the end and say so.
+
+    What is counted goes into the tally with this `number`.
+    """
     # Ctrl-C in a terminal reaches every process; the parent stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name, value in course.settings.items():
@@ -25,4 +28,5 @@ def work(role: Role, course: Course, parent: Connection) -> None:
     with parent:
         parent.send("ready")
         if course.go.wait(course.time_limit):
-            parent.send(race(course))
+            race(course, course.tallies[number])
+            parent.send("done")

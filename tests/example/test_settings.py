@@ -12,10 +12,11 @@ from urllib.request import urlopen
 import pytest
 from django.core.management import call_command
 
+from tests.stores.steps import PATIENCE
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 60  # seconds
 
 
 def start(*arguments, **environment):
@@ -33,7 +34,7 @@ def start(*arguments, **environment):
 @pytest.mark.parametrize("environment", [{}, {"REDIS_URL": "redis://localhost"}])
 def test_the_settings_need_no_server(environment):
     with start("manage.py", "check", **environment) as process:
-        output, _ = process.communicate(timeout=DEADLINE)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
 
 
@@ -48,10 +49,10 @@ def free_port():
 
 
 def wait_for(url, process):
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            return urlopen(url, timeout=5).read().decode()
+            return urlopen(url, timeout=PATIENCE).read().decode()
         except OSError:
             time.sleep(0.1)
     process.kill()
@@ -68,7 +69,7 @@ def test_the_site_is_served_until_it_is_stopped(tmp_path, redis_url, signal_):
         try:
             assert "Brazil" in wait_for(f"http://127.0.0.1:{port}/", process)
             process.send_signal(signal_)
-            output, _ = process.communicate(timeout=DEADLINE)
+            output, _ = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert process.returncode == 0
@@ -87,7 +88,7 @@ def test_the_site_is_served_until_it_is_stopped(tmp_path, redis_url, signal_):
 )
 def test_arguments_are_understood_before_anything_is_started(arguments, environment, status, said):
     with start("-m", "example_project.serve", *arguments, **environment) as process:
-        output, _ = process.communicate(timeout=DEADLINE)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, output
     assert said in output
     assert "Site:" not in output
