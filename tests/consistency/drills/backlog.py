@@ -34,7 +34,8 @@ def drained(stage: Stage, server: ValkeyServer) -> None:
     fill(stage, many)
     began = time.monotonic()
     logs = [server.directory / f"drainer-{number}.log" for number in range(2)]
-    both = [stage.start(f"{DRAINERS}.drain", log) for log in logs]
+    together = stage.barrier(len(logs))
+    both = [stage.start(f"{DRAINERS}.drain", log, together) for log in logs]
     modes, inserted, slowest = set(), 0, 0.0
     while any(process.is_alive() for process, _ in both) and not all(
         pipe.poll() for _, pipe in both

@@ -69,10 +69,20 @@ class Course:
     # For each row the lock that makes its writers take turns, so that "newest" means something.
     locks: Sequence[Lock]
 
+    # Those of the readers come first.
     counts: "Array[Counts]"
+    readers: int
     phase: c_int
     quiet: Event  # while nobody writes
     stop: Event
+
+    def reads(self) -> list[int]:
+        """Return how many requests each reader has made."""
+        return [counts.requests for counts in self.counts[: self.readers]]
+
+    def have_all_read(self, number: int, before: list[int]) -> bool:
+        """Whether each reader has made so many requests more than `before`."""
+        return all(now >= then + number for now, then in zip(self.reads(), before, strict=True))
 
     def is_over(self, started: float) -> bool:
         """Whether a process that began at `started` has to end."""

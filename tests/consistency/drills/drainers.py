@@ -2,7 +2,8 @@
 
 import time
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,8 +12,10 @@ from django.db import connection
 
 from cache_invalidation.outbox import draining
 from tests.consistency.drills.site import LIFETIME, Site
+from tests.stores.steps import PATIENCE
 
 CHUNK: Final = 1000  # keys in one round trip
+TOGETHER: Final = 4  # batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +26,20 @@ class Drained:
     peak: float
 
 
-def drain(site: Site, log: Path) -> Drained:
-    """Drain the outbox once; write into the file `log` which rows and when."""
+def drain(site: Site, log: Path, together: Barrier | None = None) -> Drained:
+    """Drain the outbox once; write into the file `log` which rows and when.
+
+    At first each batch is held until all who come `together` hold one.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SET application_name = 'drainer'")
     deliver: Any = draining._deliver
+    numbers = count()
     with log.open("w") as file:
 
         def logged(rows: Any, batch: Any) -> Any:
+            if together and rows and next(numbers) < TOGETHER:
+                together.wait(PATIENCE)
             begun = time.monotonic()
             result = deliver(rows, batch)
             print(begun, time.monotonic(), *(row.pk for row in rows), file=file)

@@ -1,6 +1,5 @@
 """Writers, drainers and connections that end in the middle of a write."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -8,10 +7,10 @@ from typing import Final
 
 from django.db import connection
 
-from cache_invalidation.models import PendingInvalidation
 from example_project.servers import ValkeyServer
 from tests.consistency.drills.outages import unreachable
 from tests.consistency.drills.stage import Stage
+from tests.consistency.drills.victims import COMMITS
 
 VICTIMS: Final = "tests.consistency.drills.victims"
 
@@ -63,8 +62,6 @@ def writers(stage: Stage, server: ValkeyServer) -> None:
         for _ in range(times):
             victims.kill("write_and_die", step, next(victims.ways))
     for step in DRAIN:
-        targets = {"tags": ["airports.airport"], "entries": [], "keys": [], "patterns": []}
-        PendingInvalidation.objects.create(targets=targets)
         victims.kill("drain_and_die", step)
     with unreachable(server):
         for step in DOWN:
@@ -78,12 +75,17 @@ def writers(stage: Stage, server: ValkeyServer) -> None:
 def commits(stage: Stage, server: ValkeyServer) -> None:
     """PostgreSQL connections and writers that end during COMMIT, or between fence and COMMIT."""
     victims, ended, unknown = _Victims(stage), 0, 0
+
+    def terminate() -> bool:
+        nonlocal ended
+        ended += _terminate("query = 'COMMIT' AND state = 'active'")
+        ended += _terminate("state = 'idle in transaction'")
+        return ended > 0
+
     with _slow_commits():
-        deadline = time.monotonic() + stage.pace.fault
-        while time.monotonic() < deadline:
-            ended += _terminate("query = 'COMMIT' AND state = 'active'")
-            ended += _terminate("state = 'idle in transaction'")
-            time.sleep(0.05)
+        for _ in stage.meanwhile(0.05):
+            terminate()
+        stage.wait_for("terminated", terminate)
         for _ in range(3 * stage.pace.rounds):
             victims.kill("die_in_commit", next(victims.ways))
             unknown += victims.lose_connection()
@@ -106,11 +108,15 @@ def _terminate(which: str) -> int:
 
 @contextmanager
 def _slow_commits() -> Iterator[None]:
-    """Have COMMIT take some time when airports were written; a statement in autocommit as well."""
+    """Have COMMIT take some time when airports were written; a statement in autocommit as well.
+
+    It takes at least as long as somebody else has the lock `victims.COMMITS`.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION drill_sleep() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END $$;"
+            " $$ BEGIN PERFORM pg_sleep(0.03);"
+            f" PERFORM pg_advisory_xact_lock_shared({COMMITS}); RETURN NULL; END $$;"
             "CREATE CONSTRAINT TRIGGER drill_slow AFTER UPDATE ON airports_airport"
             " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION drill_sleep()"
         )

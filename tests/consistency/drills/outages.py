@@ -3,7 +3,6 @@
 import shutil
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count, islice
@@ -14,13 +13,16 @@ import redis
 
 from example_project.servers import ValkeyServer
 from tests.consistency.drills.stage import Stage
+from tests.stores.steps import PATIENCE
 
 QUEUE: Final = 4  # connections that the server in the black hole has not accepted yet
+ROOM: Final = 500_000  # bytes that are left where memory is short
+NEIGHBOUR: Final = bytes(2_000)
 
 
 def client(server: ValkeyServer) -> redis.Redis:
     """Return a client that has nothing to do with the site."""
-    return redis.Redis.from_url(server.url, socket_timeout=10)
+    return redis.Redis.from_url(server.url, socket_timeout=PATIENCE)
 
 
 def killed(stage: Stage, server: ValkeyServer) -> None:
@@ -93,11 +95,10 @@ def refused(stage: Stage, server: ValkeyServer) -> None:
 
 def cut_off(stage: Stage, server: ValkeyServer) -> None:
     """CLIENT KILL of all connections, again and again."""
-    deadline, times = time.monotonic() + stage.pace.fault, 0
-    while time.monotonic() < deadline:
+    times = 0
+    for _ in stage.meanwhile(0.03):
         cut(server.socket)
         times += 1
-        time.sleep(0.03)
     stage.notes.append(f"All connections were closed {times} times.")
 
 
@@ -105,15 +106,14 @@ def pressed(stage: Stage, server: ValkeyServer) -> None:
     """maxmemory with allkeys-lru, and a neighbour who fills it."""
     with client(server) as direct:
         direct.config_set("maxmemory-policy", "allkeys-lru")
-        direct.config_set("maxmemory", direct.info("memory")["used_memory"] + 500_000)
-        deadline, numbers = time.monotonic() + stage.pace.fault, count()
-        while time.monotonic() < deadline:
+        direct.config_set("maxmemory", direct.info("memory")["used_memory"] + ROOM)
+        numbers = count()
+        for _ in stage.meanwhile(0.01):
             pipe = direct.pipeline(transaction=False)
-            for number in islice(numbers, 50):
-                pipe.set(f"neighbour:{number}", bytes(2_000))
+            for number in islice(numbers, ROOM // (5 * len(NEIGHBOUR))):
+                pipe.set(f"neighbour:{number}", NEIGHBOUR)
             # Refused only where nothing is left that could be evicted right now.
             pipe.execute(raise_on_error=False)
-            time.sleep(0.01)
         evicted = direct.info("stats")["evicted_keys"]
         stage.notes.append(f"{evicted:,} keys were evicted.")
         if not evicted:

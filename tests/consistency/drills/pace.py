@@ -1,7 +1,12 @@
-"""How long a drill takes, and how patient the package is in it."""
+"""How long a drill takes, and how patient the package is in it.
+
+Whatever a drill needs to happen it waits for, on a busy machine for longer. These are the least.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final
+
+from tests.stores.steps import PATIENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +42,12 @@ FULL: Final = Pace(
 
 # For the tests.
 QUICK: Final = Pace(
-    fault=0.8,
-    patience=20.0,
-    after=0.4,
-    time_out=0.3,
+    fault=0.4,
+    patience=PATIENCE,
+    after=0.2,
+    time_out=1.0,
     retry_interval=0.3,
-    fence_timeout=2.0,
+    fence_timeout=5.0,
     rounds=1,
     backlog=3_000,
 )

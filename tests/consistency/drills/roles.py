@@ -37,7 +37,7 @@ def begin(course: Course) -> None:
     }
     override_settings(**changed).enable()
     if course.sabotage:
-        import_string(f"tests.consistency.drills.sabotage.{course.sabotage}")()
+        import_string(f"tests.consistency.drills.sabotage.{course.sabotage}")(course)
 
 
 def loop(role: str, course: Course, index: int) -> None:

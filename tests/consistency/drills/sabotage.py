@@ -1,8 +1,7 @@
 """Ways to break the package on purpose, each in every process of a drill, which has to tell."""
 
-import time
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 from cache_invalidation.outbox import draining, rows
 from cache_invalidation.reads import protocol
@@ -10,24 +9,29 @@ from cache_invalidation.stores import breaker, recovery
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.redis.server import Server
 from cache_invalidation.stores.redis.store import RedisStore
+from tests.consistency.drills.course import Course
+
+READS: Final = 50  # of each reader: enough to meet what is stale
 
 
-def nothing_is_delivered_on_recovery() -> None:
+def nothing_is_delivered_on_recovery(course: Course) -> None:
     recovery._steps.clear()
 
 
-def readers_trust_what_has_not_caught_up() -> None:
+def readers_trust_what_has_not_caught_up(course: Course) -> None:
     admits, (catch_up,) = breaker.Breaker.admits, recovery._steps
 
     def late(deadline: float | None, stopped: Event) -> bool:
-        time.sleep(0.6)  # Long enough for everybody to notice, and to read.
+        before = course.reads()
+        while not course.have_all_read(READS, before) and not course.stop.wait(0.02):
+            pass
         return catch_up(deadline, stopped)
 
     breaker.Breaker.admits = lambda self, *, urgent: admits(self, urgent=True)  # type: ignore[method-assign]
     recovery._steps[:] = [late]
 
 
-def a_restart_goes_unnoticed() -> None:
+def a_restart_goes_unnoticed(course: Course) -> None:
     learn = Server.learn
 
     def know_nothing(self: Any, info: str) -> None:
@@ -39,17 +43,17 @@ def a_restart_goes_unnoticed() -> None:
     Store.drop_everything = lambda self: None  # type: ignore[method-assign]
 
 
-def no_fence_is_raised() -> None:
+def no_fence_is_raised(course: Course) -> None:
     RedisStore.fence = lambda *args: None  # type: ignore[method-assign]
 
 
-def what_fails_is_forgotten() -> None:
+def what_fails_is_forgotten(course: Course) -> None:
     module: Any = rows
     module.keep = lambda *args, **kwargs: None
     Store.distrust = lambda *args, **kwargs: None  # type: ignore[method-assign]
 
 
-def drainers_do_not_lock() -> None:
+def drainers_do_not_lock(course: Course) -> None:
     module: Any = draining
     locked = module._locked
     module._locked = lambda *args: _unlocked(locked(*args))
@@ -60,6 +64,6 @@ def _unlocked(found: Any) -> Any:
     return found
 
 
-def readers_see_that_the_cache_fails() -> None:
+def readers_see_that_the_cache_fails(course: Course) -> None:
     module: Any = protocol
     module.CacheInvalidationError = ZeroDivisionError

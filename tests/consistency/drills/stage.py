@@ -2,11 +2,12 @@
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import c_int
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from typing import Any, Final, Self
 
 from django.db import connection
@@ -17,14 +18,14 @@ from tests.consistency.drills.course import Counts, Course, Phase
 from tests.consistency.drills.pace import Pace
 from tests.consistency.drills.roles import loop, task
 from tests.consistency.mixture import ROWS
+from tests.stores.steps import PATIENCE
 
-PATIENCE: Final = 40.0  # seconds for what is to happen soon
-TIME_LIMIT: Final = 300.0  # seconds that a process lives, whatever happens
+TIME_LIMIT: Final = 900.0  # seconds that a process lives, whatever happens
 READERS: Final = 3
 WRITERS: Final = 2
 JOBS: Final = 1
 READS: Final = 50  # of each reader, where everybody has to read something
-WRITES: Final = 12  # at least, while something is broken
+WRITES: Final = 12  # at least, where somebody has to write something
 
 _processes = get_context("forkserver")
 _processes.set_forkserver_preload(["tests.consistency.drills.template"])
@@ -66,6 +67,7 @@ class Stage:
             superseded=_processes.RawArray("q", [elevation - 1 for elevation in elevations]),
             locks=[_processes.Lock() for _ in rows],
             counts=_processes.RawArray(Counts, READERS + WRITERS + JOBS),
+            readers=READERS,
             phase=_processes.RawValue(c_int, Phase.BEFORE),
             quiet=_processes.Event(),
             stop=_processes.Event(),
@@ -136,10 +138,31 @@ class Stage:
             time.sleep(0.02)
 
     def go_on(self, seconds: float) -> None:
-        """Let the load go on for so long, and until some rows were written, or refused."""
-        before = self._attempts()
+        """Let the load go on for so long, and until everybody has read and somebody has written.
+
+        A write that was refused counts as well.
+        """
+        has_gone_on = self.going_on()
         time.sleep(seconds)
-        self.wait_for("written", lambda: self._attempts() >= before + WRITES)
+        self.wait_for("read and written", has_gone_on)
+
+    def going_on(self) -> Callable[[], bool]:
+        """Return what tells whether everybody has read, and somebody written, since now."""
+        attempts, reads = self._attempts(), self.course.reads()
+        return lambda: (
+            self._attempts() >= attempts + WRITES and self.course.have_all_read(READS, reads)
+        )
+
+    def meanwhile(self, interval: float) -> Iterator[None]:
+        """Yield once in each `interval`, for as long as a fault lasts and the load has to go on."""
+        deadline, has_gone_on = time.monotonic() + self.pace.fault, self.going_on()
+        last = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline or not has_gone_on():
+            if time.monotonic() > last:
+                raise DrillError(f"Not read and written in time: {self.last_error()}")
+            self.check_load()
+            yield
+            time.sleep(interval)
 
     def _attempts(self) -> int:
         return sum(counts.writes + counts.refused for counts in self.writers)
@@ -151,28 +174,24 @@ class Stage:
     def fill(self) -> None:
         """Have cached what is read, and nobody in the middle of a write."""
         self.hush()
-        self._everybody_reads()
+        self.everybody_reads()
         self.course.quiet.clear()
 
-    def _everybody_reads(self) -> None:
-        before = [counts.requests for counts in self.readers]
-        self.wait_for(
-            "read",
-            lambda: all(
-                counts.requests > number + READS
-                for counts, number in zip(self.readers, before, strict=True)
-            ),
-        )
+    def everybody_reads(self) -> None:
+        """Wait until every reader has read, and read again."""
+        before = self.course.reads()
+        self.wait_for("read", lambda: self.course.have_all_read(READS, before))
 
     def rest(self) -> None:
         """Let the load go on for a while in which nothing happens, at first without writers."""
         self.hush()
         time.sleep(self.pace.after / 2)
+        self.everybody_reads()
         self.course.quiet.clear()
-        time.sleep(self.pace.after / 2)
+        self.go_on(self.pace.after / 2)
         self.check_load()
 
-    def wait_for(self, what: str, is_true: Any) -> None:
+    def wait_for(self, what: str, is_true: Callable[[], bool]) -> None:
         """Wait until `is_true()`; raises `DrillError` if that takes too long."""
         deadline = time.monotonic() + PATIENCE
         while not is_true():
@@ -202,6 +221,10 @@ class Stage:
         other_end.close()
         return process, pipe
 
+    def barrier(self, parties: int) -> Barrier:
+        """Return what processes that are started wait at for each other."""
+        return _processes.Barrier(parties)
+
     def call(self, path: str, *arguments: Any) -> Any:
         """Return what the function at `path` returns in a process of its own."""
         process, pipe = self.start(path, *arguments)
@@ -219,7 +242,7 @@ class Stage:
             code = process.exitcode
             pipe.close()
             _end(process)
-        self._everybody_reads()
+        self.everybody_reads()
         self.course.quiet.clear()
         return code == -signal.SIGKILL
 

@@ -9,11 +9,7 @@ from example_project.airports.loading import load, read_airports
 from tests.consistency.drills.catalog import DRILLS, run
 from tests.consistency.drills.pace import QUICK
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(180),
-    pytest.mark.slow,
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 IMPATIENT = replace(QUICK, patience=1)
 

@@ -3,7 +3,7 @@
 import signal
 from typing import Any
 
-from example_project.topologies import ClusterServers, SentinelGroup, wait_for
+from example_project.topologies import PATIENT, ClusterServers, SentinelGroup, wait_for
 from tests.consistency.drills.stage import Stage
 
 
@@ -35,6 +35,7 @@ def failover(stage: Stage, group: SentinelGroup) -> None:
     group.primary.kill()
     replica.send_signal(signal.SIGCONT)
     stage.hush()
+    stage.everybody_reads()
     group.wait_for_failover()
     if not group.replica.ask("DBSIZE"):
         stage.broken.append("The replica was empty.")
@@ -47,9 +48,11 @@ def node_down(stage: Stage, cluster: ClusterServers) -> None:
     node = cluster.nodes[0]
     for _ in range(stage.pace.rounds):
         node.kill()
+        cluster.notice_failures()
         stage.go_on(stage.pace.fault)
         node.start()
         cluster.wait_until_ok()
+        cluster.notice_failures(PATIENT)
 
 
 def cluster_failover(stage: Stage, cluster: ClusterServers) -> None:
@@ -62,7 +65,10 @@ def cluster_failover(stage: Stage, cluster: ClusterServers) -> None:
     primary.kill()
     replica.process.send_signal(signal.SIGCONT)
     stage.hush()
+    stage.everybody_reads()
+    cluster.notice_failures()
     wait_for(lambda: replica.ask("ROLE")[0] == b"master")
     cluster.wait_until_ok([node for node in cluster.nodes if node is not primary])
+    cluster.notice_failures(PATIENT)
     if not replica.ask("DBSIZE"):
         stage.broken.append("The replica was empty.")

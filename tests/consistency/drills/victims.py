@@ -10,10 +10,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Final
 
+import psycopg
 from django.db import Error, connection, transaction
 
 from cache_invalidation import delivery
 from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.outbox import draining, rows
 from cache_invalidation.stores import get_store
 from tests.consistency.drills.site import Site, WithKeys, WithoutKeys, raised
@@ -21,7 +23,8 @@ from tests.consistency.mixture import save, update_by_code, update_by_key, updat
 
 Write = Callable[[str], int]
 
-IN_COMMIT: Final = 0.01  # seconds after the fence; COMMIT takes longer in that drill
+COMMITS: Final = 8_271  # the advisory lock that ends a COMMIT in that drill
+POLL: Final = 0.005  # seconds
 
 #: Ways to write that meet different code: blocks, statements of their own, values around them.
 WRITES: Final[dict[str, Write]] = {
@@ -96,11 +99,12 @@ def write_and_die(site: Site, row: int, step: str, way: str) -> None:
 
 
 def drain_and_die(site: Site, row: int, step: str) -> None:
-    """Wait for rows in the outbox, and be killed while they are delivered."""
+    """Put rows into the outbox, and be killed while they are delivered."""
     DRAIN[step]()
-    while True:
+    targets = {"tags": ["airports.airport"], "entries": [], "keys": [], "patterns": []}
+    while True:  # Somebody else may have been faster.
+        PendingInvalidation.objects.create(targets=targets)
         draining.drain_all()
-        time.sleep(0.01)
 
 
 def die_in_commit(site: Site, row: int, way: str) -> None:
@@ -116,21 +120,35 @@ def lose_connection_in_commit(site: Site, row: int, way: str) -> str:
         WRITES[way](site.course.icaos[row])
     except Error as error:
         # Long enough for the database to end what it was doing, or not.
-        time.sleep(random.uniform(0, 4 * IN_COMMIT))
+        time.sleep(random.uniform(0, 8 * POLL))
         return repr(error)
     return ""
 
 
 def _while_it_commits(action: Callable[[Any], None]) -> None:
-    """Do something shortly after the fence, when COMMIT, or the statement, has been sent."""
+    """Do something after the fence, when the database executes COMMIT, or the statement."""
     fence: Any = _store().fence
 
     def replaced(*args: Any) -> None:
+        _store().fence = fence
+        driver: Any = connection.connection
+        other = psycopg.connect(driver.info.dsn, password=driver.info.password, autocommit=True)
+        other.execute("SELECT pg_advisory_lock(%s)", [COMMITS])
         fence(*args)
-        # Another thread would get another connection.
-        threading.Timer(IN_COMMIT, action, [connection.connection]).start()
+        threading.Thread(target=_once_it_commits, args=(action, driver, other)).start()
 
     _store().fence = replaced
+
+
+def _once_it_commits(
+    action: Callable[[Any], None], driver: Any, other: psycopg.Connection[Any]
+) -> None:
+    """Call `action` when the backend of `driver` waits for the lock that `other` has."""
+    waits = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'advisory'"
+    with other:  # At the end, at the latest with this process, the lock is given back.
+        while not other.execute(waits, [driver.info.backend_pid]).fetchone():
+            time.sleep(POLL)
+        action(driver)
 
 
 def _cut(driver: Any) -> None:
