@@ -268,10 +268,10 @@ def test_statements_that_never_come_again_do_not_add_up():
             )
         gc.collect()
 
-    pass_by(range(6_000))
+    pass_by(range(5_000))
     before = len(gc.get_objects())
-    pass_by(range(6_000, 24_000))
-    assert len(gc.get_objects()) - before < 18_000
+    pass_by(range(5_000, 11_000))
+    assert len(gc.get_objects()) - before < 6_000
 
 
 def test_a_procedure_that_is_called_runs():

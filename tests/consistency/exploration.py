@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import permutations
 from typing import Any, Literal, Protocol
 
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Delivery, Filling, Versions, is_fence
+from cache_invalidation.stores.messages import Delivery, Filling, Found, Versions, is_fence
 
 TAGS = ("*", "number")
 TAG = "number"
@@ -26,6 +27,7 @@ ENTRY = "page"
 MARK = "mark"
 
 Raw = dict[str, Any]
+Content = tuple[tuple[str, Any], ...]  # the same, which stays as it is
 Drops = Literal["tag", "entry"]
 
 
@@ -54,7 +56,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class World:
-    raw: tuple[tuple[str, Any], ...]
+    raw: Content
     number: int
     writers: tuple[Writer, ...]
     readers: tuple[Reader, ...]
@@ -82,18 +84,25 @@ class World:
         )
 
 
+Step = Callable[[Writer], None]
+
+
 @dataclass
 class Explorer:
-    """Walks through all worlds that can be reached; raises `AssertionError` for a stale hit."""
+    """Walks through all worlds that can be reached; raises `AssertionError` for a stale hit.
+
+    The same step on the same content of the store is taken once, since it always ends the same.
+    """
 
     store: Store
     shelf: Shelf
     lags: bool = False
     worlds: int = 0
+    _stands: str | None = None  # what is in the store, if that is known
+    _taken: dict[tuple[str, str], tuple[Any, Content]] = field(default_factory=dict)
 
     def run(self, writers: tuple[Drops, ...] = ("tag", "tag"), readers: int = 2) -> int:
         """Explore everything; return the number of worlds."""
-        self.shelf.restore({})
         first = World(
             raw=(),
             number=0,
@@ -102,117 +111,140 @@ class Explorer:
             ),
             readers=(Reader(),) * readers,
         )
+        met: set[str] = set()  # Cheaper to ask than `seen`, and mostly enough.
         seen, queue = {first.identity()}, [first]
         while queue:
             world, is_last = queue.pop(), True
             self.worlds += 1
             for successor in self.successors(world):
                 is_last = False
+                if (text := repr(successor)) in met:
+                    continue
+                met.add(text)
                 if (identity := successor.identity()) not in seen:
                     seen.add(identity)
                     queue.append(successor)
                     self.probe(successor)
             if is_last:
-                self.check_usable(world)
+                assert self.take(world.raw, "use", self.is_usable)[0], f"fenced for ever: {world}"
         return self.worlds
 
+    def take(self, raw: Content, name: str, step: Callable[[], Any]) -> tuple[Any, Content]:
+        """Return what a step returns with `raw` in the store, and what is in there then."""
+        before = repr(raw)
+        if (before, name) not in self._taken:
+            if self._stands != before:
+                self.shelf.restore(dict(raw))
+            result = step()
+            after = tuple(sorted(self.shelf.load().items()))
+            self._stands = repr(after)
+            self._taken[before, name] = result, after
+        return self._taken[before, name]
+
+    def find(self, raw: Content) -> Found:
+        """Return what a reader finds."""
+        found: Found = self.take(raw, "look", lambda: self.store.lookup(ENTRY, TAGS))[0]
+        return found
+
     def probe(self, world: World) -> None:
-        """Whoever hits now, the store being as the last step left it, gets what is committed."""
-        found = self.store.lookup(ENTRY, TAGS)
+        """Whoever hits now gets what is committed."""
+        found = self.find(world.raw)
         if found.entry is not None and found.entry.is_valid(found.versions):
             number = self.store.decode(found.entry.payload)
             assert number == world.number, f"stale {number} != {world.number} in {world}"
 
-    def check_usable(self, world: World) -> None:
-        """Once nobody does anything any more, the tag can be cached under again."""
-        self.shelf.restore(dict(world.raw))
+    def is_usable(self) -> bool:
+        """Whether the tag can be cached under once nobody does anything any more."""
         found = self.store.lookup(ENTRY, TAGS)
         versions = self.store.mint([t for t, v in found.versions.items() if v is None], 60)
         versions = {tag: found.versions[tag] or versions[tag] for tag in TAGS}
-        assert not any(map(is_fence, versions.values())), f"fenced for ever: {world}"
-        payload = self.store.encode(world.number)
-        assert self.store.fill(
+        payload = self.store.encode(0)
+        return not any(map(is_fence, versions.values())) and self.store.fill(
             Filling(entry=ENTRY, payload=payload, versions=versions, mark=found.mark, timeout=60)
-        ), world
+        )
 
     def successors(self, world: World) -> Iterator[World]:
         for index, writer in enumerate(world.writers):
             for at, step in self.steps_of_writer(writer):
-                self.shelf.restore(dict(world.raw))
-                number = world.number + step(writer)
-                writers = _with(world.writers, index, replace(writer, at=at))
-                yield self.after(replace(world, number=number, writers=writers))
+                moved = replace(world, writers=_with(world.writers, index, replace(writer, at=at)))
+                if at == "committed":
+                    yield replace(moved, number=world.number + 1)
+                elif step is None:
+                    yield moved
+                else:
+                    name = f"{at} {writer.name} {writer.drops}"
+                    yield self.after(moved, self.take(world.raw, name, partial(step, writer))[1])
         for index, reader in enumerate(world.readers):
             if reader.at != "done":
-                self.shelf.restore(dict(world.raw))
-                moved, stored = self.step_of_reader(reader, world)
-                yield self.after(
-                    replace(world, readers=_with(world.readers, index, moved), stored=stored)
-                )
+                yield from self.step_of_reader(reader, index, world)
 
-    def after(self, world: World) -> World:
-        raw = self.shelf.load()
-        found = self.store.lookup(ENTRY, ()).entry
-        stored = world.stored if found else ()
-        return replace(world, raw=tuple(sorted(raw.items())), stored=stored)
+    def after(self, world: World, raw: Content) -> World:
+        """Return the world with `raw` in the store."""
+        stored = world.stored if self.find(raw).entry else ()
+        return replace(world, raw=raw, stored=stored)
 
-    def steps_of_writer(self, writer: Writer) -> Iterator[tuple[str, Callable[[Writer], int]]]:
-        """Yield what the writer can do next, and where it is then. A COMMIT counts one up."""
+    def steps_of_writer(self, writer: Writer) -> Iterator[tuple[str, Step | None]]:
+        """Yield where the writer can be next, and what it does to the store on its way there."""
         match writer.at:
             case "start":
                 yield "fenced", self.fence
             case "fenced":
-                yield "committed", lambda _: 1
-                yield "crashed", lambda _: 0
+                yield "committed", None
+                yield "crashed", None
             case "committed":
                 yield "done", self.deliver
-                yield "crashed", lambda _: 0
+                yield "crashed", None
             case "done" if self.lags:
                 yield "lapsed", self.lapse
             case "crashed":
                 yield "lapsed", self.lapse
 
-    def fence(self, writer: Writer) -> int:
+    def fence(self, writer: Writer) -> None:
         self.store.fence(*_dropped(writer), writer.name)
-        return 0
 
-    def deliver(self, writer: Writer) -> int:
+    def deliver(self, writer: Writer) -> None:
         tags, entries = _dropped(writer)
         self.store.deliver(Delivery(token=writer.name, tags=tags, entries=entries))
-        return 0
 
-    def lapse(self, writer: Writer) -> int:
+    def lapse(self, writer: Writer) -> None:
         self.shelf.restore(self.shelf.lapse(self.shelf.load(), writer.name))
-        return 0
 
-    def step_of_reader(self, reader: Reader, world: World) -> tuple[Reader, tuple[Any, ...]]:
+    def step_of_reader(self, reader: Reader, index: int, world: World) -> Iterator[World]:
+        stored, raw = world.stored, world.raw
         match reader.at:
             case "start":
-                return self.look(reader), world.stored
+                moved = self.look(reader, self.find(raw))
             case "missing":
-                return self.mint(reader), world.stored
+                missing = [tag for tag, version in reader.versions if version is None]
+                mint = partial(self.store.mint, missing, 60)
+                minted, raw = self.take(raw, f"mint {missing}", mint)
+                moved = self.sampled(reader, dict(reader.versions) | dict(minted))
             case "sampled":
-                return replace(reader, at="queried", number=world.number), world.stored
-        versions = dict(reader.versions)
-        payload = self.store.encode(reader.number)
-        filled = self.store.fill(
-            Filling(entry=ENTRY, payload=payload, versions=versions, mark=reader.mark, timeout=60)
-        )
-        stored = (reader.number, reader.versions, reader.mark)
-        return Reader(at="done"), stored if filled else world.stored
+                moved = replace(reader, at="queried", number=world.number)
+            case _:
+                filled, raw = self.take(raw, f"fill {reader}", partial(self.fill, reader))
+                moved = Reader(at="done")
+                stored = (reader.number, reader.versions, reader.mark) if filled else stored
+        readers = _with(world.readers, index, moved)
+        yield self.after(replace(world, readers=readers, stored=stored), raw)
 
-    def look(self, reader: Reader) -> Reader:
-        found = self.store.lookup(ENTRY, TAGS)
+    def fill(self, reader: Reader) -> bool:
+        return self.store.fill(
+            Filling(
+                entry=ENTRY,
+                payload=self.store.encode(reader.number),
+                versions=dict(reader.versions),
+                mark=reader.mark,
+                timeout=60,
+            )
+        )
+
+    def look(self, reader: Reader, found: Found) -> Reader:
         if found.entry is not None and found.entry.is_valid(found.versions):
             return Reader(at="done")  # Whether it was stale is what `probe` asks everywhere.
         if found.entry_fenced:
             return Reader(at="done")  # Computes and does not store.
         return self.sampled(replace(reader, mark=found.mark), found.versions)
-
-    def mint(self, reader: Reader) -> Reader:
-        versions = dict(reader.versions)
-        minted = self.store.mint([tag for tag, v in versions.items() if v is None], 60)
-        return self.sampled(reader, versions | dict(minted))
 
     def sampled(self, reader: Reader, versions: Versions) -> Reader:
         if any(map(is_fence, versions.values())):

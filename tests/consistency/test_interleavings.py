@@ -25,7 +25,7 @@ from tests.consistency.exploration import (
 )
 
 # Everything is explored, however long a busy machine takes for that.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 NAMES = {ENTRY: f"ci:e:{ENTRY}", MARK: f"ci:m:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
 
@@ -209,4 +209,4 @@ SABOTAGE = {
 
 def test_a_reader_that_met_a_fence_stores_nothing(explorer: Explorer) -> None:
     explorer.store.fence([TAG], [], "writer")
-    assert explorer.look(Reader()).at == "done"
+    assert explorer.look(Reader(), explorer.store.lookup(ENTRY, TAGS)).at == "done"
