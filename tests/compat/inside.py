@@ -68,8 +68,32 @@ def _change_setup(plan: dict[str, Any], recorder: "Recorder") -> None:
         setup(*args, **kwargs)
         if APP in sys.modules:
             recorder.listen()
+        if plan["server"]:
+            _do_without(**plan["server"])
 
     django.setup = changed_setup
+
+
+def _do_without(extensions: list[str], collations: list[str]) -> None:
+    """Ask of PostgreSQL what it has; it may have been built without some that Django asks for.
+
+    Tests that are about these fail then, without the app as well. The others can be run.
+    """
+    from django.contrib.postgres.operations import CreateExtension
+    from django.db.backends.postgresql.features import DatabaseFeatures
+
+    operation: Any = CreateExtension
+    features: Any = DatabaseFeatures
+    exists = operation.extension_exists
+
+    def is_there(self: Any, schema_editor: Any, extension: str) -> bool:
+        return extension not in extensions or bool(exists(self, schema_editor, extension))
+
+    operation.extension_exists = is_there
+    features.test_collations = {
+        purpose: name if name in collations else "C"
+        for purpose, name in features.test_collations.items()
+    }
 
 
 def _is_at_work() -> bool:

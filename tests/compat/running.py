@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import Final
+from typing import Final, LiteralString
+
+import psycopg
 
 from example_project.database_url import parse_database_url
 from example_project.servers import PostgresServer, ValkeyServer, die_with_parent
@@ -56,6 +58,7 @@ def _run(job: Job, *, app: bool, url: str = "") -> Run:
             "app": app,
             "report": str(report),
             "database": parse_database_url(url) if url else SQLITE,
+            "server": _what_there_is(url) if url else {},
             "cache": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": valkey.url},
         }
         # Some suites look for it, for what they do on PostgreSQL only.
@@ -63,6 +66,18 @@ def _run(job: Job, *, app: bool, url: str = "") -> Run:
         output = _execute(job, {**variables, "COMPAT": json.dumps(plan)})
         lines = report.read_text().splitlines() if report.exists() else []
     return read(lines, output)
+
+
+def _what_there_is(url: str) -> dict[str, list[str]]:
+    """Return what not every PostgreSQL has been built with, as far as this one has it."""
+    queries: dict[str, LiteralString] = {
+        "extensions": "SELECT name FROM pg_available_extensions",
+        "collations": "SELECT DISTINCT collname FROM pg_collation",
+    }
+    with psycopg.connect(url) as connection:
+        return {
+            name: [row[0] for row in connection.execute(query)] for name, query in queries.items()
+        }
 
 
 def _execute(job: Job, variables: Mapping[str, str]) -> str:

@@ -114,6 +114,7 @@ def run(suite: Path, *command: str, app: bool) -> Run:
         "app": app,
         "report": str(suite / "report"),
         "database": SQLITE,
+        "server": {},
         "cache": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     }
     environment = {**os.environ, "COMPAT": json.dumps(plan)}
