@@ -32,6 +32,9 @@ class PlaceholderField(models.CharField):  # type: ignore[type-arg]
     def get_placeholder(self, value: Any, compiler: Any, connection: Any) -> str:
         return "LOWER(%s)"
 
+    def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "LOWER(%s)", (value,)  # What Django 6.1 asks for.
+
 
 class LoadedField(models.CharField):  # type: ignore[type-arg]
     """Stores what it is given, and has something else of it in Python."""
