@@ -101,6 +101,15 @@ class Explorer:
     _stands: str | None = None  # what is in the store, if that is known
     _taken: dict[tuple[str, str], tuple[Any, Content]] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Where the entry is."""
+        return self.store.entry_place(ENTRY)
+
+    def dropped(self, writer: Writer) -> tuple[list[str], list[str]]:
+        """Return the tags that the writer drops, and the entries."""
+        return ([TAG], []) if writer.drops == "tag" else ([], [self.place])
+
     def run(self, writers: tuple[Drops, ...] = ("tag", "tag"), readers: int = 2) -> int:
         """Explore everything; return the number of worlds."""
         first = World(
@@ -143,7 +152,7 @@ class Explorer:
 
     def find(self, raw: Content) -> Found:
         """Return what a reader finds."""
-        found: Found = self.take(raw, "look", lambda: self.store.lookup(ENTRY, TAGS))[0]
+        found: Found = self.take(raw, "look", lambda: self.store.lookup(self.place, TAGS))[0]
         return found
 
     def probe(self, world: World) -> None:
@@ -155,12 +164,14 @@ class Explorer:
 
     def is_usable(self) -> bool:
         """Whether the tag can be cached under once nobody does anything any more."""
-        found = self.store.lookup(ENTRY, TAGS)
+        found = self.store.lookup(self.place, TAGS)
         versions = self.store.mint([t for t, v in found.versions.items() if v is None], 60)
         versions = {tag: found.versions[tag] or versions[tag] for tag in TAGS}
         payload = self.store.encode(0)
         return not any(map(is_fence, versions.values())) and self.store.fill(
-            Filling(entry=ENTRY, payload=payload, versions=versions, mark=found.mark, timeout=60)
+            Filling(
+                entry=self.place, payload=payload, versions=versions, mark=found.mark, timeout=60
+            )
         )
 
     def successors(self, world: World) -> Iterator[World]:
@@ -200,10 +211,10 @@ class Explorer:
                 yield "lapsed", self.lapse
 
     def fence(self, writer: Writer) -> None:
-        self.store.fence(*_dropped(writer), writer.name)
+        self.store.fence(*self.dropped(writer), writer.name)
 
     def deliver(self, writer: Writer) -> None:
-        tags, entries = _dropped(writer)
+        tags, entries = self.dropped(writer)
         self.store.deliver(Delivery(token=writer.name, tags=tags, entries=entries))
 
     def lapse(self, writer: Writer) -> None:
@@ -231,7 +242,7 @@ class Explorer:
     def fill(self, reader: Reader) -> bool:
         return self.store.fill(
             Filling(
-                entry=ENTRY,
+                entry=self.place,
                 payload=self.store.encode(reader.number),
                 versions=dict(reader.versions),
                 mark=reader.mark,
@@ -251,10 +262,6 @@ class Explorer:
             return Reader(at="done")  # Computes and does not store.
         at = "missing" if None in versions.values() else "sampled"
         return replace(reader, at=at, versions=tuple(versions.items()))
-
-
-def _dropped(writer: Writer) -> tuple[list[str], list[str]]:
-    return ([TAG], []) if writer.drops == "tag" else ([], [ENTRY])
 
 
 def _with(items: tuple[Any, ...], index: int, item: Any) -> tuple[Any, ...]:

@@ -10,7 +10,14 @@ from django.core.cache import caches
 
 from cache_invalidation.stores import django_cache, get_store, messages
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Delivery, Filling, Versions, seal
+from cache_invalidation.stores.messages import (
+    Delivery,
+    Filling,
+    Versions,
+    mark_name,
+    seal,
+    version_name,
+)
 from cache_invalidation.stores.redis import entries
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.consistency.exploration import (
@@ -27,7 +34,12 @@ from tests.consistency.exploration import (
 # Everything is explored, however long a busy machine takes for that.
 pytestmark = pytest.mark.slow
 
-NAMES = {ENTRY: f"ci:e:{ENTRY}", MARK: f"ci:m:{ENTRY}", **{tag: f"ci:t:{tag}" for tag in TAGS}}
+
+def keys_in(store: Store) -> dict[str, str]:
+    """Return under which keys the store keeps what is looked at."""
+    place = store.entry_place(ENTRY)
+    versions = {tag: store.shared(version_name(tag)) for tag in TAGS}
+    return {ENTRY: place, MARK: store.shared(mark_name(place)), **versions}
 
 
 def without(fence: str, writer: str) -> str | None:
@@ -37,9 +49,9 @@ def without(fence: str, writer: str) -> str | None:
 
 
 class RedisShelf:
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, store: Store, client: redis.Redis) -> None:
         self.client = client
-        self.keys = {name: f"test:1:{key}" for name, key in NAMES.items()}
+        self.keys = keys_in(store)
 
     def load(self) -> Raw:
         values: Any = self.client.mget(list(self.keys.values()))
@@ -61,13 +73,16 @@ class RedisShelf:
 
 
 class LocMemShelf:
+    def __init__(self, store: Store) -> None:
+        self.keys = keys_in(store)
+
     def load(self) -> Raw:
-        found = caches["locmem"].get_many(NAMES.values())
-        return {name: found[key] for name, key in NAMES.items() if key in found}
+        found = caches["locmem"].get_many(self.keys.values())
+        return {name: found[key] for name, key in self.keys.items() if key in found}
 
     def restore(self, raw: Raw) -> None:
-        caches["locmem"].delete_many(NAMES.values())
-        caches["locmem"].set_many({NAMES[name]: value for name, value in raw.items()})
+        caches["locmem"].delete_many(self.keys.values())
+        caches["locmem"].set_many({self.keys[name]: value for name, value in raw.items()})
 
     def lapse(self, raw: Raw, writer: str) -> Raw:
         for name, fence in list(raw.items()):
@@ -81,8 +96,9 @@ class LocMemShelf:
 def explorer(request: pytest.FixtureRequest, redis_client: redis.Redis, settings: Any) -> Explorer:
     # No fence may lapse while the exploration runs, but when the exploration says so.
     settings.CACHE_INVALIDATION = {"FENCE_TIMEOUT": 3600}
-    shelf = RedisShelf(redis_client) if request.param == "default" else LocMemShelf()
-    return Explorer(get_store(request.param), shelf)
+    store = get_store(request.param)
+    is_redis = request.param == "default"
+    return Explorer(store, RedisShelf(store, redis_client) if is_redis else LocMemShelf(store))
 
 
 @pytest.mark.parametrize(
@@ -209,4 +225,4 @@ SABOTAGE = {
 
 def test_a_reader_that_met_a_fence_stores_nothing(explorer: Explorer) -> None:
     explorer.store.fence([TAG], [], "writer")
-    assert explorer.look(Reader(), explorer.store.lookup(ENTRY, TAGS)).at == "done"
+    assert explorer.look(Reader(), explorer.store.lookup(explorer.place, TAGS)).at == "done"
