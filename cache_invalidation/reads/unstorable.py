@@ -48,7 +48,10 @@ def _reason(value: Any, error: Exception) -> str:
             there = "it is" if part is value else "in it is"
             return f"{there} a {type(part).__name__}; {cure}"
     said = str(error).rstrip(".") or type(error).__name__
-    return f"{said}; return plain values, such as texts, numbers, lists and dictionaries"
+    return (
+        f"it is a {type(value).__name__} ({said}); return plain values, such as texts, numbers, "
+        "lists and dictionaries"
+    )
 
 
 def _cure_for(value: Any) -> str | None:
