@@ -97,13 +97,12 @@ def _do_without(extensions: list[str], collations: list[str]) -> None:
 
 
 def _is_at_work() -> bool:
-    """Whether the app is there, and whatever it sees writes by is in its place."""
+    """Whether the app is there, and everything it sees writes by is in its place."""
     if APP not in sys.modules:
         return False
-    from cache_invalidation import watcher
-    from cache_invalidation.writes import bulk, commit, receivers, saves
+    from cache_invalidation.checks.observers import check_observers
 
-    return all(hook.is_installed() for hook in (watcher, bulk, commit, receivers, saves))
+    return not check_observers()
 
 
 class Recorder(logging.Handler):
