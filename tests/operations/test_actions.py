@@ -60,7 +60,8 @@ def entry() -> AuditEntry:
 @pytest.mark.parametrize("using", ["other", "sqlite"])
 def test_a_row_is_looked_at_in_the_database_that_it_is_in(using: str):
     (here,) = make(1)
-    category = Category.objects.using(using).create(pk=here.category_id + 1, name="another key")
+    another = 1 + (here.category_id or 0)
+    category = Category.objects.using(using).create(pk=another, name="another key")
     there = Product.objects.using(using).create(pk=here.pk, name="0", category=category)
     outcome = preview(Request(entities=[Entity(model=Product, pk=here.pk, using=using)]))
     assert f"category:{there.category_id}" in outcome.tags
