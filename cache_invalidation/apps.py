@@ -23,6 +23,7 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.writes import (
             bulk,
             commit,
+            deletions,
             driver,
             migrations,
             receivers,
@@ -35,6 +36,7 @@ class CacheInvalidationConfig(AppConfig):
         receivers.install()
         saves.install()
         bulk.install()
+        deletions.install()
         commit.install()
         driver.install()
         migrations.install()

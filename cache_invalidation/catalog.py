@@ -1,6 +1,6 @@
 """Which models the tables hold, which of them nobody watches, and which columns name a row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 from uuid import UUID
@@ -43,6 +43,56 @@ def models_by_table() -> Mapping[str, tuple[type[Model], ...]]:
 
 
 @cache
+def relatives() -> Mapping[type[Model], tuple[type[Model], ...]]:
+    """Return the models by those that may share rows with them: all ancestors and descendants.
+
+    Each model counts as its own, too.
+    """
+    apps.check_models_ready()
+    models = apps.get_models(include_auto_created=True)
+    places = {model: place for place, model in enumerate(models)}
+    found: dict[type[Model], set[int]] = {model: set() for model in models}
+    for model in models:
+        for ancestor in model.__mro__:
+            if ancestor in places:
+                found[ancestor].add(places[model])
+                found[model].add(places[ancestor])
+    return {model: tuple(models[place] for place in sorted(found[model])) for model in models}
+
+
+@cache
+def many_to_many() -> Mapping[type[Model], tuple["Field[Any, Any]", "Field[Any, Any]"]]:
+    """Return the foreign keys to both ends of each table that Django has made for a many-to-many.
+
+    Whoever writes to it changes the relation. A model of the project between two others is not
+    among them: its rows are things of their own.
+    """
+    found = {}
+    for field in _fields():
+        between = field.remote_field.through
+        source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
+        found[between] = between._meta.get_field(source), between._meta.get_field(target)
+    return found
+
+
+@cache
+def symmetrical() -> frozenset[type[Model]]:
+    """Return those of them in which each is there twice, once for each direction."""
+    fields = (field.remote_field for field in _fields())
+    return frozenset(field.through for field in fields if field.symmetrical)
+
+
+def _fields() -> Iterator[Any]:
+    apps.check_models_ready()
+    for model in apps.get_models(include_auto_created=True):
+        for field in model._meta.local_many_to_many:
+            between: Any = field.remote_field.through
+            # It is a name, or nothing, as long as the other end is not there.
+            if getattr(between, "_meta", None) and between._meta.auto_created is not False:
+                yield field
+
+
+@cache
 def tables() -> frozenset[str]:
     """Return the tables of all models, those of excluded ones too."""
     return frozenset(models_by_table())
@@ -78,7 +128,15 @@ def is_watched(model: type[Model]) -> bool:
 
 def forget() -> None:
     """Look at the models and at the settings anew."""
-    for answer in (models_by_table, tables, is_excluded, is_watched):
+    for answer in (
+        models_by_table,
+        relatives,
+        many_to_many,
+        symmetrical,
+        tables,
+        is_excluded,
+        is_watched,
+    ):
         answer.cache_clear()
 
 

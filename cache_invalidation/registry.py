@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from django.apps import apps
@@ -15,7 +16,7 @@ from django.db.models import Model
 from django.db.models.signals import class_prepared
 from django.dispatch import Signal, receiver
 
-from cache_invalidation.catalog import is_excluded, is_watched
+from cache_invalidation.catalog import is_excluded, is_watched, relatives
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
 from cache_invalidation.rules import (
     Invalidation,
@@ -24,7 +25,6 @@ from cache_invalidation.rules import (
     check_callable,
     check_declaration,
     check_model,
-    shares_key,
 )
 from cache_invalidation.tags import check_name, model_tag, table_of
 
@@ -65,13 +65,12 @@ class Plan:
 
     `own` are those of the model itself, its proxies and its multi-table parents: the written
     instance is their row too. `inherited` are those of multi-table children, whose row is another.
+    Only with `needs_state`, because one of the rules looks at values, may a write cost a query.
     """
 
     own: tuple[Rule, ...]
     inherited: tuple[Rule, ...]
     needs_state: bool
-    # Was one of the rules registered, or do they all go without saying?
-    is_declared: bool
     # Those of other multi-table children of its parents, whose row may be the same one.
     siblings: tuple[Rule, ...] = ()
 
@@ -79,7 +78,7 @@ class Plan:
         return bool(self.own or self.inherited)
 
 
-NOTHING: Final = Plan(own=(), inherited=(), needs_state=False, is_declared=False)
+NOTHING: Final = Plan(own=(), inherited=(), needs_state=False)
 
 
 class Registry:
@@ -91,6 +90,8 @@ class Registry:
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._wires: list[Wire] = []
         self._plans: dict[type[Model], Plan] = {}
+        # The tables that have a rule; made with the plans.
+        self._ruled: frozenset[type[Model]] | None = None
         self._waiting: set[str] = set()
         self._misspelled: set[str] = set()
 
@@ -203,34 +204,22 @@ class Registry:
             return NOTHING
         rules = [
             rule
-            for related in apps.get_models(include_auto_created=True)
-            if issubclass(related, written) or issubclass(written, related)
+            for related in relatives()[written]
             if not is_excluded(related)
             for rule in self._rules_of(related)
         ]
         own = tuple(rule for rule in rules if issubclass(written, rule.model))
         inherited = tuple(rule for rule in rules if not issubclass(written, rule.model))
-        needs_state = (
-            any(rule.needs_state for rule in own + inherited)
-            or not all(shares_key(written, rule.model) for rule in own)
-            or not all(shares_key(rule.model, written) for rule in inherited)
-        )
-        return Plan(
-            own=own,
-            inherited=inherited,
-            needs_state=needs_state,
-            is_declared=not all(rule.goes_without_saying for rule in rules),
-            siblings=tuple(self._siblings(written)),
-        )
+        needs_state = any(rule.needs_state for rule in rules if not rule.goes_without_saying)
+        siblings = tuple(self._siblings(written))
+        return Plan(own=own, inherited=inherited, needs_state=needs_state, siblings=siblings)
 
     def _siblings(self, written: type[Model]) -> Iterator[Rule]:
-        parents = tuple(map(table_of, written._meta.all_parents))
-        if not parents:
-            return
-        for related in apps.get_models(include_auto_created=True):
-            if issubclass(related, written) or issubclass(written, related):
-                continue
-            if issubclass(related, parents) and not is_excluded(related):
+        own = set(relatives()[written])
+        parents = map(table_of, written._meta.all_parents)
+        found = chain.from_iterable(relatives().get(parent, ()) for parent in parents)
+        for related in dict.fromkeys(found):
+            if related not in own and not is_excluded(related):
                 yield from self._rules_of(related)
 
     def _rules_of(self, model: type[Model]) -> Iterator[Rule]:
@@ -241,11 +230,14 @@ class Registry:
 
     def has_rule(self, model: type[Model]) -> bool:
         """Whether one is registered for `model` itself, or for another that has the same rows."""
-        table = table_of(model)
-        return any(rule.model is table for rule in self._rules.values())
+        ruled = self._ruled
+        if ruled is None:
+            ruled = self._ruled = frozenset(rule.model for rule in self._rules.values())
+        return table_of(model) in ruled
 
     def forget_plans(self) -> None:
         """Make every plan anew when it is next asked for."""
+        self._ruled = None
         self._plans.clear()
 
     def rules_changed(self) -> None:

@@ -48,9 +48,9 @@ def consequences(change: Change) -> Iterator[Consequence]:
     """
     plan = registry.plan(change.model)
     for rule in plan.own:
-        yield _apply(rule, change)
+        yield _apply(rule, _of_row_in(rule.model, change))
     for rule in plan.inherited:
-        yield from _apply_to_child(rule, change)
+        yield from _apply_to_child(rule, change, plan.needs_state)
     for rule in plan.siblings:
         yield from _apply_to_sibling(rule, change)
 
@@ -72,7 +72,21 @@ def _apply_to_sibling(rule: Rule, change: Change) -> Iterator[Consequence]:
     yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None))
 
 
+def _of_row_in(parent: type[Model], change: Change) -> Change:
+    """Return `change` with the primary key of its row in the table of `parent`, None if unknown.
+
+    A multi-table parent may be keyed by a column of its own.
+    """
+    if change.model is parent or change.pk is None or shares_key(change.model, parent):
+        return change
+    key = parent._meta.pk.attname
+    return replace(
+        change, pk=getattr(change.instances[-1], key, None) if change.instances else None
+    )
+
+
 def _apply(rule: Rule, change: Change) -> Consequence:
+    """Apply `rule` to `change`, whose primary key is that of the row in the table of the rule."""
     result = Consequence(rule=rule, change=change)
     result.tags.add(rule.model_tag)
     if change.pk is None:
@@ -80,7 +94,7 @@ def _apply(rule: Rule, change: Change) -> Consequence:
     elif type(change.pk) is int and change.model is rule.model:
         result.tags.add(f"{rule.model_tag}:{change.pk}")  # The same as below, for what is common.
     else:
-        result.tags.add(shorten(row_tag(rule.model, _key_of_row(rule.model, change))))
+        result.tags.add(shorten(row_tag(rule.model, key_as_stored(rule.model, change.pk))))
     if rule.defect is not None:
         logger.error(
             "%r cannot be used (%s); invalidating everything", rule.declaration, rule.defect
@@ -96,11 +110,15 @@ def _apply(rule: Rule, change: Change) -> Consequence:
     return result
 
 
-def _apply_to_child(rule: Rule, change: Change) -> Iterator[Consequence]:
-    """Apply the rule of a multi-table child, whose table was not written, to a parent's change."""
-    same_row = not rule.needs_state and shares_key(rule.model, change.model)
-    if change.pk is None or same_row:
-        yield _apply(rule, replace(change, model=rule.model, old=None, new=None))
+def _apply_to_child(rule: Rule, change: Change, may_query: bool) -> Iterator[Consequence]:
+    """Apply the rule of a multi-table child, whose table was not written, to a parent's change.
+
+    Where the child has a key of its own, only a query could tell which row it is.
+    """
+    same_key = shares_key(rule.model, change.model)
+    if change.pk is None or not may_query or (same_key and not rule.needs_state):
+        key = change.pk if same_key else None
+        yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None))
         return
     # The caller holds the lock on the parent's row; the child's own row is not being written, so
     # its state before and after differ in the columns of the parent alone.
@@ -120,16 +138,6 @@ def _with_values_of(child: Model, parent: Model | None) -> Model | None:
     for column in parent._meta.concrete_fields:
         setattr(state, column.attname, getattr(parent, column.attname))
     return state
-
-
-def _key_of_row(model: type[Model], change: Change) -> Any:
-    """Return the primary key of the row in the table of `model`, as the database has it."""
-    pk = change.pk
-    written = change.model._meta.concrete_model
-    if written is not model and change.instances and model._meta.pk is not None:
-        # A multi-table parent may be keyed by a column of its own.
-        pk = getattr(change.instances[-1], model._meta.pk.attname, pk)
-    return key_as_stored(model, pk)
 
 
 def _fires(rule: Rule, change: Change) -> bool:
@@ -172,13 +180,14 @@ def _add_rendered(result: Consequence, template: Template) -> None:
     if not template.paths:
         targets[template.kind].add(template.source)
         return
-    states = change.instances if change.is_known else ()
-    if change.pk is not None and template.paths <= result.rule.key_paths and not states:
-        targets[template.kind].add(template.render(lambda _: change.pk))
-        return
     try:
-        with shielded(change.using):
-            rendered = {template.render(resolver_for(state)) for state in states}
+        if change.pk is not None and template.paths <= result.rule.key_paths:
+            key = key_as_stored(result.rule.model, change.pk)
+            rendered = {template.render(lambda _: key)}
+        else:
+            states = change.instances if change.is_known else ()
+            with shielded(change.using):
+                rendered = {template.render(resolver_for(state)) for state in states}
     except Exception:
         logger.exception(
             "%r of %r cannot be resolved; invalidating all its values",

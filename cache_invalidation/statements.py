@@ -27,6 +27,8 @@ ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
 
 #: The first words of statements that a transaction may begin or end with.
 BOUNDARIES: Final = frozenset({("SAVEPOINT",), ("RELEASE",), ("COMMIT",), ("END",)})
+#: Primary keys; None if it is not known which.
+Keys = tuple[Any, ...] | None
 
 #: Stands for the value of a parameter that was not given.
 MISSING: Final = object()
@@ -46,13 +48,15 @@ class Written:
     """Rows of `model` that a statement writes.
 
     `keys` are their primary keys, None if it does not say which. `fields` are the names of those
-    that an update assigns, None if that is not known.
+    that an update assigns, None if that is not known. With `is_end` these are not rows that it
+    writes, but those at the ends of a relation that it changes.
     """
 
     model: type[Model]
     write: Write
-    keys: tuple[Any, ...] | None
+    keys: Keys
     fields: frozenset[str] | None
+    is_end: bool = False
 
     def changes(self, using: str) -> Iterator[Change]:
         """Yield one change for each row, or one for all of them."""
@@ -68,7 +72,7 @@ class Written:
 
     @property
     def operation(self) -> Operation:
-        return _OPERATIONS.get(self.write.kind, "update")
+        return "m2m" if self.is_end else _OPERATIONS.get(self.write.kind, "update")
 
 
 def rows_written(
@@ -82,9 +86,14 @@ def rows_written(
 
     With `many`, there are several sets of parameters. Writes that are accounted for are left out.
     """
-    given = _sets(params, many)
+    given = sets_of(params, many)
     return [
-        Written(model, write, _keys(model, write, given, connection), _fields(model, write))
+        Written(
+            model,
+            write,
+            keys_written(model._meta.pk_fields, write, given, connection),
+            _fields(model, write),
+        )
         for write in statement.writes
         for model in catalog.models_by_table()[write.table]
         if not is_accounted_for(model, write, params) and registry.plan(model)
@@ -119,20 +128,20 @@ def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
     )
 
 
-def _sets(params: Any, many: bool) -> Sequence[Any] | None:
+def sets_of(params: Any, many: bool) -> Sequence[Any] | None:
     """Return the sets of parameters; None if they cannot be looked at without using them up."""
     if not many:
         return [params]
     return params if isinstance(params, list | tuple) else None
 
 
-def _keys(
-    model: type[Model],
+def keys_written(
+    key: Sequence["Field[Any, Any]"],
     write: Write,
     given: Sequence[Any] | None,
     connection: BaseDatabaseWrapper,
-) -> tuple[Any, ...] | None:
-    key = model._meta.pk_fields
+) -> Keys:
+    """Return what the columns of `key` hold in the rows that `write` is about; None if unknown."""
     if given is None or len(given) > settings.ROW_TAG_LIMIT:
         return None
     if write.kind == "insert":

@@ -51,7 +51,7 @@ def test_a_model_without_a_rule_has_one_that_declares_nothing(rules):
     ]
     assert not plan.inherited
     assert not plan.needs_state
-    assert not plan.is_declared
+    assert plan.own[0].goes_without_saying
     assert not rules.rules
 
 
@@ -89,9 +89,7 @@ def test_an_excluded_child_leaves_its_parent_watched():
 def test_a_registered_rule_is_fired_by_writes_to_its_model_only(rules):
     rules.register(Product, ProductRule)
     assert fired(rules, Product) == {ProductRule}
-    assert rules.plan(Product).is_declared
     assert fired(rules, Place) == {ModelInvalidation}
-    assert not rules.plan(Place).is_declared
 
 
 def test_a_parent_with_a_rule_does_not_do_without_the_tags_of_its_child(rules):
@@ -189,7 +187,7 @@ def test_a_tag_that_looks_like_that_of_a_model_which_does_not_exist_is_misspelle
 def test_checking_a_tag_declares_nothing(rules):
     rules.check_spelling("testapp.unregistered:{pk}")
     assert not rules.rules
-    assert not rules.plan(Unregistered).is_declared
+    assert rules.plan(Unregistered).own[0].goes_without_saying
 
 
 def test_the_decorator_registers_for_several_models_and_returns_the_rule():

@@ -8,13 +8,14 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Model, QuerySet
 
 from cache_invalidation import watcher
-from cache_invalidation.writes import bulk, commit, driver, receivers, saves
+from cache_invalidation.writes import bulk, commit, deletions, driver, receivers, saves
 
 _OBSERVERS: Final = {
     "A receiver of pre_delete, m2m_changed or a wired signal is not connected": receivers,
     "Model.save_base or Model._save_table is not wrapped": saves,
     "QuerySet.update or QuerySet.bulk_create is not wrapped": bulk,
     "CursorWrapper.callproc, or another method that executes SQL, is not wrapped": driver,
+    "Collector.delete is not wrapped": deletions,
     "The commit() of a database connection is not wrapped": commit,
     "The execute_wrapper of a database connection is not there": watcher,
 }

@@ -1,6 +1,7 @@
 """What Django and the database do when rows are deleted, found out without deleting them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet
@@ -18,6 +19,7 @@ from cache_invalidation import cascades
 from cache_invalidation.conf import settings
 from cache_invalidation.explain.statements import changes_of
 from cache_invalidation.explain.states import assigned
+from cache_invalidation.many_to_many import going_along, is_along
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change
 from cache_invalidation.sql import Statement, Write
@@ -37,11 +39,14 @@ def of_rows(rows: Sequence[Model] | QuerySet[Any], using: str) -> Iterator[Chang
     for instances in collector.data.values():
         for row in instances:
             model = table_of(type(row))
-            yield Change(model=model, operation="delete", using=using, pk=row.pk, old=row)
+            old = row if registry.plan(model).needs_state else None
+            yield Change(model=model, operation="delete", using=using, pk=row.pk, old=old)
         if instances:
             yield from _by_the_database(model, using)
     for found in collector.fast_deletes:
-        yield from _of_statement(found, using)
+        with going_along() if is_along(found.model, collector.data) else nullcontext():
+            by_statement = list(_of_statement(found, using))
+        yield from by_statement
     for (field, value), groups in collector.field_updates.items():
         for group in groups:
             yield from _of_update(field, value, group, using)

@@ -16,6 +16,7 @@ from cache_invalidation import cascades, catalog
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
+from cache_invalidation.many_to_many import ends_written
 from cache_invalidation.registry import registry
 from cache_invalidation.relations import Relation, relation
 from cache_invalidation.rules import Change
@@ -72,7 +73,8 @@ def changes_of(
     """Yield the changes that `statement` would make."""
     using = connection.alias
     written = rows_written(statement, params, False, connection)
-    for each in superseding(written):
+    ends = ends_written(statement, params, False, connection)
+    for each in superseding([*written, *ends]):
         if not each.keys or not registry.plan(each.model).needs_state:
             yield from each.changes(using)
             continue
@@ -108,6 +110,8 @@ def _of_known_rows(
         old = states.get(change.pk)
         if written.operation == "delete" and old is not None:
             yield replace(change, old=old)
+        elif written.operation == "m2m" and old is not None:
+            yield replace(change, old=old, new=old)
         elif written.operation == "create":
             yield replace(change, old=old, new=assigned(_row(change), fields, values))
         elif written.operation == "update" and old is not None:

@@ -76,13 +76,15 @@ def _analyze_one(tokens: list[str], dialect: Dialect, names: Names) -> Statement
     inner = executed(tokens)
     if inner is not None:
         return combine([_analyze_one(inner, dialect, names)] if inner else [])
-    tokens, replaces = simplified(tokens)
+    tokens, on_conflict = simplified(tokens)
     if tokens[0] not in TABULAR:
         return analyze_command(tokens, names)
     statement = _analyze_tabular(tokens, dialect, names)
     if "RETURNING" in tokens:
         statement = replace(statement, returns_rows=True)
-    if not replaces:
+    if on_conflict == "IGNORE" and len(statement.writes) == 1:
+        return replace(statement, counts_rows=True)
+    if on_conflict != "REPLACE":
         return statement
     # The rows that are in conflict with the new ones go, whichever they are.
     writes = tuple(

@@ -55,18 +55,22 @@ def executed(tokens: list[str]) -> list[str] | None:
     return [] if _ANALYZE.isdisjoint(options) else rest
 
 
-def simplified(tokens: list[str]) -> tuple[list[str], bool]:
-    """Return the statement without modifiers, and whether it replaces what is in its way."""
+def simplified(tokens: list[str]) -> tuple[list[str], str]:
+    """Return the statement without modifiers, and the word for what it does about conflicts.
+
+    That is "REPLACE" or "IGNORE", or another one, or none.
+    """
     first, rest = tokens[0], tokens[1:]
-    replaces = first == "REPLACE"
-    if first in ("INSERT", "UPDATE", "DELETE", "REPLACE"):
-        while rest and rest[0] in _MODIFIERS:
-            rest = rest[1:]
-        if len(rest) > 1 and rest[0] == "OR" and rest[1] in _CONFLICTS:
-            replaces = rest[1] == "REPLACE"
-            rest = rest[2:]
-        return ["INSERT" if first == "REPLACE" else first, *rest], replaces
-    return tokens, False
+    if first not in ("INSERT", "UPDATE", "DELETE", "REPLACE"):
+        return tokens, ""
+    on_conflict = first if first == "REPLACE" else ""
+    while rest and rest[0] in _MODIFIERS:
+        if rest[0] == "IGNORE":
+            on_conflict = "IGNORE"
+        rest = rest[1:]
+    if len(rest) > 1 and rest[0] == "OR" and rest[1] in _CONFLICTS:
+        on_conflict, rest = rest[1], rest[2:]
+    return ["INSERT" if first == "REPLACE" else first, *rest], on_conflict
 
 
 def analyze_command(tokens: list[str], names: Names) -> Statement:

@@ -6,7 +6,8 @@ from cache_invalidation.sql.statement import Condition, Parameter, Value
 # In front of a column stands the name of its table, part by part; nothing, if it is left out.
 Qualified = tuple[tuple[str, ...], Condition]
 
-_ALTERNATIVES = ("OR", "XOR", "||", "BETWEEN")
+# The AND of a BETWEEN is not a conjunction. To MySQL, `||` and XOR are alternatives too.
+_UNCLEAR = ("XOR", "||", "BETWEEN")
 
 
 def value_of(token: str) -> Value | None:
@@ -50,15 +51,32 @@ def conditions_in(tokens: list[str]) -> list[Qualified]:
     """Return the conditions that hold for every row for which the expression is true."""
     while len(tokens) > 1 and tokens[0] == "(" and closing(tokens) == len(tokens) - 1:
         tokens = tokens[1:-1]
-    # The AND of a BETWEEN is not a conjunction. To MySQL, `||` and XOR are alternatives too.
-    if any(word in tokens and len(split(tokens, word)) > 1 for word in _ALTERNATIVES):
+    if any(word in tokens and len(split(tokens, word)) > 1 for word in _UNCLEAR):
         return []
+    if "OR" in tokens and len(parts := split(tokens, "OR")) > 1:
+        return _conditions_in_all([conditions_in(part) for part in parts])
     if "AND" in tokens and len(parts := split(tokens, "AND")) > 1:
         return [condition for part in parts for condition in conditions_in(part)]
     if tokens[:1] == ["("]:
         return _conditions_on_row(tokens)
     condition = _condition(tokens)
     return [] if condition is None else [condition]
+
+
+def _conditions_in_all(alternatives: list[list[Qualified]]) -> list[Qualified]:
+    """Return those on columns that all `alternatives` are about, with the values of all."""
+    found = []
+    for qualifier, condition in alternatives[0]:
+        column, values = (qualifier, condition.column), list(condition.values)
+        for others in alternatives[1:]:
+            named = next((c for q, c in others if (q, c.column) == column), None)
+            if named is None:
+                break
+            values += named.values
+        else:
+            united = Condition(column=condition.column, values=tuple(dict.fromkeys(values)))
+            found.append((qualifier, united))
+    return found
 
 
 def _conditions_on_row(tokens: list[str]) -> list[Qualified]:

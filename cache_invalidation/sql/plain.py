@@ -203,6 +203,7 @@ def _insert(table: str, rest: list[str], names: Names) -> Statement:
         reads=_reads(rest[end:], names) if end < len(rest) else (),
         may_write=True,
         reads_others=_reads_others(rest[end:], names),
+        counts_rows=_does_nothing(rest[end:]),
     )
 
 
@@ -230,8 +231,13 @@ def _conflicts(table: str, rest: list[str], names: Names) -> list[Write]:
     """Return the writes to rows that were there before: any row may be the one in conflict."""
     if not rest or rest[0] == "RETURNING":
         return []
-    if "DO" in rest and rest[rest.index("DO") + 1] == "NOTHING":
+    if _does_nothing(rest):
         return []
     if "UPDATE" not in rest:
         raise NotPlainError
     return [Write(table=known, kind="update") for known in names.tables(table)]
+
+
+def _does_nothing(rest: list[str]) -> bool:
+    """Whether a row in conflict with another one is left out."""
+    return "DO" in rest and rest[rest.index("DO") + 1] == "NOTHING"

@@ -84,7 +84,8 @@ class Statement:
     may_write: bool = False
     # Does it read a table that is not known?
     reads_others: bool = False
-    # Is it one UPDATE or DELETE and nothing else, so that the number of rows it reports is theirs?
+    # Is the number of rows that it reports that of the rows it has written? It is so for one UPDATE
+    # or DELETE and nothing else, and for an INSERT that leaves out rows in conflict.
     counts_rows: bool = False
     # Does it return rows that it writes?
     returns_rows: bool = False

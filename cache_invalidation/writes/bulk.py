@@ -183,7 +183,10 @@ def _observed_create(bulk_create: Any) -> Any:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> list[Any]:
         options = signature.bind(self, *args, **kwargs).arguments
         self._for_write = True
-        if not (options["objs"] and registry.plan(self.model)) or is_suspended(self.db):
+        plan = registry.plan(self.model)
+        # Only the database knows which rows are in conflict. If all are, the watcher can tell.
+        is_moot = not plan or (options.get("ignore_conflicts") and not plan.needs_state)
+        if not options["objs"] or is_moot or is_suspended(self.db):
             return cast("list[Any]", bulk_create(self, *args, **kwargs))
         using, table = self.db, table_of(self.model)
         kinds = _INSERTS | _UPDATES if options.get("update_conflicts") else _INSERTS

@@ -79,6 +79,8 @@ def _counts(batch: Batch, change: Change, consequence: Consequence) -> bool:
     is_own = issubclass(change.model, rule.model)
     if not is_own and (rule.goes_without_saying or not issubclass(rule.model, change.model)):
         return False  # A row of a multi-table child: nobody has looked whether there is one.
+    if row[1] is None and change.pk is not None:
+        return False  # One with another key, in a table that is not written, or tells of it itself.
     if change.operation != "delete" or change.pk is None:
         return True
     is_news = row not in batch.deleted  # Each of its tables tells of it.

@@ -5,24 +5,26 @@ for saves, which have none, see `cache_invalidation.writes.saves`.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain
 from typing import Any
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, signals
 from django.dispatch import Signal
 
+from cache_invalidation import catalog
 from cache_invalidation.catalog import all_rows
-from cache_invalidation.delivery import batch_of
+from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.delivery import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.placeholders import key_as_stored
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import Change
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions import shielded
+from cache_invalidation.transactions import batches, current_batch, shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import add, collect, is_suspended
 from cache_invalidation.writes.events import add_targets
@@ -33,9 +35,8 @@ logger = logging.getLogger("cache_invalidation")
 def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
     if is_suspended(using):
         return
-    model, old = table_of(sender), None
-    if registry.plan(model).needs_state:
-        old = rows.read(model, instance.pk, using, deleting=True)
+    model = table_of(sender)
+    old = rows.read(model, instance.pk, using, deleting=True)
     with batch_of(using) as batch:
         add(batch, Change(model=model, operation="delete", using=using, pk=instance.pk, old=old))
         batch.reported.add((model, key_as_stored(model, instance.pk)))
@@ -51,21 +52,35 @@ def _m2m_changed(
     using: str,
     **kwargs: Any,
 ) -> None:
-    if action not in ("pre_clear", "post_add", "post_remove") or is_suspended(using):
+    if is_suspended(using):
         return
-    owner = table_of(type(instance))
+    _announce(sender, action, using)
+    if action not in ("pre_clear", "post_add", "post_remove"):
+        return
+    owner, related = table_of(type(instance)), table_of(model)
     field = _relation(sender, model if reverse else type(instance))
-    if field is not None and action == "pre_clear":
-        pk_set = _related_keys(field, instance, reverse, using)
-    elif field is not None and pk_set:
-        pk_set = _primary_keys(field, model, reverse, pk_set, using)
+    if field is not None and (pk_set or action == "pre_clear"):
+        may_query = registry.plan(owner).needs_state or registry.plan(related).needs_state
+        pk_set = _related_keys(field, instance, reverse, pk_set, using, may_query)
     if pk_set is not None and not pk_set:
         return
     _collect_related(owner, {instance.pk}, using)
     if pk_set is None:
-        collect(Change(model=table_of(model), operation="m2m", using=using))
+        collect(Change(model=related, operation="m2m", using=using))
     else:
-        _collect_related(table_of(model), pk_set, using)
+        _collect_related(related, pk_set, using)
+
+
+def _announce(through: type[Model], action: str, using: str) -> None:
+    """Have the watcher leave to the signals what the statements between two of them do."""
+    connection = connections[using]
+    if through not in catalog.many_to_many() or not in_transaction(connection):
+        return
+    if action.startswith("pre_"):
+        current_batch(connection, deliver).relations.add(through)
+    else:
+        for batch in batches(connection):
+            batch.relations.discard(through)
 
 
 def _relation(through: type[Model], holder: type[Model]) -> Any:
@@ -74,16 +89,35 @@ def _relation(through: type[Model], holder: type[Model]) -> Any:
     return next((field for field in fields if field.remote_field.through is through), None)
 
 
-def _primary_keys(
-    field: Any, model: type[Model], reverse: bool, keys: set[Any], using: str
-) -> set[Any]:
-    """Return the primary keys of the rows that the relation names by `keys`, its ``to_field``."""
-    name = field.m2m_field_name() if reverse else field.m2m_reverse_field_name()
-    target = field.remote_field.through._meta.get_field(name).foreign_related_fields[0]
-    if target.primary_key:
-        return keys
-    named = all_rows(model, using).filter(**{f"{target.name}__in": keys})
-    return set(named.values_list("pk", flat=True))
+def _related_keys(
+    field: Any,
+    instance: Model,
+    reverse: bool,
+    named: set[Any] | None,
+    using: str,
+    may_query: bool,
+) -> set[Any] | None:
+    """Return the primary keys of the rows that are related to `instance`, or cease to be.
+
+    The relation names them by `named`, its ``to_field``; or it is about to be cleared, and does not
+    name them. None if it would take a query.
+    """
+    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
+    if reverse:
+        source, target = target, source
+    through = field.remote_field.through
+    referred = through._meta.get_field(target).foreign_related_fields[0]
+    if named is not None and referred.primary_key:
+        return named
+    if not may_query:
+        return None
+    if named is not None:
+        found = all_rows(referred.model, using).filter(**{f"{referred.name}__in": named})
+        return set(found.values_list("pk", flat=True))
+    # With this row locked, nobody can add another relation to it meanwhile.
+    rows.read(table_of(type(instance)), instance.pk, using, deleting=True)
+    relations = all_rows(through, using).filter(**{source: instance})
+    return set(relations.values_list(f"{target}__pk", flat=True))
 
 
 def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> None:
@@ -96,20 +130,6 @@ def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> Non
     for key in keys:
         row = found.get(key)
         collect(Change(model=model, operation="m2m", using=using, pk=key, old=row, new=row))
-
-
-def _related_keys(field: Any, instance: Model, reverse: bool, using: str) -> set[Any]:
-    """Return the primary keys of the rows whose relation to `instance` is about to be cleared.
-
-    With the row of `instance` locked, nobody can add another relation to it meanwhile.
-    """
-    rows.read(table_of(type(instance)), instance.pk, using, deleting=True)
-    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
-    if reverse:
-        source, target = target, source
-    relations = all_rows(field.remote_field.through, using)
-    related = relations.filter(**{source: instance})
-    return set(related.values_list(f"{target}__pk", flat=True))
 
 
 # Connecting: the registry is data, and this is what makes it act.
@@ -126,24 +146,38 @@ def install() -> None:
 def _reconnect(**kwargs: Any) -> None:
     """Connect receivers for exactly what the registry holds now.
 
-    Only models with a rule get one for deletions: Django deletes rows of the others without loading
-    them, and the SQL watcher sees the statement.
+    Django takes a receiver for a reason to query: it loads rows before it deletes them, and looks
+    for relations before it adds them. So a model gets one only if a rule looks at the values of its
+    rows. For the others the SQL watcher sees the statement.
     """
-    obsolete = list(_connected)
-    _connected.clear()
+    wanted = {(signal, receiver, id(sender)): sender for signal, receiver, sender in _wanted()}
+    for (signal, receiver, _), sender in wanted.items():
+        signal.connect(receiver, sender=sender, weak=False)
+    # Last, so that what other threads write meanwhile is seen all the time.
+    for signal, receiver, sender in _connected:
+        if (signal, receiver, id(sender)) not in wanted:
+            signal.disconnect(receiver, sender=sender)
+    _connected[:] = [(*key[:2], sender) for key, sender in wanted.items()]
+
+
+def _wanted() -> Iterator[tuple[Signal, Any, Any]]:
     models = apps.get_models(include_auto_created=True)
     for model in models:
-        if registry.plan(model).is_declared:
-            _connect(signals.pre_delete, _before_delete, model)
+        if registry.plan(model).needs_state:
+            yield signals.pre_delete, _before_delete, model
     for field in chain.from_iterable(model._meta.local_many_to_many for model in models):
-        if registry.plan(field.model) or registry.plan(field.related_model):
-            _connect(signals.m2m_changed, _m2m_changed, field.remote_field.through)
+        plans = registry.plan(field.model), registry.plan(field.related_model)
+        through = field.remote_field.through
+        if through in catalog.many_to_many():
+            # For one half of what a symmetrical relation adds, Django sends no signal.
+            is_wanted = not field.remote_field.symmetrical and any(p.needs_state for p in plans)
+        else:
+            # Its rows are written for other reasons as well, and Django looks what is there anyway.
+            is_wanted = any(plans)
+        if is_wanted:
+            yield signals.m2m_changed, _m2m_changed, through
     for wire in registry.wires:
-        _connect(wire.signal, _receiver_of(wire), wire.sender)
-    # Last, so that what other threads write meanwhile is seen all the time.
-    for signal, receiver, sender in obsolete:
-        if (signal, receiver, sender) not in _connected:
-            signal.disconnect(receiver, sender=sender)
+        yield wire.signal, _receiver_of(wire), wire.sender
 
 
 def is_installed() -> bool:
@@ -156,11 +190,6 @@ def is_installed() -> bool:
         for signal, receiver, sender in _connected
         if not isinstance(sender, str)
     )
-
-
-def _connect(signal: Signal, receiver: Any, sender: Any) -> None:
-    signal.connect(receiver, sender=sender, weak=False)
-    _connected.append((signal, receiver, sender))
 
 
 @cache

@@ -26,6 +26,7 @@ from cache_invalidation.delivery import (
     raise_fence,
     withdraw,
 )
+from cache_invalidation.many_to_many import ends_written
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.registry import registry
 from cache_invalidation.rules import Change
@@ -118,11 +119,12 @@ def _effects(
     using = connection.alias
     accounted = partial(is_accounted_for, connection)
     written = rows_written(statement, params, many, connection, accounted)
+    ends = ends_written(statement, params, many, connection)
     found = Effects()
     if any(write.kind == "ddl" for write in statement.writes):
         # All processes keep what the tables are, and ask again under another version of the root.
         found.everything = "migrate"
-    for each in superseding(written):
+    for each in superseding([*written, *ends]):
         news = _without_reported(each, connection)
         if news.keys and registry.plan(news.model).needs_state:
             found.rows.append(news)
@@ -134,7 +136,7 @@ def _effects(
 
 def _without_reported(written: Written, connection: BaseDatabaseWrapper) -> Written:
     """Return `written` without the rows whose deletion a signal has told."""
-    if written.write.kind != "delete" or not written.keys or boundaries.is_cut_off(connection):
+    if written.operation != "delete" or not written.keys or boundaries.is_cut_off(connection):
         return written
     keys = set(written.keys)
     for batch in batches(connection):
@@ -231,7 +233,7 @@ def _found_others(
     """Whether the statement has found other rows as well, which others have just added."""
     if not {*old, *new} <= set(written.keys or ()):
         return True  # Or the database takes other keys for the same.
-    if written.operation == "create":
+    if written.operation in ("create", "m2m"):
         return False
     if written.operation == "update" and new.keys() != old.keys():
         return True

@@ -11,12 +11,13 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model, QuerySet
+from django.db.models.deletion import Collector
 from django.db.models.signals import m2m_changed, pre_delete
 from django.dispatch import Signal
 
 from cache_invalidation import ModelInvalidation, registry, watcher
 from cache_invalidation.checks import check_observers
-from cache_invalidation.writes import bulk, saves
+from cache_invalidation.writes import bulk, deletions, saves
 from cache_invalidation.writes.statements import write
 from tests.checks.reporting import ids, only
 from tests.testapp.models import Category, Product
@@ -30,7 +31,12 @@ WRAPPED = [
     (Model, "_save_table"),
     (QuerySet, "update"),
     (QuerySet, "bulk_create"),
+    (Collector, "delete"),
 ]
+
+
+class LooksAtValues(ModelInvalidation):
+    tags = ["name:{name}"]
 
 
 def mute(signal: Signal) -> Undo:
@@ -95,6 +101,7 @@ def test_everything_is_in_its_place():
         (replace(QuerySet, "update"), ["QuerySet.update"]),
         (put_back(CursorWrapper, "callproc"), ["CursorWrapper.callproc"]),
         (take_away(CursorWrapper, "copy"), ["CursorWrapper.callproc"]),
+        (put_back(Collector, "delete"), ["Collector.delete"]),
         (unwrap_commit, ["commit()"]),
         (empty_wrappers, ["execute_wrapper"]),
     ],
@@ -110,13 +117,14 @@ def test_everything_is_in_its_place():
         "update replaced",
         "callproc put back",
         "copy taken away",
+        "delete put back",
         "commit",
         "watcher",
     ],
 )
 @pytest.mark.usefixtures("put_receivers_back")
 def test_e011_what_somebody_has_undone(undo: Undo, missing: list[str]):
-    with pytest.MonkeyPatch.context() as monkeypatch, registry.override(Product, ModelInvalidation):
+    with pytest.MonkeyPatch.context() as monkeypatch, registry.override(Product, LooksAtValues):
         undo(monkeypatch)
         messages = check_observers()
     assert ids(messages) == ["E011"] * len(missing)
@@ -128,7 +136,7 @@ def test_e011_what_somebody_has_undone(undo: Undo, missing: list[str]):
 
 
 def test_e011_a_single_receiver_that_is_disconnected():
-    with registry.override(Category, ModelInvalidation):
+    with registry.override(Category, LooksAtValues):
         receiver = next(r for r in _receivers_of(pre_delete, Category))
         assert pre_delete.disconnect(receiver, sender=Category)
         try:
@@ -197,6 +205,7 @@ def test_what_others_have_wrapped_before_is_wrapped_as_well(
     monkeypatch.setattr(kind, name, outer)
     saves.install()
     bulk.install()
+    deletions.install()
     assert getattr(kind, name).__wrapped__ is outer
     assert check_observers() == []
 

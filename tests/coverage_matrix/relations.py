@@ -4,6 +4,7 @@ from asgiref.sync import async_to_sync
 
 from tests.coverage_matrix.ways import LABELED, UPDATED, Section
 from tests.coverage_matrix.world import World
+from tests.cursors import execute
 from tests.testapp.matrix import Note, Pick
 
 section = Section(
@@ -13,57 +14,82 @@ section = Section(
 )
 
 
-@section.way("`item.labels.add()`", seen="signal", changes=LABELED)
+@section.way("`item.labels.add()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def add(world: World) -> None:
     world.item.labels.add(world.spare_label)
 
 
-@section.way("`item.labels.add()` of what is there", seen="signal", goes="nothing", changes=())
+@section.way(
+    "`item.labels.add()` of what is there",
+    seen="statement",
+    seen_by_rule="signal",
+    goes="nothing",
+    changes=(),
+)
 def add_again(world: World) -> None:
     world.item.labels.add(world.label)
 
 
-@section.way("`item.labels.remove()`", seen="signal", changes=LABELED)
+@section.way("`item.labels.remove()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def remove(world: World) -> None:
     world.item.labels.remove(world.label)
 
 
-@section.way("`item.labels.set()`", seen="signal", changes=LABELED)
+@section.way("`item.labels.set()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def set_(world: World) -> None:
     world.item.labels.set([world.spare_label])
 
 
-@section.way("`item.labels.clear()`", seen="signal", changes=LABELED)
+@section.way(
+    "`item.labels.clear()`",
+    seen="statement",
+    seen_by_rule="signal",
+    other_end="rows",
+    changes=LABELED,
+    note="Without a rule, rows at the other end.",
+)
 def clear(world: World) -> None:
     world.item.labels.clear()
 
 
-@section.way("`item.labels.create()`", seen="signal", changes={"many_to_many_reverse"})
+@section.way(
+    "`item.labels.create()`",
+    seen="statement",
+    seen_by_rule="signal",
+    changes={"many_to_many_reverse"},
+)
 def create_label(world: World) -> None:
     world.item.labels.create(name="new")
 
 
-@section.way("`label.items.add()`", seen="signal", changes=LABELED)
+@section.way("`label.items.add()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def reverse_add(world: World) -> None:
     world.spare_label.items.add(world.item)
 
 
-@section.way("`label.items.remove()`", seen="signal", changes=LABELED)
+@section.way("`label.items.remove()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def reverse_remove(world: World) -> None:
     world.label.items.remove(world.item)
 
 
-@section.way("`label.items.set()`", seen="signal", changes=LABELED)
+@section.way("`label.items.set()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def reverse_set(world: World) -> None:
     world.spare_label.items.set([world.item])
 
 
-@section.way("`label.items.clear()`", seen="signal", changes=LABELED)
+@section.way(
+    "`label.items.clear()`",
+    seen="statement",
+    goes="rows",
+    seen_by_rule="signal",
+    goes_by_rule="row",
+    changes=LABELED,
+)
 def reverse_clear(world: World) -> None:
     world.label.items.clear()
 
 
-@section.way("`item.labels.aset()`", seen="signal", changes=LABELED)
+@section.way("`item.labels.aset()`", seen="statement", seen_by_rule="signal", changes=LABELED)
 def aset(world: World) -> None:
     async_to_sync(world.item.labels.aset)([world.spare_label])
 
@@ -71,6 +97,27 @@ def aset(world: World) -> None:
 @section.way("`delete()` of a row at the other end", seen="statement", changes=LABELED)
 def delete_label(world: World) -> None:
     world.label.delete()
+
+
+@section.way("SQL that inserts into the table of `item.labels`", seen="statement", changes=LABELED)
+def insert_relation(world: World) -> None:
+    execute(
+        world.alias,
+        "INSERT INTO testapp_item_labels (item_id, label_id) VALUES (%s, %s)",
+        [world.item.pk, world.spare_label.pk],
+    )
+
+
+@section.way(
+    "SQL that deletes from the table of `item.labels`",
+    seen="statement",
+    other_end="rows",
+    other_end_by_rule="rows",
+    changes=LABELED,
+    note="Rows at the end that it does not name.",
+)
+def delete_relation(world: World) -> None:
+    execute(world.alias, "DELETE FROM testapp_item_labels WHERE item_id = %s", [world.item.pk])
 
 
 @section.way("`create()` of a row of the table between", seen="save", changes={"through"})
@@ -98,7 +145,9 @@ def through_set(world: World) -> None:
     world.item.fans.set([world.spare_fan])
 
 
-@section.way("`fan.items.clear()`", seen="signal", changes={"through"})
+@section.way(
+    "`fan.items.clear()`", seen="signal", goes="rows", goes_by_rule="row", changes={"through"}
+)
 def through_reverse_clear(world: World) -> None:
     world.fan.items.clear()
 

@@ -126,7 +126,8 @@ def test_nothing_is_stale_and_nothing_goes_that_need_not(world: World, cell: Cel
     reads = world.reads(way.target, way.changes)
     before = fill(reads, problems)
     rows, values = (fill(found, problems) for found in world.others(way.target))
-    kept = fill(world.untouched(), problems)
+    kept, other_end = (fill(found, problems) for found in (world.untouched(), world.other_end()))
+    kept |= other_end if (way.other_end_by_rule if rule else way.other_end) == "row" else {}
     kept |= values if goes in ("row", "rows", "nothing") else {}
     kept |= rows if goes in ("row", "nothing") else {}
     kept |= before if goes == "nothing" else {}
@@ -138,7 +139,7 @@ def test_nothing_is_stale_and_nothing_goes_that_need_not(world: World, cell: Cel
             compare(reads, problems, "in the transaction")
 
     check(kept, problems, "afterwards")
-    check_gone([read for read in {**rows, **values} if read not in kept], problems)
+    check_gone([read for read in {**rows, **values, **other_end} if read not in kept], problems)
     after = compare(reads, problems, "afterwards")
     if atomic or cell.database != way.lingers:
         check(after, problems, "when it was cached again")

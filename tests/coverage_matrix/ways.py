@@ -54,7 +54,8 @@ class Way:
     - "nothing".
 
     Both are for a model without a rule; for one whose rule looks at values they are `seen_by_rule`
-    and `goes_by_rule`. `but` are exceptions. `changes` are exactly the shapes whose value differs
+    and `goes_by_rule`. `but` are exceptions. `other_end` and `other_end_by_rule` are what goes of
+    the rows at the other end of a relation. `changes` are exactly the shapes whose value differs
     afterwards, if `target` is the row that is looked at. Where it `lingers`, nothing is cached in
     autocommit before the fence has lapsed.
     """
@@ -66,6 +67,8 @@ class Way:
     seen_by_rule: Seen
     goes_by_rule: Goes
     but: tuple[But, ...]
+    other_end: Goes
+    other_end_by_rule: Goes
     changes: frozenset[str]
     target: Target
     databases: tuple[Database, ...]
@@ -105,6 +108,8 @@ class Section:
         seen_by_rule: Seen | None = None,
         goes_by_rule: Goes | None = None,
         but: tuple[But, ...] = (),
+        other_end: Goes = "row",
+        other_end_by_rule: Goes = "row",
         lingers: Database | None = None,
         changes: Collection[str] = UPDATED,
         target: Target = "item",
@@ -123,6 +128,8 @@ class Section:
                     seen_by_rule=seen_by_rule or seen,
                     goes_by_rule=goes_by_rule or goes,
                     but=but,
+                    other_end=other_end,
+                    other_end_by_rule=other_end_by_rule,
                     lingers=lingers,
                     changes=frozenset(changes),
                     target=target,

@@ -171,6 +171,9 @@ class World:
         """Return what is cached of models that are not written, or of other rows of those."""
         return [
             Read(shapes.topic_row, (self.alias, self.topic_of_far.pk)),
-            Read(shapes.label_row, (self.alias, self.other_label.pk)),
             Read(shapes.bystander, (self.alias, self.bystander.pk)),
         ]
+
+    def other_end(self) -> list[Read]:
+        """Return what is cached of another row at the other end of a many-to-many relation."""
+        return [Read(shapes.label_row, (self.alias, self.other_label.pk))]

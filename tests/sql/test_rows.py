@@ -29,6 +29,17 @@ def by(*keys: int | str) -> tuple[Value, ...]:
             where(("x", by(0)), ("z", (3,))),
         ),
         (PG, 'DELETE FROM "p" WHERE ("p"."x" = %s OR "p"."y" = %s)', ()),
+        (
+            PG,
+            'DELETE FROM "p" WHERE (("x" = %s AND "y" IN (%s, 3)) OR ("y" = %s AND "x" = 3))',
+            where(("x", (Parameter(0), 3)), ("y", (Parameter(1), 3, Parameter(2)))),
+        ),
+        (PG, 'DELETE FROM "p" WHERE ("p"."x" = 1 OR "p"."x" = 2)', where(("x", (1, 2)))),
+        (PG, 'DELETE FROM "p" WHERE ("p"."x" = %s OR "p"."x" = 2 OR x = 3)', ()),
+        (PG, 'DELETE FROM "p" WHERE x = 1 OR x = 2 AND y = 3', where(("x", (1, 2)))),
+        (PG, 'DELETE FROM "p" WHERE x = 1 OR x = 2 AND y = 3 OR true', ()),
+        (PG, 'DELETE FROM "p" WHERE x = 1 OR NOT x = 2', ()),
+        ("mysql", "DELETE FROM `p` WHERE x = 1 OR x = 2 XOR y = 3", ()),
         (PG, 'DELETE FROM "p" WHERE NOT ("p"."x" = %s)', ()),
         (PG, 'DELETE FROM "p" WHERE "p"."x" BETWEEN %s AND "p"."id" = %s', ()),
         (PG, 'DELETE FROM "p" WHERE CASE WHEN true AND "p"."id" = 3 THEN true END', ()),
@@ -143,3 +154,24 @@ def test_an_upsert_may_update_any_row(dialect: Dialect, sql: str) -> None:
 def test_what_may_replace_other_rows_has_no_conditions() -> None:
     [write] = analyze("UPDATE OR REPLACE p SET a = 1 WHERE id = ?", "sqlite", KNOWN).writes
     assert (write.kind, write.conditions) == ("replace", ())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql", "expected"),
+    [
+        (PG, "DELETE FROM p", True),
+        (PG, "INSERT INTO p (id) VALUES (1)", False),
+        (PG, 'INSERT INTO "p" ("id") VALUES (%s)', False),
+        (PG, 'INSERT INTO "p" ("id") VALUES (%s) ON CONFLICT DO NOTHING', True),
+        (PG, 'INSERT INTO "p" ("id") VALUES (%s) ON CONFLICT ("id") DO NOTHING', True),
+        (PG, 'INSERT INTO "p" ("id") VALUES (%s) ON CONFLICT ("id") DO UPDATE SET "a" = 1', False),
+        ("sqlite", 'INSERT OR IGNORE INTO "p" ("id") VALUES (%s)', True),
+        ("sqlite", 'INSERT OR REPLACE INTO "p" ("id") VALUES (%s)', False),
+        ("mysql", "INSERT IGNORE INTO `p` (`id`) VALUES (%s)", True),
+        (PG, 'INSERT INTO "p" ("id") VALUES (1) ON CONFLICT DO NOTHING; DELETE FROM "c"', False),
+    ],
+)
+def test_the_number_of_rows_that_a_statement_reports_may_be_that_of_those_it_writes(
+    dialect: Dialect, sql: str, expected: bool
+) -> None:
+    assert analyze(sql, dialect, KNOWN).counts_rows is expected

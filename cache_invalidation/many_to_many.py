@@ -1,0 +1,143 @@
+"""What a write to the table of a many-to-many relation means: the rows at both ends have changed.
+
+This is about tables that Django has made for a relation. A statement on one of them says all of it,
+so no signal is needed, for which Django would have to look first what is there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from cache_invalidation import catalog
+from cache_invalidation.placeholders import key_as_stored
+from cache_invalidation.registry import registry
+from cache_invalidation.sql import Statement, Write
+from cache_invalidation.statements import Keys, Written, keys_written, sets_of
+from cache_invalidation.tags import table_of
+from cache_invalidation.transactions import batches
+
+# By model and primary key; None for a row that goes along with the one at one end.
+Loaded = Mapping[type[Model], Mapping[Any, Model | None]]
+
+# Whether all relations that are deleted in this thread or task go along with a row at one end.
+_go_along: ContextVar[bool] = ContextVar("cache_invalidation_go_along", default=False)
+# The relations that Django has loaded to delete them.
+_loaded: ContextVar[Loaded] = ContextVar("cache_invalidation_loaded", default=MappingProxyType({}))
+
+
+def ends_written(
+    statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+) -> Iterator[Written]:
+    """Yield the rows of watched models at the ends of the relations that `statement` changes.
+
+    Those are left out of which a signal tells, and what goes along with the row at one end: that
+    this one goes is told, and the one at the other end has not been written.
+    """
+    for write in statement.writes:
+        for between in catalog.models_by_table()[write.table]:
+            ends = catalog.many_to_many().get(between)
+            if ends is None or any(between in batch.relations for batch in batches(connection)):
+                continue
+            if between in catalog.symmetrical():
+                ends = ends[:1]  # The other way round, it is there in a row of its own.
+            given = sets_of(params, many)
+            for end, keys in _keys(between, ends, write, given, connection).items():
+                model = table_of(end.related_model)
+                if keys != () and registry.plan(model):
+                    yield Written(model, write, keys, None, is_end=True)
+
+
+def _keys(
+    between: type[Model],
+    ends: Sequence[Any],
+    write: Write,
+    given: Sequence[Any] | None,
+    connection: BaseDatabaseWrapper,
+) -> dict[Any, Keys]:
+    """Return the primary keys of the rows at each end, by the foreign key that leads there."""
+    if write.kind == "delete":
+        if _go_along.get():
+            return {}
+        loaded = _loaded.get().get(between, {})
+        named = keys_written(between._meta.pk_fields, write, given, connection)
+        if named and loaded.keys() >= set(named):
+            rows = [row for pk in named if (row := loaded[pk]) is not None]
+            return {end: _held(end, rows) for end in ends}
+    return {
+        end: keys_written([end], write, given, connection) if _is_by_key(end) else None
+        for end in ends
+    }
+
+
+def _held(end: Any, rows: Sequence[Model]) -> Keys:
+    if rows and not _is_by_key(end):
+        return None
+    return tuple(dict.fromkeys(getattr(row, end.attname) for row in rows))
+
+
+def _is_by_key(end: Any) -> bool:
+    return bool(end.target_field.primary_key)
+
+
+@contextmanager
+def going_along() -> Iterator[None]:
+    """Have the block delete relations of rows that are deleted as well."""
+    token = _go_along.set(True)
+    try:
+        yield
+    finally:
+        _go_along.reset(token)
+
+
+@contextmanager
+def deleting(loaded: Loaded) -> Iterator[None]:
+    """Have the block delete `loaded`."""
+    token = _loaded.set({**_loaded.get(), **loaded})
+    try:
+        yield
+    finally:
+        _loaded.reset(token)
+
+
+def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) -> bool:
+    """Whether relations that are deleted with `rows`, by their models, go along with one end."""
+    ends = catalog.many_to_many().get(between, ())
+    if not ends or set(_links(between)) - set(ends):
+        return False  # It may be a row of another kind that they go with.
+    models = set(map(table_of, rows)) - {between}
+    return any(table_of(end.related_model) in models for end in ends)
+
+
+def loaded_among(rows: Mapping[type[Model], Sequence[Model]]) -> Loaded:
+    """Return the relations that are among `rows`, by their models."""
+    found: dict[type[Model], dict[Any, Model | None]] = {}
+    for between in catalog.many_to_many().keys() & rows.keys():
+        going = _keys_by_table(rows)
+        found[between] = {
+            row.pk: None
+            if any(
+                getattr(row, end.attname) in going.get(table_of(end.related_model), ())
+                for end in catalog.many_to_many()[between]
+            )
+            else row
+            for row in rows[between]
+        }
+    return found
+
+
+def _keys_by_table(rows: Mapping[type[Model], Sequence[Model]]) -> dict[type[Model], set[Any]]:
+    found: dict[type[Model], set[Any]] = {}
+    for model, instances in rows.items():
+        table = table_of(model)
+        keys = found.setdefault(table, set())
+        keys.update(key_as_stored(table, row.pk) for row in instances)
+    return found
+
+
+def _links(between: type[Model]) -> list[Any]:
+    return [field for field in between._meta.concrete_fields if field.remote_field]

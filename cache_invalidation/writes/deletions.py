@@ -1,0 +1,55 @@
+"""What Django deletes together, so that nothing is told of relations that go along with a row.
+
+A statement on the table of a relation does not say whether `clear()` has sent it, or the deletion
+of a row at one end. It is the collector that knows. Its `delete` is not documented by Django; what
+is relied on is covered by tests on every supported version.
+"""
+
+from functools import wraps
+from itertools import chain
+from typing import Any, Final
+
+from django.db.models.deletion import Collector
+
+from cache_invalidation import catalog
+from cache_invalidation.many_to_many import deleting, going_along, is_along, loaded_among
+
+# Whoever wraps what is wrapped here takes its attributes along.
+_MARK: Final = "_cache_invalidation_observes"
+
+
+def install() -> None:
+    """Wrap `Collector.delete`. May be called again."""
+    collector: Any = Collector
+    if not is_installed():
+        collector.delete = _observed(collector.delete)
+        setattr(collector.delete, _MARK, True)
+
+
+def is_installed() -> bool:
+    """Whether deletions are observed: nobody has put the method back, or another in its place."""
+    return hasattr(Collector.delete, _MARK)
+
+
+def _observed(delete: Any) -> Any:
+    @wraps(delete)
+    def wrapper(self: Any) -> Any:
+        models = chain(self.data, (rows.model for rows in self.fast_deletes))
+        if catalog.many_to_many().keys().isdisjoint(models):
+            return delete(self)
+        for rows in self.fast_deletes:
+            if rows.model in catalog.many_to_many() and is_along(rows.model, self.data):
+                rows._raw_delete = _along(rows._raw_delete)
+        with deleting(loaded_among(self.data)):
+            return delete(self)
+
+    return wrapper
+
+
+def _along(raw_delete: Any) -> Any:
+    @wraps(raw_delete)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with going_along():
+            return raw_delete(*args, **kwargs)
+
+    return wrapper
