@@ -14,7 +14,15 @@ from django.db.models import DateTimeField, DecimalField, Field, Model
 from django.utils import timezone
 
 from cache_invalidation.exceptions import TemplateError
-from cache_invalidation.tags import check_name, escape, escape_glob, is_catch_all, shorten
+from cache_invalidation.tags import (
+    MAX_HEAD,
+    check_characters,
+    check_name,
+    escape,
+    escape_glob,
+    is_catch_all,
+    shorten,
+)
 
 Kind = Literal["tag", "key", "pattern"]
 Resolver = Callable[[str], Any]
@@ -28,17 +36,23 @@ class Template:
     """
 
     def __init__(self, source: str, kind: Kind = "tag") -> None:
-        self.source = check_name(source, kind)
+        self.source = check_characters(source, kind)
         self.kind = kind
         try:
             self.parts = tuple(_parse(source))
         except ValueError as error:
             raise TemplateError(f"The {kind} template {source!r} is malformed: {error}.") from None
         self.paths = frozenset(path for _, path in self.parts if path is not None)
+        # The names of its placeholders are not in what it is rendered to, however long they are.
+        check_name("".join(literal for literal, _ in self.parts) or "-", kind)
         if kind == "tag" and self.paths and ":" not in self.head:
             raise TemplateError(
                 f"The tag template {source!r} needs a literal family before its first placeholder, "
                 f"for example 'product:{{{min(self.paths)}}}'."
+            )
+        if kind == "tag" and self.paths and len(self.head.partition(":")[0]) > MAX_HEAD:
+            raise TemplateError(
+                f"The family of the tag template {source!r} is longer than {MAX_HEAD} characters."
             )
         if kind != "tag" and is_catch_all(self.collapsed()):
             raise TemplateError(

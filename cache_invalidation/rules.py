@@ -11,7 +11,14 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from cache_invalidation.placeholders import Kind, Template, has_column, parse
-from cache_invalidation.tags import check_names, family_tags, is_catch_all, model_tag, table_of
+from cache_invalidation.tags import (
+    check_names,
+    column_tag,
+    family_tags,
+    is_catch_all,
+    model_tag,
+    table_of,
+)
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
@@ -278,8 +285,8 @@ class Rule:
             with suppress(FieldDoesNotExist):  # A system check says so.
                 field: Any = self.model._meta.get_field(name)
                 if has_column(field):
-                    tag = f"{self.model_tag}.{field.attname}:{{{field.attname}}}"
-                    found[field.column] = parse(tag)
+                    tag = column_tag(self.model, field.attname)
+                    found[field.column] = parse(f"{tag}:{{{field.attname}}}")
         return found
 
     @cached_property

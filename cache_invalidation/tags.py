@@ -12,6 +12,8 @@ from django.db.models import Model
 
 ROOT = "*"
 MAX_LENGTH = 250  # characters; also what Memcached allows
+# Of what stands before the colon of a tag whose rest may be replaced by a digest.
+MAX_HEAD = MAX_LENGTH - len(":~") - 32
 
 # Surrogates cannot be encoded, and come from JSON that was cut in the middle of a character.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -26,15 +28,21 @@ def check_name(name: Any, what: str = "tag") -> str:
     It has to be a non-empty string of at most 250 characters without control characters or
     surrogates.
     """
-    if not isinstance(name, str):
-        raise ValueError(f"A {what} must be a string, not {name!r}.")
-    if not name or name.isspace():
-        raise ValueError(f"A {what} must not be empty: {name!r}.")
-    if len(name) > MAX_LENGTH:
+    found = check_characters(name, what)
+    if len(found) > MAX_LENGTH:
         raise ValueError(
             f"A {what} must not be longer than {MAX_LENGTH} characters; "
             f"this one has {len(name)}: {name!r}."
         )
+    return found
+
+
+def check_characters(name: Any, what: str) -> str:
+    """Apply `check_name`, but for the length."""
+    if not isinstance(name, str):
+        raise ValueError(f"A {what} must be a string, not {name!r}.")
+    if not name or name.isspace():
+        raise ValueError(f"A {what} must not be empty: {name!r}.")
     if _CONTROL.search(name):
         raise ValueError(f"A {what} must not contain control characters or surrogates: {name!r}.")
     return name
@@ -59,7 +67,20 @@ def table_of(model: type[Model]) -> type[Model]:
 
 def model_tag(model: type[Model]) -> str:
     """Return the tag for "any row of this model"; proxies share the one of their table."""
-    return table_of(model)._meta.label_lower
+    return _as_head(table_of(model)._meta.label_lower)
+
+
+def column_tag(model: type[Model], attname: str) -> str:
+    """Return what stands before the colon in the tags for the values of one column of `model`."""
+    return _as_head(f"{model_tag(model)}.{attname}")
+
+
+def _as_head(name: str) -> str:
+    """Return `name`, or its beginning and a digest if no row, or value, would fit behind it."""
+    if len(name) <= MAX_HEAD:
+        return name
+    digest = _digest(name)
+    return f"{name[: MAX_HEAD - 1 - len(digest)]}~{digest}"
 
 
 def row_tag(model: type[Model], pk: Any) -> str:
@@ -139,8 +160,11 @@ def shorten(tag: str) -> str:
     """Return `tag`, or the digest that takes its place when it is too long, in the same family."""
     if len(tag) <= MAX_LENGTH:
         return tag
-    digest = blake2b(tag.encode(), digest_size=16).hexdigest()
-    return f"{tag.partition(':')[0]}:~{digest}"
+    return f"{tag.partition(':')[0]}:~{_digest(tag)}"
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def escape_glob(text: str) -> str:

@@ -31,6 +31,7 @@ from cache_invalidation.reads.steps import Steps, awalk, walk
 from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
+from cache_invalidation.tags import model_tag, table_of
 from cache_invalidation.transactions import batches, sees_snapshot, shielded
 
 logger = logging.getLogger("cache_invalidation")
@@ -248,7 +249,8 @@ def entity_types(tags: Iterable[str], name: str) -> list[str]:
     """Return the labels of the models among `tags`, or `name` if there is none."""
     heads = {tag.partition(":")[0] for tag in tags}
     models = apps.get_models(include_auto_created=True)
-    return sorted(heads.intersection(model._meta.label_lower for model in models)) or [name]
+    labels = {model_tag(model): table_of(model)._meta.label_lower for model in models}
+    return sorted(labels[head] for head in heads & labels.keys()) or [name]
 
 
 def _spelled(versions: dict[str, str | None]) -> str:

@@ -147,7 +147,9 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
             new = rows.state_after(instance, save.old, update_fields, using, raw)
             if new is not None:
                 own = replace(own, pk=new.pk, old=save.old, new=new)
-    elif table._meta.parents and own.pk is not None:
+    elif table._meta.parents and all(
+        key_of(instance, parent) is not None for parent in table._meta.all_parents
+    ):
         own = replace(own, new=instance)  # It knows the keys of its rows in its parents' tables.
     # The row of a child that was there before is told with it.
     for change in (*(save.parents if plan.needs_state or not updated else ()), own):
