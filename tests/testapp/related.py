@@ -40,3 +40,35 @@ class PalTag(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+class Held(models.Model):
+    """Keeps what it refers to from being deleted."""
+
+    pal = models.ForeignKey(Pal, models.PROTECT, null=True)
+    voucher = models.ForeignKey(Voucher, models.RESTRICT, null=True)
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class Volume(models.Model):
+    volume_id = models.BigAutoField(primary_key=True)
+    title = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Article(models.Model):
+    article_id = models.BigAutoField(primary_key=True)
+    headline = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.headline
+
+
+class Essay(Volume, Article):
+    """Has two parents, so it shares its key with one of them only."""
+
+    words = models.IntegerField(default=0)
