@@ -33,7 +33,9 @@ class PlaceholderField(models.CharField):  # type: ignore[type-arg]
         return "LOWER(%s)"
 
     def get_placeholder_sql(self, value: Any, compiler: Any, connection: Any) -> tuple[str, Any]:
-        return "LOWER(%s)", (value,)  # What Django 6.1 asks for.
+        """Do what Django 6.1 asks for in its place, and leaves to compile expressions as well."""
+        sql, params = compiler.compile(value) if hasattr(value, "as_sql") else ("%s", (value,))
+        return f"LOWER({sql})", params
 
 
 class LoadedField(models.CharField):  # type: ignore[type-arg]
