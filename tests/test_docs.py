@@ -25,6 +25,7 @@ from django.test import TestCase, override_settings
 import cache_invalidation
 from cache_invalidation import checks, conf, exceptions, registry, signals
 from cache_invalidation.metrics.report import Metrics, Minute, reset_metrics
+from tests.checks.reporting import with_options
 from tests.testapp import models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,7 +111,9 @@ class Shop:
         namespace: dict[str, object] = {"INSTALLED_APPS": ["django.contrib.contenttypes"]}
         self.execute(block, namespace)
         del namespace["__builtins__"]
-        with override_settings(**namespace):
+        # The caches of the tests are waited for longer, for the sake of busy machines.
+        limits = with_options(SOCKET_TIMEOUT=1, SOCKET_CONNECT_TIMEOUT=1)
+        with limits, override_settings(**namespace):
             assert checks.check_settings() + checks.check_time_limits() == []
 
     def run_tests(self, module: ModuleType) -> None:
