@@ -4,7 +4,7 @@ This is about tables that Django has made for a relation. A statement on one of 
 so no signal is needed, for which Django would have to look first what is there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -40,8 +40,9 @@ def ends_written(
     """
     for write in statement.writes:
         for between in catalog.models_by_table()[write.table]:
-            ends = catalog.many_to_many().get(between)
-            if ends is None or any(between in batch.relations for batch in batches(connection)):
+            ends: Sequence[Any] | None = catalog.many_to_many().get(between)
+            note = note_about(between)
+            if ends is None or any(note in batch.started for batch in batches(connection)):
                 continue
             if between in catalog.symmetrical():
                 ends = ends[:1]  # The other way round, it is there in a row of its own.
@@ -50,6 +51,11 @@ def ends_written(
                 model = table_of(end.related_model)
                 if keys != () and registry.plan(model):
                     yield Written(model, write, keys, None, is_end=True)
+
+
+def note_about(between: type[Model]) -> Hashable:
+    """Return under what a batch has the note that signals tell of what is done to a relation."""
+    return "relation", between
 
 
 def _keys(
@@ -106,7 +112,7 @@ def deleting(loaded: Loaded) -> Iterator[None]:
 
 def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) -> bool:
     """Whether relations that are deleted with `rows`, by their models, go along with one end."""
-    ends = catalog.many_to_many().get(between, ())
+    ends: Sequence[Any] = catalog.many_to_many().get(between, ())
     if not ends or set(_links(between)) - set(ends):
         return False  # It may be a row of another kind that they go with.
     models = set(map(table_of, rows)) - {between}
@@ -115,16 +121,13 @@ def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) 
 
 def loaded_among(rows: Mapping[type[Model], Sequence[Model]]) -> Loaded:
     """Return the relations that are among `rows`, by their models."""
-    found: dict[type[Model], dict[Any, Model | None]] = {}
+    found: dict[type[Model], Mapping[Any, Model | None]] = {}
     for between in catalog.many_to_many().keys() & rows.keys():
         going = _keys_by_table(rows)
+        ends: Sequence[Any] = catalog.many_to_many()[between]
+        named = [(end.attname, going.get(table_of(end.related_model), ())) for end in ends]
         found[between] = {
-            row.pk: None
-            if any(
-                getattr(row, end.attname) in going.get(table_of(end.related_model), ())
-                for end in catalog.many_to_many()[between]
-            )
-            else row
+            row.pk: None if any(getattr(row, name) in keys for name, keys in named) else row
             for row in rows[between]
         }
     return found

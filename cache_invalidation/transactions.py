@@ -75,7 +75,6 @@ class Batch:
         "key_places",
         "pattern_places",
         "pending",
-        "relations",
         "reported",
         "started",
         "tags",
@@ -106,8 +105,6 @@ class Batch:
         self.deleted: set[tuple[type[Model], Any]] = set()
         # The rows whose deletion was announced, and whose DELETE is yet to come.
         self.reported: set[tuple[type[Model], Any]] = set()
-        # The models between of relations that are just being changed, of which a signal tells.
-        self.relations: set[type[Model]] = set()
         # Whether something was written of which nobody is told; nothing may be stored after it.
         self.unsaid = False
         _alive.add(self)

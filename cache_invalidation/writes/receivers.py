@@ -5,8 +5,8 @@ for saves, which have none, see `cache_invalidation.writes.saves`.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
@@ -19,12 +19,13 @@ from cache_invalidation import catalog
 from cache_invalidation.catalog import all_rows
 from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.delivery import batch_of, deliver
+from cache_invalidation.many_to_many import note_about
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.placeholders import key_as_stored
 from cache_invalidation.registry import Wire, registry
 from cache_invalidation.rules import Change
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions import batches, current_batch, shielded
+from cache_invalidation.transactions import Batch, batches, current_batch, shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import add, collect, is_suspended
 from cache_invalidation.writes.events import add_targets
@@ -54,10 +55,12 @@ def _m2m_changed(
 ) -> None:
     if is_suspended(using):
         return
-    _announce(sender, action, using)
+    owner, related = table_of(type(instance)), table_of(model)
+    if pk_set is not None and not pk_set:
+        return
+    _announce(sender, action, (owner, related), using)
     if action not in ("pre_clear", "post_add", "post_remove"):
         return
-    owner, related = table_of(type(instance)), table_of(model)
     field = _relation(sender, model if reverse else type(instance))
     if field is not None and (pk_set or action == "pre_clear"):
         may_query = registry.plan(owner).needs_state or registry.plan(related).needs_state
@@ -71,16 +74,25 @@ def _m2m_changed(
         _collect_related(related, pk_set, using)
 
 
-def _announce(through: type[Model], action: str, using: str) -> None:
-    """Have the watcher leave to the signals what the statements between two of them do."""
-    connection = connections[using]
-    if through not in catalog.many_to_many() or not in_transaction(connection):
+def _announce(through: type[Model], action: str, ends: Sequence[type[Model]], using: str) -> None:
+    """Have the watcher leave to the signals what the statements between two of them do.
+
+    Should the second one not come, since something was raised, COMMIT tells of all rows.
+    """
+    connection, note = connections[using], note_about(through)
+    if not in_transaction(connection):
         return
     if action.startswith("pre_"):
-        current_batch(connection, deliver).relations.add(through)
+        tell = partial(_add_unknown, ends=ends, using=using)
+        current_batch(connection, deliver).started[note] = tell
     else:
         for batch in batches(connection):
-            batch.relations.discard(through)
+            batch.started.pop(note, None)
+
+
+def _add_unknown(batch: Batch, ends: Sequence[type[Model]], using: str) -> None:
+    for model in ends:
+        add(batch, Change(model=model, operation="m2m", using=using))
 
 
 def _relation(through: type[Model], holder: type[Model]) -> Any:

@@ -113,7 +113,7 @@ def test_nothing_is_stale(using: str, atomic: bool) -> None:
         of_essay, of_article = (m.objects.using(using).get() for m in (Essay, Article))
         shop, place = (m.objects.using(using).get(name__isnull=False) for m in (Shop, Place))
         of_essay.headline = of_article.headline = shop.name = place.name = text
-        [
+        actions: list[Callable[[], Any]] = [
             of_essay.save,
             of_article.save,
             lambda: Essay.objects.using(using).update(headline=text),
@@ -123,7 +123,8 @@ def test_nothing_is_stale(using: str, atomic: bool) -> None:
             place.save,
             lambda: Place.objects.using(using).filter(pk=7).update(name=text),
             lambda: Shop.objects.using(using).update(name=text),
-        ][number]()
+        ]
+        actions[number]()
 
     for number in range(9):
         check()

@@ -28,6 +28,7 @@ def form(name: str, *permissions: int) -> dict[str, Any]:
     return {"name": name, "permissions": permissions}
 
 
+LOGIN = {"username": "u", "password": "p"}
 REQUESTS: list[tuple[str, Callable[[Client], Any], int]] = [
     ("log in", lambda c: c.login(username="u", password="p"), 1),
     ("log in, over the form", lambda c: c.post("/admin/login/", LOGIN), 1),
@@ -39,7 +40,6 @@ REQUESTS: list[tuple[str, Callable[[Client], Any], int]] = [
     ("delete some", lambda c: c.post("/admin/auth/group/", data(900001, 900002)), 0),
     ("log out", lambda c: c.post("/admin/logout/"), 0),
 ]
-LOGIN = {"username": "u", "password": "p"}
 
 
 def visitor() -> Client:

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 
 from cache_invalidation import ModelInvalidation, cached, no_invalidation, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.writes.receivers import _m2m_changed
 from tests.cursors import execute
 from tests.observing import Delivered, delivered
 from tests.testapp.models import Product, Restaurant, Tag, Voucher
@@ -313,6 +314,32 @@ def test_a_signal_tells_only_of_the_statements_between_two_sendings(world: World
             world.a.restaurants.add(world.restaurant)
             execute(world.using, insert)
         assert found.family("name") == {"name:a", "name:b"}
+
+
+def test_of_what_failed_halfway_in_a_transaction_that_goes_on_all_rows_are_told(
+    world: World,
+) -> None:
+    def fail(action: str, **kwargs: Any) -> None:
+        if action == "post_add":
+            raise KeyError
+
+    through = Pal.restaurants.through
+    m2m_changed.connect(fail, sender=through)
+    try:
+        with registry.override(Pal, LooksAtValues), delivered() as found:
+            # Connected anew, so that it comes after the one that fails.
+            m2m_changed.disconnect(_m2m_changed, sender=through)
+            m2m_changed.connect(_m2m_changed, sender=through, weak=False)
+            with transaction.atomic(using=world.using):
+                try:
+                    world.a.restaurants.add(world.restaurant)
+                except KeyError:
+                    transaction.set_rollback(False, using=world.using)
+            assert world.a.restaurants.exists()
+            assert ends(found) == {"pal:*", "restaurant:*"}
+            assert found.family("name") == {"name:*"}
+    finally:
+        m2m_changed.disconnect(fail, sender=through)
 
 
 @override_settings(CACHE_INVALIDATION={"UNDECLARED_READS": "ignore"})
