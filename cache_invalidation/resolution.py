@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -61,15 +62,22 @@ def _apply_to_sibling(rule: Rule, change: Change) -> Iterator[Consequence]:
     Whether there is, and what is in it, only a query could tell, and it is rare. A row that is
     created or deleted brings or takes its parents' along, which is told as such.
     """
-    shared = [parent for parent in change.model._meta.all_parents if issubclass(rule.model, parent)]
-    columns = {field.name for parent in shared for field in parent._meta.local_concrete_fields}
+    columns, same_key = _shared(change.model, rule.model)
     if change.operation in ("create", "delete") or (
         change.fields is not None and columns.isdisjoint(change.fields)
     ):
         return
-    same_key = all(shares_key(child, p) for child in (change.model, rule.model) for p in shared)
     key = change.pk if same_key else None
     yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None))
+
+
+@cache
+def _shared(model: type[Model], sibling: type[Model]) -> tuple[frozenset[str], bool]:
+    """Return the columns that two children have from the same parents, and whether the key is."""
+    parents = [parent for parent in model._meta.all_parents if issubclass(sibling, parent)]
+    columns = [field.name for parent in parents for field in parent._meta.local_concrete_fields]
+    same_key = all(shares_key(child, parent) for child in (model, sibling) for parent in parents)
+    return frozenset(columns), same_key
 
 
 def _of_row_in(parent: type[Model], change: Change) -> Change:

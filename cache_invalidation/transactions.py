@@ -5,7 +5,7 @@ Readers and writers both need this and know nothing else of each other.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -29,6 +29,8 @@ _FRESH = {"read committed", "read uncommitted"}
 # always, nobody has to look through the connections for those of this thread.
 _alive: "WeakSet[Batch]" = WeakSet()
 
+
+_NO_SAVEPOINT: Final[Set[Any]] = frozenset()
 
 # Where on a connection it is kept at which place of its hooks the newest batch is.
 _PLACE: Final = "_cache_invalidation_place"
@@ -208,16 +210,11 @@ def current_batch(connection: BaseDatabaseWrapper, deliver: Callable[[Batch], ob
 
     The caller has made sure that there is a transaction.
     """
-    # A block with ``savepoint=False`` leaves a None, and cannot be rolled back by itself.
-    scope = set(connection.savepoint_ids) - {None}
+    scope = _without_none(connection.savepoint_ids)
     sids, last = _last_batch(connection)
-    # A rolled back savepoint takes its hooks with it, so each needs a batch of its own.
-    # One that is in the middle of a write is the place for the rest of it.
-    if (
-        last is not None
-        and sids == scope
-        and not (_stands_for_autocommit(connection) and not last.started)
-    ):
+    # A rolled back savepoint takes its hooks with it, so each needs a batch of its own. Where each
+    # write is a "COMMIT" of its own, so does each write, whatever it is in the middle of.
+    if last is not None and sids == scope and not _is_over(last, connection):
         return last
     batch = Batch(connection.alias, deliver)
     batch.by_hand = not (connection.in_atomic_block and connection.commit_on_exit)
@@ -237,15 +234,22 @@ def _last_batch(connection: BaseDatabaseWrapper) -> tuple[Set[Any], Batch | None
     The project may have thousands of hooks after it, and each write comes here: where it was found
     is kept on the connection.
     """
-    entries, memory = hooks(connection), connection.__dict__
+    entries, memory = connection.run_on_commit, connection.__dict__
     place = memory.get(_PLACE, len(entries))
-    if place < len(entries) and _is_open(entries[place][1]):
-        return entries[place][0] - {None}, entries[place][1]
-    for place in reversed(range(len(entries))):
-        if _is_open(entries[place][1]):
-            memory[_PLACE] = place
-            return entries[place][0] - {None}, entries[place][1]
-    return frozenset(), None
+    if place >= len(entries) or not _is_open(entries[place][1]):
+        open_ones = (n for n in reversed(range(len(entries))) if _is_open(entries[n][1]))
+        place = memory[_PLACE] = next(open_ones, len(entries))
+    if place == len(entries):
+        return _NO_SAVEPOINT, None
+    return _without_none(entries[place][0]), entries[place][1]
+
+
+def _without_none(sids: Collection[Any]) -> Set[Any]:
+    """Return the ids of savepoints: a block with ``savepoint=False`` leaves a None.
+
+    It cannot be rolled back by itself.
+    """
+    return {*sids} - {None} if sids else _NO_SAVEPOINT
 
 
 def _is_open(hook: Any) -> bool:
@@ -259,6 +263,10 @@ def _stands_for_autocommit(connection: BaseDatabaseWrapper) -> bool:
     """
     blocks = connection.atomic_blocks
     return bool(blocks) and bool(getattr(blocks[-1], "_from_testcase", False))
+
+
+def _is_over(batch: Batch, connection: BaseDatabaseWrapper) -> bool:
+    return _stands_for_autocommit(connection) and not batch.started
 
 
 @contextmanager

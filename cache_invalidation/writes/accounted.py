@@ -11,6 +11,7 @@ from django.db.models import Model
 from cache_invalidation.rules import Change
 from cache_invalidation.sql import Kind, Write
 from cache_invalidation.statements import names_row
+from cache_invalidation.transactions import Batch
 from cache_invalidation.writes import boundaries
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add
@@ -66,7 +67,10 @@ def is_accounted_for(
     for account in _accounts.get():
         if account.using == connection.alias and account.covers(model, write, params):
             if account.begun is not None:
-                unknown = Change(model=model, operation="update", using=account.using)
-                account.begun.note(connection, model, partial(add, change=unknown))
+                account.begun.note(connection, model, partial(_add_any_row, model))
             return True
     return False
+
+
+def _add_any_row(model: type[Model], batch: Batch) -> None:
+    add(batch, Change(model=model, operation="update", using=batch.alias))

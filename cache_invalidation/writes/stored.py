@@ -43,10 +43,9 @@ def only_database_knows(written: Model, raw: bool = False) -> bool:
 
 def key_of(written: Model, model: type[Model]) -> Any:
     """Return the primary key of the row of `model`, None if only the database knows it."""
-    if _is_rewritten_key(model):
-        return None
-    if any(alters(written.__dict__.get(name)) for name, alters in _altering_key(model)):
-        return None
+    for name, alters in _altering_key(model):
+        if alters(written.__dict__.get(name)):
+            return None
     return written.pk
 
 
@@ -55,11 +54,6 @@ def is_rewritten(model: type[Model]) -> bool:
     """Whether what is stored may differ from the attribute: it is generated, or prepared."""
     is_written_by_django = all(_is_djangos(getattr(model, name)) for name in _OF_MODELS)
     return not is_written_by_django or any(map(_prepares, model._meta.concrete_fields))
-
-
-@cache
-def _is_rewritten_key(model: type[Model]) -> bool:
-    return any(map(_prepares, model._meta.pk_fields))
 
 
 def _prepares(column: Any) -> bool:
@@ -94,7 +88,12 @@ def _altering(model: type[Model]) -> _Altering:
 
 @cache
 def _altering_key(model: type[Model]) -> _Altering:
-    return tuple(_altered(model._meta.pk_fields))
+    rewritten = [(column.attname, _is_any) for column in model._meta.pk_fields if _prepares(column)]
+    return (*rewritten, *_altered(model._meta.pk_fields))
+
+
+def _is_any(value: Any) -> bool:
+    return True
 
 
 def _altered(columns: Iterable[Any]) -> Iterator[tuple[str, Callable[[Any], bool]]]:

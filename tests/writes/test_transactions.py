@@ -185,7 +185,7 @@ def test_a_transaction_managed_by_hand_delivers_at_commit(
     assert len(deliveries) == 2
 
 
-def test_atomic_inside_of_a_transaction_managed_by_hand_waits_for_its_commit(
+def test_atomic_inside_of_a_transaction_managed_by_hand_waits_for_the_commit_of_the_database(
     category: Category, deliveries: Delivered
 ) -> None:
     connection = connections[category._state.db or "default"]
@@ -193,7 +193,9 @@ def test_atomic_inside_of_a_transaction_managed_by_hand_waits_for_its_commit(
     try:
         with atomic(category):
             rename(category, "new")
-        assert deliveries == []
+            assert deliveries == []
+        # SQLite has not begun a transaction but for this block, and commits it.
+        assert len(deliveries) == (connection.vendor == "sqlite")
         connection.commit()
     finally:
         connection.set_autocommit(True)

@@ -185,7 +185,7 @@ def test_a_savepoint_by_hand_that_is_the_outermost_is_told_when_it_is_released(
 ):
     assert elsewhere(lambda: name_of(category.pk, using)) == "old"
     with transaction.atomic(using=using, savepoint=False):
-        sid = connections[using].savepoint()
+        sid = str(connections[using].savepoint())
         rename(category.pk, using, "newer")
         transaction.savepoint_rollback(sid, using=using)
         rename(category.pk, using)
