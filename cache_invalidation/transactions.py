@@ -15,15 +15,12 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.connection_state import in_transaction, is_open_for_driver
+from cache_invalidation.connection_state import in_transaction
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.rules import Invalidation
 from cache_invalidation.stores import get_store
 
 logger = logging.getLogger("cache_invalidation")
-
-# Isolation levels under which every query sees the rows as they are committed at that moment.
-_FRESH = {"read committed", "read uncommitted"}
 
 # Every batch there is, in any thread. As long as there is none, which is what a reader meets nearly
 # always, nobody has to look through the connections for those of this thread.
@@ -318,66 +315,3 @@ def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
         for connection in connections.all(initialized_only=True)
         for batch in batches(connection)
     )
-
-
-def sees_snapshot() -> bool:
-    """Whether a transaction of this thread may see older rows than are committed now.
-
-    That is so in SQLite transactions, and from REPEATABLE READ on. What is computed there must not
-    be stored, since the versions sampled may be newer than the rows.
-    """
-    return any(map(is_snapshot, connections.all(initialized_only=True)))
-
-
-def is_snapshot(connection: BaseDatabaseWrapper) -> bool:
-    """Whether a query on `connection` may see older rows than are committed now."""
-    if connection.connection is None:
-        return False
-    is_open = in_transaction(connection) or is_open_for_driver(connection)
-    if connection.vendor == "sqlite":
-        is_open = is_open or _has_unread_rows(connection)
-    return is_open and _is_frozen(connection)
-
-
-def _has_unread_rows(connection: BaseDatabaseWrapper) -> bool:
-    """Whether a query of this SQLite connection has not been read to its end.
-
-    As long as that is so, every other one sees the same state of the database as it. SQLite says so
-    by refusing to define a function again; the first call is for defining it at all.
-    """
-    driver: Any = connection.connection
-    try:
-        for _ in range(2):
-            driver.create_function("cache_invalidation_probe", 0, _probe)
-    except connection.Database.Error:  # type: ignore[attr-defined]
-        return True
-    return False
-
-
-def _probe() -> None:
-    """Stand for a function of SQL; nobody calls it."""
-
-
-def _is_frozen(connection: BaseDatabaseWrapper) -> bool:
-    if connection.vendor == "postgresql":
-        return _postgres_isolation(connection) not in _FRESH
-    if connection.vendor == "sqlite":
-        # A database in memory has this connection only, and so nobody who could write meanwhile.
-        return not connection.is_in_memory_db()  # type: ignore[attr-defined]
-    return getattr(connection, "isolation_level", None) not in _FRESH
-
-
-def _postgres_isolation(connection: BaseDatabaseWrapper) -> str | None:
-    """Ask the server: the level can come from the role, the database, OPTIONS or SET TRANSACTION.
-
-    The driver's own cursor is used, so that neither the query log nor a project's
-    ``execute_wrapper`` sees a statement that the project did not issue.
-    """
-    if connection.needs_rollback:
-        return None
-    try:
-        with connection.create_cursor() as cursor:
-            cursor.execute("SHOW transaction_isolation")
-            return str(cursor.fetchone()[0])
-    except connection.Database.Error:  # type: ignore[attr-defined]
-        return None

@@ -14,7 +14,11 @@ from django.apps import apps
 from django.db import connections
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connection_state import in_transaction, is_open_for_driver
+from cache_invalidation.connection_state import (
+    in_transaction,
+    is_open_for_driver,
+    sees_snapshot,
+)
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
@@ -32,7 +36,7 @@ from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import model_tag, table_of
-from cache_invalidation.transactions import batches, sees_snapshot, shielded
+from cache_invalidation.transactions import batches, shielded
 
 logger = logging.getLogger("cache_invalidation")
 

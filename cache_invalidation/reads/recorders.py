@@ -12,6 +12,7 @@ from django.db.models import Model
 
 from cache_invalidation.catalog import is_excluded, models_by_table
 from cache_invalidation.conf import settings
+from cache_invalidation.connection_state import is_snapshot
 from cache_invalidation.exceptions import (
     CacheDependencyWarning,
     CacheInvalidationError,
@@ -29,7 +30,6 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Versions, is_fence
 from cache_invalidation.tags import ROOT, expand, family, model_tag
 from cache_invalidation.tags_read import tags_read
-from cache_invalidation.transactions import is_snapshot
 from cache_invalidation.watcher import unrecorded
 
 logger = logging.getLogger("cache_invalidation")
