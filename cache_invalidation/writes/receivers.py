@@ -55,14 +55,30 @@ def _m2m_changed(
 ) -> None:
     if is_suspended(using):
         return
-    owner, related = table_of(type(instance)), table_of(model)
     if pk_set is not None and not pk_set:
         return
-    _announce(sender, action, (owner, related), using)
-    if action not in ("pre_clear", "post_add", "post_remove"):
-        return
-    field = _relation(sender, model if reverse else type(instance))
-    if field is not None and (pk_set or action == "pre_clear"):
+    ends = table_of(type(instance)), table_of(model)
+    if action.startswith("pre_"):
+        _announce(sender, ends, using)
+    if action in ("pre_clear", "post_add", "post_remove"):
+        _collect_ends(sender, instance, reverse, model, pk_set, using)
+    if action.startswith("post_"):  # Not before: collecting may query, and be interrupted.
+        for batch in batches(connections[using]):
+            batch.started.pop(note_about(sender), None)
+
+
+def _collect_ends(
+    through: type[Model],
+    instance: Model,
+    reverse: bool,
+    model: type[Model],
+    pk_set: set[Any] | None,
+    using: str,
+) -> None:
+    """Collect what changes at both ends; with None, of all that is related to `instance`."""
+    owner, related = table_of(type(instance)), table_of(model)
+    field = _relation(through, model if reverse else type(instance))
+    if field is not None:
         may_query = registry.plan(owner).needs_state or registry.plan(related).needs_state
         pk_set = _related_keys(field, instance, reverse, pk_set, using, may_query)
     if pk_set is not None and not pk_set:
@@ -74,20 +90,15 @@ def _m2m_changed(
         _collect_related(related, pk_set, using)
 
 
-def _announce(through: type[Model], action: str, ends: Sequence[type[Model]], using: str) -> None:
+def _announce(through: type[Model], ends: Sequence[type[Model]], using: str) -> None:
     """Have the watcher leave to the signals what the statements between two of them do.
 
     Should the second one not come, since something was raised, COMMIT tells of all rows.
     """
-    connection, note = connections[using], note_about(through)
-    if not in_transaction(connection):
-        return
-    if action.startswith("pre_"):
+    connection = connections[using]
+    if in_transaction(connection):
         tell = partial(_add_unknown, ends=ends, using=using)
-        current_batch(connection, deliver).started[note] = tell
-    else:
-        for batch in batches(connection):
-            batch.started.pop(note, None)
+        current_batch(connection, deliver).started[note_about(through)] = tell
 
 
 def _add_unknown(batch: Batch, ends: Sequence[type[Model]], using: str) -> None:

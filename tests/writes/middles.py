@@ -20,7 +20,9 @@ def between_the_tables(act: Callable[[Any], object]) -> Iterator[None]:
 
 _TABLES = "category|counter|building|product_tags"
 # Not what is sent to take SQLite's lock.
-_WRITES = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) \"?testapp_({_TABLES})\b(?!.* 1 = 0)")
+_WRITES = re.compile(
+    rf"(INSERT(?: OR IGNORE)? INTO|UPDATE|DELETE FROM) \"?testapp_({_TABLES})\b(?!.* 1 = 0)"
+)
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 from django.db.models import Model
+from django.db.models.signals import m2m_changed
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.observing import Delivered
 from tests.testapp.halfway import Building, Depot
-from tests.testapp.models import Category, Counter
+from tests.testapp.models import Category, Counter, Product, Tag
 from tests.writes.middles import after_each_statement, between_the_tables
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -44,6 +45,12 @@ def building(pk: int, using: str) -> str:
 @cached(name="halfway named", tags=["named:{name}"])
 def how_many(name: str, using: str) -> int:
     return Building.objects.using(using).filter(name=name).count()
+
+
+@cached(name="halfway tags of a product", tags=["testapp.product:{pk}"])
+def tags_of(pk: int, using: str) -> list[int]:
+    relations = Product.tags.through.objects.using(using).filter(product=pk)
+    return sorted(relations.values_list("tag", flat=True))
 
 
 class Named(ModelInvalidation):
@@ -358,3 +365,47 @@ def test_an_instance_that_is_saved_to_another_database_in_the_middle_tells_both(
     with registry.override(Building, Named), between_the_tables(save_there):
         depot.save(using="default")
     assert deliveries.family("named") == {"named:a", "named:b", "named:z"}
+
+
+@pytest.mark.parametrize("change", ["add", "remove", "set", "clear"])
+@pytest.mark.parametrize("by", ["receiver", "statement"])
+@pytest.mark.parametrize("by_value", [False, True])
+def test_a_relation_that_is_changed_halfway_is_told(
+    using: str, change: str, by: str, by_value: bool
+) -> None:
+    rule = type("Rule", (ModelInvalidation,), {"tags": ["slug:{slug}"] if by_value else []})
+    with registry.override(Product, rule):
+        product = Product.objects.using(using).create(name="P")
+        tags = [Tag.objects.using(using).create(name=name) for name in "ab"]
+        product.tags.set(tags[:1])
+        assert tags_of(product.pk, using) == [tags[0].pk]
+        arguments = {"add": tags[1:], "remove": tags[:1], "set": [tags[1:]], "clear": []}[change]
+
+        def act() -> None:
+            getattr(product.tags, change)(*arguments)
+
+        if by == "statement":
+            with after_each_statement(using, fail):
+                interrupted(using, act)
+        else:
+            with _receiver_before_all_others():
+                interrupted(using, act)
+        after = {"add": tags, "remove": [], "set": [], "clear": []}[change]
+        assert tags_of(product.pk, using) == [tag.pk for tag in after]
+
+
+class _receiver_before_all_others:  # noqa: N801
+    """Have a receiver of the project raise once rows of a relation were written."""
+
+    def __enter__(self) -> None:
+        def receive(action: str, **kwargs: Any) -> None:
+            if action.startswith("post_"):
+                raise Oops
+
+        self.receive = receive
+        m2m_changed.connect(receive, sender=Product.tags.through)
+        m2m_changed.receivers.insert(0, m2m_changed.receivers.pop())
+        m2m_changed.sender_receivers_cache.clear()
+
+    def __exit__(self, *error: object) -> None:
+        m2m_changed.disconnect(self.receive, sender=Product.tags.through)
