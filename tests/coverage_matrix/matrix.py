@@ -1,6 +1,15 @@
 """All ways of writing, section by section."""
 
-from tests.coverage_matrix import deletes, querysets, raw, relations, saves, transactions
+from tests.coverage_matrix import (
+    asked,
+    deletes,
+    failing,
+    querysets,
+    raw,
+    relations,
+    saves,
+    transactions,
+)
 
 SECTIONS = [
     saves.section,
@@ -9,5 +18,7 @@ SECTIONS = [
     relations.section,
     raw.section,
     transactions.section,
+    failing.section,
+    asked.section,
 ]
 WAYS = [way for section in SECTIONS for way in section.ways]

@@ -1,9 +1,10 @@
 """The page ``docs/reference/coverage.md``, made of the declarations that the matrix is run with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.coverage_matrix.kinds import KINDS, Kind
 from tests.coverage_matrix.matrix import SECTIONS
 from tests.coverage_matrix.ways import But, Goes, Seen, Way
 
@@ -74,6 +75,18 @@ A list, an aggregate or a join depends on the whole table in any case, unless it
 or by a column that is tracked. Models that are not written stay as they are; the tests look at that
 as well.
 """
+_UNUSUAL: Final = """\
+## Unusual models
+
+Each of these is written with `create()`, `save()`, `update()`, `bulk_update()`, `delete()`,
+`delete()` of a queryset, and on a cursor with `UPDATE` by primary key and by a value: in a
+transaction or in autocommit, with a rule that looks at values and without one, on both databases
+unless one is named. Cached are the row by its primary key, the rows with the value of a column, a
+list, a list of a function that names the model as its tag; and the same of each table above it or
+beside it.
+
+**None is stale.** An `UPDATE` by a value drops what depends on any row of the table, as above.
+"""
 
 
 def page() -> str:
@@ -90,8 +103,18 @@ def _lines() -> Iterator[str]:
         yield "|---|---|---|---|"
         for way in section.ways:
             cells = (way.title, _seen(way), _goes(way), " ".join(_remarks(way)))
-            yield "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+            yield _row(cells)
         yield ""
+    yield _UNUSUAL
+    yield "| Kind of model | What goes | |"
+    yield "|---|---|---|"
+    for kind in KINDS:
+        yield _row((kind.title, _GOES[kind.goes], " ".join(_remarks_about(kind))))
+    yield ""
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
 
 
 def _seen(way: Way) -> str:
@@ -128,3 +151,10 @@ def _remarks(way: Way) -> Iterator[str]:
             f"In autocommit on {way.lingers} nothing that depends on it is cached for "
             "[`FENCE_TIMEOUT`](settings.md)."
         )
+
+
+def _remarks_about(kind: Kind) -> Iterator[str]:
+    if kind.note:
+        yield kind.note
+    if len(kind.databases) == 1:
+        yield f"{kind.databases[0]}."

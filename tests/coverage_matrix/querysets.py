@@ -118,8 +118,9 @@ def bulk_create(world: World) -> None:
 
 @section.way(
     "`bulk_create(ignore_conflicts=True)`",
-    seen="queryset",
+    seen="statement",
     goes="table",
+    seen_by_rule="queryset",
     goes_by_rule="rows",
     target="new",
     changes=VALUES - {"row"},

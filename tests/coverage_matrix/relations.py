@@ -54,7 +54,7 @@ def clear(world: World) -> None:
 
 @section.way(
     "`item.labels.create()`",
-    seen="statement",
+    seen="save",
     seen_by_rule="signal",
     changes={"many_to_many_reverse"},
 )

@@ -13,6 +13,7 @@ Database = Literal["PostgreSQL", "SQLite"]
 DATABASES: Final[dict[Database, str]] = {"PostgreSQL": "default", "SQLite": "sqlite"}
 SECOND: Final[dict[Database, str]] = {"PostgreSQL": "other", "SQLite": "default"}
 
+AUTOCOMMIT: Final = (False,)
 #: The shapes that show the values of an item, whatever its relations.
 VALUES: Final = frozenset({"row", "rows", "aggregate", "join", "tracked", "tagged"})
 #: Those that show the values of the item that has all relations.
@@ -72,14 +73,23 @@ class Way:
     changes: frozenset[str]
     target: Target
     databases: tuple[Database, ...]
+    # In a transaction, and not.
+    modes: tuple[bool, ...]
     second: bool
     since: tuple[int, int] | None
     lingers: Database | None
     note: str
+    # Whether the rest of the transaction reads around the cache.
+    blind: bool
+    # Whether one mode is enough for each database.
+    few: bool
 
     @property
     def name(self) -> str:
         return self.write.__name__
+
+    def __str__(self) -> str:
+        return self.name
 
     def drops(self, database: Database, *, atomic: bool, rule: bool) -> Goes:
         for but in self.but:
@@ -97,6 +107,8 @@ class Section:
 
     title: str
     note: str = ""
+    blind: bool = False
+    few: bool = False
     ways: list[Way] = field(default_factory=list)
 
     def way(
@@ -114,6 +126,7 @@ class Section:
         changes: Collection[str] = UPDATED,
         target: Target = "item",
         databases: tuple[Database, ...] = ("PostgreSQL", "SQLite"),
+        modes: tuple[bool, ...] = (False, True),
         second: bool = False,
         since: tuple[int, int] | None = None,
         note: str = "",
@@ -134,9 +147,12 @@ class Section:
                     changes=frozenset(changes),
                     target=target,
                     databases=databases,
+                    modes=modes,
                     second=second,
                     since=since,
                     note=note,
+                    blind=self.blind,
+                    few=self.few,
                 )
             )
             return write

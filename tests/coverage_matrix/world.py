@@ -1,6 +1,6 @@
 """The rows that each cell of the matrix begins with, and what is cached of them."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 from django.contrib.contenttypes.models import ContentType
@@ -63,6 +63,8 @@ class World:
     def __init__(self, alias: str, *, rule: bool) -> None:
         self.alias = alias
         self.rule = rule
+        # What is done in the middle of a write that lets somebody ask.
+        self.ask: Callable[[], object] = lambda: None
         ContentType.objects.clear_cache()
         with no_invalidation(), transaction.atomic(using=alias):
             self._make()

@@ -5,6 +5,8 @@ from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelatio
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
+from tests.moments import EventfulText
+
 HAS_DB_CASCADE = django.VERSION >= (6, 1)
 
 
@@ -92,7 +94,7 @@ class ItemProxy(Item):
 
 
 class SpecialItem(Item):
-    extra = models.CharField(max_length=100, default="")
+    extra = EventfulText(max_length=100, default="")
 
 
 class Bystander(models.Model):
