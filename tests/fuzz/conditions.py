@@ -76,9 +76,20 @@ def _plain(table: Table) -> Iterator[Rows]:
     yield Rows(table)
     yield Rows(table, {"pk__in": [first, second]})
     yield Rows(table, {"pk__in": []})
-    yield Rows(table, {"pk": first, "n": 1})
+    yield Rows(table, {"pk": first, table.number: 1})
     yield Rows(table, {"pk": first}, exclude=True)
     yield Rows(table, {"pk__gt": first})
+    yield from _by_values(table) if "n" in table.pools else _by_number(table)
+
+
+def _by_number(table: Table) -> Iterator[Rows]:
+    for value in (0, 1):
+        yield Rows(table, {table.number: value})
+    yield Rows(table, {f"{table.number}__gte": 1})
+
+
+def _by_values(table: Table) -> Iterator[Rows]:
+    first = table.keys[0]
     for value in (0, 1):
         yield Rows(table, {"n": value})
         yield Rows(table, {"m": value})
@@ -98,9 +109,12 @@ def _plain(table: Table) -> Iterator[Rows]:
     if "u" in table.pools:
         yield Rows(table, {"u": 1})
         yield Rows(table, {"u__in": [1, 2]})
-    if "c" in table.pools:
-        yield Rows(table, {"c": 1})
-        yield Rows(table, {"c": 0, "n": 1})
+    if table.number != "n":
+        yield Rows(table, {table.number: 1})
+        yield Rows(table, {table.number: 0, "n": 1})
+    if table.is_loose:
+        yield Rows(table, {"s": "A"})
+        yield Rows(table, {"s__in": ["a ", "B"]})
 
 
 def _related(table: Table) -> Iterator[Rows]:
@@ -118,10 +132,12 @@ def _related(table: Table) -> Iterator[Rows]:
 
 
 def _chosen(table: Table) -> Iterator[Rows]:
-    some = Rows(table, order=("-n", "pk"), limit=1)
+    number = "n" if "n" in table.pools else table.number
+    some = Rows(table, order=(f"-{number}", "pk"), limit=1)
+    at_most, at_least = {f"{number}__lte": 1}, {f"{number}__gte": 1}
     yield Rows(table, chosen_by=("pk__in", some))
-    yield Rows(table, chosen_by=("pk__in", Rows(table, {"n__lte": 1}, order=("?",), limit=1)))
-    yield Rows(table, chosen_by=("pk__in", Rows(table, {"m__gte": 1})))
+    yield Rows(table, chosen_by=("pk__in", Rows(table, at_most, order=("?",), limit=1)))
+    yield Rows(table, chosen_by=("pk__in", Rows(table, at_least)))
     for name, target in table.relations.items():
         yield Rows(table, chosen_by=(f"{name}__in", Rows(target, {"n": 1})))
 
@@ -134,6 +150,8 @@ def is_steady(rows: Rows) -> bool:
 def values_of(table: Table) -> list[dict[str, Any]]:
     """Return what an update may assign."""
     found: list[dict[str, Any]] = [{name: v} for name, pool in table.pools.items() for v in pool]
+    if "n" not in table.pools:
+        return [*found, {table.number: F(table.number) + 1}]
     found += [
         {"n": F("n") + 1},
         {"m": F("n")},
@@ -141,8 +159,8 @@ def values_of(table: Table) -> list[dict[str, Any]]:
         {"n": 1, "s": "*"},
         {"n": F("m") * F("n")},
     ]
-    if "c" in table.pools:
-        found += [{"c": 1, "n": 2}, {"c": F("c") + 1}]
+    if table.number != "n":
+        found += [{table.number: 1, "n": 2}, {table.number: F(table.number) + 1}]
     for name, target in table.relations.items():
         key = table.column(name).target_field.name
         related = target.model._base_manager.filter(**{key: OuterRef(f"{name}_id")})

@@ -40,10 +40,15 @@ def _new(table: Table, key: Any, values: dict[str, Any]) -> Model:
         key = table.keys[0]
     made: Any = table.model(**values)
     if key is not None:
-        made.pk = key
-        if table.parent is not None:
-            made.id = key
+        _name(made, table, key)
     return made  # type: ignore[no-any-return]
+
+
+def _name(row: Any, table: Table, key: Any) -> None:
+    """Give `row` that key, in its own table and in those above."""
+    row.pk = key
+    for name, value in table.keys_above(key).items():
+        setattr(row, name, value)
 
 
 def create(alias: str, table: Table, key: Any, values: dict[str, Any]) -> None:
@@ -70,9 +75,7 @@ def load_and_save(
 def copy_row(alias: str, table: Table, key: Any, other: Any) -> None:
     row = _all(table, alias).filter(pk=key).first()
     if row is not None:
-        row.pk = other
-        if table.parent is not None:
-            row.id = other
+        _name(row, table, other)
         row._state.adding = True
         row.save(using=alias)
 
@@ -80,7 +83,8 @@ def copy_row(alias: str, table: Table, key: Any, other: Any) -> None:
 def increment(alias: str, table: Table, key: Any) -> None:
     row = _all(table, alias).select_for_update().filter(pk=key).first()
     if row is not None:
-        row.n = F("n") + 1
+        name = "n" if "n" in table.pools else table.number
+        setattr(row, name, F(name) + 1)
         row.save(using=alias)
 
 
@@ -98,8 +102,8 @@ def delete_child_only(alias: str, table: Table, key: Any) -> None:
 
 def make_child_of(alias: str, table: Table, key: Any) -> None:
     """Make a row of a child for the parent's row that is there, as `loaddata` does."""
-    made: Any = table.model(c=1)
-    made.pk = key
+    made: Any = table.model(**{table.number: 1})
+    _name(made, table, key)
     made.save_base(using=alias, raw=True)
 
 
@@ -124,7 +128,7 @@ def bulk_create(
         options["ignore_conflicts"] = True
     elif conflicts != "none":
         options["update_conflicts"] = True
-        options["update_fields"] = ["n", "s"]
+        options["update_fields"] = ["n", "s"] if "n" in table.pools else [table.number]
         options["unique_fields"] = [conflicts]
     _all(table, alias).bulk_create([_new(table, key, values) for key, values in rows], **options)
 
@@ -139,15 +143,23 @@ def bulk_update(
 
 
 def get_or_create(alias: str, table: Table, key: Any, values: dict[str, Any]) -> None:
-    _all(table, alias).get_or_create(pk=key, defaults=_no_key(values))
+    name = str(table.model._meta.pk.attname)  # By ``pk`` Django names the rows of all parents.
+    _all(table, alias).get_or_create(**{name: key}, defaults=_for_new(table, key, values))
 
 
 def update_or_create(alias: str, table: Table, key: Any, values: dict[str, Any]) -> None:
-    _all(table, alias).update_or_create(pk=key, defaults=_no_key(values))
+    defaults, create = _no_key(values), _for_new(table, key, values)
+    name = str(table.model._meta.pk.attname)
+    _all(table, alias).update_or_create(**{name: key}, defaults=defaults, create_defaults=create)
 
 
 def _no_key(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "pk"}
+
+
+def _for_new(table: Table, key: Any, values: dict[str, Any]) -> dict[str, Any]:
+    above = table.keys_above(key)
+    return {**_no_key(values), **({} if set(above) <= {"id"} else above)}
 
 
 def relate(alias: str, table: Table, name: str, key: Any, action: str, others: Any) -> None:
@@ -257,9 +269,11 @@ def _of_many_rows(table: Table) -> Iterator[st.SearchStrategy[Call]]:
     if table.parent is None:
         yield _call(raw_delete, rows)
         several = st.lists(st.tuples(maybe, values), min_size=1, max_size=3)
-        how = ["none", "ignore", "id", *(["u"] if "u" in table.pools else [])]
+        key_name = str(table.model._meta.pk.name)
+        how = ["none", "ignore", key_name, *(["u"] if "u" in table.pools else [])]
         yield _call(bulk_create, table, several, st.sampled_from(how))
-    for name in ("n", *(name for name in table.pools if name.startswith("f"))):
+    number = "n" if "n" in table.pools else table.number
+    for name in (number, *(name for name in table.pools if name.startswith("f"))):
         new = st.lists(st.sampled_from(table.pools[name]), min_size=3, max_size=3)
         yield _call(bulk_update, table, st.lists(keys, max_size=3, unique=True), new, name)
 

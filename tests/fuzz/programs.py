@@ -1,15 +1,19 @@
 """Programs of writes and reads, made at random."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from tests.fuzz.arguments import GROUPS
+from tests.fuzz.functions import Dress
 from tests.fuzz.orm_writes import Write, orm_writes
 from tests.fuzz.raw_writes import raw_writes
 from tests.fuzz.reads import Read, reads_of
-from tests.fuzz.schemas import Schema
+from tests.fuzz.schemas import Grammar, Schema
+from tests.fuzz.shown import shown_writes
+from tests.moments import Where
 
 READS = 4  # at most, in one program
 STEPS = 8  # at most, besides those in blocks
@@ -46,7 +50,31 @@ class Block:
     meanwhile: Write | None = None
 
 
-Step = Write | Look | Race | Block
+@dataclass(frozen=True)
+class ByHand:
+    """A transaction that the project ends itself, with autocommit off."""
+
+    steps: "tuple[Step, ...]"
+    rolled_back: bool
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A write that fails half-way, in a transaction that goes on, or by itself."""
+
+    write: Write
+    where: Where
+    number: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A write in the middle of which everything is read, as often as there is a moment for it."""
+
+    write: Write
+
+
+Step = Write | Look | Race | Block | ByHand | Interrupted | Asked
 
 
 @dataclass(frozen=True)
@@ -68,14 +96,18 @@ def programs(schema: Schema) -> st.SearchStrategy[Program]:
         table.model: _weighted((3, orm_writes(schema, table)), (2, raw_writes(schema, table)))
         for table in schema.tables
     }
+    writes |= {table.model: shown_writes(schema, table) for table in schema.shown}
     reads = {
         table.model: _weighted(
             *((1, st.sampled_from(group)) for group in reads_of(schema, table) if group)
         )
-        for table in schema.tables
+        for table in (*schema.tables, *schema.shown)
     }
     every_write = _weighted(*((1, each) for each in writes.values()))
     every_read = _weighted(*((1, each) for each in reads.values()))
+    if schema.grammar == "unusual":
+        every_read = every_read.flatmap(_dressed)
+        reads = {model: each.flatmap(_dressed) for model, each in reads.items()}
     return _weighted(
         *(
             (
@@ -83,16 +115,18 @@ def programs(schema: Schema) -> st.SearchStrategy[Program]:
                 _programs(
                     _weighted((3, writes[table.model]), (1, every_write)),
                     _weighted((3, reads[table.model]), (1, every_read)),
+                    schema.grammar,
                 ),
             )
-            for table in schema.tables
+            for table in (*schema.tables, *schema.shown)
         )
     )
 
 
 def _programs(
-    writes: st.SearchStrategy[Any], reads: st.SearchStrategy[Read]
+    plain: st.SearchStrategy[Any], reads: st.SearchStrategy[Read], grammar: Grammar
 ) -> st.SearchStrategy[Program]:
+    writes = plain if grammar == "usual" else _weighted((2, plain), (1, _disturbed(plain)))
     looks = st.builds(Look, st.booleans())
     inner = _weighted((3, writes), (1, looks))
     for _ in range(2):
@@ -102,20 +136,43 @@ def _programs(
             rolled_back=st.sampled_from([False, False, True]),
             savepoint=st.sampled_from([True, True, False]),
             hook=st.sampled_from([False, False, True]),
-            meanwhile=st.none() | writes,
+            meanwhile=st.none() | plain,
         )
         inner = _weighted((6, writes), (2, looks), (1, block))
     pairs = st.lists(reads.filter(lambda read: read.tags is None), min_size=2, max_size=2)
-    races = st.builds(Race, writes, st.integers(0, READS - 1), st.booleans())
+    steps = [(6, writes), (2, block)]
+    if grammar == "unusual":
+        hand = st.builds(ByHand, st.lists(inner, max_size=5).map(tuple), st.booleans())
+        steps.append((2, hand))
+    races = st.builds(Race, plain, st.integers(0, READS - 1), st.booleans())
+    steps.append((2, races))
     return st.builds(
         Program,
         st.lists(_weighted((8, reads), (1, pairs.map(_nest))), min_size=1, max_size=READS).map(
             tuple
         ),
-        st.lists(_weighted((6, writes), (2, races), (2, block)), min_size=1, max_size=STEPS).map(
-            tuple
-        ),
+        st.lists(_weighted(*steps), min_size=1, max_size=STEPS).map(tuple),
     )
+
+
+def _disturbed(writes: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return a strategy for writes that fail half-way, and for those that others look into."""
+    where, number = st.sampled_from(get_args(Where)), st.sampled_from((0, 0, 0, 1, 1, 2, 3))
+    return _weighted(
+        (2, st.builds(Interrupted, writes, where, number)), (1, st.builds(Asked, writes))
+    )
+
+
+def _dressed(read: Read) -> st.SearchStrategy[Read]:
+    """Return a strategy for functions that do the same, declared and called in all ways."""
+    dress = _weighted((5, st.just("usual")), (1, st.sampled_from(get_args(Dress))))
+    arguments = st.sampled_from(GROUPS).flatmap(
+        lambda group: st.lists(st.sampled_from(range(len(group))), min_size=2, max_size=3).map(
+            lambda chosen: tuple(group[number] for number in sorted({*chosen}))
+        )
+    )
+    some = _weighted((5, st.just(())), (1, arguments))
+    return st.builds(lambda d, a: replace(read, dress=d, arguments=a), dress, some)
 
 
 def _weighted(*choices: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:

@@ -1,7 +1,6 @@
 """Models and rules that are made up at random."""
 
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -9,10 +8,10 @@ from uuid import UUID
 from django.db import models
 from django.db.models import F, Model
 
-from cache_invalidation import ModelInvalidation
-from tests.fuzz.schemas import Table, tag_of
+from cache_invalidation import Change, ModelInvalidation
+from tests.fuzz.schemas import Grammar, Table, tag_of, tag_value
+from tests.testapp.made import make_model
 
-APP = "testapp"
 UUIDS = tuple(UUID(int=number) for number in (1, 2**127, 3))
 KEYS: dict[str, tuple[Any, ...]] = {
     "auto": (1, 2, 3, 101),  # The database goes on from 100, see `tables`.
@@ -22,6 +21,9 @@ KEYS: dict[str, tuple[Any, ...]] = {
 }
 NUMBERS = (0, 1, 2)
 TEXTS = ("a", "b", "*")
+# Where the database compares in its own way, some of these are the same.
+LOOSE_KEYS = ("a", "b", "A", "a ", "B ")
+LOOSE_TEXTS = ("a", "b", "A", "a ")
 
 
 class OnlyOne(models.IntegerField):  # type: ignore[type-arg]
@@ -46,23 +48,40 @@ def random_tables(rng: random.Random, database: bool) -> Iterator[Table]:
     """
     made: list[Table] = []
     for number in range(rng.randint(2, 3)):
-        table = _table(rng, f"Fuzz{'ABC'[number]}", made, database)
+        table = make_table(rng, f"Fuzz{'ABC'[number]}", made, database)
         made.append(table)
         yield table
     if not database and rng.random() < 0.6:
         yield _child(rng, rng.choice(made))
 
 
-def _table(rng: random.Random, name: str, made: Sequence[Table], database: bool) -> Table:
-    kind = rng.choice(list(KEYS))
+def make_table(
+    rng: random.Random,
+    name: str,
+    made: Sequence[Table],
+    database: bool,
+    *,
+    db_table: str | None = None,
+    is_loose: bool = False,
+    is_split: bool = False,
+) -> Table:
+    """Return a model that may refer to those `made`.
+
+    With `is_loose`, the database takes texts of different case for equal, or of different length;
+    one that `is_split` is in partitions, and has nothing unique besides its key.
+    """
+    kind = "char" if is_loose and rng.random() < 0.6 else rng.choice(list(KEYS))
+    keys = LOOSE_KEYS if is_loose and kind == "char" else KEYS[kind]
     attributes: dict[str, Any] = {"id": _key(kind)}
     pools: dict[str, tuple[Any, ...]] = {"n": NUMBERS, "s": TEXTS, "m": (None, *NUMBERS)}
+    if is_loose:
+        pools["s"] = LOOSE_TEXTS
     attributes["n"] = models.IntegerField(
         default=0, db_column=rng.choice([None, None, "number of it"])
     )
     attributes["s"] = models.CharField(max_length=20, default="a")
     attributes["m"] = models.IntegerField(null=True)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and not is_split:
         attributes["u"] = models.IntegerField(null=True, unique=True)
         pools["u"] = (None, 1, 2, 3)
     if rng.random() < 0.25:
@@ -83,7 +102,8 @@ def _table(rng: random.Random, name: str, made: Sequence[Table], database: bool)
         target = rng.choice(made)
         attributes["t"] = models.ManyToManyField(target.model, related_name=f"t_of_{name}")
         many["t"] = target
-    table = Table(_model(name, attributes), KEYS[kind], pools, relations, many)
+    model = make_model(name, attributes, db_table=db_table)
+    table = Table(model, keys, pools, relations, many, is_loose=is_loose)
     if rng.random() < 0.3 and not database:  # A tree.
         related = models.ForeignKey(
             table.model, rng.choice([models.CASCADE, models.SET_NULL]), null=True, related_name="of"
@@ -120,7 +140,7 @@ def _foreign_key(
         if on_delete is models.SET_DEFAULT:
             options["default"] = rng.choice([None, target.keys[0]])
     keys = target.keys[:3]
-    if "u" in target.pools and rng.random() < 0.3:
+    if "u" in target.pools and target.parent is None and rng.random() < 0.3:
         options["to_field"] = "u"
         keys = (1, 2)
         if options.get("default") is not None:
@@ -129,40 +149,57 @@ def _foreign_key(
 
 
 def _child(rng: random.Random, parent: Table) -> Table:
-    model = _model("FuzzChild", {"c": models.IntegerField(default=0)}, parent.model)
-    pools = {**parent.pools, "c": NUMBERS}
-    return Table(model, parent.keys, pools, dict(parent.relations), dict(parent.many), parent)
-
-
-def _model(name: str, attributes: dict[str, Any], base: type[Model] = Model) -> type[Model]:
-    meta = type("Meta", (), {"app_label": APP})
-    made: type[Model] = type(name, (base,), {**attributes, "Meta": meta, "__module__": __name__})
-    setattr(sys.modules[__name__], name, made)  # A query is pickled with the name of its model.
-    return made
+    model = make_model("FuzzChild", {"c": models.IntegerField(default=0)}, parent.model)
+    return Table(
+        model,
+        parent.keys,
+        {**parent.pools, "c": NUMBERS},
+        dict(parent.relations),
+        dict(parent.many),
+        parent,
+        number="c",
+        above={key: {"id": key} for key in parent.keys},
+    )
 
 
 def random_rules(
-    rng: random.Random, tables: Sequence[Table]
+    rng: random.Random, tables: Sequence[Table], grammar: Grammar
 ) -> Iterator[tuple[type[Model], type[ModelInvalidation]]]:
     for table in tables:
         if rng.random() < 0.35:
             continue
-        columns = [name for name in table.pools if name != "s"]
+        columns = [name for name in table.pools if name != "s" or table.is_loose]
         tracked = rng.sample(columns, rng.randint(0, min(2, len(columns))))
         local = {column.attname for column in table.model._meta.local_fields}
-        tags = rng.sample(["n", "m", "pk"], rng.randint(0, 2))
+        names = [name for name in ("n", "m", "pk") if name == "pk" or name in columns]
+        tags = rng.sample(names, min(rng.randint(0, 2), len(names)))
         fields = None
-        if tags and rng.random() < 0.4:
+        if "n" in tags and rng.random() < 0.4:
             tags, fields = ["n"], ["n"]
-        yield (
-            table.model,
-            type(
-                f"{table!r}Rule",
-                (ModelInvalidation,),
-                {
-                    "track": [name for name in tracked if name in local],
-                    "tags": [f"{tag_of(table, name)}:{{{name}}}" for name in tags],
-                    "fields": fields,
-                },
-            ),
+        rule = type(
+            f"{table!r}Rule",
+            (ModelInvalidation,),
+            {
+                "track": [name for name in tracked if name in local],
+                "tags": [f"{tag_of(table, name)}:{{{name}}}" for name in tags],
+                "fields": fields,
+                "told": tags,
+            },
         )
+        if grammar == "unusual" and tags and rng.random() < 0.5:
+            rule = type(rule.__name__, (rule,), _said_by_code(rng, table, tags))
+        yield table.model, rule
+
+
+def _said_by_code(rng: random.Random, table: Table, names: Sequence[str]) -> dict[str, Any]:
+    """Return the attributes of a rule that says by code what its templates said."""
+
+    def get_tags(self: ModelInvalidation, change: Change) -> list[str]:
+        return [
+            f"{tag_of(table, name)}:{tag_value(getattr(row, name))}"
+            for row in change.instances
+            for name in names
+        ]
+
+    families = {"families": [tag_of(table, name) for name in names]}
+    return {"tags": [], "get_tags": get_tags} | (families if rng.random() < 0.5 else {})

@@ -25,13 +25,13 @@ class _Writer:
         self.columns = {name: self._quote(column) for name, column in local_columns(table)}
         self.pk = table.model._meta.pk.attname
         # One column that can be assigned, and asked for.
-        self.some = "c" if table.parent is not None else "n"
+        self.some = table.number
 
     def _quote(self, name: str) -> str:
         return str(self.connection.ops.quote_name(name))
 
     def _pool(self, name: str) -> tuple[Any, ...]:
-        pool = self.table.keys if name == self.pk else self.table.pools[name]
+        pool = self.table.pool(name)
         return tuple(stored(self.table, name, value, self.alias) for value in pool)
 
     def _stored_keys(self) -> st.SearchStrategy[Any]:
@@ -69,7 +69,7 @@ class _Writer:
             relation = self.table.column(name)
             theirs = self._quote(target.model._meta.db_table)
             there = self._quote(relation.target_field.column)
-            number = self._quote(target.column("n").column)
+            number = self._quote(target.column(target.number).column)
             found.append(
                 self._having(
                     f"EXISTS (SELECT 1 FROM {theirs} AS z WHERE z.{there} = {self.name}.{column} "
@@ -96,7 +96,7 @@ class _Writer:
         column = self.columns[self.some]
         found.append(self._having(f"{column} = {column} + 1"))
         found.append(self._having(f"{self.key} = {{}}", self._stored_keys()))  # It is another row.
-        if self.table.parent is None:
+        if "s" in self.columns:
             other = self.columns["s"]
             found.append(self._having(f"{column} = {{}}, {other} = 'b'", st.sampled_from((0, 1))))
         return st.one_of(found)
@@ -209,7 +209,7 @@ class _Writer:
             if f"{name}_id" not in self.columns:
                 continue
             theirs = self._quote(target.model._meta.db_table)
-            number = self._quote(target.column("n").column)
+            number = self._quote(target.column(target.number).column)
             there = self._quote(self.table.column(name).target_field.column)
             column, ours = self.columns[self.some], self.columns[f"{name}_id"]
             numbers = st.sampled_from((0, 1, 2))

@@ -12,13 +12,14 @@ from django.core.exceptions import FieldError, ObjectDoesNotExist
 from django.db import DatabaseError, connections, transaction
 from hypothesis import note
 
-from cache_invalidation import cached
+from tests.fuzz.functions import Function
 from tests.fuzz.orm_writes import Write
-from tests.fuzz.programs import Block, Look, Program, Race, Step
-from tests.fuzz.reads import Read, plain
+from tests.fuzz.programs import Asked, Block, ByHand, Interrupted, Look, Program, Race, Step
+from tests.fuzz.reads import plain
 from tests.fuzz.schemas import Schema
 from tests.fuzz.statements import is_exclusive
 from tests.fuzz.tables import wipe
+from tests.moments import Interruption, interrupting, listening
 
 REFUSED = (DatabaseError, FieldError, ObjectDoesNotExist)
 
@@ -55,56 +56,27 @@ class _Rollback(Exception):
     pass
 
 
-class _Function:
-    """A cached function that performs one read, and what it has done."""
-
-    def __init__(self, runner: "Runner", read: Read, name: str) -> None:
-        self.runner, self.read = runner, read
-        self.computed = 0
-        self.parts = [
-            _Function(runner, part, f"{name}.{number}") for number, part in enumerate(read.parts)
-        ]
-        self.cached = cached(tags=read.tags, timeout=60, name=name)(self._compute)
-
-    def _compute(self) -> Any:
-        self.computed += 1
-        self.runner.meanwhile(self, late=False)
-        value = self._value()
-        self.runner.meanwhile(self, late=True)
-        return value
-
-    def _value(self) -> Any:
-        if self.parts:
-            return [part.cached() for part in self.parts]
-        return self.read.on(self.runner.schema.alias)
-
-    def truth(self) -> Any:
-        if self.parts:
-            return [part.truth() for part in self.parts]
-        return self.read.on(self.runner.schema.alias)
-
-    def computations(self) -> int:
-        """How often anything was computed; if a call adds as many as there are, it had no hit."""
-        return self.computed + sum(part.computed for part in self.parts)
-
-
 class Runner:
     """Runs one program, and compares each read with the same one without the cache."""
 
     def __init__(self, schema: Schema, statistics: Statistics, executor: Executor) -> None:
         self.schema, self.statistics, self.executor = schema, statistics, executor
-        self.functions: list[_Function] = []
-        self.race: tuple[_Function, Race] | None = None
+        self.functions: list[Function] = []
+        self.race: tuple[Function, Race] | None = None
         # Whether this thread sees a state that is not the last one.
         self.is_behind = False
         self.trace: list[tuple[int, object]] = []
+
+    @property
+    def alias(self) -> str:
+        return self.schema.alias
 
     def run(self, program: Program) -> None:
         wipe(self.schema)
         number = next(_examples)
         self.statistics.examples += 1
         self.functions = [
-            _Function(self, read, f"fuzz.{number}.{index}")
+            Function(self, read, f"fuzz.{number}.{index}")
             for index, read in enumerate(program.reads)
         ]
         try:
@@ -128,6 +100,16 @@ class Runner:
                 self._look_from(step.elsewhere, depth)
             case Race():
                 self._race(step)
+            case Interrupted():
+                self._interrupted(step, depth)
+            case Asked():
+                with self._accepting_refusals(_name_of(step.write), depth, is_statement=True):
+                    self._say(f"looking all the time: {step.write!r}", depth)
+                    with listening(self.look):
+                        step.write.run(self.alias)
+            case ByHand():
+                with self._accepting_refusals("by hand", depth):
+                    self._by_hand(step)
             case Block() if not depth or step.savepoint:
                 with self._accepting_refusals("block", depth):
                     self._block(step, depth)
@@ -136,7 +118,7 @@ class Runner:
             case _:
                 with self._accepting_refusals(_name_of(step), depth, is_statement=True):
                     self._say(step, depth)
-                    step.run(self.schema.alias)
+                    step.run(self.alias)
 
     @contextmanager
     def _accepting_refusals(
@@ -161,9 +143,9 @@ class Runner:
 
     def _block(self, block: Block, depth: int) -> None:
         self._say(f"atomic(savepoint={block.savepoint}):", depth)
-        with transaction.atomic(self.schema.alias, savepoint=block.savepoint):
+        with transaction.atomic(self.alias, savepoint=block.savepoint):
             if block.hook:
-                transaction.on_commit(self.look, self.schema.alias)
+                transaction.on_commit(self.look, self.alias)
             # What locks a whole table would wait for this transaction, which waits for it.
             if block.meanwhile is not None and not depth and not is_exclusive(block.meanwhile):
                 self._have_written_elsewhere(block.meanwhile)
@@ -171,19 +153,57 @@ class Runner:
             if block.rolled_back:
                 raise _Rollback
 
+    def _by_hand(self, step: ByHand) -> None:
+        """Have a transaction without `atomic`: it is begun by what is written first."""
+        self._say("set_autocommit(False):", 0)
+        transaction.set_autocommit(False, self.alias)
+        try:
+            self._steps(step.steps, 1)
+            self._say("rollback()" if step.rolled_back else "commit()", 0)
+            (transaction.rollback if step.rolled_back else transaction.commit)(self.alias)
+        except BaseException:
+            transaction.rollback(self.alias)
+            raise
+        finally:
+            transaction.set_autocommit(True, self.alias)
+
+    def _interrupted(self, step: Interrupted, depth: int) -> None:
+        """Have a write fail half-way, and go on with the transaction."""
+        connection = connections[self.alias]
+        self._say(f"interrupted {step.where} {step.number}: {step.write!r}", depth)
+        self.statistics.writes["interrupted"] += 1
+        # PostgreSQL goes on after an error of its own only from a savepoint.
+        is_marked = depth and connection.vendor == "postgresql"
+        sid = transaction.savepoint(self.alias) if is_marked else None
+        try:
+            with interrupting(self.alias, step.where, step.number):
+                step.write.run(self.alias)
+        except (*REFUSED, Interruption) as error:
+            self.statistics.refused["interrupted"] += 1
+            self._say(f"caught: {error!r}".splitlines()[0], depth)
+            if connection.in_atomic_block:
+                transaction.set_rollback(False, self.alias)
+            elif connection.needs_rollback:
+                raise _Rollback from None
+            if sid is not None and not isinstance(error, Interruption):
+                transaction.savepoint_rollback(sid, self.alias)
+                sid = None
+        if sid is not None:
+            transaction.savepoint_commit(sid, self.alias)
+
     def _have_written_elsewhere(self, write: Write) -> None:
         """Have another thread write, while the transaction of this one sees the state before."""
         self._say("look", 1)
         self.look()
         self._say(f"elsewhere: {write!r}", 1)
         # A snapshot may get hits that are newer, and is not to be compared.
-        self.is_behind = connections[self.schema.alias].vendor == "sqlite"
+        self.is_behind = connections[self.alias].vendor == "sqlite"
         self.executor.submit(self._write_elsewhere, write).result()
         self.look()
 
     def _write_elsewhere(self, write: Write) -> None:
         with self._accepting_refusals("elsewhere", 0):
-            write.run(self.schema.alias)
+            write.run(self.alias)
 
     def _look_from(self, elsewhere: bool, depth: int) -> None:
         self._say("look elsewhere" if elsewhere else "look", depth)
@@ -203,7 +223,7 @@ class Runner:
         function.cached.refresh()
         self.race = None
 
-    def meanwhile(self, function: _Function, late: bool) -> None:
+    def meanwhile(self, function: Function, late: bool) -> None:
         """Let the write of a race happen, if it is about this function and this moment."""
         if self.race is not None and self.race[0] is function and self.race[1].late == late:
             write, self.race = self.race[1].write, None
@@ -212,16 +232,21 @@ class Runner:
     def look(self) -> None:
         """Compare everything; what has just been computed cannot be wrong."""
         for function in self.functions:
-            before = function.computations()
-            value = plain(function.cached())
-            shape = function.read.shape
-            self.statistics.calls[shape] += 1
-            if function.computations() - before == 1 + len(function.parts):
-                continue
-            self.statistics.hits[shape] += 1
-            truth = plain(function.truth())
-            if value != truth and not self.is_behind:
-                raise Stale(f"{function.read!r}\n  cached: {value!r}\n  in the database: {truth!r}")
+            for argument in function.arguments:
+                self._look_at(function, argument)
+
+    def _look_at(self, function: Function, argument: Any) -> None:
+        before = function.computations()
+        value = plain(function.cached() if argument is None else function.cached(argument))
+        shape = function.read.shape
+        self.statistics.calls[shape] += 1
+        if function.computations() - before == 1 + len(function.parts):
+            return
+        self.statistics.hits[shape] += 1
+        truth = plain(function.truth(argument))
+        if value != truth and not self.is_behind:
+            said = f"{function.read!r}" + ("" if argument is None else f" of {argument!r}")
+            raise Stale(f"{said}\n  cached: {value!r}\n  in the database: {truth!r}")
 
     def _say(self, what: object, depth: int) -> None:
         self.trace.append((depth, what))

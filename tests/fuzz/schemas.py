@@ -1,12 +1,16 @@
 """What is known of models that are made up: their keys and values, and what rules say of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from django.db import connections
 from django.db.models import Model
 
 from cache_invalidation import ModelInvalidation
+
+# The usual models, or those that few projects have.
+Grammar = Literal["usual", "unusual"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,12 @@ class Table:
     relations: dict[str, "Table"] = field(default_factory=dict)
     many: dict[str, "Table"] = field(default_factory=dict)
     parent: "Table | None" = None
+    # A number that its own table has.
+    number: str = "n"
+    # Of a child, by its key: the keys that its rows have in the tables above.
+    above: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
+    # Whether the database takes texts for equal that are not the same.
+    is_loose: bool = False
 
     def __repr__(self) -> str:
         return self.model.__name__
@@ -27,35 +37,57 @@ class Table:
     def column(self, name: str) -> Any:
         return self.model._meta.pk if name == "pk" else self.model._meta.get_field(name)
 
+    def keys_above(self, key: Any) -> Mapping[str, Any]:
+        """Return the keys that the row has in the tables above, by the names of the attributes."""
+        return self.above.get(key, {})
+
+    def pool(self, name: str) -> tuple[Any, ...]:
+        """Return the values for a column of its own table, keys and links to parents included."""
+        if name == self.model._meta.pk.attname:
+            return self.keys
+        if name in self.pools:
+            return self.pools[name]
+        target = self.column(name).target_field.attname
+        return tuple(self.keys_above(key).get(target, key) for key in self.keys)
+
 
 @dataclass(frozen=True)
 class Schema:
     seed: int
     alias: str
+    grammar: Grammar
     tables: tuple[Table, ...]
     # What a rule says of which model.
     rules: dict[type[Model], type[ModelInvalidation]]
     wipe: str
+    # What shows rows of `tables` under a name of its own: views, partitions.
+    shown: tuple[Table, ...] = ()
 
     def describe(self) -> str:
         """Return the models as they would stand in a project, for the report of a failure."""
-        lines = []
-        for table in self.tables:
+        lines = [f"# {self.seed}, {self.grammar}, {self.alias}"]
+        for table in (*self.tables, *self.shown):
             bases = ", ".join(base.__name__ for base in table.model.__bases__)
-            lines.append(f"class {table!r}({bases}):")
+            lines.append(f"class {table!r}({bases}):  # {table.model._meta.db_table}")
             for column in (*table.model._meta.local_fields, *table.model._meta.local_many_to_many):
                 _, _, args, kwargs = column.deconstruct()
                 said = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
                 lines.append(f"    {column.name} = {type(column).__name__}({said})")
             rule = self.rules.get(table.model)
             if rule is not None:
-                lines.append(f"    # {rule.tags=} {rule.track=} {rule.fields=}")
+                code = "" if rule.get_tags is ModelInvalidation.get_tags else "get_tags() "
+                lines.append(f"    # {code}{rule.tags=} {rule.track=} {rule.fields=}")
         return "\n".join(lines)
 
 
 def tag_of(table: Table, name: str) -> str:
     """Return the family of the tags that a rule gives for the values of a column."""
     return f"{table!r}-{name}"
+
+
+def tag_value(value: Any) -> str:
+    """Return what follows the family in such a tag, as templates spell it."""
+    return str(value).replace("*", "%2A")
 
 
 def literal(value: Any) -> str:

@@ -10,36 +10,61 @@ from django.db import connections, models
 from django.db.models import Model
 
 from cache_invalidation.registry import registry
+from tests.fuzz.lineages import random_lineage
+from tests.fuzz.oddities import USUAL, Oddity, random_oddity
 from tests.fuzz.random_models import random_rules, random_tables, saving_to
-from tests.fuzz.schemas import Schema, Table, literal, local_columns, stored
+from tests.fuzz.schemas import Grammar, Schema, Table, literal, local_columns, stored
+from tests.fuzz.shown import drop_shown, refresh, shown
 from tests.testapp.made import models_forgotten
 
 
 @contextmanager
-def created(seed: int, alias: str) -> Iterator[Schema]:
+def created(seed: int, alias: str, grammar: Grammar = "usual") -> Iterator[Schema]:
     """Create the models that `seed` stands for, and their tables; remove them afterwards."""
     rng = random.Random(seed)
     database = rng.random() < 0.25 and hasattr(models, "DB_CASCADE")
+    oddity = random_oddity(rng, alias) if grammar == "unusual" else USUAL
     saving_to[:] = [alias]
     with ExitStack() as stack:
         stack.enter_context(models_forgotten())
-        tables = tuple(random_tables(rng, database))
-        with _cascading_by_hand(alias, tables), connections[alias].schema_editor() as editor:
+        tables = tuple(_random_tables(rng, database, grammar, oddity))
+        with ExitStack() as making:
+            making.enter_context(_cascading_by_hand(alias, tables))
+            making.enter_context(oddity.made_so(connections[alias]))
+            editor = making.enter_context(connections[alias].schema_editor())
             for table in tables:
                 editor.create_model(table.model)
         stack.callback(_drop, alias, tables)
-        rules = dict(random_rules(rng, tables))
+        seen: tuple[Table, ...] = ()
+        if grammar == "unusual":
+            seen = tuple(shown(rng, tables[0], alias, oddity.is_split))
+            stack.callback(drop_shown, seen, alias)
+        rules = dict(random_rules(rng, tables, grammar))
         for model, rule in rules.items():
             stack.enter_context(registry.override(model, rule))
         registry.changed.send(sender=registry)
-        yield Schema(seed, alias, tables, rules, _wipe(alias, tables))
+        yield Schema(seed, alias, grammar, tables, rules, _wipe(alias, tables, seen), seen)
+
+
+def _random_tables(
+    rng: random.Random, database: bool, grammar: Grammar, oddity: Oddity
+) -> Iterator[Table]:
+    if grammar == "usual":
+        return random_tables(rng, database)
+    return random_lineage(
+        rng,
+        db_table=oddity.db_table,
+        is_loose=oddity.text is not None,
+        is_split=oddity.is_split,
+    )
 
 
 @contextmanager
 def _cascading_by_hand(alias: str, tables: Sequence[Table]) -> Iterator[None]:
     """Have what is ``DO_NOTHING`` to Django cascade in the database, as a migration can do it."""
+    quote = connections[alias].ops.quote_name
     columns = [
-        (f'TABLE "{table.model._meta.db_table}" ', f'"{name}_id"')
+        (f"TABLE {quote(table.model._meta.db_table)} ", f'"{name}_id"')
         for table in tables
         for name in table.relations
         if table.column(name).remote_field.on_delete is models.DO_NOTHING
@@ -59,6 +84,7 @@ def _cascading_by_hand(alias: str, tables: Sequence[Table]) -> Iterator[None]:
 
 
 def _drop(alias: str, tables: Sequence[Table]) -> None:
+    connections[alias].close()  # A program that failed may have left it in a transaction.
     with connections[alias].schema_editor() as editor:
         for table in reversed(tables):
             editor.delete_model(table.model)
@@ -74,7 +100,7 @@ def wipe(schema: Schema) -> None:
         connection.connection.executescript(f"BEGIN; {schema.wipe} COMMIT;")
 
 
-def _wipe(alias: str, tables: Sequence[Table]) -> str:
+def _wipe(alias: str, tables: Sequence[Table], seen: Sequence[Table]) -> str:
     """Return the statements that empty all tables and put a few rows into them."""
     quote = connections[alias].ops.quote_name
     throughs = [
@@ -93,6 +119,7 @@ def _wipe(alias: str, tables: Sequence[Table]) -> str:
             name = quote(table.model._meta.db_table)
             statements.append(f"INSERT INTO {name} ({columns}) VALUES ({values})")
     statements += _restart(alias, every)
+    statements += filter(None, (refresh(table.model) for table in seen))
     return "; ".join(statements) + ";"
 
 
@@ -105,8 +132,10 @@ def _first(table: Table, name: str, number: int, alias: str) -> Any:
     elif name == "up_id":
         value = table.keys[0] if number else None
     else:
-        pool = [value for value in table.pools[name] if value is not None]
-        value = pool[number % len(pool)]
+        pool = [value for value in table.pool(name) if value is not None]
+        target = table.relations.get(name.removesuffix("_id"))
+        # There is one row of a child.
+        value = pool[number % len(pool) if target is None or target.parent is None else 0]
     return stored(table, column.name, value, alias)
 
 
@@ -115,11 +144,13 @@ def _restart(alias: str, every: Sequence[type[Model]]) -> Iterator[str]:
     for model in every:
         if not isinstance(model._meta.pk, models.AutoField):
             continue
-        name = model._meta.db_table
+        name, key = model._meta.db_table, model._meta.pk.column
         if connections[alias].vendor == "postgresql":
-            yield f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 100)"
+            quoted = literal(connections[alias].ops.quote_name(name))
+            yield f"SELECT setval(pg_get_serial_sequence({quoted}, '{key}'), 100)"
         else:
-            yield f"DELETE FROM sqlite_sequence WHERE name = '{name}'"
-            yield f"INSERT INTO sqlite_sequence (name, seq) VALUES ('{name}', 100)"
+            name = literal(name.strip('"'))
+            yield f"DELETE FROM sqlite_sequence WHERE name = {name}"
+            yield f"INSERT INTO sqlite_sequence (name, seq) VALUES ({name}, 100)"
     if connections[alias].vendor == "postgresql":
         yield "SELECT setseed(0.5)"

@@ -9,9 +9,7 @@ import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
-from unittest import mock
 
 import pytest
 from django.core.cache import caches
@@ -19,20 +17,30 @@ from django.db import connections
 from hypothesis import HealthCheck, Phase, given, note, seed
 from hypothesis import settings as configured
 
-from cache_invalidation import watcher
-from cache_invalidation.writes import saves, statements
 from tests.fuzz.programs import Program, programs
 from tests.fuzz.runner import Runner, Stale, Statistics
+from tests.fuzz.sabotages import QUICK, UNUSUAL, USUAL
+from tests.fuzz.schemas import Grammar
 from tests.fuzz.tables import created
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1200"))
 _SEED = os.environ.get("FUZZ_SEED", "1")
 SEED = random.randrange(2**32) if _SEED == "random" else int(_SEED)
-LEAST_SHARE = 0.15  # of the reads that have to be hits, or nothing is tested
+# Of the reads that have to be hits, or nothing is tested. What fails half-way has everybody read
+# around the cache for a while.
+LEAST_SHARE = {"usual": 0.15, "unusual": 0.08}
 
 # The databases and caches of the schemas. Redis is another process, and so is PostgreSQL: where
 # others compete for the processors, they take most of the time.
-PLACES = [*[("sqlite", "locmem")] * 7, ("sqlite", "default"), *[("default", "default")] * 4]
+Place = tuple[str, str, Grammar]
+_PLACES: list[tuple[int, Place]] = [
+    (4, ("sqlite", "locmem", "usual")),
+    (2, ("default", "default", "usual")),
+    (7, ("sqlite", "locmem", "unusual")),
+    (1, ("sqlite", "default", "unusual")),
+    (6, ("default", "default", "unusual")),
+]
+PLACES = [place for number, place in _PLACES for _ in range(number)]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "sqlite"]),
@@ -67,21 +75,22 @@ def _in_a_hurry() -> Iterator[None]:
 
 def explore(
     number: int,
-    place: tuple[str, str],
+    place: Place,
     examples: int,
     executor: Executor,
     phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink),
 ) -> Statistics:
     """Run `examples` programs on the models that `number` stands for."""
-    alias, cache = place
+    alias, cache, grammar = place
     statistics = Statistics()
-    with created(number, alias) as schema:
+    with created(number, alias, grammar) as schema:
 
         @seed(number)
         @configured(
             max_examples=examples,
             deadline=None,
             database=None,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             phases=phases,
         )
@@ -103,33 +112,27 @@ def test_what_is_cached_is_what_is_in_the_database(
     examples = -(-EXAMPLES // len(PLACES))
     statistics = explore(SEED + index, PLACES[index], examples, elsewhere)
     print(statistics.report())
-    if examples > 50:
-        assert statistics.share > LEAST_SHARE, statistics.report()
+    if examples >= 50:
+        assert statistics.share > LEAST_SHARE[PLACES[index][2]], statistics.report()
 
 
-@contextmanager
-def _unwatched() -> Iterator[None]:
-    watcher.uninstall()
-    try:
-        yield
-    finally:
-        watcher.install(statements.write)
-
-
-_BROKEN = {
-    "no watcher": _unwatched,
-    "saves that tell nothing": lambda: mock.patch.object(saves, "collect"),
-    "writes that find no row": lambda: mock.patch.object(
-        statements, "_found_no_row", return_value=True
-    ),
-}
-
-
-@pytest.mark.parametrize("name", _BROKEN)
+@pytest.mark.parametrize("name", USUAL)
 def test_a_core_that_misses_writes_is_found_out(
     name: str, elsewhere: Executor, settings: Any
 ) -> None:
     settings.CACHE_INVALIDATION = {"CACHE": "locmem"}
-    broken: AbstractContextManager[Any] = _BROKEN[name]()
-    with pytest.raises(Stale), broken:
-        explore(1, ("sqlite", "locmem"), 400, elsewhere, (Phase.generate,))
+    with pytest.raises(Stale), USUAL[name]():
+        explore(1, ("sqlite", "locmem", "usual"), 400, elsewhere, (Phase.generate,))
+
+
+@pytest.mark.parametrize("name", UNUSUAL if "EVERY_SABOTAGE" in os.environ else QUICK)
+def test_a_core_that_knows_usual_models_only_is_found_out(
+    name: str, elsewhere: Executor, settings: Any
+) -> None:
+    place: Place = ("sqlite", "locmem", "unusual")
+    if "PostgreSQL" in name:
+        place = ("default", "default", "unusual")
+    settings.CACHE_INVALIDATION = {"CACHE": place[1]}
+    with pytest.raises(Stale), UNUSUAL[name]():
+        for number in range(1, 40):
+            explore(number, place, 30, elsewhere, (Phase.generate,))
