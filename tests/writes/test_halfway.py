@@ -379,10 +379,11 @@ def test_a_relation_that_is_changed_halfway_is_told(
         tags = [Tag.objects.using(using).create(name=name) for name in "ab"]
         product.tags.set(tags[:1])
         assert tags_of(product.pk, using) == [tags[0].pk]
-        arguments = {"add": tags[1:], "remove": tags[:1], "set": [tags[1:]], "clear": []}[change]
+        given: dict[str, list[Any]]
+        given = {"add": tags[1:], "remove": tags[:1], "set": [tags[1:]], "clear": []}
 
         def act() -> None:
-            getattr(product.tags, change)(*arguments)
+            getattr(product.tags, change)(*given[change])
 
         if by == "statement":
             with after_each_statement(using, fail):
