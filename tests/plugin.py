@@ -63,6 +63,8 @@ def _servers() -> Generator[str]:
             yield f"PostgreSQL {connection.info.parameter_status('server_version')}"
 
 
+# First, because the plugin that the answer is for was loaded later, and has one of its own.
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: many tests wait for a server."""
     return (os.cpu_count() or 1) + 1
