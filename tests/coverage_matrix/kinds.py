@@ -221,8 +221,8 @@ KINDS: Final = [
     Kind(
         title="A view in another schema",
         make=plain("KindReported"),
-        shown=copy_of("KindReport", 'reporting"."kind_view'),
-        sql=_view("reporting.kind_view"),
+        shown=copy_of("KindReport", 'kind_reports"."kind_view'),
+        sql=_view("kind_reports.kind_view"),
         databases=("PostgreSQL",),
         shown_goes="never",
         note=NEVER,
@@ -273,7 +273,7 @@ KINDS: Final = [
     Kind(title="A table whose name is quoted in `db_table`", make=plain("KindQuoted", '"Kind Q"')),
     Kind(
         title="A table in another schema",
-        make=plain("KindElsewhere", 'reporting"."kind_elsewhere'),
+        make=plain("KindElsewhere", 'kind_reports"."kind_elsewhere'),
         databases=("PostgreSQL",),
     ),
 ]

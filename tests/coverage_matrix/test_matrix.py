@@ -160,6 +160,7 @@ class SaidByCode(ModelInvalidation):
         return [f"topic:{row.topic_id}" for row in change.instances]  # type: ignore[attr-defined]
 
 
+@pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning")
 @pytest.mark.parametrize("way", [way for way in WAYS if way.changes >= VALUES], ids=str)
 def test_what_a_rule_says_by_code_goes_also_where_the_rows_are_not_known(way: Way) -> None:
     if way.since and way.since > django.VERSION[:2]:

@@ -19,7 +19,7 @@ _TYPES: Final = {
     "sqlite": ("varchar(20) COLLATE NOCASE", "varchar(20) COLLATE RTRIM"),
 }
 _NAMES: Final = ("odd.name", "Two Words", "ALLCAPS", "select", "größe", '"quoted.name"', "it's")
-_SCHEMA: Final = "reporting"
+_SCHEMA: Final = "fuzz_reports"
 
 
 @dataclass(frozen=True)

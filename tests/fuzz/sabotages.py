@@ -108,3 +108,6 @@ QUICK: Final = (
     "arguments by their text",
     "attributes that are taken over",
 )
+
+#: Those with which some functions cannot even be declared.
+REFUSED: Final = frozenset({"attributes that are taken over"})

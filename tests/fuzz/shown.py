@@ -30,7 +30,7 @@ def shown(rng: random.Random, table: Table, alias: str, is_split: bool) -> Itera
                 f"FOR VALUES WITH (MODULUS 2, REMAINDER {number})"
             )
     if rng.random() < 0.4:
-        name = 'reporting"."fuzz_view' if is_postgres and rng.random() < 0.5 else "fuzz_view"
+        name = 'fuzz_reports"."fuzz_view' if is_postgres and rng.random() < 0.5 else "fuzz_view"
         where = rng.choice(["", f" WHERE {quote(table.column('n').column)} >= 1"])
         statements[name] = f"CREATE VIEW {quote(name)} AS SELECT {columns} FROM {there}{where}"
     if is_postgres and rng.random() < 0.3:

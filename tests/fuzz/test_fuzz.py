@@ -19,7 +19,7 @@ from hypothesis import settings as configured
 
 from tests.fuzz.programs import Program, programs
 from tests.fuzz.runner import Runner, Stale, Statistics
-from tests.fuzz.sabotages import QUICK, UNUSUAL, USUAL
+from tests.fuzz.sabotages import QUICK, REFUSED, UNUSUAL, USUAL
 from tests.fuzz.schemas import Grammar
 from tests.fuzz.tables import created
 
@@ -46,6 +46,8 @@ pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "sqlite"]),
     pytest.mark.slow,
     pytest.mark.timeout(max(1800, EXAMPLES / 10)),
+    # Some of the reads are reported, and not stored; what counts is that nothing is stale.
+    pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning"),
 ]
 
 
@@ -133,6 +135,7 @@ def test_a_core_that_knows_usual_models_only_is_found_out(
     if "PostgreSQL" in name:
         place = ("default", "default", "unusual")
     settings.CACHE_INVALIDATION = {"CACHE": place[1]}
-    with pytest.raises(Stale), UNUSUAL[name]():
+    # What takes over everything from what it wraps may be refused before it is stale.
+    with pytest.raises((Stale, TypeError) if name in REFUSED else Stale), UNUSUAL[name]():
         for number in range(1, 40):
             explore(number, place, 30, elsewhere, (Phase.generate,))
