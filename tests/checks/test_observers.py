@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
 from django.db.models.signals import m2m_changed, pre_delete
 from django.dispatch import Signal
+from django.test import modify_settings
 
 from cache_invalidation import ModelInvalidation, registry, watcher
 from cache_invalidation.checks import check_observers
@@ -224,7 +225,7 @@ def test_others_may_wrap_the_commit_of_a_connection(monkeypatch: pytest.MonkeyPa
     only(check_observers(), Error, "E011")
 
 
-def test_a_connection_that_nobody_has_opened_yet_is_not_missed(settings: Any):
+def test_a_connection_that_nobody_has_opened_yet_is_not_missed():
     new = connections.create_connection("other")
     connections["other"].close()
     before = connections["other"]
@@ -265,3 +266,11 @@ def test_e011_the_order_is_not_blamed_for_what_it_does_not_change(name, monkeypa
 
     monkeypatch.setattr(QuerySet, "update", FunctionType(update.__code__, {"__name__": name}))
     assert "INSTALLED_APPS" not in str(only(check_observers(), Error, "E011").hint)
+
+
+def test_in_a_test_that_has_other_apps_only_nothing_is_reported():
+    with modify_settings(INSTALLED_APPS={"remove": "cache_invalidation"}):
+        assert check_observers() == []
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            put_back(CursorWrapper, "callproc")(monkeypatch)
+            assert ids(check_observers()) == ["E011"]
