@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from tests.coverage_matrix.ways import AUTOCOMMIT, Section
 from tests.coverage_matrix.world import World
@@ -141,7 +141,7 @@ def block_kept_by_sqlite(world: World) -> None:
 @section.way("`savepoint()`, `savepoint_rollback()`", seen="save", goes="row", changes=())
 def savepoint_by_hand(world: World) -> None:
     with transaction.atomic(using=world.alias):
-        sid = transaction.savepoint(using=world.alias)
+        sid = connections[world.alias].savepoint()
         world.item.number = 2
         world.item.save()
         transaction.savepoint_rollback(sid, using=world.alias)

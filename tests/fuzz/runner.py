@@ -174,7 +174,7 @@ class Runner:
         self.statistics.writes["interrupted"] += 1
         # PostgreSQL goes on after an error of its own only from a savepoint.
         is_marked = depth and connection.vendor == "postgresql"
-        sid = transaction.savepoint(self.alias) if is_marked else None
+        sid = connection.savepoint() if is_marked else None
         try:
             with interrupting(self.alias, step.where, step.number):
                 step.write.run(self.alias)
