@@ -142,6 +142,7 @@ def block_kept_by_sqlite(world: World) -> None:
 def savepoint_by_hand(world: World) -> None:
     with transaction.atomic(using=world.alias):
         sid = connections[world.alias].savepoint()
+        assert sid is not None
         world.item.number = 2
         world.item.save()
         transaction.savepoint_rollback(sid, using=world.alias)
