@@ -100,18 +100,18 @@ def _copy_expert(
     return _watch(cursor, watcher, partial(copy, sql, file, *args, **options), sql)
 
 
-def _copy_from(
-    cursor: Any, watcher: Watcher, copy: Any, file: Any, table: str, *args: Any, **options: Any
+def _copy_table(
+    way: str,
+    cursor: Any,
+    watcher: Watcher,
+    copy: Any,
+    file: Any,
+    table: str,
+    *args: Any,
+    **options: Any,
 ) -> Any:
     execute = partial(copy, file, table, *args, **options)
-    return _watch(cursor, watcher, execute, f'COPY "{table}" FROM STDIN')
-
-
-def _copy_to(
-    cursor: Any, watcher: Watcher, copy: Any, file: Any, table: str, *args: Any, **options: Any
-) -> Any:
-    execute = partial(copy, file, table, *args, **options)
-    return _watch(cursor, watcher, execute, f'COPY "{table}" TO STDOUT')
+    return _watch(cursor, watcher, execute, f'COPY "{table}" {way}')
 
 
 def _executescript(cursor: Any, watcher: Watcher, executescript: Any, script: str) -> Any:
@@ -122,8 +122,8 @@ _METHODS: Final[dict[str, Callable[..., Any]]] = {
     "copy": _copy,  # psycopg
     "stream": _stream,
     "copy_expert": _copy_expert,  # psycopg 2
-    "copy_from": _copy_from,
-    "copy_to": _copy_to,
+    "copy_from": partial(_copy_table, "FROM STDIN"),
+    "copy_to": partial(_copy_table, "TO STDOUT"),
     "executescript": _executescript,  # SQLite
 }
 
