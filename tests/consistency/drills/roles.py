@@ -78,23 +78,25 @@ def read(site: Site, counts: Counts) -> None:
 
 def write(site: Site, counts: Counts) -> None:
     """Write a random row, and pause."""
-    course = site.course
-    if course.quiet.is_set():
-        time.sleep(WRITE_INTERVAL)
-        return
-    row = random.randrange(len(course.icaos))
+    course, row = site.course, random.randrange(len(site.course.icaos))
     with course.locks[row]:
-        rule, begun = site.plant(row), time.monotonic()
-        try:
-            site.write(row, rule)
-            counts.writes += 1
-        except Error as error:
-            counts.refused += 1
-            counts.error = repr(error).encode()[:499]
-        except Exception as error:
-            _failed(counts, error)
-        _took(course, counts, begun)
+        # Whoever asks for quiet waits for these locks, so it is looked at while one is held.
+        if not course.quiet.is_set():
+            _write_row(site, counts, row)
     time.sleep(random.uniform(0, 2 * WRITE_INTERVAL))
+
+
+def _write_row(site: Site, counts: Counts, row: int) -> None:
+    rule, begun = site.plant(row), time.monotonic()
+    try:
+        site.write(row, rule)
+        counts.writes += 1
+    except Error as error:
+        counts.refused += 1
+        counts.error = repr(error).encode()[:499]
+    except Exception as error:
+        _failed(counts, error)
+    _took(site.course, counts, begun)
 
 
 def drain(site: Site, counts: Counts) -> None:

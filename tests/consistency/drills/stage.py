@@ -168,11 +168,18 @@ class Stage:
         return sum(counts.writes + counts.refused for counts in self.writers)
 
     def hush(self) -> None:
-        """Hold the writers back until `rest`: they would soon repair by chance what is stale."""
+        """Hold the writers back until `rest`: they would soon repair by chance what is stale.
+
+        When this returns, none of them is in the middle of a write.
+        """
         self.course.quiet.set()
+        for lock in self.course.locks:
+            if not lock.acquire(timeout=PATIENCE):
+                raise DrillError(f"A write takes longer than {PATIENCE:g} s: {self.last_error()}")
+            lock.release()
 
     def fill(self) -> None:
-        """Have cached what is read, and nobody in the middle of a write."""
+        """Have cached what is read."""
         self.hush()
         self.everybody_reads()
         self.course.quiet.clear()
