@@ -109,8 +109,9 @@ def test_sentinels_that_never_answer_are_passed_over(
     config = sentinel_alias(sentinel_group)
     silent = [("127.0.0.1", port) for port in silent_ports]
     config["OPTIONS"]["SENTINELS"] = silent + config["OPTIONS"]["SENTINELS"]
-    config["OPTIONS"]["SOCKET_TIMEOUT"] = PATIENCE  # Of what Sentinel leads to.
     store = RedisStore(alias_of(settings, "sentinel", config))
+    # Of what Sentinel leads to. Each Sentinel would have SOCKET_TIMEOUT as well.
+    store._servers._pool.connection_kwargs["socket_timeout"] = PATIENCE  # type: ignore[attr-defined]
     wait_for(lambda: answers(store))
     remember(store, "page", "value", "*", "a")
     assert recall(store, "page", "*", "a") == "value"
