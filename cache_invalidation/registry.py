@@ -89,6 +89,8 @@ class Registry:
         self._rules: dict[type[Model], Rule] = {}
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._wires: list[Wire] = []
+        # The rules that go without saying, of models for which none is registered.
+        self._unsaid: dict[type[Model], Rule] = {}
         self._plans: dict[type[Model], Plan] = {}
         # The tables that have a rule; made with the plans.
         self._ruled: frozenset[type[Model]] | None = None
@@ -131,8 +133,7 @@ class Registry:
                 "both into one class; if that one is of another app, call "
                 f"registry.unregister({model.__name__}) first."
             )
-        self._rules[model] = Rule(declaration(model))
-        self.rules_changed()
+        self._replace(model, Rule(declaration(model)))
 
     def check_spelling(self, tag: str) -> None:
         """Take note if `tag` is spelled after a model that does not exist."""
@@ -161,29 +162,38 @@ class Registry:
 
     def unregister(self, model: type[Model]) -> None:
         """Remove the rule of `model`; raise `NotRegistered` if there is none."""
-        if self._rules.pop(model, None) is None:
+        if model not in self._rules:
             raise NotRegistered(
                 f"{model._meta.label} has no rule that was registered for it; registry.rules has "
                 "all that there are. To have nobody watch the model, see EXCLUDE."
             )
-        self.rules_changed()
+        self._replace(model, None)
 
     @contextmanager
     def override(
         self, model: type[Model], declaration: type[ModelInvalidation] | None
     ) -> Iterator[None]:
         """Replace the rule of `model`, or remove it with None, until the block ends."""
-        found = self._rules.pop(model, None)
-        self.rules_changed()
+        check_model(model)
+        rule = None
+        if declaration is not None:
+            check_declaration(declaration)
+            rule = Rule(declaration(model))
+        found = self._replace(model, rule)
         try:
-            if declaration is not None:
-                self.register(model, declaration)
             yield
         finally:
-            self._rules.pop(model, None)
-            if found is not None:
-                self._rules[model] = found
-            self.rules_changed()
+            self._replace(model, found)
+
+    def _replace(self, model: type[Model], rule: Rule | None) -> Rule | None:
+        """Put `rule` in the place of that of `model`, which is returned; None stands for none."""
+        found = self._rules.pop(model, None)
+        if rule is not None:
+            self._rules[model] = rule
+        self._ruled = None
+        self._plans.clear()
+        self.changed.send(sender=self)
+        return found
 
     def plan(self, model: type[Model]) -> Plan:
         """Return the rules that a write to `model` fires; none if nobody watches it.
@@ -226,7 +236,10 @@ class Registry:
         if model in self._rules:
             yield self._rules[model]
         elif model._meta.concrete_model is model and not self.has_rule(model):
-            yield Rule(ModelInvalidation(model), goes_without_saying=True)
+            if (rule := self._unsaid.get(model)) is None:
+                rule = Rule(ModelInvalidation(model), goes_without_saying=True)
+                self._unsaid[model] = rule
+            yield rule
 
     def has_rule(self, model: type[Model]) -> bool:
         """Whether one is registered for `model` itself, or for another that has the same rows."""
@@ -237,6 +250,7 @@ class Registry:
 
     def forget_plans(self) -> None:
         """Make every plan anew when it is next asked for."""
+        self._unsaid.clear()
         self._ruled = None
         self._plans.clear()
 
