@@ -66,5 +66,5 @@ def _servers() -> Generator[str]:
 # First, because the plugin that the answer is for was loaded later, and has one of its own.
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: many tests wait for a server."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are processors: many tests wait, for a server or for time to pass."""
+    return 2 * (os.cpu_count() or 1)

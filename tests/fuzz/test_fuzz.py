@@ -23,7 +23,7 @@ from tests.fuzz.sabotages import QUICK, REFUSED, UNUSUAL, USUAL
 from tests.fuzz.schemas import Grammar
 from tests.fuzz.tables import created
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1200"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "600"))
 _SEED = os.environ.get("FUZZ_SEED", "1")
 SEED = random.randrange(2**32) if _SEED == "random" else int(_SEED)
 # Of the reads that have to be hits, or nothing is tested. What fails half-way has everybody read
@@ -63,16 +63,6 @@ def elsewhere() -> Iterator[Executor]:
 def _be_impatient() -> None:
     with connections["default"].cursor() as cursor:
         cursor.execute("SET lock_timeout = '2s'")  # Or two threads could wait for each other.
-
-
-@pytest.fixture(autouse=True)
-def _in_a_hurry() -> Iterator[None]:
-    """Have SQLite not wait for the disk: nobody is going to pull the plug."""
-    connection = connections["sqlite"]
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous=OFF")
-    yield
-    connection.close()
 
 
 def explore(
