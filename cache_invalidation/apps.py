@@ -13,13 +13,11 @@ class CacheInvalidationConfig(AppConfig):
 
     def ready(self) -> None:
         """Each step may be done again."""
-        from cache_invalidation import (
-            checks,  # noqa: F401 - registers itself
-            watcher,
-        )
+        from cache_invalidation import checks  # noqa: F401 - registers itself
+        from cache_invalidation.delivery.outbox import draining
         from cache_invalidation.metrics import requests
-        from cache_invalidation.outbox import draining
-        from cache_invalidation.registry import registry
+        from cache_invalidation.observing import watcher
+        from cache_invalidation.rules.registry import registry
         from cache_invalidation.writes import (
             bulk,
             commit,

@@ -12,9 +12,9 @@ import pytest
 import redis
 from redis.connection import AbstractConnection
 
+from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.outbox import draining
 from cache_invalidation.stores import get_store, recovery
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.tags import ROOT

@@ -13,8 +13,9 @@ from django.db import connection, models
 from django.db.migrations.state import ModelState, ProjectState
 from django.test import override_settings
 
-from cache_invalidation import cached, catalog, registry
-from cache_invalidation.statements import analyze, rows_written
+from cache_invalidation import cached, registry
+from cache_invalidation.observing.rows_written import analyze, rows_written
+from cache_invalidation.rules import catalog
 from tests.testapp.made import models_forgotten
 from tests.testapp.models import Category, Product, ProductProxy, Restaurant, Voucher
 from tests.testapp.unusual import LowerField, Mail, Member

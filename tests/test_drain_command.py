@@ -14,9 +14,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
+from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.management.commands import drain_invalidations as command
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox import draining
 from example_project.servers import ValkeyServer
 from tests.observing import delivered
 from tests.outages import NOBODY, Use, down, up, use

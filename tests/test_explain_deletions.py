@@ -8,7 +8,8 @@ from django.db import models
 from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Field
 from model_bakery import baker
 
-from cache_invalidation import ModelInvalidation, cascades, explain, registry
+from cache_invalidation import ModelInvalidation, explain, registry
+from cache_invalidation.observing import cascades
 from cache_invalidation.tags import collapse
 from tests.observing import delivered
 from tests.testapp.models import Category, Place, Product, ProductProxy, Restaurant, Review

@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 
 from cache_invalidation import Event, Invalidation, ModelInvalidation, cached, on_event, registry
+from cache_invalidation.delivery.outbox import rows
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.stores import get_store
@@ -333,7 +334,7 @@ def test_what_cannot_wait_either_is_an_error(use, valkey: ValkeyServer):
 def test_without_an_outbox_a_hint_says_how_to_get_one(use, valkey: ValkeyServer, monkeypatch):
     use()
     valkey.kill()
-    monkeypatch.setattr("cache_invalidation.outbox.rows.keep", lambda *args, **kwargs: None)
+    monkeypatch.setattr(rows, "keep", lambda *args, **kwargs: None)
     with pytest.raises(CommandError, match="no outbox to wait in; run migrate"):
         run("--tag", "category:1")
 

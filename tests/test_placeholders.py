@@ -7,7 +7,7 @@ import pytest
 from django.db.models import DecimalField, IntegerField
 
 from cache_invalidation.exceptions import TemplateError
-from cache_invalidation.placeholders import (
+from cache_invalidation.rules.templates import (
     Template,
     as_stored,
     parse,

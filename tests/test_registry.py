@@ -16,7 +16,7 @@ from django.test import override_settings
 
 from cache_invalidation import Event, ModelInvalidation, on_event, register, registry
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.registry import Registry
+from cache_invalidation.rules.registry import Registry
 from tests.testapp.models import Place, Product, ProductProxy, Restaurant, Unregistered
 
 

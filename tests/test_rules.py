@@ -11,7 +11,7 @@ from model_bakery import baker
 
 from cache_invalidation import Change, ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
-from cache_invalidation.placeholders import Template
+from cache_invalidation.rules.templates import Template
 from tests.observing import delivered, update_behind_the_back
 from tests.testapp.models import Category, Product, Review
 

@@ -24,7 +24,7 @@ from cache_invalidation import (
 from cache_invalidation.checks import check_families, check_rules
 from cache_invalidation.explain import explain_sql
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
-from cache_invalidation.resolution import consequences
+from cache_invalidation.rules.consequences import consequences
 from cache_invalidation.writes import rows
 from tests.observing import delivered
 from tests.testapp.models import Category, Place, Product, ProductProxy, Restaurant, Review, Tag

@@ -6,8 +6,8 @@ import pytest
 from django.db import connections
 
 from cache_invalidation import ModelInvalidation, registry
-from cache_invalidation.statements import analyze, rows_written
-from cache_invalidation.tags_read import ROWS_READ_LIMIT, tags_read
+from cache_invalidation.observing.rows_written import analyze, rows_written
+from cache_invalidation.observing.tags_read import ROWS_READ_LIMIT, tags_read
 from tests.testapp.models import Counter, Place, Product, Restaurant
 from tests.testapp.unusual import Composite, Generated, Mail
 

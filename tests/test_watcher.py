@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 
-from cache_invalidation import cached, watcher
-from cache_invalidation.watcher import Watcher
+from cache_invalidation import cached
+from cache_invalidation.observing import watcher
+from cache_invalidation.observing.watcher import Watcher
 from cache_invalidation.writes import statements
 from tests.cursors import execute
 from tests.elsewhere import elsewhere

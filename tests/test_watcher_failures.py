@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, connections, transaction
 
-from cache_invalidation import cached, watcher
+from cache_invalidation import cached
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.observing import watcher
 from cache_invalidation.reads import recorders
 from cache_invalidation.writes import collect, statements
 from tests.observing import update_behind_the_back

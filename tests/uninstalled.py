@@ -12,7 +12,7 @@ from django.db.models.deletion import Collector
 from django.db.models.signals import m2m_changed, pre_delete
 from django.test.utils import CaptureQueriesContext
 
-from cache_invalidation import watcher
+from cache_invalidation.observing import watcher
 from cache_invalidation.writes import bulk, commit, deletions, receivers, saves
 from cache_invalidation.writes.statements import write
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_event, find_watched_model, parse_key
-from cache_invalidation.registry import Event
+from cache_invalidation.rules.registry import Event
 from cache_invalidation.tags import ROOT, check_name
 
 MOST: Final = 1000  # lines in one field

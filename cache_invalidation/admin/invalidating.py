@@ -15,7 +15,7 @@ from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
 from cache_invalidation.operations.audit import AlreadyDone
 from cache_invalidation.operations.overview import dotted_name
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.registry import registry
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -7,7 +7,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from cache_invalidation.checks.project import import_urls
 from cache_invalidation.reads import functions
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.registry import registry
 
 
 @register

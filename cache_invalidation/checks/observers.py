@@ -7,7 +7,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model, QuerySet
 
-from cache_invalidation import watcher
+from cache_invalidation.observing import watcher
 from cache_invalidation.writes import bulk, commit, deletions, driver, receivers, saves
 
 _OBSERVERS: Final = {

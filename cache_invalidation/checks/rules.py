@@ -8,11 +8,11 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 
-from cache_invalidation.catalog import is_spelled_alike
 from cache_invalidation.checks.cache import backend, store
-from cache_invalidation.placeholders import problem_with
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import ModelInvalidation, Rule
+from cache_invalidation.rules.catalog import is_spelled_alike
+from cache_invalidation.rules.declarations import ModelInvalidation, Rule
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.templates import problem_with
 
 
 @register

@@ -7,8 +7,8 @@ from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connections
 from django.db.models import ForeignKey
 
-from cache_invalidation.cascades import is_left
-from cache_invalidation.catalog import is_watched, models_by_table
+from cache_invalidation.observing.cascades import is_left
+from cache_invalidation.rules.catalog import is_watched, models_by_table
 
 
 class Action(NamedTuple):

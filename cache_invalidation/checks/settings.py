@@ -6,10 +6,10 @@ from typing import Any
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from cache_invalidation.catalog import is_excluded
 from cache_invalidation.conf import Settings, configured, declared, settings
 from cache_invalidation.exceptions import InvalidSetting
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.catalog import is_excluded
+from cache_invalidation.rules.registry import registry
 
 
 @register

@@ -9,8 +9,8 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_process_shutdown
 
+from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.metrics.counters import flush_at_exit
-from cache_invalidation.outbox.draining import drain_all
 
 
 @shared_task(name="cache_invalidation.drain_invalidations", ignore_result=True)  # type: ignore[untyped-decorator]

@@ -6,7 +6,7 @@ Django 6.0 has the framework; on Django 5.2 the package `django-tasks` has it, w
 
 import django
 
-from cache_invalidation.outbox.draining import drain_all
+from cache_invalidation.delivery.outbox.draining import drain_all
 
 if django.VERSION >= (6, 0):
     from django.tasks import task  # type: ignore[import-not-found,unused-ignore]

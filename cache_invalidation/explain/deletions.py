@@ -15,15 +15,15 @@ from django.db.models.deletion import (
 )
 from django.db.models.sql import DeleteQuery
 
-from cache_invalidation import cascades
 from cache_invalidation.conf import settings
 from cache_invalidation.explain.statements import changes_of
 from cache_invalidation.explain.states import assigned
-from cache_invalidation.many_to_many import going_along, is_along
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change
+from cache_invalidation.observing import cascades
+from cache_invalidation.observing.many_to_many import going_along, is_along
+from cache_invalidation.observing.rows_written import analyze
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Statement, Write
-from cache_invalidation.statements import analyze
 from cache_invalidation.tags import table_of
 
 REFUSED: Final = (ProtectedError, RestrictedError)

@@ -7,12 +7,12 @@ from typing import Any, Final, Literal
 
 from django.db.models import Model
 
-from cache_invalidation.catalog import is_excluded, is_watched
 from cache_invalidation.conf import settings
 from cache_invalidation.explain.states import NEW
-from cache_invalidation.registry import registry
-from cache_invalidation.resolution import Consequence, consequences
-from cache_invalidation.rules import Change, ModelInvalidation, Rule
+from cache_invalidation.rules.catalog import is_excluded, is_watched
+from cache_invalidation.rules.consequences import Consequence, consequences
+from cache_invalidation.rules.declarations import Change, ModelInvalidation, Rule
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import collapse
 
 BUILT_IN: Final = "built in"

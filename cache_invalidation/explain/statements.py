@@ -12,16 +12,12 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
-from cache_invalidation import cascades, catalog
-from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
-from cache_invalidation.many_to_many import ends_written
-from cache_invalidation.registry import registry
-from cache_invalidation.relations import Relation, relation
-from cache_invalidation.rules import Change
-from cache_invalidation.sql import Parameter, Read, Statement, Write
-from cache_invalidation.statements import (
+from cache_invalidation.observing import cascades
+from cache_invalidation.observing.many_to_many import ends_written
+from cache_invalidation.observing.relations import Relation, relation
+from cache_invalidation.observing.rows_written import (
     MISSING,
     ORDINARY,
     Written,
@@ -30,8 +26,13 @@ from cache_invalidation.statements import (
     superseding,
     value_given,
 )
-from cache_invalidation.tags_read import tags_read
-from cache_invalidation.transactions import shielded
+from cache_invalidation.observing.tags_read import tags_read
+from cache_invalidation.rules import catalog
+from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.sql import Parameter, Read, Statement, Write
+from cache_invalidation.transactions.batches import shielded
 
 _SEARCHED: Final = 10_000  # characters in which misspelled names are looked for
 

@@ -7,12 +7,12 @@ from django.db.models import Model, QuerySet
 from django.db.models.base import ModelBase
 from django.db.models.query import ModelIterable
 
-from cache_invalidation.catalog import all_rows
 from cache_invalidation.conf import settings
 from cache_invalidation.explain import deletions
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import is_known, saved
-from cache_invalidation.rules import Change
+from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.declarations import Change
 from cache_invalidation.tags import model_tag, row_tag, table_of
 
 Operation = Literal["save", "delete"]

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, router, transaction
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.transactions import shielded
+from cache_invalidation.transactions.batches import shielded
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import IntegerField, Model
 
 from cache_invalidation.explain.explanation import why_unwatched
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import check_name
 
 

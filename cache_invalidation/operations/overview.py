@@ -9,13 +9,13 @@ from django.apps import apps
 from django.db.models import Model
 from django.dispatch import Signal
 
-from cache_invalidation.catalog import is_watched
 from cache_invalidation.conf import settings
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
-from cache_invalidation.registry import Wire, registry
-from cache_invalidation.rules import Rule
+from cache_invalidation.rules.catalog import is_watched
+from cache_invalidation.rules.declarations import Rule
+from cache_invalidation.rules.registry import Wire, registry
 from cache_invalidation.tags import ROOT, family
 
 

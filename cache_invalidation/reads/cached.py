@@ -10,8 +10,8 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 from asgiref.sync import markcoroutinefunction, sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from cache_invalidation.connection_state import in_transaction
-from cache_invalidation.delivery import batch_of
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db import connections
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connection_state import (
+from cache_invalidation.connections import (
     in_transaction,
     is_open_for_driver,
     sees_snapshot,
@@ -36,7 +36,7 @@ from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import model_tag, table_of
-from cache_invalidation.transactions import batches, shielded
+from cache_invalidation.transactions.batches import batches, shielded
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -6,9 +6,9 @@ from typing import Any
 from django.db.models import Manager, Model, QuerySet
 
 from cache_invalidation.exceptions import TemplateError
-from cache_invalidation.placeholders import Template, parse
 from cache_invalidation.reads.arguments import Signature
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.templates import Template, parse
 from cache_invalidation.tags import check_name, expand, model_tag, row_tag, shorten
 
 Tag = str | type[Model] | Model | Callable[..., Any]

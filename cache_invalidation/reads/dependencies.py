@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from cache_invalidation.observing.watcher import Recorder, recorder
 from cache_invalidation.stores.messages import Version, Versions
-from cache_invalidation.watcher import Recorder, recorder
 
 
 class Dependencies:

@@ -14,8 +14,8 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.utils.functional import Promise
 
-from cache_invalidation.catalog import all_rows
 from cache_invalidation.reads.spelling import evaluated
+from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.stores.base import Store
 
 # Begins every payload that a call stands in front of, and none else: see `wrap`.

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final, Literal
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connection_state import sees_snapshot
+from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
@@ -22,7 +22,7 @@ from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, is_fence, new_token
-from cache_invalidation.transactions import written_by_this_thread
+from cache_invalidation.transactions.batches import written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
 

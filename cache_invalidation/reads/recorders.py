@@ -10,27 +10,27 @@ from django.core import mail
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.catalog import is_excluded, models_by_table
 from cache_invalidation.conf import settings
-from cache_invalidation.connection_state import is_snapshot
+from cache_invalidation.connections import is_snapshot
 from cache_invalidation.exceptions import (
     CacheDependencyWarning,
     CacheInvalidationError,
     InvalidSetting,
     UndeclaredRead,
 )
+from cache_invalidation.observing.relations import AS_DECLARED, Relation, kept_relation
+from cache_invalidation.observing.rows_written import models_written
+from cache_invalidation.observing.tags_read import tags_read
+from cache_invalidation.observing.watcher import unrecorded
 from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.dependencies import Dependencies
-from cache_invalidation.registry import registry
-from cache_invalidation.relations import AS_DECLARED, Relation, kept_relation
-from cache_invalidation.rules import Rule
+from cache_invalidation.rules.catalog import is_excluded, models_by_table
+from cache_invalidation.rules.declarations import Rule
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Read, Statement
-from cache_invalidation.statements import models_written
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Versions, is_fence
 from cache_invalidation.tags import ROOT, expand, family, model_tag
-from cache_invalidation.tags_read import tags_read
-from cache_invalidation.watcher import unrecorded
 
 logger = logging.getLogger("cache_invalidation")
 

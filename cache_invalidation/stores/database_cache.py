@@ -11,7 +11,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from django.db import Error, connections, router
 
-from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.connections import in_transaction
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores.django_cache import DjangoCacheStore, standing_fences
 

@@ -15,14 +15,14 @@ from unittest import mock
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cache_invalidation.observing.relations import relation
+from cache_invalidation.observing.rows_written import models_written
+from cache_invalidation.observing.tags_read import tags_read
+from cache_invalidation.observing.watcher import recorder
 from cache_invalidation.reads.cached import BoundCached, CachedCoroutine, CachedFunction
-from cache_invalidation.relations import relation
 from cache_invalidation.sql import Statement
-from cache_invalidation.statements import models_written
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import expand, model_tag
-from cache_invalidation.tags_read import tags_read
-from cache_invalidation.watcher import recorder
 
 Function = CachedFunction[Any, Any] | CachedCoroutine[Any, Any]
 

@@ -8,9 +8,9 @@ from unittest import mock
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.connection_state import in_transaction
-from cache_invalidation.delivery import deliver
-from cache_invalidation.transactions import Batch, batches, current_batch, hooks
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.delivery.fencing import deliver
+from cache_invalidation.transactions.batches import Batch, batches, current_batch, hooks
 from cache_invalidation.writes.commit import ROUNDS
 
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from django.db.models import Model
 from django.test.utils import TestContextDecorator
 
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import ModelInvalidation
+from cache_invalidation.rules.declarations import ModelInvalidation
+from cache_invalidation.rules.registry import registry
 
 
 class override_rules(TestContextDecorator):  # noqa: N801 - it is used as Django's are

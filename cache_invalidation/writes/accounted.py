@@ -8,10 +8,10 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.rules import Change
+from cache_invalidation.observing.rows_written import names_row
+from cache_invalidation.rules.declarations import Change
 from cache_invalidation.sql import Kind, Write
-from cache_invalidation.statements import names_row
-from cache_invalidation.transactions import Batch
+from cache_invalidation.transactions.batches import Batch
 from cache_invalidation.writes import boundaries
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add

@@ -8,9 +8,9 @@ from typing import Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.connection_state import in_transaction
-from cache_invalidation.delivery import batch_of, deliver
-from cache_invalidation.transactions import Batch, current_batch
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.delivery.fencing import batch_of, deliver
+from cache_invalidation.transactions.batches import Batch, current_batch
 
 
 class Begun:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.connection_state import has_begun, in_transaction
+from cache_invalidation.connections import has_begun, in_transaction
 from cache_invalidation.sql import Statement
 
 # Where on a connection it is kept which savepoint stood for a transaction last.

@@ -7,13 +7,13 @@ from contextvars import ContextVar
 
 from django.db import connections
 
-from cache_invalidation.connection_state import in_transaction
-from cache_invalidation.delivery import batch_of, deliver
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.delivery.fencing import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.resolution import Consequence, consequences, say
-from cache_invalidation.rules import Change, Invalidation
+from cache_invalidation.rules.consequences import Consequence, consequences, say
+from cache_invalidation.rules.declarations import Change, Invalidation
 from cache_invalidation.tags import ROOT
-from cache_invalidation.transactions import Batch, current_batch
+from cache_invalidation.transactions.batches import Batch, current_batch
 
 logger = logging.getLogger("cache_invalidation")
 

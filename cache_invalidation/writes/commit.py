@@ -16,17 +16,17 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from cache_invalidation.connection_state import has_begun
-from cache_invalidation.delivery import (
+from cache_invalidation.connections import has_begun
+from cache_invalidation.delivery.fencing import (
     deliver,
     end_failed,
     raise_fence,
     settle,
 )
+from cache_invalidation.delivery.sending import untold
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.sending import untold
 from cache_invalidation.stores import get_store
-from cache_invalidation.transactions import Batch, batches, hooks
+from cache_invalidation.transactions.batches import Batch, batches, hooks
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from django.db.models.deletion import Collector
 
-from cache_invalidation import catalog
-from cache_invalidation.many_to_many import deleting, going_along, is_along, loaded_among
+from cache_invalidation.observing.many_to_many import deleting, going_along, is_along, loaded_among
+from cache_invalidation.rules import catalog
 
 # Whoever wraps what is wrapped here takes its attributes along.
 _MARK: Final = "_cache_invalidation_observes"

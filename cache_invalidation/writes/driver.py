@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 
-from cache_invalidation.watcher import Watcher
+from cache_invalidation.observing.watcher import Watcher
 from cache_invalidation.writes.writing import writing
 
 # Whoever wraps what is wrapped here takes its attributes along.

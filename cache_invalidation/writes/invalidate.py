@@ -6,10 +6,10 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
 
-from cache_invalidation.delivery import batch_of
+from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.resolution import consequences, say
-from cache_invalidation.rules import Change, Invalidation
+from cache_invalidation.rules.consequences import consequences, say
+from cache_invalidation.rules.declarations import Change, Invalidation
 from cache_invalidation.tags import table_of
 
 

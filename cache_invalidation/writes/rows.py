@@ -11,11 +11,11 @@ from typing import Any
 from django.db import connections
 from django.db.models import Model, QuerySet
 
-from cache_invalidation.catalog import all_rows
-from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.observing.watcher import unrecorded
+from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
-from cache_invalidation.watcher import unrecorded
 from cache_invalidation.writes.accounted import Account, accounting
 from cache_invalidation.writes.stored import only_database_knows
 

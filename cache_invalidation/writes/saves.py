@@ -19,9 +19,9 @@ from typing import Any, Final
 from django.db import connections
 from django.db.models import Model
 
-from cache_invalidation.placeholders import key_as_stored
-from cache_invalidation.registry import Plan, registry
-from cache_invalidation.rules import Change
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.rules.registry import Plan, registry
+from cache_invalidation.rules.templates import key_as_stored
 from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import rows

@@ -17,28 +17,28 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation import cascades
-from cache_invalidation.catalog import all_rows
-from cache_invalidation.connection_state import in_transaction, is_open_for_driver
-from cache_invalidation.delivery import (
+from cache_invalidation.connections import in_transaction, is_open_for_driver
+from cache_invalidation.delivery.fencing import (
     deliver,
     end_failed,
     raise_fence,
     withdraw,
 )
-from cache_invalidation.many_to_many import ends_written
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change
-from cache_invalidation.sql import Statement
-from cache_invalidation.statements import (
+from cache_invalidation.observing import cascades
+from cache_invalidation.observing.many_to_many import ends_written
+from cache_invalidation.observing.rows_written import (
     ANYTHING,
     ORDINARY,
     Written,
     rows_written,
     superseding,
 )
-from cache_invalidation.transactions import Batch, batches, current_batch, shielded
+from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.sql import Statement
+from cache_invalidation.transactions.batches import Batch, batches, current_batch, shielded
 from cache_invalidation.writes import boundaries, rows
 from cache_invalidation.writes.accounted import is_accounted_for
 from cache_invalidation.writes.begun import Begun

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db.models import CharField, DecimalField, FloatField, Model
 
-from cache_invalidation.placeholders import as_stored
+from cache_invalidation.rules.templates import as_stored
 
 # What has a part in it is Django's own, or may do anything.
 _OF_FIELDS: Final = (

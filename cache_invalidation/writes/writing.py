@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.connection_state import in_transaction, is_open_for_driver
+from cache_invalidation.connections import in_transaction, is_open_for_driver
 
 
 def writing(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:

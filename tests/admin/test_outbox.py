@@ -6,8 +6,8 @@ import pytest
 from django.db import OperationalError, connections
 
 from cache_invalidation.admin import databases, outbox
+from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.models import AuditEntry, PendingInvalidation
-from cache_invalidation.outbox import draining
 from tests.admin.conftest import APP, last_entry, page, send
 from tests.observing import delivered
 

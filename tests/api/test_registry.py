@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 from django.dispatch import Signal
 
 from cache_invalidation import Invalidation, ModelInvalidation, cached
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.testing import override_rules
 from tests.api.conftest import Api
 from tests.testapp.models import Category, Place, Product, Restaurant, Review

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.test import override_settings
 
 from cache_invalidation import cached, registry
-from cache_invalidation.watcher import Watcher
+from cache_invalidation.observing.watcher import Watcher
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
 from tests.benchmarks.writes import UNWATCHED, WithTemplate

@@ -16,8 +16,9 @@ from django.db.models.signals import m2m_changed, pre_delete
 from django.dispatch import Signal
 from django.test import modify_settings
 
-from cache_invalidation import ModelInvalidation, registry, watcher
+from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.checks import check_observers
+from cache_invalidation.observing import watcher
 from cache_invalidation.writes import bulk, deletions, saves
 from cache_invalidation.writes.statements import write
 from tests.checks.reporting import ids, only

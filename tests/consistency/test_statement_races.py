@@ -12,11 +12,11 @@ import pytest
 from django.db import connections
 
 from cache_invalidation import ModelInvalidation, registry
-from cache_invalidation.delivery import deliver
+from cache_invalidation.delivery.fencing import deliver
 from cache_invalidation.reads import protocol
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Filling
-from cache_invalidation.transactions import Batch
+from cache_invalidation.transactions.batches import Batch
 from cache_invalidation.writes import statements
 from tests.consistency.recorded import (
     KINDS,

@@ -21,7 +21,8 @@ import django
 import pytest
 from django.db import transaction
 
-from cache_invalidation import Change, ModelInvalidation, registry, watcher
+from cache_invalidation import Change, ModelInvalidation, registry
+from cache_invalidation.observing import watcher
 from tests.coverage_matrix.matrix import WAYS
 from tests.coverage_matrix.shapes import Read
 from tests.coverage_matrix.ways import VALUES, Database, Way

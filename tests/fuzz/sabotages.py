@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
-from cache_invalidation import relations, resolution, watcher
+from cache_invalidation.observing import relations, watcher
 from cache_invalidation.reads import arguments, cached
-from cache_invalidation.registry import Plan, Registry, registry
+from cache_invalidation.rules import consequences as resolution
+from cache_invalidation.rules.registry import Plan, Registry, registry
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import boundaries, saves, statements
 from cache_invalidation.writes.begun import Begun

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections, models
 from django.db.models import Model
 
-from cache_invalidation.registry import registry
+from cache_invalidation.rules.registry import registry
 from tests.fuzz.lineages import random_lineage
 from tests.fuzz.oddities import USUAL, Oddity, random_oddity
 from tests.fuzz.random_models import random_rules, random_tables, saving_to

@@ -26,7 +26,7 @@ def wait(what: str) -> None:
 def main(database: str, special: str = "") -> None:
     django.setup()
     connection.settings_dict["NAME"] = database
-    from cache_invalidation.outbox import draining
+    from cache_invalidation.delivery.outbox import draining
     from cache_invalidation.stores import get_store
 
     real: Any = draining

@@ -8,8 +8,8 @@ from django.db import connections
 from django.utils import timezone
 
 from cache_invalidation import cached
+from cache_invalidation.delivery.outbox.rows import KINDS
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox.rows import KINDS
 from tests.testapp.models import Product
 
 

@@ -7,8 +7,8 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.catalog import is_watched
 from cache_invalidation.models import PendingInvalidation
+from cache_invalidation.rules.catalog import is_watched
 from tests.cursors import execute
 from tests.observing import delivered
 from tests.outages import Use

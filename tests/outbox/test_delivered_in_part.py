@@ -8,10 +8,10 @@ import pytest
 from django.db import transaction
 
 from cache_invalidation import invalidate
+from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_recent
-from cache_invalidation.outbox.draining import drain_all
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from tests.outbox.rows import targets

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from cache_invalidation import invalidate
+from cache_invalidation.delivery.outbox import draining
+from cache_invalidation.delivery.outbox.draining import BATCH, drain, drain_all
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation, backlog
-from cache_invalidation.outbox import draining
-from cache_invalidation.outbox.draining import BATCH, drain, drain_all
 from cache_invalidation.signals import invalidated
 from tests.observing import delivered, update_behind_the_back
 from tests.outages import Use

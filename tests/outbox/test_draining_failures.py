@@ -8,10 +8,10 @@ from django.db import connections
 from django.utils import timezone
 
 from cache_invalidation import invalidate
+from cache_invalidation.delivery.outbox.draining import BATCH, LONGEST_DELAY, drain, drain_all
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox.draining import BATCH, LONGEST_DELAY, drain, drain_all
 from cache_invalidation.signals import invalidation_failed
 from cache_invalidation.stores import get_store
 from tests.observing import delivered

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from cache_invalidation.delivery.outbox import draining
+from cache_invalidation.delivery.outbox.draining import BATCH, drain
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox import draining
-from cache_invalidation.outbox.draining import BATCH, drain
 from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.observing import delivered

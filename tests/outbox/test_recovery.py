@@ -13,9 +13,9 @@ from django.core.cache import caches
 from django.db import connections, transaction
 
 from cache_invalidation import invalidate
+from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.metrics.report import read_metrics, store_state
 from cache_invalidation.models import backlog
-from cache_invalidation.outbox import draining
 from cache_invalidation.stores import get_store, recovery
 from cache_invalidation.stores.breaker import State
 from example_project.servers import ValkeyServer

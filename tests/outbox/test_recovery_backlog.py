@@ -6,9 +6,9 @@ import pytest
 from django.db import connections, transaction
 
 from cache_invalidation import cached
+from cache_invalidation.delivery.outbox import draining
+from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox import draining
-from cache_invalidation.outbox.draining import drain_all
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.breaker import State
 from example_project.servers import ValkeyServer

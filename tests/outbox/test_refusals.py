@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from cache_invalidation import invalidate
+from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
-from cache_invalidation.outbox.draining import drain_all
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.breaker import State
 from example_project.servers import ValkeyServer

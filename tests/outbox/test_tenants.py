@@ -8,8 +8,8 @@ import pytest
 from django.core.cache import caches
 
 from cache_invalidation import invalidate, no_invalidation, stores
+from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox.draining import drain_all
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State

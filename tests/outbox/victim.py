@@ -19,7 +19,7 @@ def die(*args: Any, **kwargs: Any) -> None:
 def main(database: str, how: str, when: str) -> None:
     django.setup()
     connection.settings_dict["NAME"] = database
-    from cache_invalidation import delivery
+    from cache_invalidation.delivery import fencing as delivery
     from cache_invalidation.writes import commit, statements
 
     def dying(execute: Any, sql: Any, *args: Any) -> Any:

@@ -7,8 +7,8 @@ from django.db import connection, connections, transaction
 
 from cache_invalidation import cached, no_invalidation
 from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.observing.watcher import recorder
 from cache_invalidation.stores import get_store
-from cache_invalidation.watcher import recorder
 from tests.elsewhere import elsewhere
 from tests.observing import update_behind_the_back
 from tests.testapp.models import Category, Tag

@@ -375,7 +375,7 @@ def test_in_a_broken_transaction_nothing_is_stored_and_nothing_breaks():
 
 
 def test_a_question_that_fails_does_not_break_the_transaction(monkeypatch):
-    from cache_invalidation.relations import postgresql
+    from cache_invalidation.observing.relations import postgresql
 
     Category.objects.create(name="old")
     names = reader(Category)
@@ -390,7 +390,7 @@ def test_a_question_that_fails_does_not_break_the_transaction(monkeypatch):
 
 @pytest.mark.parametrize("using", ["default", "sqlite"])
 def test_it_is_asked_once_for_each_table(monkeypatch, using):
-    from cache_invalidation import relations
+    from cache_invalidation.observing import relations
 
     asked, ask = [], relations._ask
 

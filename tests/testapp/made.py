@@ -8,7 +8,8 @@ from typing import Any
 from django.apps import apps
 from django.db.models import Model
 
-from cache_invalidation import catalog, registry
+from cache_invalidation import registry
+from cache_invalidation.rules import catalog
 
 
 @contextmanager

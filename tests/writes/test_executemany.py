@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import IntegrityError, connections
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from cache_invalidation.outbox.draining import drain_all
+from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import is_fence
 from tests.outages import NOBODY, Use, use

@@ -10,10 +10,10 @@ from typing import Any, Final
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error, connections
 
+from cache_invalidation.delivery.outbox.draining import drain_each
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.models import backlog, has_outbox
-from cache_invalidation.outbox.draining import drain_each
 from cache_invalidation.stores import get_store
 
 PROGRESS: Final = 10_000  # rows between two lines

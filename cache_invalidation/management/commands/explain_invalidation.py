@@ -6,10 +6,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
-from cache_invalidation.catalog import all_rows
 from cache_invalidation.explain import Explanation, explain, explain_sql
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments
 from cache_invalidation.operations.entities import find_model, parse_key
+from cache_invalidation.rules.catalog import all_rows
 
 HELP = """\
 Show what a write would invalidate, and by which rule. Nothing is written or invalidated.

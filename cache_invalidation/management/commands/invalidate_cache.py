@@ -17,7 +17,7 @@ from cache_invalidation.operations.entities import (
     find_watched_model,
     parse_key,
 )
-from cache_invalidation.registry import Event
+from cache_invalidation.rules.registry import Event
 from cache_invalidation.tags import ROOT, is_catch_all
 
 HELP = """\

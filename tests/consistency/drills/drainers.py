@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.db import connection
 
-from cache_invalidation.outbox import draining
+from cache_invalidation.delivery.outbox import draining
 from tests.consistency.drills.site import LIFETIME, Site
 from tests.stores.steps import PATIENCE
 

@@ -3,7 +3,7 @@
 from threading import Event
 from typing import Any, Final
 
-from cache_invalidation.outbox import draining, rows
+from cache_invalidation.delivery.outbox import draining, rows
 from cache_invalidation.reads import protocol
 from cache_invalidation.stores import breaker, recovery
 from cache_invalidation.stores.base import Store

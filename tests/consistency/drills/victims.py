@@ -13,10 +13,10 @@ from typing import Any, Final
 import psycopg
 from django.db import Error, connection, transaction
 
-from cache_invalidation import delivery
+from cache_invalidation.delivery import fencing as delivery
+from cache_invalidation.delivery.outbox import draining, rows
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.outbox import draining, rows
 from cache_invalidation.stores import get_store
 from tests.consistency.drills.site import Site, WithKeys, WithoutKeys, raised
 from tests.consistency.mixture import save, update_by_code, update_by_key, update_in_sql

@@ -15,9 +15,8 @@ from typing import Final, Protocol
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation import catalog
-from cache_invalidation.relations import postgresql, sqlite
-from cache_invalidation.relations.relation import (
+from cache_invalidation.observing.relations import postgresql, sqlite
+from cache_invalidation.observing.relations.relation import (
     ABSENT,
     AS_DECLARED,
     UNTOLD,
@@ -25,6 +24,7 @@ from cache_invalidation.relations.relation import (
     NotTold,
     Relation,
 )
+from cache_invalidation.rules import catalog
 from cache_invalidation.sql import Read
 from cache_invalidation.sql.names import parts
 

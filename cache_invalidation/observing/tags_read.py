@@ -6,12 +6,12 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
-from cache_invalidation import catalog
-from cache_invalidation.registry import registry
-from cache_invalidation.relations import AS_DECLARED, Relation
+from cache_invalidation.observing.relations import AS_DECLARED, Relation
+from cache_invalidation.observing.rows_written import key_spelled, keys_named, values_bound
+from cache_invalidation.rules import catalog
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Condition, Read, Statement
 from cache_invalidation.sql.names import names_for
-from cache_invalidation.statements import key_spelled, keys_named, values_bound
 from cache_invalidation.tags import model_tag, row_tag, shorten
 
 # A query for more rows than that depends on their table: each tag makes a hit a bit slower.

@@ -16,9 +16,9 @@ from django.db.models import Model
 from django.db.models.signals import class_prepared
 from django.dispatch import Signal, receiver
 
-from cache_invalidation.catalog import is_excluded, is_watched, relatives
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.rules import (
+from cache_invalidation.rules.catalog import is_excluded, is_watched, relatives
+from cache_invalidation.rules.declarations import (
     Invalidation,
     ModelInvalidation,
     Rule,
@@ -306,13 +306,13 @@ class Registry:
 registry = Registry()
 
 
-@receiver(class_prepared, dispatch_uid="cache_invalidation.registry.models")
+@receiver(class_prepared, dispatch_uid="cache_invalidation.rules.registry.models")
 def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
     if sender._meta.apps is apps:
         registry.forget_plans()
 
 
-@receiver(setting_changed, dispatch_uid="cache_invalidation.registry.settings")
+@receiver(setting_changed, dispatch_uid="cache_invalidation.rules.registry.settings")
 def _on_new_settings(setting: str, **kwargs: Any) -> None:
     if setting in ("INSTALLED_APPS", "CACHE_INVALIDATION"):
         registry.rules_changed()

@@ -16,8 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.observing.rows_written import ANYTHING, BOUNDARIES, analyze
 from cache_invalidation.sql import Statement
-from cache_invalidation.statements import ANYTHING, BOUNDARIES, analyze
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -123,7 +123,7 @@ def _record(record: Callable[..., None], *about: Any) -> None:
         counters.update({"failed": 1})
 
 
-_RECEIVER: Final = "cache_invalidation.watcher"
+_RECEIVER: Final = "cache_invalidation.observing.watcher"
 
 _installed: list[Watcher] = []
 

@@ -13,13 +13,13 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation import catalog
-from cache_invalidation.placeholders import key_as_stored
-from cache_invalidation.registry import registry
+from cache_invalidation.observing.rows_written import Keys, Written, keys_written, sets_of
+from cache_invalidation.rules import catalog
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.templates import key_as_stored
 from cache_invalidation.sql import Statement, Write
-from cache_invalidation.statements import Keys, Written, keys_written, sets_of
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions import batches
+from cache_invalidation.transactions.batches import batches
 
 # By model and primary key; None for a row that goes along with the one at one end.
 Loaded = Mapping[type[Model], Mapping[Any, Model | None]]

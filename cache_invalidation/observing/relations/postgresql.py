@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.relations.relation import ABSENT, Name, NotTold, Relation, only_unequal
+from cache_invalidation.observing.relations.relation import (
+    ABSENT,
+    Name,
+    NotTold,
+    Relation,
+    only_unequal,
+)
 
 # In both versions of psycopg.
 _IDLE: Final = 0

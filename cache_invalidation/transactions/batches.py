@@ -15,9 +15,9 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.connections import in_transaction
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
-from cache_invalidation.rules import Invalidation
+from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.stores import get_store
 
 logger = logging.getLogger("cache_invalidation")

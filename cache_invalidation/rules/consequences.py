@@ -11,17 +11,17 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Model
 
-from cache_invalidation.catalog import all_rows
-from cache_invalidation.placeholders import (
+from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.declarations import Change, Invalidation, Rule, links_to, shares_key
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.templates import (
     Template,
     as_stored,
     key_as_stored,
     resolver_for,
 )
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change, Invalidation, Rule, links_to, shares_key
 from cache_invalidation.tags import ROOT, every_row_tag, family, row_tag, shorten
-from cache_invalidation.transactions import shielded
+from cache_invalidation.transactions.batches import shielded
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from cache_invalidation.catalog import Comparison
+from cache_invalidation.rules.catalog import Comparison
 
 #: How a table is named in a statement, part by part: the schema, where it is named, and the table.
 Name = tuple[str, ...]

@@ -7,10 +7,11 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
-from cache_invalidation import catalog, sql
+from cache_invalidation import sql
 from cache_invalidation.conf import settings
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change, Operation
+from cache_invalidation.rules import catalog
+from cache_invalidation.rules.declarations import Change, Operation
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Condition, Kind, Parameter, Statement, Value, Write
 
 _DIALECTS: Final[Mapping[str, sql.Dialect]] = {"sqlite": "sqlite", "mysql": "mysql"}

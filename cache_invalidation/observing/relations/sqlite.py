@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.catalog import Comparison
-from cache_invalidation.relations.relation import ABSENT, Name, Relation, only_unequal
+from cache_invalidation.observing.relations.relation import ABSENT, Name, Relation, only_unequal
+from cache_invalidation.rules.catalog import Comparison
 from cache_invalidation.sql.conditions import closing as closing_bracket
 from cache_invalidation.sql.conditions import split
 from cache_invalidation.sql.lexer import name_of, tokenize

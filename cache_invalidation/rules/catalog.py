@@ -14,7 +14,7 @@ from django.dispatch import receiver
 
 from cache_invalidation.conf import Settings, settings
 from cache_invalidation.exceptions import InvalidSetting
-from cache_invalidation.placeholders import as_stored, has_column
+from cache_invalidation.rules.templates import as_stored, has_column
 from cache_invalidation.tags import table_of
 
 #: How the values of a column are compared, where that is how Python compares them.
@@ -140,13 +140,13 @@ def forget() -> None:
         answer.cache_clear()
 
 
-@receiver(class_prepared, dispatch_uid="cache_invalidation.catalog.models")
+@receiver(class_prepared, dispatch_uid="cache_invalidation.rules.catalog.models")
 def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
     if sender._meta.apps is apps:
         forget()
 
 
-@receiver(setting_changed, dispatch_uid="cache_invalidation.catalog.settings")
+@receiver(setting_changed, dispatch_uid="cache_invalidation.rules.catalog.settings")
 def _on_new_settings(setting: str, **kwargs: Any) -> None:
     if setting in ("INSTALLED_APPS", "CACHE_INVALIDATION"):
         forget()

@@ -17,19 +17,19 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
-from cache_invalidation.outbox.rows import delete, due_in, has_outbox, model, take
-from cache_invalidation.sending import (
+from cache_invalidation.delivery.outbox.rows import delete, due_in, has_outbox, model, take
+from cache_invalidation.delivery.sending import (
     Summary,
     announce,
     delete_patterns,
     lose_patterns,
     send,
 )
+from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
 from cache_invalidation.stores.messages import new_token
 from cache_invalidation.stores.recovery import on_recovery
 from cache_invalidation.tags import collapse
-from cache_invalidation.transactions import Batch
+from cache_invalidation.transactions.batches import Batch
 
 if TYPE_CHECKING:
     from cache_invalidation.models import PendingInvalidation

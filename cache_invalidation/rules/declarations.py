@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Literal
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
-from cache_invalidation.placeholders import Kind, Template, has_column, parse
+from cache_invalidation.rules.templates import Kind, Template, has_column, parse
 from cache_invalidation.tags import (
     check_names,
     column_tag,

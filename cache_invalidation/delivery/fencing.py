@@ -14,16 +14,9 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connection_state import in_transaction, is_open_for_driver
-from cache_invalidation.exceptions import (
-    CacheInvalidationError,
-    InvalidationAborted,
-    StoreUnavailable,
-)
-from cache_invalidation.metrics.counters import counters
-from cache_invalidation.outbox import rows as outbox
-from cache_invalidation.rules import Invalidation
-from cache_invalidation.sending import (
+from cache_invalidation.connections import in_transaction, is_open_for_driver
+from cache_invalidation.delivery.outbox import rows as outbox
+from cache_invalidation.delivery.sending import (
     announce,
     counts,
     delete_patterns,
@@ -33,10 +26,17 @@ from cache_invalidation.sending import (
     send,
     summary,
 )
+from cache_invalidation.exceptions import (
+    CacheInvalidationError,
+    InvalidationAborted,
+    StoreUnavailable,
+)
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import collapse
-from cache_invalidation.transactions import Batch, current_batch
+from cache_invalidation.transactions.batches import Batch, current_batch
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -12,9 +12,9 @@ from django.db.models import Model
 from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 
-from cache_invalidation import catalog
-from cache_invalidation.registry import registry
-from cache_invalidation.rules import Change, Operation
+from cache_invalidation.rules import catalog
+from cache_invalidation.rules.declarations import Change, Operation
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Statement
 
 # Django 5.2 has only the first: it is how a project says that it has written the constraint itself.
@@ -70,7 +70,7 @@ def is_left(relation: Any) -> bool:
     return relation.on_delete in _DELETED | _UPDATED
 
 
-@receiver(class_prepared, dispatch_uid="cache_invalidation.cascades")
+@receiver(class_prepared, dispatch_uid="cache_invalidation.observing.cascades")
 def _look_again(**kwargs: Any) -> None:
     deleted_with.cache_clear()
     _referring.cache_clear()

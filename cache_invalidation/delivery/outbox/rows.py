@@ -12,14 +12,14 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connection_state import in_transaction
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.delivery.sending import most_common
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.rules import Invalidation
-from cache_invalidation.sending import most_common
+from cache_invalidation.observing.watcher import unrecorded
+from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT
-from cache_invalidation.transactions import Batch, Pending, shielded
-from cache_invalidation.watcher import unrecorded
+from cache_invalidation.transactions.batches import Batch, Pending, shielded
 
 if TYPE_CHECKING:
     from cache_invalidation.models import PendingInvalidation

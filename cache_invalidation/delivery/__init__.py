@@ -1,0 +1,1 @@
+"""From a batch to the store: fences around COMMIT, sending, the outbox."""

@@ -1,0 +1,1 @@
+"""What depends on what: declarations, the registry, and what a change makes stale."""

@@ -1,0 +1,1 @@
+"""What the open transactions of this thread have written, and what they can see."""
