@@ -3,8 +3,9 @@
 from cache_invalidation.exceptions import CacheDependencyWarning
 from cache_invalidation.explain import explain
 from cache_invalidation.reads.cached import cached
-from cache_invalidation.rules.declarations import Change, Invalidation, ModelInvalidation
+from cache_invalidation.rules.declarations import Change, ModelInvalidation
 from cache_invalidation.rules.registry import Event, on_event, register, registry
+from cache_invalidation.tags import Invalidation
 from cache_invalidation.writes.collect import no_invalidation
 from cache_invalidation.writes.events import publish
 from cache_invalidation.writes.invalidate import invalidate

@@ -1,5 +1,7 @@
 """What a connection to a database is in the middle of."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from django.db import connections
@@ -103,3 +105,35 @@ def _postgres_isolation(connection: BaseDatabaseWrapper) -> str | None:
             return str(cursor.fetchone()[0])
     except connection.Database.Error:  # type: ignore[attr-defined]
         return None
+
+
+@contextmanager
+def shielded(using: str) -> Iterator[None]:
+    """Keep a query of the project's rules from breaking the transaction that they run in.
+
+    If the block raises, the transaction on `using` goes on as if the block had not queried it. The
+    savepoint that this takes is made with the first query, so that code without one costs nothing.
+    """
+    connection = connections[using]
+    if not in_transaction(connection) or connection.needs_rollback:
+        yield
+        return
+    savepoints: list[str | None] = []
+
+    def begin(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if not savepoints:
+            savepoints.append(None)  # Making one is a statement, too, and comes here.
+            savepoints[0] = connection.savepoint()
+        return execute(sql, params, many, context)
+
+    try:
+        with connection.execute_wrapper(begin):
+            yield
+        for sid in filter(None, savepoints):
+            connection.savepoint_commit(sid)
+    except BaseException:
+        for sid in filter(None, savepoints):
+            # First, since no statement is let through otherwise, not even this one.
+            connection.needs_rollback = False
+            connection.savepoint_rollback(sid)
+        raise

@@ -1,7 +1,8 @@
-"""How tags, keys and patterns are spelled: the one place that knows."""
+"""What is invalidated: tags, keys and patterns, and how they are spelled."""
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -58,6 +59,49 @@ def check_names(names: Iterable[Any], what: str = "tag") -> tuple[str, ...]:
 def is_catch_all(pattern: str) -> bool:
     """Whether `pattern` matches every key there is."""
     return not pattern.strip("*?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invalidation:
+    """What stopped being true: tags, plain cache keys and key patterns.
+
+    Raises `ValueError`, naming the offender, for a name that is empty, not a string, longer than
+    250 characters or has control characters, and for a pattern that matches every key unless
+    `everything` is set.
+    """
+
+    tags: frozenset[str] = field(default=frozenset())
+    keys: frozenset[str] = field(default=frozenset())
+    patterns: frozenset[str] = field(default=frozenset())
+    entity_type: str | None = None
+    cause: str = "manual"
+
+    def __init__(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        keys: Iterable[str] = (),
+        patterns: Iterable[str] = (),
+        entity_type: str | None = None,
+        cause: str = "manual",
+        everything: bool = False,
+    ) -> None:
+        for pattern in (patterns := check_names(patterns, "pattern")):
+            if is_catch_all(pattern) and not everything:
+                raise ValueError(
+                    f"The pattern {pattern!r} would delete every key of the cache; "
+                    "pass everything=True if that is what you want."
+                )
+        # A frozen dataclass whose arguments are wider than its attributes has to say so by hand.
+        assign = object.__setattr__
+        assign(self, "tags", frozenset(check_names(tags, "tag")))
+        assign(self, "keys", frozenset(check_names(keys, "key")))
+        assign(self, "patterns", frozenset(patterns))
+        assign(self, "entity_type", entity_type)
+        assign(self, "cause", cause)
+
+    def __bool__(self) -> bool:
+        return bool(self.tags or self.keys or self.patterns)
 
 
 def table_of(model: type[Model]) -> type[Model]:

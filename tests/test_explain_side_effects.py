@@ -10,7 +10,7 @@ from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, explain, registry
 from cache_invalidation.explain import explain_sql
-from cache_invalidation.transactions.batches import batches, hooks
+from cache_invalidation.transactions.open_batches import batches, hooks
 from tests.observing import commands, delivered
 from tests.testapp.models import Category, Counter, Product, Review
 

@@ -32,11 +32,11 @@ from cache_invalidation.exceptions import (
     StoreUnavailable,
 )
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
-from cache_invalidation.tags import collapse
-from cache_invalidation.transactions.batches import Batch, current_batch
+from cache_invalidation.tags import Invalidation, collapse
+from cache_invalidation.transactions.batch import Batch
+from cache_invalidation.transactions.open_batches import current_batch
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -21,11 +21,12 @@ from cache_invalidation.connections import in_transaction
 from cache_invalidation.exceptions import CacheInvalidationError, PatternsNotSupported
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.requests import current_path
-from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery
-from cache_invalidation.transactions.batches import Batch, Targets, hooks
+from cache_invalidation.tags import Invalidation
+from cache_invalidation.transactions.batch import Batch, Targets
+from cache_invalidation.transactions.open_batches import hooks
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
+from cache_invalidation.connections import shielded
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.observing import cascades
@@ -32,7 +33,6 @@ from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Parameter, Read, Statement, Write
-from cache_invalidation.transactions.batches import shielded
 
 _SEARCHED: Final = 10_000  # characters in which misspelled names are looked for
 

@@ -19,7 +19,7 @@ from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import key_as_stored
 from cache_invalidation.sql import Statement, Write
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions.batches import batches
+from cache_invalidation.transactions.open_batches import batches
 
 # By model and primary key; None for a row that goes along with the one at one end.
 Loaded = Mapping[type[Model], Mapping[Any, Model | None]]

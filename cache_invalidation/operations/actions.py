@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, router, transaction
 from django.db.models import Model, QuerySet
 
 from cache_invalidation.conf import settings
+from cache_invalidation.connections import shielded
 from cache_invalidation.delivery.fencing import deliver
 from cache_invalidation.delivery.outbox.draining import drain
 from cache_invalidation.exceptions import StoreUnavailable
@@ -25,11 +26,11 @@ from cache_invalidation.operations import audit
 from cache_invalidation.operations.entities import Entity
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.consequences import consequences, say
-from cache_invalidation.rules.declarations import Change, Invalidation
+from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import Event, registry
 from cache_invalidation.stores import get_store
-from cache_invalidation.tags import ROOT, collapse, is_catch_all, table_of
-from cache_invalidation.transactions.batches import Batch, shielded
+from cache_invalidation.tags import ROOT, Invalidation, collapse, is_catch_all, table_of
+from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.writes.events import add_targets
 
 logger = logging.getLogger("cache_invalidation")

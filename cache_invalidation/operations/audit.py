@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, router, transaction
 
+from cache_invalidation.connections import shielded
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.transactions.batches import shielded
 
 logger = logging.getLogger("cache_invalidation")
 

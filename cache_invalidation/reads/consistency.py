@@ -18,6 +18,7 @@ from cache_invalidation.connections import (
     in_transaction,
     is_open_for_driver,
     sees_snapshot,
+    shielded,
 )
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
@@ -36,7 +37,7 @@ from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import model_tag, table_of
-from cache_invalidation.transactions.batches import batches, shielded
+from cache_invalidation.transactions.open_batches import batches
 
 logger = logging.getLogger("cache_invalidation")
 

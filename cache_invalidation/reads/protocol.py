@@ -22,7 +22,7 @@ from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, is_fence, new_token
-from cache_invalidation.transactions.batches import written_by_this_thread
+from cache_invalidation.transactions.open_batches import written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
 

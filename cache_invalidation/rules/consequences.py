@@ -11,8 +11,9 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Model
 
+from cache_invalidation.connections import shielded
 from cache_invalidation.rules.catalog import all_rows
-from cache_invalidation.rules.declarations import Change, Invalidation, Rule, links_to, shares_key
+from cache_invalidation.rules.declarations import Change, Rule, links_to, shares_key
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import (
     Template,
@@ -20,8 +21,7 @@ from cache_invalidation.rules.templates import (
     key_as_stored,
     resolver_for,
 )
-from cache_invalidation.tags import ROOT, every_row_tag, family, row_tag, shorten
-from cache_invalidation.transactions.batches import shielded
+from cache_invalidation.tags import ROOT, Invalidation, every_row_tag, family, row_tag, shorten
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -1,8 +1,8 @@
-"""What a project declares, and what is observed: rules, changes, invalidations."""
+"""What a project declares, and what is observed: rules and changes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, ClassVar, Final, Literal
@@ -12,10 +12,8 @@ from django.db.models import Model
 
 from cache_invalidation.rules.templates import Kind, Template, has_column, parse
 from cache_invalidation.tags import (
-    check_names,
     column_tag,
     family_tags,
-    is_catch_all,
     model_tag,
     table_of,
 )
@@ -59,49 +57,6 @@ class Change:
         if self.operation == "update":
             return self.old is not None and self.new is not None
         return bool(self.instances)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invalidation:
-    """What stopped being true: tags, plain cache keys and key patterns.
-
-    Raises `ValueError`, naming the offender, for a name that is empty, not a string, longer than
-    250 characters or has control characters, and for a pattern that matches every key unless
-    `everything` is set.
-    """
-
-    tags: frozenset[str] = field(default=frozenset())
-    keys: frozenset[str] = field(default=frozenset())
-    patterns: frozenset[str] = field(default=frozenset())
-    entity_type: str | None = None
-    cause: str = "manual"
-
-    def __init__(
-        self,
-        *,
-        tags: Iterable[str] = (),
-        keys: Iterable[str] = (),
-        patterns: Iterable[str] = (),
-        entity_type: str | None = None,
-        cause: str = "manual",
-        everything: bool = False,
-    ) -> None:
-        for pattern in (patterns := check_names(patterns, "pattern")):
-            if is_catch_all(pattern) and not everything:
-                raise ValueError(
-                    f"The pattern {pattern!r} would delete every key of the cache; "
-                    "pass everything=True if that is what you want."
-                )
-        # A frozen dataclass whose arguments are wider than its attributes has to say so by hand.
-        assign = object.__setattr__
-        assign(self, "tags", frozenset(check_names(tags, "tag")))
-        assign(self, "keys", frozenset(check_names(keys, "key")))
-        assign(self, "patterns", frozenset(patterns))
-        assign(self, "entity_type", entity_type)
-        assign(self, "cause", cause)
-
-    def __bool__(self) -> bool:
-        return bool(self.tags or self.keys or self.patterns)
 
 
 class ModelInvalidation:

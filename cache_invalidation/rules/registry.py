@@ -19,14 +19,13 @@ from django.dispatch import Signal, receiver
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
 from cache_invalidation.rules.catalog import is_excluded, is_watched, relatives
 from cache_invalidation.rules.declarations import (
-    Invalidation,
     ModelInvalidation,
     Rule,
     check_callable,
     check_declaration,
     check_model,
 )
-from cache_invalidation.tags import check_name, model_tag, table_of
+from cache_invalidation.tags import Invalidation, check_name, model_tag, table_of
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
 Targets = Invalidation | Iterable[Invalidation] | None

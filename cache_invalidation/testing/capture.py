@@ -12,7 +12,7 @@ from django.utils.asyncio import async_unsafe
 from cache_invalidation.conf import settings
 from cache_invalidation.tags import collapse
 from cache_invalidation.testing.journal import Journal
-from cache_invalidation.transactions.batches import Batch
+from cache_invalidation.transactions.batch import Batch
 
 SHOWN: Final = 50  # names in a text
 

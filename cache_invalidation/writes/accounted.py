@@ -11,7 +11,7 @@ from django.db.models import Model
 from cache_invalidation.observing.rows_written import names_row
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.sql import Kind, Write
-from cache_invalidation.transactions.batches import Batch
+from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.writes import boundaries
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add

@@ -20,7 +20,7 @@ from django.db.models.lookups import Lookup, Transform
 from django.db.models.sql.where import WhereNode
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connections import is_open_for_driver
+from cache_invalidation.connections import is_open_for_driver, shielded
 from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.observing.rows_written import assigned_fields
 from cache_invalidation.rules.catalog import all_rows
@@ -28,7 +28,6 @@ from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions.batches import shielded
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account, accounting
 from cache_invalidation.writes.begun import Begun

@@ -11,9 +11,10 @@ from cache_invalidation.connections import in_transaction
 from cache_invalidation.delivery.fencing import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.rules.consequences import Consequence, consequences, say
-from cache_invalidation.rules.declarations import Change, Invalidation
-from cache_invalidation.tags import ROOT
-from cache_invalidation.transactions.batches import Batch, current_batch
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.tags import ROOT, Invalidation
+from cache_invalidation.transactions.batch import Batch
+from cache_invalidation.transactions.open_batches import current_batch
 
 logger = logging.getLogger("cache_invalidation")
 

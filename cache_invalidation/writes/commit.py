@@ -26,7 +26,8 @@ from cache_invalidation.delivery.fencing import (
 from cache_invalidation.delivery.sending import untold
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
-from cache_invalidation.transactions.batches import Batch, batches, hooks
+from cache_invalidation.transactions.batch import Batch
+from cache_invalidation.transactions.open_batches import batches, hooks
 
 logger = logging.getLogger("cache_invalidation")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
+from cache_invalidation.connections import shielded
 from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.rules.registry import Event, Targets, registry
-from cache_invalidation.tags import check_name
-from cache_invalidation.transactions.batches import Batch, shielded
+from cache_invalidation.tags import Invalidation, check_name
+from cache_invalidation.transactions.batch import Batch
 
 logger = logging.getLogger("cache_invalidation")
 

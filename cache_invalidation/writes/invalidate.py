@@ -9,8 +9,8 @@ from django.db.models import Model, QuerySet
 from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.rules.consequences import consequences, say
-from cache_invalidation.rules.declarations import Change, Invalidation
-from cache_invalidation.tags import table_of
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.tags import Invalidation, table_of
 
 
 def invalidate(

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, signals
 from django.dispatch import Signal
 
-from cache_invalidation.connections import in_transaction
+from cache_invalidation.connections import in_transaction, shielded
 from cache_invalidation.delivery.fencing import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.many_to_many import note_about
@@ -25,7 +25,8 @@ from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import Wire, registry
 from cache_invalidation.rules.templates import key_as_stored
 from cache_invalidation.tags import table_of
-from cache_invalidation.transactions.batches import Batch, batches, current_batch, shielded
+from cache_invalidation.transactions.batch import Batch
+from cache_invalidation.transactions.open_batches import batches, current_batch
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import add, collect, is_suspended
 from cache_invalidation.writes.events import add_targets

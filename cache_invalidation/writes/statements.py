@@ -17,7 +17,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.connections import in_transaction, is_open_for_driver
+from cache_invalidation.connections import in_transaction, is_open_for_driver, shielded
 from cache_invalidation.delivery.fencing import (
     deliver,
     end_failed,
@@ -38,7 +38,8 @@ from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Statement
-from cache_invalidation.transactions.batches import Batch, batches, current_batch, shielded
+from cache_invalidation.transactions.batch import Batch
+from cache_invalidation.transactions.open_batches import batches, current_batch
 from cache_invalidation.writes import boundaries, rows
 from cache_invalidation.writes.accounted import is_accounted_for
 from cache_invalidation.writes.begun import Begun

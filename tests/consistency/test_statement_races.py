@@ -16,7 +16,7 @@ from cache_invalidation.delivery.fencing import deliver
 from cache_invalidation.reads import protocol
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Filling
-from cache_invalidation.transactions.batches import Batch
+from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.writes import statements
 from tests.consistency.recorded import (
     KINDS,

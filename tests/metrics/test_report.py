@@ -10,8 +10,8 @@ from django.db import transaction
 from cache_invalidation import ModelInvalidation, cached, invalidate, publish, registry
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics, read_minutes, reset_metrics
-from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.stores import get_store
+from cache_invalidation.tags import Invalidation
 from tests.testapp.models import Category, Product
 
 

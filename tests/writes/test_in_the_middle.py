@@ -7,7 +7,7 @@ import pytest
 from django.db import connections, transaction
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from cache_invalidation.transactions.batches import batches
+from cache_invalidation.transactions.open_batches import batches
 from tests.elsewhere import elsewhere
 from tests.observing import update_behind_the_back
 from tests.testapp.halfway import Building, Depot

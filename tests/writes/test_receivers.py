@@ -8,7 +8,7 @@ from django.db import connections, transaction
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.signals import invalidated, invalidation_failed
-from cache_invalidation.transactions.batches import batches
+from cache_invalidation.transactions.open_batches import batches
 from tests.elsewhere import elsewhere
 from tests.testapp.models import Category, Counter
 

@@ -14,7 +14,7 @@ from cache_invalidation import (
     publish,
     registry,
 )
-from cache_invalidation.transactions.batches import batches
+from cache_invalidation.transactions.open_batches import batches
 from tests.cursors import execute
 from tests.elsewhere import elsewhere
 from tests.testapp.models import Category

@@ -29,7 +29,7 @@ from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
 from cache_invalidation.stores.messages import new_token
 from cache_invalidation.stores.recovery import on_recovery
 from cache_invalidation.tags import collapse
-from cache_invalidation.transactions.batches import Batch
+from cache_invalidation.transactions.batch import Batch
 
 if TYPE_CHECKING:
     from cache_invalidation.models import PendingInvalidation

@@ -12,14 +12,13 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connections import in_transaction
+from cache_invalidation.connections import in_transaction, shielded
 from cache_invalidation.delivery.sending import most_common
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.observing.watcher import unrecorded
-from cache_invalidation.rules.declarations import Invalidation
 from cache_invalidation.stores import get_store
-from cache_invalidation.tags import ROOT
-from cache_invalidation.transactions.batches import Batch, Pending, shielded
+from cache_invalidation.tags import ROOT, Invalidation
+from cache_invalidation.transactions.batch import Batch, Pending
 
 if TYPE_CHECKING:
     from cache_invalidation.models import PendingInvalidation
