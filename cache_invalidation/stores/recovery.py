@@ -16,16 +16,14 @@ import os
 from collections.abc import Callable
 from threading import Event, Lock, Thread, get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 from weakref import WeakSet
 
 from django.db import connections
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
-
-if TYPE_CHECKING:
-    from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.breaker import Breaker
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -48,10 +46,24 @@ def on_recovery(step: Step) -> None:
         _steps.append(step)
 
 
+class Waiting(Protocol):
+    """What has to be known of a store that is down."""
+
+    alias: str
+    breaker: Breaker
+
+    @property
+    def longest_wait(self) -> float: ...
+
+    def ping(self) -> None: ...
+    def drop_everything(self) -> None: ...
+    def after_fork(self) -> None: ...
+
+
 class Recovery:
     """Of one store, whenever it is down: one thread at a time, for as long as that lasts."""
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: Waiting) -> None:
         self._store = store
         self._forget()
         _all.add(self)
