@@ -31,8 +31,10 @@ from tests.testapp import models
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial.md"
+FOR_DEVELOPERS = {ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"}
 PAGES = sorted(
-    {ROOT / "README.md", *DOCS.rglob("*.md")} - {TUTORIAL, *(DOCS / "_build").rglob("*.md")}
+    {ROOT / "README.md", *FOR_DEVELOPERS, *DOCS.rglob("*.md")}
+    - {TUTORIAL, *(DOCS / "_build").rglob("*.md")}
 )
 
 # Before a fixture changes them for a test.
@@ -40,6 +42,7 @@ DEFAULTS = {setting.name: setting.default for setting in conf.declared()}
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ((?:\w+/)*\w+\.py)\b")
+_PATH = re.compile(r"`((?:\w+/)+\w*(?:\.py)?|\w+\.py)`")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -331,8 +334,22 @@ def test_every_public_name_is_documented():
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+    "page", [ROOT / "CHANGELOG.md", TUTORIAL, *PAGES], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_links_lead_somewhere(page):
     targets = _LINK.findall(page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_files_that_the_architecture_names_are_there():
+    paths = set(_PATH.findall((DOCS / "explanation" / "architecture.md").read_text()))
+    assert len(paths) > 40
+    roots = ROOT, ROOT / "cache_invalidation"
+    assert {path for path in paths if not any((root / path).exists() for root in roots)} == set()
+
+
+def test_the_architecture_names_every_room():
+    text = (DOCS / "explanation" / "architecture.md").read_text()
+    rooms = {path.parent.name for path in (ROOT / "cache_invalidation").glob("*/__init__.py")}
+    unnamed = {room for room in rooms - {"migrations"} if f"`{room}`" not in text}
+    assert unnamed == set()
