@@ -98,7 +98,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
 
     The database cache is emptied with its database.
     """
-    if any(store.breaker.is_open for store in stores._stores.values()):
+    if any(not store.breaker.is_working for store in stores._stores.values()):
         stores._forget("CACHES")
     for recovering in list(recovery._all):
         if (thread := recovering._thread) is not None and thread.is_alive():

@@ -31,7 +31,7 @@ FAILED: Final = DONE | {"result": "failed"}
 
 RATES: Final = {"hits": 90, "misses": 30, "bypasses": 0, "hit_rate": 0.75}
 LATENCY: Final = {"p50": 0.001, "p95": 0.002, "p99": 0.01}
-STORE: Final = {"alias": "default", "state": "closed", "since": None, "reason": "", "outages": 0}
+STORE: Final = {"alias": "default", "state": "working", "since": None, "reason": "", "outages": 0}
 
 MINUTE: Final[dict[str, Any]] = {
     "time": 1772368380,
@@ -75,7 +75,7 @@ OUTAGE: Final[dict[str, Any]] = {
     "detail": "The cache does not answer: ConnectionError: Connection refused.",
     "store": STORE
     | {
-        "state": "open",
+        "state": "down",
         "since": "2026-03-01T12:30:00+00:00",
         "reason": "ConnectionError: Connection refused.",
         "outages": 1,

@@ -23,9 +23,9 @@ class Rates(TypedDict):
 class StoreState(TypedDict):
     """The cache as this process sees it.
 
-    `state` is ``"closed"`` while all is well, ``"open"`` while it does not answer, ``"recovering"``
-    until what could not be delivered has been; like that of a circuit breaker. `since` (ISO 8601)
-    and `reason` tell of the outage that lasts, `outages` how many there were.
+    `state` is ``"working"``, ``"down"`` while it does not answer, or ``"recovering"`` until what
+    could not be delivered has been. `since` (ISO 8601) and `reason` tell of the outage that lasts,
+    `outages` how many there were.
     """
 
     alias: str

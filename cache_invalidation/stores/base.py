@@ -71,7 +71,7 @@ class Store(ABC):
         """
         if lost:
             self.breaker.lost(error)
-        elif self.breaker.state is not State.OPEN:
+        elif self.breaker.state is not State.DOWN:
             self.breaker.failed(error)
         self.recovery.begin()
 
@@ -256,7 +256,7 @@ def guarded(
         @wraps(method)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             breaker = self.breaker
-            if breaker.is_open and not breaker.admits(urgent=urgent):
+            if not breaker.is_working and not breaker.admits(urgent=urgent):
                 self.recovery.begin()
                 raise StoreUnavailable(breaker.reason)
             outages = breaker.outages

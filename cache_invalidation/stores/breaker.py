@@ -17,21 +17,21 @@ logger = logging.getLogger("cache_invalidation")
 class State(StrEnum):
     """Of a store, as one process sees it."""
 
-    CLOSED = "closed"  # It answers, and what it holds can be trusted.
-    OPEN = "open"  # It failed; nobody asks it but the thread that waits for it.
+    WORKING = "working"  # It answers, and what it holds can be trusted.
+    DOWN = "down"  # It failed; nobody asks it but the thread that waits for it.
     RECOVERING = "recovering"  # It answers: writers use it again, readers do not trust it yet.
 
 
 class Breaker:
-    """Closed while the store answers; open from its first failure until it is back.
+    """Knows whether a store is working: down from its first failure until it is back.
 
-    In between it is recovering, until everything has been delivered that could not be delivered
+    Then it is recovering, until everything has been delivered that could not be delivered
     while it was down. An outage is logged twice, when it begins and when it ends.
     """
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        self.state = State.CLOSED
+        self.state = State.WORKING
         self.outages = 0
         self.reason = ""
         self.since: datetime | None = None
@@ -44,13 +44,13 @@ class Breaker:
         self._lock = Lock()
 
     @property
-    def is_open(self) -> bool:
-        """Whether not everybody may use the store."""
-        return self.state is not State.CLOSED
+    def is_working(self) -> bool:
+        """Whether everybody may use the store."""
+        return self.state is State.WORKING
 
     def admits(self, *, urgent: bool) -> bool:
         """Whether this caller may use the store now; writers, who are `urgent`, earlier."""
-        if self.state is State.CLOSED or get_ident() == self._attendant:
+        if self.state is State.WORKING or get_ident() == self._attendant:
             return True
         return urgent and self.state is State.RECOVERING
 
@@ -72,10 +72,10 @@ class Breaker:
         has come and gone since.
         """
         with self._lock:
-            begins = self.state is State.CLOSED
+            begins = self.state is State.WORKING
             if begins and outages is not None and outages != self.outages:
                 return
-            self.state = State.OPEN
+            self.state = State.DOWN
             self.reason = f"{type(error).__name__}: {error}"
             self.failures += 1
             if begins:
@@ -111,7 +111,7 @@ class Breaker:
         with self._lock:
             if self.failures != failures:
                 return False
-            self.state, self.since, self.reason = State.CLOSED, None, ""
+            self.state, self.since, self.reason = State.WORKING, None, ""
         logger.warning("The cache %r answers again.", self.alias)
         return True
 

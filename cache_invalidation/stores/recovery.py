@@ -93,10 +93,10 @@ class Recovery:
 
     def _run(self) -> None:
         breaker = self._store.breaker
-        while breaker.is_open and not self._stopped.is_set():
+        while not breaker.is_working and not self._stopped.is_set():
             begun = monotonic()
             self._try_once()
-            if breaker.is_open:
+            if not breaker.is_working:
                 self._stopped.wait(max(0.0, begun + settings.RETRY_INTERVAL - monotonic()))
 
     def _try_once(self) -> None:

@@ -110,7 +110,7 @@ def test_the_backlog_is_that_of_all_databases(client, waiting):
 def test_during_an_outage_there_are_the_state_and_the_backlog(client, waiting, down):
     waiting("a")
     text = text_of(client)
-    assert "Does not answer" in text
+    assert "Down" in text
     assert "there are no counters to show" in text
     assert "Outbox 1" in text
     assert "1 outage seen by this process" in text

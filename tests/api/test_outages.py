@@ -43,7 +43,7 @@ def test_a_request_waits_in_the_outbox_and_is_delivered_once_the_server_is_back(
     assert (entry.result, entry.detail["pending"]) == ("pending", [row.pk])
     with delivered() as found:
         valkey.start()
-        wait_for(State.CLOSED)
+        wait_for(State.WORKING)
         wait_until(lambda: not PendingInvalidation.objects.exists())
     assert "shelf" in found.tags
     assert shelf() == "new"
@@ -59,7 +59,7 @@ def test_the_metrics_say_what_they_can(api: Api, down: Any):
     assert answer.data["detail"].startswith("The cache does not answer")
     assert answer.data["pending_invalidations"] == 1
     store = answer.data["store"]
-    assert (store["alias"], store["state"], store["outages"]) == ("default", "open", 1)
+    assert (store["alias"], store["state"], store["outages"]) == ("default", "down", 1)
     assert NOBODY.removeprefix("unix://") in store["reason"]
     assert store["since"]
 
@@ -77,7 +77,7 @@ def test_a_cache_that_there_is_not_is_told_of(api: Api, settings: Any):
 def test_the_counters_cannot_be_reset(api: Api, down: Any):
     answer = api.post("cache/reset-metrics", {"reason": "why"})
     assert answer.status == 503
-    assert answer.data["store"]["state"] == "open"
+    assert answer.data["store"]["state"] == "down"
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.result, entry.reason) == ("reset-metrics", "failed", "why")
     assert "StoreUnavailable" in entry.detail["error"]

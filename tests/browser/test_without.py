@@ -79,7 +79,7 @@ def test_without_an_outbox_there_is_the_reason_and_the_way_to_others(window):
 def test_during_an_outage_there_is_the_state_and_the_backlog(window, down):
     window.go(f"{APP}dashboard/")
     window.inspect("dashboard")
-    assert "Does not answer" in window.find(".ci-open").inner_text()
+    assert "Down" in window.find(".ci-down").inner_text()
     assert "no counters to show" in window.text()
     window.go(f"{APP}registry/")
     assert "airports.airport" in window.text()

@@ -51,7 +51,7 @@ def test_before_anything_is_counted_everything_is_zero():
         "stale_by_entity_type": {},
         "store": {
             "alias": "default",
-            "state": "closed",
+            "state": "working",
             "since": None,
             "reason": "",
             "outages": 0,

@@ -52,7 +52,7 @@ def test_a_row_goes_if_the_store_is_back_right_after_commit(
     use: Use, redis_url: str, down: Use, using: str, told: list[str]
 ) -> None:
     def come_back() -> None:
-        if not get_store().breaker.is_open:
+        if get_store().breaker.is_working:
             return  # COMMIT of the delivery itself.
         kept.append(len(elsewhere(lambda: rows(using))))
         use(redis_url)
@@ -102,7 +102,7 @@ def test_what_waits_is_counted_as_if_the_store_had_never_failed(
     with at_commit("default", valkey.kill), transaction.atomic():
         invalidate(tags=["a", "b"], keys=keys, entity_type="page")
     valkey.start()
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     found = read_metrics()
     assert found["invalidations_by_entity_type"] == {"page": 1}
     assert (found["tag_invalidations"], found["key_invalidations"]) == (2, len(keys))
@@ -137,7 +137,7 @@ def test_nothing_stale_is_served_after_it_failed_in_the_middle(
         Product.objects.create(name="a")
     assert names() == ["a"]
     valkey.start()
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     assert names() == names() == ["a"]
 
 
@@ -173,7 +173,7 @@ def test_a_failure_that_is_ignored_leaves_no_row_and_nothing_stale(
         Product.objects.update(stock=1)
         assert rows() == []
     assert "lost testapp.product" in told
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     assert names() == names() == ["a", "b"]
 
 
@@ -236,5 +236,5 @@ def test_a_statement_that_outlives_the_delay_of_its_row_is_told_again(
     assert names() == names() == ["a"]
     with suspended(valkey), connection.execute_wrapper(deliver_early):
         execute("default", "UPDATE testapp_product SET name = 'b'")
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     assert names() == ["b"]

@@ -38,7 +38,7 @@ def test_what_does_not_depend_on_what_was_written_is_still_cached(
     assert categories() == ["old"]
     with suspended(valkey):
         Product.objects.create(name="a")
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     update_behind_the_back(Category.objects.all(), name="new")
     assert categories() == ["old"]
 
@@ -73,7 +73,7 @@ def test_everything_is_dropped_where_the_backlog(
     with suspended(valkey):
         Product.objects.update(name="b")
         spoil(monkeypatch)
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     update_behind_the_back(Category.objects.all(), name="new")
     assert (categories(), names()) == (["new"], ["b"])
     wait_until(lambda: not PendingInvalidation.objects.exclude(targets="hand-edited").exists())
@@ -88,7 +88,7 @@ def test_what_somebody_else_has_locked_is_not_waited_for(use: Use, valkey: Valke
         transaction.set_autocommit(False)
         (locked,) = PendingInvalidation.objects.select_for_update()
     try:
-        wait_for(State.CLOSED)
+        wait_for(State.WORKING)
         assert elsewhere(names) == ["a"]
         assert elsewhere(rows) == [locked]
     finally:

@@ -33,7 +33,7 @@ def test_a_pattern_that_is_refused_waits_and_the_cache_is_used(use: Use, valkey:
     assert names() == []
     invalidate(tags=["a"], patterns=["x:*"])
     assert targets() == [{"patterns": ["x:*"]}]
-    assert get_store().breaker.state == State.CLOSED
+    assert get_store().breaker.state == State.WORKING
 
 
 def test_a_row_that_is_refused_does_not_keep_the_others_nor_the_cache(
@@ -45,7 +45,7 @@ def test_a_row_that_is_refused_does_not_keep_the_others_nor_the_cache(
     with suspended(valkey):
         invalidate(patterns=["x:*"])
         Product.objects.create(name="a")
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     assert names() == ["a"]
     (row,) = rows()
     assert row.targets["patterns"] == ["x:*"]
@@ -87,7 +87,7 @@ def test_a_thread_that_cannot_be_started_costs_neither_a_page_nor_an_invalidatio
             assert names() == ["a"]
         assert len(rows()) == 1
     notice()
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     assert names() == ["a"]
 
 
@@ -133,9 +133,9 @@ def test_a_call_that_fails_late_does_not_begin_another_outage(use: Use, valkey: 
     before = breaker.outages
     with suspended(valkey):
         pass
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     breaker.failed(TimeoutError("began long ago"), before)
-    assert breaker.state == State.CLOSED
+    assert breaker.state == State.WORKING
     assert breaker.outages == 1
 
 
@@ -146,4 +146,4 @@ def test_nobody_waits_for_a_cache_that_is_back(use: Use, valkey: ValkeyServer):
     store.recovery.begin()  # By a caller who has just seen that it was down.
     assert store.recovery._thread is not None
     store.recovery._thread.join()
-    assert store.breaker.state == State.CLOSED
+    assert store.breaker.state == State.WORKING

@@ -64,7 +64,7 @@ def test_what_a_process_that_never_reads_has_written_is_not_stale_for_others(
     work_as(writer)
     with suspended(valkey):
         Product.objects.create(name="a")
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     work_as(reader)  # Which has noticed nothing.
     assert names() == ["a"]
 
@@ -94,7 +94,7 @@ def test_a_function_that_knows_no_name_without_a_request_is_no_outage(
     assert names() == []
     with suspended(valkey):
         Product.objects.create(name="a")
-    wait_for(State.CLOSED)
+    wait_for(State.WORKING)
     assert names() == ["a"]
     assert rows() == []
     assert get_store().breaker.outages == 1

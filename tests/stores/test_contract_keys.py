@@ -85,7 +85,7 @@ def test_keys_are_deleted_by_pattern_where_the_cache_can_list_them(store: Store)
     if not store.supports_patterns:
         with pytest.raises(PatternsNotSupported, match=store.alias):
             store.delete_patterns([store.pattern_place("list:1:*")])
-        assert not store.breaker.is_open
+        assert store.breaker.is_working
         return
     assert store.delete_patterns([store.pattern_place("list:1:*")]) == 2
     assert sorted(cache.get_many(names)) == ["big-list:1:a", "list:1", "list:2:a"]

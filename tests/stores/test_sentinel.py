@@ -129,7 +129,7 @@ def test_a_demoted_primary_without_a_successor_is_an_outage(
     }
     with pytest.raises(StoreUnavailable, match="replica"):
         steps[step]()
-    assert store.breaker.is_open
+    assert not store.breaker.is_working
     store.close()
 
 

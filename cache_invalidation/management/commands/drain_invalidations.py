@@ -88,7 +88,7 @@ class Command(ShowingCommand):
                 delivered = self._drain(retry=False)
                 if delivered:
                     self._say(delivered, final=False)
-                if delivered or not get_store().breaker.is_open:
+                if delivered or get_store().breaker.is_working:
                     failing = ""
             except (StoreUnavailable, Error) as error:
                 if not failing:  # Once for each outage.

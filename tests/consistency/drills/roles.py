@@ -69,7 +69,7 @@ def read(site: Site, counts: Counts) -> None:
         _failed(counts, error)
     _took(course, counts, begun)
     counts.misses += site.misses > misses
-    if get_store().breaker.is_open:
+    if not get_store().breaker.is_working:
         counts.normal_since = 0.0
     elif not counts.normal_since and site.misses == misses:
         counts.normal_since = time.monotonic()
