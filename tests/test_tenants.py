@@ -28,8 +28,8 @@ from cache_invalidation.operations import actions
 from cache_invalidation.operations.audit import Operator
 from cache_invalidation.stores import get_store
 from tests import tenants
+from tests.delivery.outbox.rows import at_commit
 from tests.elsewhere import elsewhere
-from tests.outbox.rows import at_commit
 from tests.stores.steps import is_fenced
 from tests.tenants import serving
 from tests.testapp.models import Product, Tag

@@ -10,7 +10,7 @@ from cache_invalidation.admin import invalidating
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.tags import row_tag
 from tests.admin.conftest import last_entry, page, send
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Category, Product
 from tests.testapp.unusual import Composite
 

@@ -13,7 +13,7 @@ from cache_invalidation.admin import InvalidateCacheMixin
 from cache_invalidation.models import AuditEntry
 from tests.admin import urls
 from tests.admin.conftest import last_entry
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])

@@ -9,7 +9,7 @@ from cache_invalidation.admin import databases, outbox
 from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from tests.admin.conftest import APP, last_entry, page, send
-from tests.observing import delivered
+from tests.delivered import delivered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 

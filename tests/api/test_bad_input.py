@@ -9,7 +9,7 @@ from cache_invalidation.api.limits import MAX_ENTITIES, MAX_NAMES, MAX_REASON
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.testing import override_rules
 from tests.api.conftest import Api
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Category, Product, Voucher
 
 

@@ -12,7 +12,7 @@ from cache_invalidation.api.limits import MAX_IDEMPOTENCY_KEY
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from tests.api.conftest import Answer, Api
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.django_db

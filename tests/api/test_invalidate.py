@@ -14,7 +14,7 @@ from cache_invalidation import ModelInvalidation, cached
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.testing import override_rules
 from tests.api.conftest import Api
-from tests.observing import commands, delivered
+from tests.delivered import commands, delivered
 from tests.testapp.models import Product, Restaurant
 from tests.testapp.unusual import Composite
 

@@ -9,7 +9,7 @@ from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.stores.breaker import State
 from example_project.servers import ValkeyServer
 from tests.api.conftest import Api
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.outages import NOBODY, wait_for
 from tests.stores.steps import wait_until
 from tests.testapp.models import Product

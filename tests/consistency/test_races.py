@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.delivery.fencing import raise_fence
 from cache_invalidation.writes import commit, rows
-from tests.observing import update_behind_the_back
+from tests.delivered import update_behind_the_back
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 

@@ -26,8 +26,8 @@ from tests.consistency.recorded import (
     Reader,
     before_further_versions,
 )
+from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
-from tests.observing import update_behind_the_back
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

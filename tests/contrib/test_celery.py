@@ -18,9 +18,9 @@ from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
 from example_project.servers import ValkeyServer
 from tests.contrib.prefork import READS
-from tests.observing import delivered
+from tests.delivered import delivered
+from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
-from tests.outbox.rows import let_wait
 from tests.stores.steps import PATIENCE
 
 __all__ = ["down", "up", "use"]

@@ -7,9 +7,9 @@ import pytest
 
 from cache_invalidation.contrib.tasks import drain_invalidations
 from cache_invalidation.models import PendingInvalidation
-from tests.observing import delivered
+from tests.delivered import delivered
+from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
-from tests.outbox.rows import let_wait
 
 __all__ = ["down", "up", "use"]
 

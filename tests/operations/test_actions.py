@@ -22,10 +22,10 @@ from cache_invalidation.operations.actions import (
 )
 from cache_invalidation.operations.audit import Operator
 from cache_invalidation.operations.entities import Entity
+from tests.delivered import delivered
+from tests.delivery.outbox.rows import let_wait
 from tests.elsewhere import elsewhere
-from tests.observing import delivered
 from tests.outages import Use, down, use
-from tests.outbox.rows import let_wait
 from tests.testapp.models import Category, Product
 from tests.testapp.unusual import Composite
 

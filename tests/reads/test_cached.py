@@ -13,7 +13,7 @@ from django.db import models
 from cache_invalidation import ModelInvalidation, cached, invalidate
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.stores.messages import entry_name
-from tests.observing import commands
+from tests.delivered import commands
 from tests.testapp.models import Product
 
 

@@ -14,7 +14,7 @@ from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import lock_name
-from tests.observing import commands
+from tests.delivered import commands
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
 

@@ -7,7 +7,7 @@ import pytest
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery
-from tests.observing import commands
+from tests.delivered import commands
 
 
 @pytest.fixture

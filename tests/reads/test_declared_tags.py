@@ -10,7 +10,7 @@ from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.tags import expand
-from tests.observing import update_behind_the_back
+from tests.delivered import update_behind_the_back
 from tests.testapp.models import Category, Product, ProductProxy, Unregistered
 
 

@@ -5,7 +5,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections
 
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
-from tests.observing import commands, update_behind_the_back
+from tests.delivered import commands, update_behind_the_back
 from tests.testapp.models import (
     Author,
     Authorship,

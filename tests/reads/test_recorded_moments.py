@@ -9,8 +9,8 @@ from cache_invalidation import cached, no_invalidation
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.observing.watcher import recorder
 from cache_invalidation.stores import get_store
+from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
-from tests.observing import update_behind_the_back
 from tests.testapp.models import Category, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

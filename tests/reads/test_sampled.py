@@ -12,7 +12,7 @@ from cache_invalidation import CacheDependencyWarning, cached, invalidate
 from cache_invalidation.metrics.report import Metrics, read_metrics, reset_metrics
 from cache_invalidation.reads import consistency
 from cache_invalidation.stores import get_store
-from tests.observing import commands, update_behind_the_back
+from tests.delivered import commands, update_behind_the_back
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])

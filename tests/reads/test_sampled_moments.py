@@ -14,7 +14,7 @@ from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
-from tests.observing import update_behind_the_back
+from tests.delivered import update_behind_the_back
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 

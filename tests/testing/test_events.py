@@ -8,7 +8,7 @@ from django.db import transaction
 
 from cache_invalidation import Invalidation, publish, registry
 from cache_invalidation.testing import Captured, capture_invalidations
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Tag
 
 Subscribe = Callable[..., list[Any]]

@@ -7,7 +7,7 @@ from model_bakery import baker
 
 from cache_invalidation import invalidate
 from cache_invalidation.testing import Captured, capture_invalidations
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Product, Tag
 
 

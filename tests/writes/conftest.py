@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.observing import Delivered, delivered
+from tests.delivered import Delivered, delivered
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.db.models.signals import post_save
 from django.test import TestCase, override_settings
 
 from cache_invalidation import Event, Invalidation, ModelInvalidation, publish, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.models import Category
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from django.db import connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Category
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

@@ -9,7 +9,7 @@ from model_bakery import baker
 
 from cache_invalidation import Event, Invalidation, cached, publish, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])

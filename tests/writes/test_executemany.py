@@ -11,8 +11,8 @@ from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import is_fence
+from tests.delivery.outbox.rows import rows
 from tests.outages import NOBODY, Use, use
-from tests.outbox.rows import rows
 from tests.testapp.models import Category
 
 __all__ = ["use"]

@@ -13,8 +13,8 @@ from django.db.models.signals import m2m_changed
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from tests.cursors import execute
+from tests.delivered import Delivered
 from tests.elsewhere import elsewhere
-from tests.observing import Delivered
 from tests.testapp.halfway import Building, Depot
 from tests.testapp.models import Category, Counter, Product, Tag
 from tests.writes.middles import after_each_statement, between_the_tables

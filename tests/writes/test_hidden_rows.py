@@ -7,7 +7,7 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from cache_invalidation import ModelInvalidation, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.unusual import Letter
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

@@ -8,8 +8,8 @@ from django.db import connections, transaction
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.transactions.open_batches import batches
+from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
-from tests.observing import update_behind_the_back
 from tests.testapp.halfway import Building, Depot
 from tests.testapp.models import Category, Counter, Tag
 from tests.writes.middles import after_each_statement, between_the_tables

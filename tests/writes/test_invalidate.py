@@ -14,7 +14,7 @@ from cache_invalidation import (
     registry,
 )
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Category, Product, ProductProxy, Unregistered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])

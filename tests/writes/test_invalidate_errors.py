@@ -6,7 +6,7 @@ import pytest
 from django.core.cache import cache
 
 from cache_invalidation import invalidate
-from tests.observing import delivered
+from tests.delivered import delivered
 from tests.testapp.models import Product
 
 

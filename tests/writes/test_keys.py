@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.writes.bulk import _finds_the_same_again
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.made import models_forgotten
 from tests.testapp.models import Voucher
 from tests.testapp.unusual import Composite

@@ -14,7 +14,7 @@ from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.templates import parse
 from cache_invalidation.tags import MAX_LENGTH, family
 from tests.cursors import execute
-from tests.observing import Delivered, delivered
+from tests.delivered import Delivered, delivered
 from tests.outages import down, use  # noqa: F401 - fixtures
 from tests.testapp.made import models_forgotten
 from tests.testapp.models import Tag

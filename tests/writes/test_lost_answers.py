@@ -9,8 +9,8 @@ from django.db import OperationalError, connections, transaction
 
 from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
 from cache_invalidation.signals import invalidation_failed
+from tests.delivered import Delivered
 from tests.elsewhere import elsewhere
-from tests.observing import Delivered
 from tests.outages import Use, down, use
 from tests.testapp.models import Category
 

@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 
 from cache_invalidation import cached
 from cache_invalidation.writes import migrations
-from tests.observing import update_behind_the_back
+from tests.delivered import update_behind_the_back
 from tests.testapp.models import Category
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])

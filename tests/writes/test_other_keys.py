@@ -10,7 +10,7 @@ from django.test.utils import override_settings
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from tests.cursors import execute
-from tests.observing import Delivered, delivered
+from tests.delivered import Delivered, delivered
 from tests.testapp.models import Place
 from tests.testapp.related import Article, Essay, Volume
 from tests.testapp.unusual import Shop

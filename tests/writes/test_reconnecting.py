@@ -8,7 +8,7 @@ from django.db import connections
 from django.db.models import signals
 
 from cache_invalidation import ModelInvalidation, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.models import Category, Unregistered
 
 pytestmark = pytest.mark.django_db(transaction=True)

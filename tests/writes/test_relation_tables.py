@@ -18,7 +18,7 @@ from cache_invalidation import ModelInvalidation, cached, no_invalidation, regis
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.writes.receivers import _m2m_changed
 from tests.cursors import execute
-from tests.observing import Delivered, delivered
+from tests.delivered import Delivered, delivered
 from tests.testapp.models import Product, Restaurant, Tag, Voucher
 from tests.testapp.related import BestPal, Pal, PalProxy, PalTag
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils.timezone import now
 
 from cache_invalidation import Change, ModelInvalidation, no_invalidation, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.models import (
     Author,
     Authorship,

@@ -11,7 +11,7 @@ from django.test import AsyncClient, Client
 from django.urls import path
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from tests.observing import Delivered, update_behind_the_back
+from tests.delivered import Delivered, update_behind_the_back
 from tests.testapp.models import Category
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.halfway import Building, Depot, Garage, Kiosk
 
 pytestmark = [

@@ -6,7 +6,7 @@ from enum import Enum
 import pytest
 
 from cache_invalidation import ModelInvalidation, cached, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])

@@ -13,8 +13,8 @@ from django.db.models import Model
 from django.utils import timezone
 
 from cache_invalidation import ModelInvalidation, cached, registry
+from tests.delivered import Delivered
 from tests.elsewhere import elsewhere
-from tests.observing import Delivered
 from tests.testapp.stored import (
     Computed,
     KeyedByCode,

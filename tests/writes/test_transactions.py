@@ -13,7 +13,7 @@ from django.test import TestCase, override_settings
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.signals import invalidated
 from cache_invalidation.stores import get_store
-from tests.observing import Delivered, delivered, update_behind_the_back
+from tests.delivered import Delivered, delivered, update_behind_the_back
 from tests.testapp.models import Category, Counter, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite", "other"])

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F, Model
 
 from cache_invalidation import ModelInvalidation, registry
-from tests.observing import Delivered
+from tests.delivered import Delivered
 from tests.testapp.models import Place, Product, Restaurant
 from tests.testapp.unusual import (
     Club,
