@@ -26,42 +26,36 @@ def changes(statement: Statement, using: str) -> Iterator[Change]:
     """Yield the changes to rows of watched models that refer to those that `statement` deletes."""
     for write in statement.writes:
         if write.kind in ("delete", "replace", "merge"):
-            followed = deleted_with
+            all_relations = False
         elif write.kind == "truncate" and write.cascade:
-            followed = _referring
+            all_relations = True
         else:
             continue  # Which is what a save meets.
         for model in catalog.models_by_table()[write.table]:
-            for child, operation in followed(model):
+            for child, operation in deleted_with(model, all_relations=all_relations):
                 if registry.plan(child):
                     yield Change(model=child, operation=operation, using=using)
 
 
 @cache
-def deleted_with(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
-    """Return the models of which rows go, or are updated, along with rows of `model`."""
+def deleted_with(
+    model: type[Model], *, all_relations: bool = False
+) -> tuple[tuple[type[Model], Operation], ...]:
+    """Return the models of which rows go, or are updated, along with rows of `model`.
+
+    With `all_relations`, also those that are not left to the database.
+    """
     found: dict[type[Model], Operation] = {}
     waiting = [model]
     while waiting:
         for relation in _relations(waiting.pop()):
             child = relation.related_model
-            if relation.on_delete in _UPDATED:
+            if all_relations or relation.on_delete in _DELETED:
+                if found.get(child) != "delete":
+                    found[child] = "delete"
+                    waiting.append(child)
+            elif relation.on_delete in _UPDATED:
                 found.setdefault(child, "update")
-            elif relation.on_delete in _DELETED and found.get(child) != "delete":
-                found[child] = "delete"
-                waiting.append(child)
-    return tuple(found.items())
-
-
-@cache
-def _referring(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
-    found: dict[type[Model], Operation] = {}
-    waiting = [model]
-    while waiting:
-        for relation in _relations(waiting.pop()):
-            if relation.related_model not in found:
-                found[relation.related_model] = "delete"
-                waiting.append(relation.related_model)
     return tuple(found.items())
 
 
@@ -73,7 +67,6 @@ def is_left(relation: Any) -> bool:
 @receiver(class_prepared, dispatch_uid="cache_invalidation.observing.cascades")
 def _look_again(**kwargs: Any) -> None:
     deleted_with.cache_clear()
-    _referring.cache_clear()
 
 
 def _relations(model: type[Model]) -> list[Any]:

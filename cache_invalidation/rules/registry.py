@@ -7,17 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.core.signals import setting_changed
 from django.db.models import Model
-from django.db.models.signals import class_prepared
 from django.dispatch import Signal, receiver
 
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
-from cache_invalidation.rules.catalog import is_excluded, is_watched, relatives
 from cache_invalidation.rules.declarations import (
     ModelInvalidation,
     Rule,
@@ -25,7 +22,8 @@ from cache_invalidation.rules.declarations import (
     check_declaration,
     check_model,
 )
-from cache_invalidation.tags import Invalidation, check_name, model_tag, table_of
+from cache_invalidation.rules.plans import Plan, Plans
+from cache_invalidation.tags import Invalidation, check_name, model_tag
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
 Targets = Invalidation | Iterable[Invalidation] | None
@@ -58,28 +56,6 @@ class Wire:
     sender: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The rules that a write to one model fires.
-
-    `own` are those of the model itself, its proxies and its multi-table parents: the written
-    instance is their row too. `inherited` are those of multi-table children, whose row is another.
-    Only with `needs_state`, because one of the rules looks at values, may a write cost a query.
-    """
-
-    own: tuple[Rule, ...]
-    inherited: tuple[Rule, ...]
-    needs_state: bool
-    # Those of other multi-table children of its parents, whose row may be the same one.
-    siblings: tuple[Rule, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.own or self.inherited)
-
-
-NOTHING: Final = Plan(own=(), inherited=(), needs_state=False)
-
-
 class Registry:
     """Rules by model, subscribers by event name, and wired signals."""
 
@@ -88,11 +64,7 @@ class Registry:
         self._rules: dict[type[Model], Rule] = {}
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._wires: list[Wire] = []
-        # The rules that go without saying, of models for which none is registered.
-        self._unsaid: dict[type[Model], Rule] = {}
-        self._plans: dict[type[Model], Plan] = {}
-        # The tables that have a rule; made with the plans.
-        self._ruled: frozenset[type[Model]] | None = None
+        self._plans = Plans(self._rules)
         self._waiting: set[str] = set()
         self._misspelled: set[str] = set()
 
@@ -189,8 +161,7 @@ class Registry:
         found = self._rules.pop(model, None)
         if rule is not None:
             self._rules[model] = rule
-        self._ruled = None
-        self._plans.clear()
+        self._plans.rules_changed()
         self.changed.send(sender=self)
         return found
 
@@ -200,62 +171,15 @@ class Registry:
         A model for which none is registered has one that declares nothing: its own tags are
         dropped all the same.
         """
-        if model._meta.apps is not apps:
-            return NOTHING  # Known to a migration or a test only; not to be remembered.
-        try:
-            return self._plans[model]
-        except KeyError:
-            return self._plans.setdefault(model, self._make_plan(model))
-
-    def _make_plan(self, model: type[Model]) -> Plan:
-        written = table_of(model)
-        if not is_watched(written):
-            return NOTHING
-        rules = [
-            rule
-            for related in relatives()[written]
-            if not is_excluded(related)
-            for rule in self._rules_of(related)
-        ]
-        own = tuple(rule for rule in rules if issubclass(written, rule.model))
-        inherited = tuple(rule for rule in rules if not issubclass(written, rule.model))
-        needs_state = any(rule.needs_state for rule in rules if not rule.goes_without_saying)
-        siblings = tuple(self._siblings(written))
-        return Plan(own=own, inherited=inherited, needs_state=needs_state, siblings=siblings)
-
-    def _siblings(self, written: type[Model]) -> Iterator[Rule]:
-        own = set(relatives()[written])
-        parents = map(table_of, written._meta.all_parents)
-        found = chain.from_iterable(relatives().get(parent, ()) for parent in parents)
-        for related in dict.fromkeys(found):
-            if related not in own and not is_excluded(related):
-                yield from self._rules_of(related)
-
-    def _rules_of(self, model: type[Model]) -> Iterator[Rule]:
-        if model in self._rules:
-            yield self._rules[model]
-        elif model._meta.concrete_model is model and not self.has_rule(model):
-            if (rule := self._unsaid.get(model)) is None:
-                rule = Rule(ModelInvalidation(model), goes_without_saying=True)
-                self._unsaid[model] = rule
-            yield rule
+        return self._plans.of(model)
 
     def has_rule(self, model: type[Model]) -> bool:
         """Whether one is registered for `model` itself, or for another that has the same rows."""
-        ruled = self._ruled
-        if ruled is None:
-            ruled = self._ruled = frozenset(rule.model for rule in self._rules.values())
-        return table_of(model) in ruled
-
-    def forget_plans(self) -> None:
-        """Make every plan anew when it is next asked for."""
-        self._unsaid.clear()
-        self._ruled = None
-        self._plans.clear()
+        return self._plans.has_rule(model)
 
     def rules_changed(self) -> None:
         """Make the plans anew, and tell those who act by them."""
-        self.forget_plans()
+        self._plans.forget()
         self.changed.send(sender=self)
 
     def on_event(self, name: str, subscriber: Subscriber) -> None:
@@ -303,12 +227,6 @@ class Registry:
 
 
 registry = Registry()
-
-
-@receiver(class_prepared, dispatch_uid="cache_invalidation.rules.registry.models")
-def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
-    if sender._meta.apps is apps:
-        registry.forget_plans()
 
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.rules.registry.settings")

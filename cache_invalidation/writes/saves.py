@@ -20,7 +20,8 @@ from django.db import connections
 from django.db.models import Model
 
 from cache_invalidation.rules.declarations import Change
-from cache_invalidation.rules.registry import Plan, registry
+from cache_invalidation.rules.plans import Plan
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import key_as_stored
 from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of

@@ -13,9 +13,10 @@ from typing import Any, Final
 from unittest import mock
 
 from cache_invalidation.observing import relations, watcher
-from cache_invalidation.reads import arguments, cached
-from cache_invalidation.rules import consequences as resolution
-from cache_invalidation.rules.registry import Plan, Registry, registry
+from cache_invalidation.reads import arguments, cached_functions
+from cache_invalidation.rules import consequences
+from cache_invalidation.rules.plans import Plan, Plans
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import boundaries, saves, statements
 from cache_invalidation.writes.begun import Begun
@@ -35,15 +36,15 @@ def _unwatched() -> Iterator[None]:
 @contextmanager
 def _planning(change: Callable[[Plan, type], Plan]) -> Iterator[None]:
     """Have other rules fire than those that should."""
-    make = Registry._make_plan
+    make = Plans._make
 
-    def make_changed(self: Registry, model: type) -> Plan:
+    def make_changed(self: Plans, model: type) -> Plan:
         return change(make(self, model), table_of(model))
 
-    with mock.patch.object(Registry, "_make_plan", make_changed):
-        registry.forget_plans()
+    with mock.patch.object(Plans, "_make", make_changed):
+        registry.rules_changed()
         yield
-    registry.forget_plans()
+    registry.rules_changed()
 
 
 def _without_parents(plan: Plan, model: type) -> Plan:
@@ -93,10 +94,10 @@ UNUSUAL: Final[dict[str, Sabotage]] = {
     "writes that are not noted beforehand": lambda: mock.patch.object(Begun, "note"),
     "arguments by their text": lambda: mock.patch.object(arguments, "spell", _spell),
     "attributes that are taken over": lambda: mock.patch.object(
-        cached._Cached, "_look_like", _look_like
+        cached_functions._Cached, "_look_like", _look_like
     ),
     "code that stands for the rows it knows": lambda: mock.patch.object(
-        resolution, "_stand_for_unknown_rows"
+        consequences, "_stand_for_unknown_rows"
     ),
     "blocks that never commit by themselves": lambda: mock.patch.object(
         boundaries, "is_commit", return_value=False

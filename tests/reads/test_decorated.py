@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.reads.cached import CachedCoroutine, CachedFunction
+from cache_invalidation.reads.cached_functions import CachedCoroutine, CachedFunction
 from tests.testapp.models import Category, Product
 
 

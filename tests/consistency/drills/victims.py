@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from django.db import Error, connection, transaction
 
-from cache_invalidation.delivery import fencing as delivery
+from cache_invalidation.delivery import fencing
 from cache_invalidation.delivery.outbox import draining, rows
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.models import PendingInvalidation
@@ -81,8 +81,8 @@ UP: Final[dict[str, Callable[[], None]]] = {
 DOWN: Final[dict[str, Callable[[], None]]] = {
     "before the row": lambda: die_before(rows, "_insert"),
     "between row and COMMIT": lambda: die_after(rows, "_insert"),
-    "between COMMIT and the attempt to deliver": lambda: die_before(delivery, "send"),
-    "after the attempt to deliver": lambda: die_after(delivery, "_not_delivered"),
+    "between COMMIT and the attempt to deliver": lambda: die_before(fencing, "send"),
+    "after the attempt to deliver": lambda: die_after(fencing, "_not_delivered"),
 }
 
 #: Steps of a drainer.

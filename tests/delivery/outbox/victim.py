@@ -19,7 +19,7 @@ def die(*args: Any, **kwargs: Any) -> None:
 def main(database: str, how: str, when: str) -> None:
     django.setup()
     connection.settings_dict["NAME"] = database
-    from cache_invalidation.delivery import fencing as delivery
+    from cache_invalidation.delivery import fencing
     from cache_invalidation.writes import commit, statements
 
     def dying(execute: Any, sql: Any, *args: Any) -> Any:
@@ -29,7 +29,7 @@ def main(database: str, how: str, when: str) -> None:
             execute(sql, *args)
         return die()
 
-    real: Any = [delivery, commit, statements]
+    real: Any = [fencing, commit, statements]
     if when == "before the delivery":
         for module in real:
             module.deliver = die

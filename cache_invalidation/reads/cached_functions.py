@@ -1,0 +1,252 @@
+"""What `cached` makes of functions, coroutine functions and methods."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from functools import WRAPPER_ASSIGNMENTS, partial
+from time import sleep
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
+
+from asgiref.sync import markcoroutinefunction, sync_to_async
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from cache_invalidation.connections import in_transaction
+from cache_invalidation.delivery.fencing import batch_of
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.reads import functions
+from cache_invalidation.reads.arguments import Signature
+from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
+from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
+from cache_invalidation.reads.dependencies import collecting
+from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
+from cache_invalidation.reads.steps import awalk
+from cache_invalidation.stores import get_store
+from cache_invalidation.tags import ROOT
+
+logger = logging.getLogger("cache_invalidation")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound="_Cached[Any, Any]")
+
+
+# A call whose arguments are all of these types, and therefore say all there is to say about its key
+# and tags, is spelled once; so many calls of each function are remembered.
+PLAIN: Final = frozenset({int, str, bool, type(None)})
+CALLS: Final = 1000
+
+
+class _Cached(Generic[P, R]):
+    """What functions and coroutines have in common.
+
+    What is theirs is in slots, since `functools.wraps` copies attributes: from what is decorated to
+    them, and from them to what somebody wraps around them.
+    """
+
+    __slots__ = (
+        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample"),
+        *("_spelled", "_told", "__dict__", "__weakref__"),
+    )
+    __name__: str
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        tags: Tags | None,
+        timeout: float | Default | None,
+        lock: bool,
+        name: str | None,
+        sample: float | None,
+    ) -> None:
+        self.uncached = function
+        self.signature = Signature(function, name)
+        self.tags = DeclaredTags(() if tags is None else tags, self.signature)
+        self.records = tags is None
+        self.timeout = timeout
+        self.lock = lock
+        self.sample = sample
+        self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
+        self._told: set[str] = set()
+        self._look_like(function)
+        functions.add(self)
+
+    def _look_like(self, function: Any) -> None:
+        """Take over what the function says about itself, and what the project has put on it.
+
+        Names that mean something here keep their meaning; `uncached` has what is on the function.
+        """
+        put = getattr(function, "__dict__", {})
+        found = {name: value for name, value in put.items() if not hasattr(type(self), name)}
+        said = [name for name in WRAPPER_ASSIGNMENTS if hasattr(function, name)]
+        found |= {name: getattr(function, name) for name in said}
+        self.__dict__.update(found, __wrapped__=function)
+
+    def __repr__(self) -> str:
+        return f"<cached {self.signature.name}>"
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the name of the entry for this call, without the prefix of the cache.
+
+        Raises `TypeError` for an argument that cannot be part of a key.
+        """
+        return self.signature.key(self.signature.bind(args, kwargs))
+
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
+        kinds = tuple(map(type, args))
+        if kwargs or self.tags.callables or not PLAIN.issuperset(kinds):
+            key, tags = self._spell(args, kwargs)
+        else:
+            call = args, kinds  # With the types, because 1 and True are equal.
+            spelled = self._spelled.get(call)
+            if spelled is None:
+                if len(self._spelled) >= CALLS:
+                    self._spelled.clear()
+                spelled = self._spelled[call] = self._spell(args, kwargs)
+            key, tags = spelled
+        return Read(
+            *(self.signature.name, key, tags, self.timeout, self.lock, self.records),
+            function=self.uncached,
+            told=self._told,
+        )
+
+    def _spell(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+        """Return the key and the expanded tags of a call."""
+        arguments = self.signature.bind(args, kwargs)
+        return self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
+
+    def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        key, opened = self.key(*args, **kwargs), connections.all(initialized_only=True)
+        try:
+            place = get_store().entry_place(key)
+        except CacheInvalidationError as error:
+            logger.error("Cannot tell where %r is kept, so everything is dropped: %s", key, error)
+            place = None
+        # It may depend on what any of the open transactions is about to commit.
+        first, *others = list(filter(in_transaction, opened)) or [connections[DEFAULT_DB_ALIAS]]
+        for connection in (first, *others):
+            with batch_of(connection.alias) as batch:
+                if place is None:
+                    batch.tags.add(ROOT)
+                else:
+                    batch.entry_places[place] = key
+                if connection is first:
+                    batch.count(self.signature.name, "manual")
+
+    @overload
+    def __get__(self: F, instance: None, owner: type) -> F: ...
+    @overload
+    def __get__(self: F, instance: object, owner: type) -> "BoundCached": ...
+    def __get__(self: F, instance: object | None, owner: type) -> "F | BoundCached":
+        return self if instance is None else BoundCached(self, instance)
+
+
+class CachedFunction(_Cached[P, R]):
+    """A function whose values are kept until what they depend on changes."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the cached value, or compute it; it is stored if that is safe."""
+        if (inner := recomputing.get()) is not None:
+            return cast(R, inner.call(self.key(*args, **kwargs), self.uncached, args, kwargs))
+        read = self._read(args, kwargs)
+        for pause in attempt(read):
+            sleep(pause)
+        if not read.is_hit:
+            return self._compute(read, args, kwargs)
+        if self.sample is not None and is_chosen(self.sample):
+            return cast(R, check(read, self.uncached, args, kwargs).value)
+        return cast(R, read.value)
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make the value for these arguments stale: at COMMIT inside a transaction, else at once.
+
+        Nothing else that depends on the same tags is touched.
+        """
+        self._drop(args, kwargs)
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute the value anew, whatever is cached; store and return it."""
+        if recomputing.get() is not None:
+            return self(*args, **kwargs)
+        read = self._read(args, kwargs)
+        read.refresh, read.lock = True, False
+        for pause in attempt(read):
+            sleep(pause)
+        return self._compute(read, args, kwargs)
+
+    def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        dependencies = read.dependencies()
+        read.call = None if self.sample is None else (args, kwargs)
+        try:
+            with collecting(dependencies):
+                value = self.uncached(*args, **kwargs)
+        except BaseException:
+            fail(read, dependencies)
+            raise
+        finish(read, value, dependencies)
+        return value
+
+
+class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
+    """The same for a coroutine function. What may wait for the store or the database runs in
+    Django's thread for such things, where the open transactions are.
+    """
+
+    __slots__ = ()
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the cached value, or compute it; it is stored if that is safe."""
+        if (inner := recomputing.get()) is not None:
+            key = self.key(*args, **kwargs)
+            return cast(R, await inner.acall(key, self.uncached, args, kwargs))
+        read = await sync_to_async(self._read)(args, kwargs)
+        await awalk(attempt(read))
+        if not read.is_hit:
+            return await self._compute(read, args, kwargs)
+        if self.sample is not None and is_chosen(self.sample):
+            return cast(R, (await acheck(read, self.uncached, args, kwargs)).value)
+        return cast(R, read.value)
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Make the value for these arguments stale. See `CachedFunction.invalidate`."""
+        await sync_to_async(self._drop)(args, kwargs)
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute the value anew, whatever is cached; store and return it."""
+        if recomputing.get() is not None:
+            return await self(*args, **kwargs)
+        read = await sync_to_async(self._read)(args, kwargs)
+        read.refresh, read.lock = True, False
+        await awalk(attempt(read))
+        return await self._compute(read, args, kwargs)
+
+    async def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        dependencies = read.dependencies()
+        read.call = None if self.sample is None else (args, kwargs)
+        try:
+            with collecting(dependencies):
+                value = await self.uncached(*args, **kwargs)
+        except BaseException:
+            await sync_to_async(fail)(read, dependencies)
+            raise
+        await sync_to_async(finish)(read, value, dependencies)
+        return value
+
+
+# The class and not each of its functions, from which `functools.wraps` would copy the mark.
+markcoroutinefunction(CachedCoroutine)
+
+
+class BoundCached:
+    """A cached method of one instance; the instance is the first argument of everything."""
+
+    def __init__(self, function: Any, instance: object) -> None:
+        self.key = partial(function.key, instance)
+        self.invalidate = partial(function.invalidate, instance)
+        self.refresh = partial(function.refresh, instance)
+        self.uncached = partial(function.uncached, instance)
+        self._call: Callable[..., Any] = partial(function, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the cached function with the instance as its first argument."""
+        return self._call(*args, **kwargs)

@@ -1,0 +1,120 @@
+"""Which rules a write to a model fires, worked out once from all that are registered."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+from weakref import WeakSet
+
+from django.apps import apps
+from django.db.models import Model
+from django.db.models.signals import class_prepared
+from django.dispatch import receiver
+
+from cache_invalidation.rules.catalog import is_excluded, is_watched, relatives
+from cache_invalidation.rules.declarations import ModelInvalidation, Rule
+from cache_invalidation.tags import table_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rules that a write to one model fires.
+
+    `own` are those of the model itself, its proxies and its multi-table parents: the written
+    instance is their row too. `inherited` are those of multi-table children, whose row is another.
+    Only with `needs_state`, because one of the rules looks at values, may a write cost a query.
+    """
+
+    own: tuple[Rule, ...]
+    inherited: tuple[Rule, ...]
+    needs_state: bool
+    # Those of other multi-table children of its parents, whose row may be the same one.
+    siblings: tuple[Rule, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.own or self.inherited)
+
+
+NOTHING: Final = Plan(own=(), inherited=(), needs_state=False)
+
+
+class Plans:
+    """The plan of each model, for the rules by model in `rules`."""
+
+    def __init__(self, rules: Mapping[type[Model], Rule]) -> None:
+        self._rules = rules
+        self._plans: dict[type[Model], Plan] = {}
+        # The rules that go without saying, of models for which none is registered.
+        self._unsaid: dict[type[Model], Rule] = {}
+        # The tables that have a rule; made with the plans.
+        self._ruled: frozenset[type[Model]] | None = None
+        _all.add(self)
+
+    def of(self, model: type[Model]) -> Plan:
+        """Return the rules that a write to `model` fires. See `Registry.plan`."""
+        if model._meta.apps is not apps:
+            return NOTHING  # Known to a migration or a test only; not to be remembered.
+        try:
+            return self._plans[model]
+        except KeyError:
+            return self._plans.setdefault(model, self._make(model))
+
+    def has_rule(self, model: type[Model]) -> bool:
+        """Whether one is registered for `model` itself, or for another that has the same rows."""
+        ruled = self._ruled
+        if ruled is None:
+            ruled = self._ruled = frozenset(rule.model for rule in self._rules.values())
+        return table_of(model) in ruled
+
+    def rules_changed(self) -> None:
+        """Make the plans anew when they are next asked for."""
+        self._ruled = None
+        self._plans.clear()
+
+    def forget(self) -> None:
+        """Make everything anew: there are other models, or other settings."""
+        self._unsaid.clear()
+        self.rules_changed()
+
+    def _make(self, model: type[Model]) -> Plan:
+        written = table_of(model)
+        if not is_watched(written):
+            return NOTHING
+        rules = [
+            rule
+            for related in relatives()[written]
+            if not is_excluded(related)
+            for rule in self._rules_of(related)
+        ]
+        own = tuple(rule for rule in rules if issubclass(written, rule.model))
+        inherited = tuple(rule for rule in rules if not issubclass(written, rule.model))
+        needs_state = any(rule.needs_state for rule in rules if not rule.goes_without_saying)
+        siblings = tuple(self._siblings(written))
+        return Plan(own=own, inherited=inherited, needs_state=needs_state, siblings=siblings)
+
+    def _siblings(self, written: type[Model]) -> Iterator[Rule]:
+        own = set(relatives()[written])
+        parents = map(table_of, written._meta.all_parents)
+        found = chain.from_iterable(relatives().get(parent, ()) for parent in parents)
+        for related in dict.fromkeys(found):
+            if related not in own and not is_excluded(related):
+                yield from self._rules_of(related)
+
+    def _rules_of(self, model: type[Model]) -> Iterator[Rule]:
+        if model in self._rules:
+            yield self._rules[model]
+        elif model._meta.concrete_model is model and not self.has_rule(model):
+            if (rule := self._unsaid.get(model)) is None:
+                rule = Rule(ModelInvalidation(model), goes_without_saying=True)
+                self._unsaid[model] = rule
+            yield rule
+
+
+_all: "WeakSet[Plans]" = WeakSet()
+
+
+@receiver(class_prepared, dispatch_uid="cache_invalidation.rules.plans")
+def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
+    if sender._meta.apps is apps:
+        for plans in list(_all):
+            plans.forget()
