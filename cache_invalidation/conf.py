@@ -18,7 +18,8 @@ LONGEST: Final = 10**9  # seconds; servers do not count much further
 
 def configured() -> Any:
     """Return what the project put into ``settings.CACHE_INVALIDATION``; not checked."""
-    return getattr(django_settings, "CACHE_INVALIDATION", None) or {}
+    found = getattr(django_settings, "CACHE_INVALIDATION", None)
+    return {} if found is None else found
 
 
 class Setting(Generic[T]):

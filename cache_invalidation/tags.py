@@ -32,7 +32,7 @@ def check_name(name: Any, what: str = "tag") -> str:
     found = check_characters(name, what)
     if len(found) > MAX_LENGTH:
         raise ValueError(
-            f"A {what} must not be longer than {MAX_LENGTH} characters; "
+            f"{_a(what)} must not be longer than {MAX_LENGTH} characters; "
             f"this one has {len(name)}: {name!r}."
         )
     return found
@@ -41,12 +41,16 @@ def check_name(name: Any, what: str = "tag") -> str:
 def check_characters(name: Any, what: str) -> str:
     """Apply `check_name`, but for the length."""
     if not isinstance(name, str):
-        raise ValueError(f"A {what} must be a string, not {name!r}.")
+        raise ValueError(f"{_a(what)} must be a string, not {name!r}.")
     if not name or name.isspace():
-        raise ValueError(f"A {what} must not be empty: {name!r}.")
+        raise ValueError(f"{_a(what)} must not be empty: {name!r}.")
     if _CONTROL.search(name):
-        raise ValueError(f"A {what} must not contain control characters or surrogates: {name!r}.")
+        raise ValueError(f"{_a(what)} must not contain control characters or surrogates: {name!r}.")
     return name
+
+
+def _a(what: str) -> str:
+    return f"{'An' if what[0] in 'aeiou' else 'A'} {what}"
 
 
 def check_names(names: Iterable[Any], what: str = "tag") -> tuple[str, ...]:

@@ -85,10 +85,9 @@ class InvalidationSerializer(ReasonSerializer):
             raise ValidationError({"patterns": [str(error)]}) from None
         if not request:
             raise ValidationError("Name at least one tag, key, pattern or entity.")
-        if request.hits_everything and not attrs.get("everything"):
-            raise ValidationError(
-                {"everything": ["This invalidates everything that is cached; send true for that."]}
-            )
+        if request.emptied and not attrs.get("everything"):
+            drops = " and ".join(request.emptied)
+            raise ValidationError({"everything": [f"This drops {drops}; send true for that."]})
         return attrs | {"request": request}
 
 

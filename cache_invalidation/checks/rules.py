@@ -30,11 +30,10 @@ def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
         yield Error(
             str(rule.defect),
             hint=f"tags, keys and patterns of {owner.__qualname__} are lists of strings such as "
-            "'category:{category_id}'.",
+            "'category:{category_id}'. None of them is used until this is mended.",
             obj=owner,
             id="cache_invalidation.E006",
         )
-        return
     for template in rule.templates:
         for path in sorted(template.paths):
             if problem := problem_with(path, rule.model):
@@ -104,6 +103,7 @@ def _misspelled(rule: type[ModelInvalidation]) -> Iterator[tuple[str, str]]:
             yield name, meant[0]
 
 
+@register
 def check_families(**kwargs: Any) -> list[CheckMessage]:
     """E015, W023 and W024: what the code of rules stands for where rows are not known."""
     messages: list[CheckMessage] = []

@@ -141,8 +141,9 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         return _deliver(batch, fence, commits_later)
     except Exception as error:
         # A write that is committed must not look as if it failed.
-        logger.exception("Delivering an invalidation failed: %s", describe(batch))
-        counters.update({"failed": max(1, len(batch.tags) + len(batch.keys) + len(batch.patterns))})
+        logger.exception("Delivering an invalidation failed: %s", describe(batch, batch.entries))
+        number = sum(map(len, (batch.tags, batch.keys, batch.patterns, batch.entries)))
+        counters.update({"failed": max(1, number)})
         _distrust(StoreUnavailable(repr(error)), lost=True)
         return False
 
@@ -233,7 +234,7 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
     if batch.pending is None and settings.ON_STORE_FAILURE != "ignore":
         batch.pending = outbox.keep(rest, tags, fence.connection, committed=True)
     if batch.pending is not None:
-        logger.info("It waits in the outbox (%s): %s", error, describe(rest))
+        logger.info("It waits in the outbox (%s): %s", error, describe(rest, rest.entries))
         if tags or rest.entry_places:
             _distrust(error)
         return
@@ -245,7 +246,7 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
     if not (tags or rest):
         return
     missed = Invalidation(tags=tags, keys=rest.keys, patterns=rest.patterns, everything=True)
-    lose(missed, batch, error)
+    lose(missed, batch, error, rest.entries)
     if tags or rest.entry_places:
         _distrust(error, lost=True)
 

@@ -6,7 +6,7 @@ Whoever calls this decides what becomes of an invalidation that could not be sen
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -75,10 +75,12 @@ def lose_patterns(batch: Batch, error: PatternsNotSupported) -> None:
     lose(Invalidation(patterns=batch.patterns, everything=True), batch, error)
 
 
-def lose(missed: Targets, batch: Batch, error: CacheInvalidationError) -> None:
-    """Tell everybody that `missed`, which is of `batch`, will never be delivered."""
-    number = len(missed.tags) + len(missed.keys) + len(missed.patterns)
-    logger.error("Could not invalidate (%s): %s", error, describe(missed))
+def lose(
+    missed: Targets, batch: Batch, error: CacheInvalidationError, entries: Collection[str] = ()
+) -> None:
+    """Tell everybody that `missed` and `entries`, of `batch`, will never be delivered."""
+    number = len(missed.tags) + len(missed.keys) + len(missed.patterns) + len(entries)
+    logger.error("Could not invalidate (%s): %s", error, describe(missed, entries))
     counters.update({"failed": number})
     _tell(invalidation_failed, batch, invalidation=missed, error=error)
 
@@ -141,11 +143,12 @@ def most_common(counter: Counter[str]) -> str | None:
     return counter.most_common(1)[0][0] if counter else None
 
 
-def describe(targets: Targets) -> str:
-    """Return all that `targets` name, for the log."""
+def describe(targets: Targets, entries: Collection[str] = ()) -> str:
+    """Return all that `targets` name, and the keys of `entries`, for the log."""
     return (
         f"tags={sorted(targets.tags)} keys={sorted(targets.keys)} "
         f"patterns={sorted(targets.patterns)}"
+        f"{f' entries={sorted(entries)}' if entries else ''}"
     )
 
 

@@ -63,9 +63,9 @@ class Request:
         return bool(self.named or self.entities or self.events)
 
     @property
-    def hits_everything(self) -> bool:
-        """Whether that is what it says: the root tag, or a pattern that matches every key."""
-        return _is_everything(self.named.tags, self.named.patterns)
+    def emptied(self) -> list[str]:
+        """What it empties, in words, because it says so."""
+        return _emptied(self.named.tags, self.named.patterns)
 
     @cached_property
     def changes(self) -> list[Change]:
@@ -104,9 +104,9 @@ class Outcome:
     audit: int | None = None
 
     @property
-    def hits_everything(self) -> bool:
-        """Whether it empties the cache, because somebody says so: the request, a rule, an event."""
-        return _is_everything(self.tags, self.patterns)
+    def emptied(self) -> list[str]:
+        """What it empties, in words, because somebody says so: the request, a rule, an event."""
+        return _emptied(self.tags, self.patterns)
 
     def as_dict(self, *, dry_run: bool) -> dict[str, Any]:
         """Return it as REST and the command line say it; of a dry run, there is no result."""
@@ -272,8 +272,9 @@ def _planned(batch: Batch) -> Outcome:
     )
 
 
-def _is_everything(tags: Iterable[str], patterns: Iterable[str]) -> bool:
-    return ROOT in tags or any(map(is_catch_all, patterns))
+def _emptied(tags: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    found = ["the values of all cached functions"] if ROOT in tags else []
+    return found + (["every plain key in the cache"] if any(map(is_catch_all, patterns)) else [])
 
 
 def _knows_patterns() -> bool:

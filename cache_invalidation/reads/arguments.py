@@ -36,15 +36,23 @@ class Signature:
             return dict(zip(self.names, args, strict=True))
         try:
             bound = self._signature.bind(*args, **kwargs)
-        except TypeError:
-            if self._own is self._signature:
-                raise
+        except TypeError as error:
             # A decorator may take other arguments than what it hands them on to.
-            bound = self._own.bind(*args, **kwargs)
+            bound = self._bound_to_own(args, kwargs, error)
             bound.apply_defaults()
             return {self._starred(name): value for name, value in bound.arguments.items()}
         bound.apply_defaults()
         return bound.arguments
+
+    def _bound_to_own(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: TypeError
+    ) -> inspect.BoundArguments:
+        try:
+            if self._own is not self._signature:
+                return self._own.bind(*args, **kwargs)
+        except TypeError as other:
+            error = other
+        raise TypeError(f"{self.name}(): {error}") from None
 
     def key(self, arguments: Mapping[str, Any]) -> str:
         """Return the key for these arguments.

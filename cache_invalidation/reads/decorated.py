@@ -77,7 +77,10 @@ def name_of(function: Any) -> str:
     is_made = isinstance(function, functools.partial) or not qualname
     if is_made or qualname.rpartition(".")[2] == "<lambda>":
         what = f"A {type(function).__name__}" if is_made else "A lambda"
-        raise TypeError(f"{what} has no name to tell it from others by; pass name=.")
+        raise TypeError(
+            f"{what} has no name to tell it from others by; pass name=. Where method_decorator() "
+            "has made it, cache a function that the method calls."
+        )
     name, code = f"{function.__module__}.{qualname}", getattr(function, "__code__", None)
     if code is not None and hasattr(function, "__wrapped__"):
         name = _own_name(function, name)

@@ -51,8 +51,8 @@ def spell(value: Any) -> str:
                 f"a {kind.__name__} can change while it is a key; pass a {_MUTABLE[base]}"
             )
     raise TypeError(
-        f"a {_full_name(kind)} has no spelling that is the same in every process; pass plain "
-        "values or model instances"
+        f"two processes cannot tell that a {_full_name(kind)} is the same; pass plain values of "
+        "it, or model instances"
     )
 
 

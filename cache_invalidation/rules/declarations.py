@@ -94,7 +94,8 @@ class ModelInvalidation:
         self.model = model
 
     def __repr__(self) -> str:
-        return f"<{type(self).__qualname__} for {self.model._meta.label}>"
+        kind = type(self)
+        return f"<{kind.__module__}.{kind.__qualname__} for {self.model._meta.label}>"
 
     def get_tags(self, change: Change) -> Iterable[str]:
         """Return further tags that `change` makes stale, for what templates cannot say.

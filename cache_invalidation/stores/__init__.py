@@ -5,6 +5,7 @@ import os
 from threading import Lock
 from typing import Any
 
+from django.apps import apps
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -38,7 +39,7 @@ def get_store(alias: str | None = None) -> Store:
     """Return the store on the cache `alias`, or on the one that is set; made once per process.
 
     Raises `StoreUnavailable` if there is no such cache, which a system check reports and the log
-    has once.
+    has once; or if this app is not installed, so that no write would be seen.
     """
     store = _stores.get(alias)
     if store is None:
@@ -57,6 +58,11 @@ def get_store(alias: str | None = None) -> Store:
 
 
 def _make(alias: str) -> Store:
+    if apps.ready and not apps.is_installed("cache_invalidation"):
+        raise ImproperlyConfigured(
+            "cache_invalidation is not in INSTALLED_APPS, so no write would be seen. Nothing is "
+            "cached until you add it there."
+        )
     kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(caches[alias]).__mro__]
     path = next(STORES[kind] for kind in kinds if kind in STORES)
     store: Store = import_string(path)(alias)
@@ -73,7 +79,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.stores")
 def _forget(setting: str, **kwargs: Any) -> None:
-    if setting in ("CACHES", "CACHE_INVALIDATION"):
+    if setting in ("CACHES", "CACHE_INVALIDATION", "INSTALLED_APPS"):
         with _lock:
             forgotten = set(_stores.values())
             _stores.clear()

@@ -10,6 +10,7 @@ from enum import StrEnum
 from threading import Lock, get_ident
 
 from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import CacheInvalidationError
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -76,7 +77,9 @@ class Breaker:
             if begins and outages is not None and outages != self.outages:
                 return
             self.state = State.DOWN
-            self.reason = f"{type(error).__name__}: {error}"
+            # An error of this package says already what was behind it.
+            is_ours = isinstance(error, CacheInvalidationError)
+            self.reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
             self.failures += 1
             if begins:
                 self.outages += 1

@@ -41,8 +41,14 @@ def _tell_subscribers(event: Event, batch: Batch) -> None:
                 targets = subscriber(event)
             add_targets(batch, targets, event.name, f"event:{event.name}")
         except Exception:
-            logger.exception("%r failed on the event %r.", subscriber, event.name)
+            logger.exception("%s failed on the event %r.", _name_of(subscriber), event.name)
             counters.update({"failed": 1})
+
+
+def _name_of(subscriber: Any) -> str:
+    """Return the name under which the project finds it."""
+    name = getattr(subscriber, "__qualname__", None)
+    return f"{subscriber.__module__}.{name}" if name else repr(subscriber)
 
 
 def add_targets(batch: Batch, targets: Targets, entity_type: str, cause: str) -> None:
@@ -54,8 +60,7 @@ def add_targets(batch: Batch, targets: Targets, entity_type: str, cause: str) ->
 
 
 def _checked(targets: Any) -> Iterable[Invalidation]:
-    found: list[Invalidation] = list(targets)
-    for target in found:
-        if not isinstance(target, Invalidation):
-            raise TypeError(f"Return an Invalidation, several, or None; not {target!r}.")
+    found = list(targets) if isinstance(targets, Iterable) else [targets]
+    if not all(isinstance(target, Invalidation) for target in found):
+        raise TypeError(f"Return Invalidation(tags=[…]), several, or None; not {targets!r}.")
     return found

@@ -43,7 +43,10 @@ def invalidate(
     named = Invalidation(tags=tags, keys=keys, patterns=patterns, everything=everything)
     changes = list(_changes(target, using))
     if target is None and not named:
-        raise ValueError("invalidate() needs a model, an instance, tags, keys or patterns.")
+        raise ValueError(
+            "invalidate() needs a model, an instance, a queryset, tags, keys or patterns, and its "
+            "target is None."
+        )
     alias = using or (changes[0].using if changes else DEFAULT_DB_ALIAS)
     found = [consequence for change in changes for consequence in consequences(change)]
     everything_named = Invalidation(

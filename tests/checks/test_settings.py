@@ -42,6 +42,12 @@ def test_nothing_is_wrong_with_the_example_project(names: tuple[str, ...]):
     assert (result.stdout, result.stderr) == ("[]\n", "")
 
 
+@pytest.mark.parametrize("value", [[], "", 0, "CACHE"])
+def test_e001_what_is_no_dict(value: Any):
+    with override_settings(CACHE_INVALIDATION=value):
+        assert "not a dict" in only(reported_in_production(), Error, "E001").msg
+
+
 def test_every_key_may_be_given():
     values = {"CACHE": "zlib", "CONSISTENCY": "commit", "DEFAULT_TIMEOUT": None, "REPLICA_LAG": 2}
     with configured(**values):

@@ -180,13 +180,15 @@ def test_an_invalidation_that_is_lost_is_logged_with_all_its_targets(use: Use, v
     assert sum("failed" in r.getMessage() for r in caplog.records) == 1
 
 
-def test_a_lost_invalidation_is_counted_once_the_store_is_back(use: Use, valkey):
+def test_a_lost_invalidation_is_counted_once_the_store_is_back(use: Use, valkey, caplog):
     use(valkey.url, ON_STORE_FAILURE="ignore")
     valkey.kill()
     invalidate(tags=["t:1", "t:2"], keys=["key"], patterns=["pattern*"])
+    names.invalidate()
     valkey.start()
     wait_until(lambda: get_store().breaker.is_working)
-    assert read_metrics()["failed_invalidations"] == 4
+    assert read_metrics()["failed_invalidations"] == 5
+    assert f"entries=['{names.key()}']" in caplog.text
 
 
 def test_a_batch_that_is_lost_is_not_announced_as_delivered(use: Use, valkey):

@@ -130,13 +130,13 @@ def test_everything_is_seen_whoever_says_it():
         def get_tags(self, change: Any) -> Any:
             raise ZeroDivisionError
 
-    assert preview(Request(tags=["*"])).hits_everything
-    assert not preview(Request(tags=["a"], entities=[Entity(model=Product)])).hits_everything
+    assert preview(Request(tags=["*"])).emptied
+    assert not preview(Request(tags=["a"], entities=[Entity(model=Product)])).emptied
     with registry.override(Product, Failing):
-        assert preview(Request(entities=[Entity(model=Product)])).hits_everything
+        assert preview(Request(entities=[Entity(model=Product)])).emptied
     registry.on_event("everything", subscriber)
     try:
-        assert preview(Request(events=[Event(name="everything", payload={})])).hits_everything
+        assert preview(Request(events=[Event(name="everything", payload={})])).emptied
     finally:
         registry.off_event(subscriber)
 

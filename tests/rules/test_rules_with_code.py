@@ -21,11 +21,12 @@ from cache_invalidation import (
     publish,
     registry,
 )
-from cache_invalidation.checks import check_families, check_rules
+from cache_invalidation.checks import check_families
 from cache_invalidation.explain import explain_sql
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.rules.consequences import consequences
 from cache_invalidation.writes import rows
+from tests.checks.reporting import reported
 from tests.delivered import delivered
 from tests.testapp.models import Category, Place, Product, ProductProxy, Restaurant, Review, Tag
 
@@ -476,7 +477,7 @@ def test_families_say_of_plain_keys_that_there_are_no_others(
 
 def ids(declaration: Any) -> list[tuple[type, str]]:
     with rule(declaration):
-        messages = [*check_families(), *check_rules()]
+        messages = reported()
     assert all(message.hint for message in messages)
     return [(type(message), str(message.id).rpartition(".")[2]) for message in messages]
 

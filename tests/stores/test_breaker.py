@@ -210,6 +210,19 @@ def test_an_invalidation_that_was_lost_is_made_up_for(use, valkey):
     assert recall(store, "page", ROOT, "a") == MISS
 
 
+def test_what_a_failure_says_of_another_is_not_said_twice(use, valkey):
+    store = use(valkey.url)
+    valkey.kill()
+    fails(lambda: store.versions(["a"]))
+    reason = store.breaker.reason
+    assert reason.startswith("ConnectionError: Error 111")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable) as caught:
+            store.versions(["a"])
+        store.distrust(caught.value, lost=True)
+    assert store.breaker.reason == reason
+
+
 def test_a_child_waits_for_the_store_by_itself(use, valkey):
     store = use(valkey.url, RETRY_INTERVAL=0.02)
     valkey.kill()

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
+from django.test import modify_settings
 
-from cache_invalidation import invalidate, stores
+from cache_invalidation import cached, invalidate, stores
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
 from tests.stores.steps import PATIENCE
@@ -41,6 +42,18 @@ def test_a_cache_that_there_is_not_is_logged_once(emitted):
             get_store("no such cache")
     assert len(messages) == 1
     assert "'no such cache' cannot be used" in messages[0]
+
+
+def test_without_the_app_nothing_is_cached_and_the_log_says_why(emitted):
+    messages: list[str] = []
+    emitted(messages.append)
+    numbers = iter(range(3))
+    number = cached(name="number of calls", tags=["a"])(lambda: next(numbers))
+    with modify_settings(INSTALLED_APPS={"remove": ["cache_invalidation"]}):
+        assert [number(), number()] == [0, 1]
+    assert len(messages) == 1
+    assert "not in INSTALLED_APPS" in messages[0]
+    assert number() == number() == 2
 
 
 def test_a_log_that_is_kept_in_the_database_may_need_the_store(emitted, settings, monkeypatch):

@@ -205,6 +205,12 @@ def test_a_subscriber_that_fails_is_logged_and_counted_and_the_others_are_told(
     assert read_metrics()["failed_invalidations"] == 1
 
 
+def test_a_subscriber_that_fails_is_called_by_its_name(subscribe, caplog):
+    subscribe("e", fail)
+    publish("e")
+    assert f"{__name__}.subscribe.<locals>.add.<locals>.subscriber failed on" in caplog.text
+
+
 def test_a_subscriber_whose_query_fails_does_not_cost_the_write(subscribe, caplog):
     subscribe("e", fail_in_the_database)
     with delivered() as found, transaction.atomic():

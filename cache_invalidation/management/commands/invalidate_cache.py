@@ -18,7 +18,7 @@ from cache_invalidation.operations.entities import (
     parse_key,
 )
 from cache_invalidation.rules.registry import Event
-from cache_invalidation.tags import ROOT, is_catch_all
+from cache_invalidation.tags import ROOT
 
 HELP = """\
 Invalidate what depends on rows, models, tags or events, and delete plain cache keys. It happens at
@@ -79,7 +79,7 @@ class Command(ShowingCommand):
         request = _request(options)
         outcome = _preview(request)
         if not options["dry_run"]:
-            if outcome.hits_everything and not options["yes"]:
+            if outcome.emptied and not options["yes"]:
                 self._ask(outcome)
             # Made anew: the rows may have changed while somebody was asked.
             outcome = invalidate(_request(options), operator(), reason=options["reason"])
@@ -91,11 +91,9 @@ class Command(ShowingCommand):
             raise CommandError("This cache cannot list its keys: no pattern deletes anything.")
 
     def _ask(self, outcome: Outcome) -> None:
-        parts = ["the values of all cached functions"] if ROOT in outcome.tags else []
-        if any(map(is_catch_all, outcome.patterns)):
-            parts.append("every plain key in the cache")
+        drops = " and ".join(outcome.emptied)
         # Whoever reads the output wants the answer only, which may be JSON.
-        self.stderr.write(f"This drops {' and '.join(parts)}. Type 'yes' to go on: ", ending="")
+        self.stderr.write(f"This drops {drops}. Type 'yes' to go on: ", ending="")
         self.stderr.flush()
         try:
             answer = input()
