@@ -16,6 +16,7 @@ _STARS: Final[Mapping[Any, str]] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
 }
+_GIVEN: Final = "/"  # Where the names of those are that are given, among the arguments.
 _LONGEST: Final = 200  # characters of an argument in a message
 
 
@@ -41,8 +42,13 @@ class Signature:
             bound = self._bound_to_own(args, kwargs, error)
             bound.apply_defaults()
             return {self._starred(name): value for name, value in bound.arguments.items()}
+        given = list(bound.arguments)
         bound.apply_defaults()
-        return bound.arguments
+        if self._own is self._signature or len(given) == len(bound.arguments):
+            return bound.arguments
+        # What hands them on may put another one in front, or choose among functions: which default
+        # an argument has that is not given, nobody knows.
+        return bound.arguments | {_GIVEN: ",".join(given)}
 
     def _bound_to_own(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: TypeError

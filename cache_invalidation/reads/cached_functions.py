@@ -241,6 +241,7 @@ class BoundCached:
     """A cached method of one instance; the instance is the first argument of everything."""
 
     def __init__(self, function: Any, instance: object) -> None:
+        self.__func__ = function  # As a method of a class has it, whatever Python binds it by.
         self.key = partial(function.key, instance)
         self.invalidate = partial(function.invalidate, instance)
         self.refresh = partial(function.refresh, instance)

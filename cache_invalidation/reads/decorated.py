@@ -42,6 +42,8 @@ def _cure_for(function: Any) -> str | None:
         return f"put @cached() below {type(function).__name__}, next to the function itself"
     if not callable(function):
         return "it cannot be called"
+    if any(hasattr(each, "cache_info") for each in unwrapped(function)):
+        return "it keeps values by itself, which nobody drops; leave lru_cache() or cache() out"
     call = _code_of(function)
     if inspect.isgeneratorfunction(call):
         return "what it yields can be read only once; return a list"
@@ -74,14 +76,16 @@ def name_of(function: Any) -> str:
     Raises `TypeError` if it has none.
     """
     qualname: str = getattr(function, "__qualname__", "")
-    is_made = isinstance(function, functools.partial) or not qualname
+    module = getattr(function, "__module__", None)
+    # The module of a method of a built-in type is None, whatever object it is a method of.
+    is_made = isinstance(function, functools.partial) or not qualname or not module
     if is_made or qualname.rpartition(".")[2] == "<lambda>":
         what = f"A {type(function).__name__}" if is_made else "A lambda"
         raise TypeError(
             f"{what} has no name to tell it from others by; pass name=. Where method_decorator() "
             "has made it, cache a function that the method calls."
         )
-    name, code = f"{function.__module__}.{qualname}", getattr(function, "__code__", None)
+    name, code = f"{module}.{qualname}", getattr(function, "__code__", None)
     if code is not None and hasattr(function, "__wrapped__"):
         name = _own_name(function, name)
     taken = set(_names_inside(function))

@@ -145,9 +145,10 @@ class Audited(Dependencies):
         plan = registry.plan(model)
         if any(self._is_told_by(rule, model, tags) for rule in plan.own + plan.inherited):
             return True
-        # A relation without a model of its own is told by both sides.
+        # What changes a relation without a model of its own is told by the rows at both sides. What
+        # goes along with the row at one of them is told by that one alone.
         through = model._meta.auto_created
-        return bool(through) and any(
+        return bool(through) and all(
             not self.families.isdisjoint({model_tag(side), f"{model_tag(side)}:*"})
             for side in _sides(model)
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model, QuerySet
+from django.db.models.manager import BaseManager
 
 from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.metrics.counters import counters
@@ -88,7 +89,11 @@ def _changes(target: Any, using: str | None) -> Iterable[Change]:
     else:
         raise TypeError(
             f"invalidate() takes a model, an instance or a queryset, not {target!r}; "
-            "names go to tags=, keys= and patterns=."
+            + (
+                "add .all()."
+                if isinstance(target, BaseManager)
+                else "names go to tags=, keys= and patterns=."
+            )
         )
 
 

@@ -201,7 +201,7 @@ def test_a_method_of_an_object_without_an_identity_says_what_to_do():
         @cached(tags=["a"])
         def front(self): ...
 
-    with pytest.raises(TypeError, match=r"self=.*pass plain values or model instances"):
+    with pytest.raises(TypeError, match=r"self=.*pass plain values of it, or model instances"):
         Shop().front()
 
 

@@ -166,7 +166,10 @@ DECLARED = [
     ([Tag], Restaurant.objects.all(), None, False),
     # Relations
     ([Product, Tag], Tag.objects.filter(products=3), None, True),
-    ([Tag], Tag.objects.filter(products=3), None, True),
+    # What goes along with the row at one end is not told by that at the other.
+    ([Tag], Tag.objects.filter(products=3), None, False),
+    ([Tag, "testapp.product:3"], Tag.objects.filter(products=3), None, True),
+    (["testapp.product:3"], Product.tags.through.objects.filter(product=3), None, False),
     ([Tag], Product.objects.filter(tags=3), None, False),
     ([Author], Author.objects.filter(books=3), None, False),
     ([Author, Authorship], Author.objects.filter(books=3), None, True),

@@ -33,6 +33,11 @@ def test_a_name_that_cannot_be_used_is_refused_named_and_nothing_is_done(kind, n
     assert found == []
 
 
+def test_a_manager_is_refused_with_the_cure():
+    with pytest.raises(TypeError, match=r"add \.all\(\)"):
+        invalidate(Product.objects)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", ["tags", "keys", "patterns"])
 def test_a_lone_string_is_refused(kind):
     names: Any = {kind: "homepage"}
