@@ -55,7 +55,7 @@ class DeclaredTags:
                     f"The family tag {tag!r} is dropped only by writes to rows that are not known; "
                     "depend on a model, or on a tag of your own that every such write drops."
                 )
-            registry.check_spelling(tag)
+            registry.check_spelling(tag, f"{self.signature.name}()")
             if template.paths:
                 self._check(template)
                 self._templates.append(template)

@@ -65,8 +65,9 @@ class Registry:
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._wires: list[Wire] = []
         self._plans = Plans(self._rules)
-        self._waiting: set[str] = set()
-        self._misspelled: set[str] = set()
+        # Who names a tag, by the label that the tag begins with.
+        self._waiting: dict[str, str] = {}
+        self._misspelled: dict[str, str] = {}
 
     @property
     def rules(self) -> Mapping[type[Model], Rule]:
@@ -74,9 +75,9 @@ class Registry:
         return self._rules
 
     @property
-    def misspelled(self) -> frozenset[str]:
-        """Tags that look like those of a model, but whose app has no such model."""
-        return frozenset(self._misspelled)
+    def misspelled(self) -> Mapping[str, str]:
+        """Tags that look like those of a model which its app does not have, and whose they are."""
+        return self._misspelled
 
     @property
     def wires(self) -> tuple[Wire, ...]:
@@ -97,22 +98,21 @@ class Registry:
         table or is not a rule.
         """
         check_model(model)
-        check_declaration(declaration)
         if model in self._rules:
             raise AlreadyRegistered(
                 f"{model._meta.label} has the rule {self._rules[model].declaration!r} already. Put "
                 "both into one class; if that one is of another app, call "
                 f"registry.unregister({model.__name__}) first."
             )
-        self._replace(model, Rule(declaration(model)))
+        self._replace(model, self._made(model, declaration))
 
-    def check_spelling(self, tag: str) -> None:
-        """Take note if `tag` is spelled after a model that does not exist."""
+    def check_spelling(self, tag: str, owner: str) -> None:
+        """Take note if `tag`, which `owner` names, is spelled after a model that does not exist."""
         label = tag.partition(":")[0]
         if label.count(".") != 1:
             return
         if not apps.models_ready:
-            self._waiting.add(label)
+            self._waiting[label] = owner
             return
         labels = {app.lower(): app for app in apps.app_configs}
         app, name = label.split(".")
@@ -121,15 +121,15 @@ class Registry:
         try:
             model = apps.get_model(labels[app.lower()], name)
         except LookupError:
-            self._misspelled.add(label)
+            self._misspelled[label] = owner
             return
         if label != model_tag(model):  # Another case, or the label of a proxy.
-            self._misspelled.add(label)
+            self._misspelled[label] = owner
 
     def settle(self) -> None:
         """Look again at the tags that were met before the models were loaded."""
         while self._waiting:
-            self.check_spelling(self._waiting.pop())
+            self.check_spelling(*self._waiting.popitem())
 
     def unregister(self, model: type[Model]) -> None:
         """Remove the rule of `model`; raise `NotRegistered` if there is none."""
@@ -146,15 +146,20 @@ class Registry:
     ) -> Iterator[None]:
         """Replace the rule of `model`, or remove it with None, until the block ends."""
         check_model(model)
-        rule = None
-        if declaration is not None:
-            check_declaration(declaration)
-            rule = Rule(declaration(model))
+        rule = None if declaration is None else self._made(model, declaration)
         found = self._replace(model, rule)
         try:
             yield
         finally:
             self._replace(model, found)
+
+    def _made(self, model: type[Model], declaration: type[ModelInvalidation]) -> Rule:
+        check_declaration(declaration)
+        rule = Rule(declaration(model))
+        for template in rule.templates:
+            if template.kind == "tag":
+                self.check_spelling(template.source, declaration.__qualname__)
+        return rule
 
     def _replace(self, model: type[Model], rule: Rule | None) -> Rule | None:
         """Put `rule` in the place of that of `model`, which is returned; None stands for none."""

@@ -8,4 +8,4 @@ from cache_invalidation import registry
 @pytest.fixture(autouse=True)
 def _nothing_misspelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget, until the test ends, what cached functions of other tests named in their tags."""
-    monkeypatch.setattr(registry, "_misspelled", set())
+    monkeypatch.setattr(registry, "_misspelled", {})

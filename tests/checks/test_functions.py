@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.core.checks import Error, Warning
 
-from cache_invalidation import cached, registry
+from cache_invalidation import ModelInvalidation, cached, registry
 from tests.checks.reporting import only, reported
 from tests.testapp.models import Category, Product, Unregistered
 
@@ -55,7 +55,18 @@ def test_a_model_that_only_cached_functions_name_is_nobodys_mistake(tags):
 @pytest.mark.parametrize("tag", ["testapp.prodct", "testapp.prodct:3"])
 def test_w003_a_tag_that_looks_like_that_of_a_model_which_does_not_exist(tag):
     cached(tags=[tag])(page)
-    assert "'testapp.prodct'" in only(reported(), Warning, "W003").msg
+    message = only(reported(), Warning, "W003").msg
+    assert f"{page.__module__}.page() is spelled" in message
+    assert "'testapp.prodct', but" in message
+    assert message.endswith("Did you mean 'testapp.product'?")
+
+
+def test_w003_such_a_tag_of_a_rule():
+    class Misspelled(ModelInvalidation):
+        tags = ["testapp.prodct:{pk}"]
+
+    with registry.override(Unregistered, Misspelled):
+        assert "Misspelled is spelled" in only(reported(), Warning, "W003").msg
 
 
 @pytest.mark.parametrize("tag", ["homepage", "no.such.app:3", "nowhere.page", "testapp:3"])

@@ -168,24 +168,24 @@ def test_an_override_with_something_else_than_a_rule_leaves_the_old_one(rules):
 
 
 def test_a_tag_that_is_spelled_like_a_model_is_not_misspelled(rules):
-    rules.check_spelling("testapp.unregistered:{pk}")
+    rules.check_spelling("testapp.unregistered:{pk}", "page()")
     assert not rules.misspelled
 
 
 @pytest.mark.parametrize("tag", ["homepage", "category:3", "shop.nothing", "a.b.c:1"])
 def test_a_tag_that_is_not_spelled_like_that_of_a_model_is_nobodys_mistake(rules, tag):
-    rules.check_spelling(tag)
+    rules.check_spelling(tag, "page()")
     assert not rules.misspelled
 
 
 @pytest.mark.parametrize("tag", ["testapp.prodct:{pk}", "testapp.", "testapp.Product"])
 def test_a_tag_that_looks_like_that_of_a_model_which_does_not_exist_is_misspelled(rules, tag):
-    rules.check_spelling(tag)
-    assert rules.misspelled == {tag.partition(":")[0]}
+    rules.check_spelling(tag, "page()")
+    assert rules.misspelled == {tag.partition(":")[0]: "page()"}
 
 
 def test_checking_a_tag_declares_nothing(rules):
-    rules.check_spelling("testapp.unregistered:{pk}")
+    rules.check_spelling("testapp.unregistered:{pk}", "page()")
     assert not rules.rules
     assert rules.plan(Unregistered).own[0].goes_without_saying
 
