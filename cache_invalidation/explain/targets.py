@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from django.db import router
+from django.db import connections, router
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelBase
 from django.db.models.query import ModelIterable
@@ -37,6 +37,8 @@ def explain(
     """
     if operation not in ("save", "delete"):
         raise ValueError(f"The operation is 'save' or 'delete', not {operation!r}.")
+    if using is not None:
+        connections[using]  # Which raises ConnectionDoesNotExist, and says what is wrong.
     if isinstance(target, QuerySet):
         return _of_queryset(target, operation, using or target.db)
     if isinstance(target, Model):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 
@@ -41,6 +41,8 @@ def invalidate(
             "invalidate() takes one model, instance or queryset at a time: call it for each, in "
             "one transaction if they belong together."
         )
+    if using is not None:
+        connections[using]  # Which raises ConnectionDoesNotExist, and says what is wrong.
     named = Invalidation(tags=tags, keys=keys, patterns=patterns, everything=everything)
     changes = list(_changes(target, using))
     if target is None and not named:

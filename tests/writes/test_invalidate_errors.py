@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.utils.connection import ConnectionDoesNotExist
 
-from cache_invalidation import invalidate
+from cache_invalidation import explain, invalidate
 from tests.delivered import delivered
 from tests.testapp.models import Product
 
@@ -31,6 +32,13 @@ def test_a_name_that_cannot_be_used_is_refused_named_and_nothing_is_done(kind, n
     assert repr(name) in str(caught.value)
     assert kind[:-1] in str(caught.value)
     assert found == []
+
+
+@pytest.mark.parametrize("act", [invalidate, explain])
+def test_a_database_that_there_is_not_is_refused_before_anything_is_done(act, caplog):
+    with pytest.raises(ConnectionDoesNotExist, match="nope"):
+        act(Product, using="nope")
+    assert caplog.records == []
 
 
 def test_a_manager_is_refused_with_the_cure():
