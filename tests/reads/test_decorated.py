@@ -392,7 +392,7 @@ class TestParameters:
         assert twice(lambda: shown("x", "m")) == ("x", "m")
         assert twice(lambda: shown("x")) == ("x", "none")
 
-    @pytest.mark.parametrize("method", [",".join, dict.get, [].index], ids=repr)
+    @pytest.mark.parametrize("method", [",".join, dict.get, [].index], ids=["join", "get", "index"])
     def test_a_method_of_a_builtin_type_has_no_name_of_its_own(self, method: Any):
         with pytest.raises(TypeError, match="pass name="):
             cached()(method)
