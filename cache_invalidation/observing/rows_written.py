@@ -28,6 +28,9 @@ ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
 
 #: The first words of statements that a transaction may begin or end with.
 BOUNDARIES: Final = frozenset({("SAVEPOINT",), ("RELEASE",), ("COMMIT",), ("END",)})
+# What SQLite calls a key of integers in any table.
+_ROWIDS: Final = frozenset({"rowid", "oid", "_rowid_"})
+
 #: Primary keys; None if it is not known which.
 Keys = tuple[Any, ...] | None
 
@@ -147,7 +150,9 @@ def keys_written(
         return None
     if write.kind == "insert":
         bound = [keys for params in given for keys in _inserted(key, write, params)]
-    elif write.kind == "delete" or (write.kind == "update" and not _assigns(write, key)):
+    elif write.kind == "delete" or (
+        write.kind == "update" and not _assigns(write, key, connection)
+    ):
         bound = [keys_named(key, write.conditions, params) for params in given]
     else:
         return None
@@ -165,9 +170,13 @@ def keys_written(
     return tuple(found)
 
 
-def _assigns(write: Write, key: Sequence["Field[Any, Any]"]) -> bool:
+def _assigns(
+    write: Write, key: Sequence["Field[Any, Any]"], connection: BaseDatabaseWrapper
+) -> bool:
     """Whether a key may be assigned: the row is another one afterwards."""
     columns = {column.lower() for column in write.columns}
+    if connection.vendor == "sqlite" and not columns.isdisjoint(_ROWIDS):
+        return True
     return not columns or any((field.column or "").lower() in columns for field in key)
 
 

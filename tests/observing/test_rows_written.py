@@ -236,6 +236,13 @@ def test_what_is_read_by_key_is_a_row_and_all_else_a_table(sql, params, expected
     assert reads(sql, params) == expected
 
 
+@pytest.mark.parametrize("name", ["rowid", "OID", '"_rowid_"'])
+def test_a_key_may_be_assigned_under_the_name_that_sqlite_has_for_it(name):
+    sql = f"UPDATE testapp_product SET {name} = 9 WHERE id = 3"
+    assert keys(sql, using="sqlite") is None
+    assert keys(sql) == (3,)
+
+
 def test_many_keys_are_the_table():
     marks = ", ".join(["%s"] * (ROWS_READ_LIMIT + 1))
     sql = f"SELECT * FROM testapp_product WHERE id IN ({marks})"

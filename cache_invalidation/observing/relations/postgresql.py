@@ -25,7 +25,7 @@ _SAVEPOINT: Final = "cache_invalidation_relations"
 # `through` these, and through the views and rules that lead to any of them, as far as `wanted`.
 _CANDIDATES: Final = """
 WITH RECURSIVE named AS (
-    SELECT c.oid, c.relkind, c.relpersistence
+    SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity, n.nspname
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = %(name)s::name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND CASE WHEN %(schema)s::name IS NULL THEN n.nspname <> 'information_schema'
@@ -54,6 +54,8 @@ WITH RECURSIVE named AS (
             WHEN n.relkind = 'm' THEN 'materialized view'
             WHEN n.relkind = 'f' THEN 'foreign table'
             WHEN n.relkind = 'S' THEN 'sequence'
+            WHEN n.nspname IN ('pg_catalog', 'pg_toast', 'information_schema') THEN 'system table'
+            WHEN n.relrowsecurity THEN 'table with row level security'
             WHEN EXISTS (
                 SELECT FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid
                 WHERE b.origin = n.oid AND (c.relkind = 'f' OR c.relpersistence = 't')

@@ -18,10 +18,11 @@ class NotTold(Exception):
 class Relation:
     """A table, or what stands in the place of one.
 
-    `instead` says what it is if it is no table of its own, whose rows change only by being written
-    under its name. `columns` are those that compare as Python does, by their names in lower case;
-    None if nobody looked. Rows of the table can also be written under the names `relatives`: those
-    of partitions, of tables that inherit from it or from which it does, and of views.
+    `instead` says what it is if it is no table of its own, whose rows are the same for everybody
+    and change only by being written under its name. `columns` are those that compare as Python
+    does, by their names in lower case; None if nobody looked. Rows of the table can also be written
+    under the names `relatives`: those of partitions, of tables that inherit from it or from which
+    it does, and of views.
     """
 
     instead: str = ""

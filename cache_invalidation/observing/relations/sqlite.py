@@ -61,11 +61,18 @@ def _schemas(cursor: Any, name: Name) -> Iterator[str]:
 def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relation:
     if kind == "view":
         return Relation(instead="view")
+    if name.lower().startswith("sqlite_"):
+        return Relation(instead="system table")
     tokens = tokenize(sql, "sqlite")
     if tokens[:2] == ["CREATE", "VIRTUAL"]:
         return Relation(instead="virtual table")
     if schema == _quoted("temp"):
         return Relation(instead="temporary table")
+    described = _rows(cursor, f"PRAGMA {schema}.table_list({_quoted(name)})")
+    if any(kind == "shadow" for _, _, kind, *_ in described):
+        return Relation(instead="part of a virtual table")
+    if " ON CONFLICT REPLACE" in " ".join(tokens):
+        return Relation()  # A write to one row may take another one away, whichever is asked for.
     listed = _rows(cursor, f"PRAGMA {schema}.table_xinfo({_quoted(name)})")
     collated = _compared_by_bytes(sql)
     return Relation(

@@ -3,38 +3,25 @@
 import threading
 
 import pytest
-from django.db import DatabaseError, connection, connections, models, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from cache_invalidation import cached
 from cache_invalidation.exceptions import CacheDependencyWarning
 from cache_invalidation.explain import explain_sql
 from tests.cursors import execute
 from tests.delivered import update_behind_the_back
-from tests.observing.relations.conftest import make_model
+from tests.observing.relations.conftest import (
+    assert_not_stored,
+    model_of,
+    raw_reader,
+    reader,
+    refuse,
+)
 from tests.testapp.models import Category, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 
 NAMES = "SELECT id, name FROM testapp_category"
-
-
-def model_of(table, called="Shown", **attributes):
-    return make_model(called, table, name=models.CharField(max_length=100), **attributes)
-
-
-def reader(model, using="default"):
-    @cached(name=f"names of {model.__name__}")
-    def names():
-        return list(model.objects.using(using).values_list("name", flat=True))
-
-    return names
-
-
-def assert_not_stored(names, what):
-    """Assert that it is said why `names` is not stored, and that it is not."""
-    for _ in range(2):  # The second call would be the hit.
-        with pytest.warns(CacheDependencyWarning, match=f"not stored.*{what}"):
-            names()
 
 
 @pytest.mark.parametrize("using", ["default", "sqlite"])
@@ -59,16 +46,6 @@ def test_a_view_in_another_schema_is_none(define):
     assert_not_stored(raw_reader('SELECT name FROM "reporting"."monthly"'), "the view")
 
 
-def raw_reader(sql, using="default"):
-    @cached(name=sql)
-    def names():
-        with connections[using].cursor() as cursor:
-            cursor.execute(sql)
-            return [name for (name,) in cursor.fetchall()]
-
-    return names
-
-
 def test_a_schema_that_is_named_says_which_relation_is_meant(define):
     define("default", "CREATE SCHEMA reporting", "DROP SCHEMA reporting CASCADE")
     define("default", f"CREATE VIEW reporting.testapp_category AS {NAMES}")
@@ -83,10 +60,6 @@ def test_a_schema_that_is_named_says_which_relation_is_meant(define):
         with connection.execute_wrapper(refuse):
             assert names() == ["old"]
     assert_not_stored(raw_reader("SELECT name FROM reporting.testapp_category"), "the view")
-
-
-def refuse(*args):
-    raise AssertionError("This should have been a hit.")
 
 
 def test_the_search_path_of_the_session_says_which_relation_is_meant(define):
