@@ -25,9 +25,6 @@ _OPERATIONS: Final[Mapping[Kind, Operation]] = {
 
 #: The kinds of statement that may run in a transaction of their own, and do the same there.
 ORDINARY: Final[frozenset[Kind]] = frozenset({"insert", "update", "delete"})
-
-#: The first words of statements that a transaction may begin or end with.
-BOUNDARIES: Final = frozenset({("SAVEPOINT",), ("RELEASE",), ("COMMIT",), ("END",)})
 # What SQLite calls a key of integers in any table.
 _ROWIDS: Final = frozenset({"rowid", "oid", "_rowid_"})
 

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.observing.rows_written import ANYTHING, BOUNDARIES, analyze
+from cache_invalidation.observing.rows_written import ANYTHING, analyze
 from cache_invalidation.sql import Statement
 
 logger = logging.getLogger("cache_invalidation")
@@ -89,7 +89,7 @@ class Watcher:
         recording = recorder.get()
         if recording is not None and (statement.reads or statement.writes):
             _record(recording.reads, statement, params, many, connection)
-        if statement.writes or statement is ANYTHING or statement.opening[:1] in BOUNDARIES:
+        if statement.writes or statement.boundaries or statement is ANYTHING:
             run = partial(execute, sql, params, many, context)
             result = self.write(run, statement, params, many, context)
         else:

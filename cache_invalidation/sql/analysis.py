@@ -6,7 +6,7 @@ from typing import Final
 
 from cache_invalidation.sql.cache import StatementCache
 from cache_invalidation.sql.commands import TABULAR, analyze_command, executed, simplified
-from cache_invalidation.sql.lexer import UnreadableError, all_words, names_in, tokenize
+from cache_invalidation.sql.lexer import UnreadableError, all_words, names_in, tokenize, words
 from cache_invalidation.sql.names import Names, names_for
 from cache_invalidation.sql.plain import NotPlainError, analyze_plain
 from cache_invalidation.sql.scan import does_anything, scan
@@ -21,8 +21,12 @@ MAX_PARSED: Final = 4_000
 # In brackets. sqlglot recurses, and takes exponential time for some texts.
 MAX_DEPTH: Final = 40
 
-# In tokens. What tells that a statement ends a transaction.
+# In tokens. What tells whether a statement ends a transaction.
 OPENING: Final = 3
+
+_BOUNDARIES = words("SAVEPOINT RELEASE COMMIT END")
+# What follows these in a script may be committed with it.
+_BOUNDARIES_IN_SCRIPTS = _BOUNDARIES | words("ROLLBACK ABORT")
 
 _OPENING = frozenset({"(", "[", "CASE"})
 _CLOSING = frozenset({")", "]", "END"})
@@ -49,17 +53,30 @@ def analyze(sql: str, dialect: Dialect, known: frozenset[str]) -> Statement:
 def _analyze(sql: str, dialect: Dialect, names: Names) -> Statement:
     try:
         if len(sql) > MAX_LENGTH:
-            return scan(names_in(sql, dialect), names)
-        tokens = tokenize(sql, dialect)
-        parts = _split_statements(tokens)
-        statement = combine([_analyze_one(part, dialect, names) for part in parts])
-        return replace(statement, opening=tuple(tokens[:OPENING]))
+            tokens = list(names_in(sql, dialect))
+            return _placed(scan(tokens, names), _split_statements(tokens))
+        parts = _split_statements(tokenize(sql, dialect))
+        return _placed(combine([_analyze_one(part, dialect, names) for part in parts]), parts)
     except UnreadableError:
-        return does_anything(all_words(sql), names)
+        pass
     # A statement that nobody foresaw must not break the program that runs it.
     except Exception:
         logger.warning("SQL could not be analysed and counts as a write", exc_info=True)
-        return does_anything(all_words(sql), names)
+    said = all_words(sql)  # in no order: any of them may begin a statement
+    statement = _placed(does_anything(said, names), [[word.upper()] for word in said])
+    return replace(statement, first="", is_script=True)
+
+
+def _placed(statement: Statement, parts: list[list[str]]) -> Statement:
+    """Return `statement`, made of `parts`, with its place in a transaction."""
+    is_script = len(parts) > 1
+    wanted = _BOUNDARIES_IN_SCRIPTS if is_script else _BOUNDARIES
+    return replace(
+        statement,
+        first=parts[0][0] if parts else "",
+        is_script=is_script,
+        boundaries=tuple(tuple(part[:OPENING]) for part in parts if part[0] in wanted),
+    )
 
 
 def _split_statements(tokens: list[str]) -> list[list[str]]:

@@ -89,8 +89,12 @@ class Statement:
     counts_rows: bool = False
     # Does it return rows that it writes?
     returns_rows: bool = False
-    # The first tokens of the text.
-    opening: tuple[str, ...] = ()
+    # The first word of the text.
+    first: str = field(default="", compare=False)
+    # Are there several statements in it? Some may be committed although a later one fails.
+    is_script: bool = False
+    # The first tokens of each of them with which a transaction may begin or end.
+    boundaries: tuple[tuple[str, ...], ...] = ()
     # Was it not understood, so that only the names in it count?
     is_guess: bool = field(default=False, compare=False)
 

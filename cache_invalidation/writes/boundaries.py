@@ -21,16 +21,26 @@ _BEGINNING: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
 
 
 def is_commit(statement: Statement, connection: BaseDatabaseWrapper) -> bool:
-    """Whether `statement`, about to be executed, commits what the open transaction has written."""
-    match statement.opening:
-        case ("COMMIT" | "END", *rest):
-            return "PREPARED" not in rest and in_transaction(connection)
+    """Whether `statement`, about to be executed, commits what the open transaction has written.
+
+    Or what it writes itself, in a script that ends the transaction before it does so.
+    """
+    if not statement.boundaries:
+        return False
+    found = [_commits(opening, connection) for opening in statement.boundaries]
+    return any(found) and in_transaction(connection)
+
+
+def _commits(opening: tuple[str, ...], connection: BaseDatabaseWrapper) -> bool:
+    match opening:
+        case ("COMMIT" | "END" | "ROLLBACK" | "ABORT", *rest):
+            return "PREPARED" not in rest and "TO" not in rest
         case ("SAVEPOINT", name, *_) if connection.vendor == "sqlite":
             if not has_begun(connection):
                 connection.__dict__[_OUTERMOST] = connection.connection, _spelled(name)
         case ("RELEASE", "SAVEPOINT", name) | ("RELEASE", name, *_):
             released = connection.connection, _spelled(name)
-            return connection.__dict__.get(_OUTERMOST) == released and in_transaction(connection)
+            return bool(connection.__dict__.get(_OUTERMOST) == released)
     return False
 
 
@@ -38,7 +48,7 @@ def is_commit_of_its_own(statement: Statement, connection: BaseDatabaseWrapper) 
     """Whether `statement` will be committed as soon as it is executed, in a transaction or not."""
     if connection.vendor != "sqlite" or has_begun(connection):
         return False
-    return is_cut_off(connection) or _BEGINNING.isdisjoint(statement.opening[:1])
+    return is_cut_off(connection) or statement.first not in _BEGINNING
 
 
 def is_cut_off(connection: BaseDatabaseWrapper) -> bool:

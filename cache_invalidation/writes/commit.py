@@ -100,21 +100,24 @@ def _is_busy(connection: BaseDatabaseWrapper) -> bool:
     return is_postgres and bool(driver.info.transaction_status)
 
 
-def commit_by(execute: Callable[[], Any], connection: BaseDatabaseWrapper) -> Any:
+def commit_by(
+    execute: Callable[[], Any], connection: BaseDatabaseWrapper, *, many: bool = False
+) -> Any:
     """Execute a statement that commits what was written on `connection`; return what that returns.
 
-    Nobody loses anything if it turns out that it does not: another COMMIT tells.
+    It may be one of `many` in a text. Nobody loses anything if it turns out that it does not
+    commit, or that what follows it has begun another transaction: another COMMIT tells.
     """
     results = []
 
     def act() -> None:
         results.append(execute())
-        if connection.vendor == "sqlite" and has_begun(connection):
+        if _is_busy(connection) or (connection.vendor == "sqlite" and has_begun(connection)):
             raise _StillOpenError
 
     with suppress(_StillOpenError):
         # Django's own `_commit()` asks nothing, not whether there is a block around it.
-        _commit(connection, act, end=connection._commit)  # type: ignore[attr-defined]
+        _commit(connection, act, end=connection._commit, many=many)  # type: ignore[attr-defined]
     return results[0]
 
 
@@ -126,8 +129,13 @@ def _commit(
     connection: BaseDatabaseWrapper,
     commit: Callable[[], None],
     end: Callable[[], None] | None = None,
+    *,
+    many: bool = False,
 ) -> None:
-    """Fence, `commit` and deliver; `end` another transaction, if that has begun one."""
+    """Fence, `commit` and deliver; `end` another transaction, if that has begun one.
+
+    With `many`, what fails may have committed before.
+    """
     batch = _gather(connection)
     if not batch:
         commit()
@@ -139,7 +147,7 @@ def _commit(
         commit()
     except BaseException as error:
         batch.by_hand = True  # Django runs no hooks after this,
-        end_failed(batch, fence, error)
+        end_failed(batch, fence, error, many=many)
         batch.closed = False  # but there may be another COMMIT.
         raise
     delivered = deliver(batch, fence)

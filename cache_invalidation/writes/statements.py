@@ -71,10 +71,10 @@ def write(
     """Execute a statement, and invalidate what it makes stale."""
     connection: BaseDatabaseWrapper = context["connection"]
     commits = boundaries.is_commit(statement, connection)
-    if context.get(
-        "is_script"
-    ):  # What is open is committed first, and then each of its statements.
-        commits = in_transaction(connection)
+    several = statement.is_script
+    if context.get("is_script"):
+        # What is open is committed first, and then each of its statements.
+        commits, several = in_transaction(connection), True
     try:
         effects = _effects(statement, params, many, connection)
     except Exception:
@@ -82,21 +82,23 @@ def write(
         counters.update({"failed": 1})
         effects = Effects(everything="unknown")
     if not effects or is_suspended(connection.alias):
-        return commit_by(execute, connection) if commits else execute()
+        return commit_by(execute, connection, many=several) if commits else execute()
     if commits:
         _collect(effects, connection)
-        return commit_by(execute, connection)
+        return commit_by(execute, connection, many=several)
     if effects.rows and _can_be_read_around(statement, connection):
         with writing(connection):
             return _execute_between_states(execute, effects, statement, context)
     effects.changes += [written.of_any_row(connection.alias) for written in effects.rows]
     if in_transaction(connection) and not boundaries.is_commit_of_its_own(statement, connection):
         return _execute_collecting(execute, effects, statement, context)
-    return _execute_fenced(execute, effects, statement, many, context)
+    return _execute_fenced(execute, effects, statement, many or several, context)
 
 
 def _can_be_read_around(statement: Statement, connection: BaseDatabaseWrapper) -> bool:
     """Whether a transaction may be put around the statement, and rows be read in it."""
+    if statement.boundaries:
+        return False  # It might end that transaction.
     if not statement.kinds <= ORDINARY or connections[connection.alias] is not connection:
         return False
     return in_transaction(connection) or not _commits_later(statement, connection)
