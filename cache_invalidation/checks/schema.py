@@ -9,6 +9,7 @@ from django.db.models import ForeignKey
 
 from cache_invalidation.observing.cascades import is_left
 from cache_invalidation.rules.catalog import is_watched, models_by_table
+from cache_invalidation.sql.names import parts
 
 
 class Action(NamedTuple):
@@ -16,15 +17,17 @@ class Action(NamedTuple):
 
     table: str
     column: str
+    refers_to: str
     on_delete: str
     on_update: str
 
 
 # Of a constraint, the first column is enough to find the field.
 _POSTGRES_ACTIONS = """
-    SELECT t.relname, a.attname, c.confdeltype, c.confupdtype
+    SELECT t.relname, a.attname, r.relname, c.confdeltype, c.confupdtype
     FROM pg_constraint c
     JOIN pg_class t ON t.oid = c.conrelid
+    JOIN pg_class r ON r.oid = c.confrelid
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = c.conkey[1]
     WHERE c.contype = 'f' AND pg_table_is_visible(t.oid)
       AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
@@ -37,7 +40,7 @@ _POSTGRES_TRIGGERS = """
     WHERE r.rulename <> '_RETURN' AND pg_table_is_visible(t.oid)
 """
 _SQLITE_ACTIONS = """
-    SELECT t.name, k."from", k.on_delete, k.on_update
+    SELECT t.name, k."from", k."table", k.on_delete, k.on_update
     FROM sqlite_master t JOIN pragma_foreign_key_list(t.name) k
     WHERE t.type = 'table' AND (k.on_delete <> 'NO ACTION' OR k.on_update <> 'NO ACTION')
 """
@@ -77,7 +80,8 @@ def _check(alias: str) -> Iterator[CheckMessage]:
             f"The database {alias!r} changes rows by itself when those that they refer to are "
             f"deleted or change their keys, and the models do not say so: {', '.join(silent)}.",
             hint="What raw SQL does to them is not seen. Say it with on_delete (DB_CASCADE, "
-            "DB_SET_NULL, DO_NOTHING), or take the action out of the constraint.",
+            "DB_SET_NULL, DO_NOTHING) of a foreign key to a model of the other table, or take the "
+            "action out of the constraint.",
             id="cache_invalidation.W021",
         )
     if triggered:
@@ -104,6 +108,7 @@ def _is_silent(action: Action) -> bool:
         isinstance(field, ForeignKey)
         and field.column == action.column
         and is_left(field.remote_field)
+        and parts(field.remote_field.model._meta.db_table)[-1] == action.refers_to
         for model in models_by_table()[action.table]
         for field in model._meta.local_concrete_fields
     )

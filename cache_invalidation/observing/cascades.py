@@ -25,32 +25,23 @@ _UPDATED: Final = {getattr(models, name, None) for name in ("DB_SET_NULL", "DB_S
 def changes(statement: Statement, using: str) -> Iterator[Change]:
     """Yield the changes to rows of watched models that refer to those that `statement` deletes."""
     for write in statement.writes:
-        if write.kind in ("delete", "replace", "merge"):
-            all_relations = False
-        elif write.kind == "truncate" and write.cascade:
-            all_relations = True
-        else:
+        if write.kind not in ("delete", "replace", "merge"):
             continue  # Which is what a save meets.
         for model in catalog.models_by_table()[write.table]:
-            for child, operation in deleted_with(model, all_relations=all_relations):
+            for child, operation in deleted_with(model):
                 if registry.plan(child):
                     yield Change(model=child, operation=operation, using=using)
 
 
 @cache
-def deleted_with(
-    model: type[Model], *, all_relations: bool = False
-) -> tuple[tuple[type[Model], Operation], ...]:
-    """Return the models of which rows go, or are updated, along with rows of `model`.
-
-    With `all_relations`, also those that are not left to the database.
-    """
+def deleted_with(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...]:
+    """Return the models of which rows are deleted, or updated, along with rows of `model`."""
     found: dict[type[Model], Operation] = {}
     waiting = [model]
     while waiting:
         for relation in _relations(waiting.pop()):
             child = relation.related_model
-            if all_relations or relation.on_delete in _DELETED:
+            if relation.on_delete in _DELETED:
                 if found.get(child) != "delete":
                     found[child] = "delete"
                     waiting.append(child)

@@ -5,12 +5,15 @@ from typing import Final
 from cache_invalidation.sql.conditions import closing, find
 from cache_invalidation.sql.lexer import all_words, name_of, words
 from cache_invalidation.sql.names import Names
-from cache_invalidation.sql.scan import does_anything, writes_to
-from cache_invalidation.sql.statement import Read, Statement, Write
+from cache_invalidation.sql.scan import DEFINING, does_anything, writes_to
+from cache_invalidation.sql.statement import Read, Statement
 
 TABULAR: Final = words("SELECT INSERT UPDATE DELETE MERGE WITH VALUES TABLE (")
 
-_DEFINING = words("CREATE ALTER DROP RENAME")
+# What can be made, altered or dropped, and no row of another table changes.
+_APART = words("INDEX SEQUENCE TEMPORARY SESSION")
+# What is new of these may be taken for what was there.
+_OVERLOADED = words("FUNCTION AGGREGATE OPERATOR CAST")
 # What is in them can change without being named.
 _CONTAINERS = frozenset({"SCHEMA", "DATABASE"})
 # After these, a new table names what it has no part in.
@@ -79,7 +82,7 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
     # MariaDB has `SET STATEMENT … FOR UPDATE …` and `BEGIN NOT ATOMIC UPDATE …`.
     if first in _SILENT and _CHANGING.isdisjoint(tokens):
         return Statement()
-    if first in _DEFINING:
+    if first in DEFINING:
         return _definition(tokens, names)
     if first == "REFRESH":  # It fills a materialized view, which a model may stand for.
         return writes_to(names.among(tokens), "refresh")
@@ -90,8 +93,12 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
     if first == "DECLARE" and "CURSOR" in tokens:
         return Statement(reads=_reads(tokens, names))
     # CALL, DO, PREPARE, LOAD and the like may do anything, and may be told what in a literal.
-    named = {word for token in tokens if token[0] == "'" for word in all_words(token)}
-    return does_anything([*tokens, *named], names)
+    literals = [token[1:] for token in tokens if token[0] == "'"]
+    named = {word for literal in literals for word in all_words(literal)}
+    # What is put together there, or spelled with escapes, may be any text.
+    is_unclear = "execute" in named or "IMMEDIATE" in tokens
+    is_unclear = is_unclear or any(literal[0] in "eEuU" for literal in literals)
+    return does_anything([*tokens, *named], names, to_any_table=is_unclear)
 
 
 def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
@@ -99,17 +106,25 @@ def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
 
 
 def _definition(tokens: list[str], names: Names) -> Statement:
-    """What a new table is made from is read; everything else that is named may change."""
-    first, what = tokens[0], tokens[1:3]
-    if what[:1] == ["INDEX"] or what == ["UNIQUE", "INDEX"]:
+    """What a new table is made from is read; everything else that is named may change.
+
+    What is not named may change with something else: the labels of an enumeration, what a function
+    returns, the rows of a partition or of a table that refers to one that is dropped.
+    """
+    first, what = tokens[0], [*tokens[1:3], ""]
+    if what[0] == "INDEX" or what[:2] == ["UNIQUE", "INDEX"]:
         return Statement(may_write=True)  # It changes how rows are found, and none of them.
-    if what[:1] and what[0] in _CONTAINERS and first != "CREATE":
+    if what[0] in _CONTAINERS and first != "CREATE":
         return writes_to(sorted(names.known), "ddl")
-    if first != "CREATE" or "TABLE" not in tokens:
-        return writes_to(names.among(tokens), "ddl")
-    end = find(tokens, _TABLE_ENDS)
-    new = names.among(_without_models(tokens[:end]))
-    return writes_to(new, "ddl", _reads(tokens[end:], names))
+    if first == "CREATE" and "TABLE" in tokens and what[0] != "OR":
+        end = find(tokens, _TABLE_ENDS)
+        new = names.among(_without_models(tokens[:end]))
+        return writes_to(new, "ddl", _reads(tokens[end:], names))
+    is_new = first == "CREATE" and what[0] != "OR" and what[0] not in _OVERLOADED
+    named = names.among(tokens)
+    if named or is_new or what[0] in _APART:
+        return writes_to(named, "ddl")
+    return writes_to(sorted(names.known), "ddl")
 
 
 def _without_models(tokens: list[str]) -> list[str]:
@@ -124,11 +139,9 @@ def _without_models(tokens: list[str]) -> list[str]:
 
 
 def _truncate(tokens: list[str], names: Names) -> Statement:
-    writes = tuple(
-        Write(table=table, kind="truncate", cascade="CASCADE" in tokens)
-        for table in names.among(tokens)
-    )
-    return Statement(writes=writes, may_write=True)
+    # Whatever refers to one of them is emptied too, and so is what refers to that.
+    emptied = sorted(names.known) if "CASCADE" in tokens else names.among(tokens)
+    return writes_to(emptied, "truncate")
 
 
 def _copy(tokens: list[str], names: Names) -> Statement:

@@ -19,7 +19,7 @@ UNKNOWN: Final = "%?"
 
 
 class UnreadableError(ValueError):
-    """Where literals begin and end in this text cannot be told."""
+    """Where literals begin and end in this text, or what its names are, cannot be told."""
 
 
 _STANDARD_STRING = r"'[^']*+(?:''[^']*+)*+'?"
@@ -89,7 +89,8 @@ _ESCAPE = re.compile(r"\\(\\|[0-9a-fA-F]{4}|\+[0-9a-fA-F]{6})")
 def tokenize(sql: str, dialect: Dialect) -> list[str]:
     """Return the tokens of `sql`, without comments.
 
-    Raises `UnreadableError` for comments within comments, which only PostgreSQL knows.
+    Raises `UnreadableError` for comments within comments and for names with escapes of their own,
+    which only PostgreSQL knows.
     """
     tokens: list[str] = []
     position = 0
@@ -113,6 +114,8 @@ def tokenize(sql: str, dialect: Dialect) -> list[str]:
         elif kind == "comment":
             _check_comment(text, dialect)
             misleading = misleading or _misleads(text)
+    if "UESCAPE" in tokens:
+        _check_word("UESCAPE", dialect)
     if misleading:
         # Drivers disagree on whether a placeholder inside a literal or a comment counts.
         return [UNKNOWN if is_placeholder(token) else token for token in tokens]
@@ -126,6 +129,11 @@ def _misleads(text: str) -> bool:
 def _check_comment(text: str, dialect: Dialect) -> None:
     if dialect == "postgresql" and text.startswith("/*") and "/*" in text[2:]:
         raise UnreadableError("a comment in a comment")
+
+
+def _check_word(word: str, dialect: Dialect) -> None:
+    if word == "UESCAPE" and dialect == "postgresql":
+        raise UnreadableError("a name with escapes of its own")
 
 
 def _placeholder(text: str, position: int) -> str:
@@ -182,7 +190,9 @@ def names_in(sql: str, dialect: Dialect) -> Iterator[str]:
     """Yield the words and quoted identifiers of a long text, as `tokenize` would, but faster."""
     for match in _NAMES[dialect].finditer(sql):
         if match.lastgroup == "word":
-            yield match[0].upper()
+            word = match[0].upper()
+            _check_word(word, dialect)
+            yield word
         elif match.lastgroup == "quoted":
             yield '"' + unquote(match[0])
         elif match.lastgroup == "comment":

@@ -11,7 +11,7 @@ from cache_invalidation.sql.statement import Kind, Read, Statement, Write
 _READING = frozenset({"SELECT", "(", "VALUES", "TABLE", "WITH"})
 # Where one of these stands, a text that begins like a query may still write.
 _WRITING = frozenset({"INTO", "INSERT", "DELETE", "MERGE", ";"})
-_DEFINING = words("CREATE ALTER DROP RENAME")
+DEFINING = words("CREATE ALTER DROP RENAME IMPORT")
 _KINDS: dict[str, Kind] = {kind.upper(): kind for kind in get_args(Kind)}
 _LOCKING = frozenset({"FOR", "KEY"})
 
@@ -28,22 +28,32 @@ def scan(tokens: Iterable[str], names: Names) -> Statement:
     if first in _READING and _WRITING.isdisjoint(said) and not _updates(said):
         return Statement(reads=reads, is_guess=True)
     kind = _KINDS.get(first) or _unknown(said)
-    statement = writes_to(found, kind, reads)
+    statement = writes_to(_changed(found, kind, names), kind, reads)
     return replace(statement, returns_rows="RETURNING" in said, is_guess=True)
 
 
-def does_anything(tokens: Iterable[str], names: Names) -> Statement:
-    """Return a statement that may do anything to the tables that are named, and to others."""
+def does_anything(tokens: Iterable[str], names: Names, *, to_any_table: bool = False) -> Statement:
+    """Return a statement that may do anything to the tables that are named, and to others.
+
+    To known ones only if it says so, or `to_any_table`, since it need not name them.
+    """
     said = list(tokens)
     found = names.among(said)
     reads = tuple(Read(table=table) for table in found)
-    statement = writes_to(found, _unknown(said), reads)
+    kind: Kind = "ddl" if to_any_table else _unknown(said)
+    changed = sorted(names.known) if to_any_table else _changed(found, kind, names)
+    statement = writes_to(changed, kind, reads)
     return replace(statement, reads_others=True, returns_rows=True, is_guess=True)
+
+
+def _changed(found: list[str], kind: Kind, names: Names) -> list[str]:
+    """Return the tables that may change: a definition that names none may be about any of them."""
+    return found or (sorted(names.known) if kind == "ddl" else [])
 
 
 def _unknown(said: Iterable[str]) -> Kind:
     """Return the kind of what is not understood: it may define what it names, or not."""
-    return "unknown" if _DEFINING.isdisjoint(each.upper() for each in said) else "ddl"
+    return "unknown" if DEFINING.isdisjoint(each.upper() for each in said) else "ddl"
 
 
 def writes_to(tables: Iterable[str], kind: Kind, reads: tuple[Read, ...] = ()) -> Statement:

@@ -70,8 +70,6 @@ class Write:
     conditions: tuple[Condition, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Value | None, ...], ...] = ()
-    # Are the tables that refer to this one emptied too?
-    cascade: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,14 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.checks import CheckMessage, Warning
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, models
 
 from cache_invalidation.checks import check_schema
 from tests.checks.reporting import configured, only, reported
 from tests.cursors import execute
+from tests.observing.relations.conftest import make_model
+from tests.testapp.made import models_forgotten
+from tests.testapp.models import Category
 
 DATABASES = ["default", "other", "sqlite"]
 
@@ -65,6 +68,25 @@ def test_w021_a_constraint_that_does_what_the_model_does_not_say(action: str):
 def test_a_constraint_that_changes_nothing_is_none_of_them(action: str):
     with constrained(action):
         assert found() == []
+
+
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_a_constraint_that_leads_elsewhere_than_the_field_is_one_of_them(using: str):
+    execute(using, "CREATE TABLE root (id integer PRIMARY KEY)")
+    execute(
+        using,
+        "CREATE TABLE leaf (id integer PRIMARY KEY,"
+        " category_id integer REFERENCES root ON DELETE CASCADE)",
+    )
+    try:
+        with models_forgotten():
+            key = models.ForeignKey(Category, models.DO_NOTHING, related_name="+")
+            make_model("Leaf", "leaf", category=key)
+            message = only(found(), Warning, "W021")
+    finally:
+        execute(using, "DROP TABLE leaf")
+        execute(using, "DROP TABLE root")
+    assert message.msg.endswith(" leaf.category_id.")
 
 
 def test_a_constraint_of_sqlite_is_found_as_well():

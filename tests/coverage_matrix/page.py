@@ -21,6 +21,7 @@ _GOES: Final[dict[Goes, str]] = {
     "row": "row",
     "rows": "rows",
     "table": "table",
+    "everything": "everything",
 }
 _BEGINNING: Final = """\
 # What is seen
@@ -67,6 +68,9 @@ rows
 
 table
 : What depends on any row of the table.
+
+everything
+: What depends on any table.
 
 nothing
 : Everything stays cached.

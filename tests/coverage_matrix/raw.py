@@ -152,10 +152,10 @@ def raw_delete_where(world: World) -> None:
 @section.way(
     "`TRUNCATE … CASCADE`",
     seen="statement",
-    goes="table",
+    goes="everything",
     changes=DELETED - {"generic"},
     databases=("PostgreSQL",),
-    note="The tables that refer to it as well.",
+    note="Tables without a model may lead from one to another.",
 )
 def raw_truncate(world: World) -> None:
     execute(world, f"TRUNCATE {ITEM} CASCADE")

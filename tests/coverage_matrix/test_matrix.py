@@ -134,6 +134,7 @@ def test_nothing_is_stale_and_nothing_goes_that_need_not(world: World, cell: Cel
     kept |= values if goes in ("row", "rows", "nothing") else {}
     kept |= rows if goes in ("row", "nothing") else {}
     kept |= before if goes == "nothing" else {}
+    kept = {} if goes == "everything" else kept
     world.ask = lambda: compare(reads, problems, "in the middle")
 
     with transaction.atomic(using=world.alias) if atomic else nullcontext():

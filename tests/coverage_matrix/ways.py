@@ -7,7 +7,7 @@ from typing import Final, Literal
 from tests.coverage_matrix.world import Target, World
 
 Seen = Literal["save", "signal", "queryset", "statement"]
-Goes = Literal["nothing", "row", "rows", "table"]
+Goes = Literal["nothing", "row", "rows", "table", "everything"]
 Database = Literal["PostgreSQL", "SQLite"]
 
 DATABASES: Final[dict[Database, str]] = {"PostgreSQL": "default", "SQLite": "sqlite"}
@@ -52,6 +52,7 @@ class Way:
     - "row": what depends on the rows that are written, by key or by the value of a column;
     - "rows": what depends on any row by its key, but of values only those that are written;
     - "table": what depends on any row;
+    - "everything": what depends on any table;
     - "nothing".
 
     Both are for a model without a rule; for one whose rule looks at values they are `seen_by_rule`
