@@ -25,8 +25,8 @@ MAX_DEPTH: Final = 40
 OPENING: Final = 3
 
 _BOUNDARIES = words("SAVEPOINT RELEASE COMMIT END")
-# What follows these in a script may be committed with it.
-_BOUNDARIES_IN_SCRIPTS = _BOUNDARIES | words("ROLLBACK ABORT")
+# What follows these in a script may be committed with it, or later.
+_BOUNDARIES_IN_SCRIPTS = _BOUNDARIES | words("BEGIN START ROLLBACK ABORT")
 
 _OPENING = frozenset({"(", "[", "CASE"})
 _CLOSING = frozenset({")", "]", "END"})

@@ -182,7 +182,7 @@ def _execute_fenced(
     batch = Batch(connection.alias, deliver)
     _add(batch, effects)
     commits_later = _commits_later(statement, connection)
-    fence = raise_fence(batch, connection, always=commits_later)
+    fence = raise_fence(batch, connection, always=commits_later or bool(statement.boundaries))
     try:
         result = execute()
     except BaseException as error:
@@ -192,6 +192,8 @@ def _execute_fenced(
     if _found_no_row(statement, context):
         withdraw(batch, fence)
         return result
+    if statement.boundaries:  # It may have begun a transaction.
+        commits_later = _commits_later(statement, connection)
     deliver(batch, fence, commits_later=commits_later)
     return result
 

@@ -96,6 +96,26 @@ def test_a_script_that_fails_may_have_committed_before(using, script, in_block):
     assert name_of(category.pk, using) == stored_name(category, using)
 
 
+@pytest.mark.parametrize("consistency", ["strict", "commit"])
+@pytest.mark.parametrize("looks_at_values", [False, True])
+@pytest.mark.parametrize("end", ["COMMIT", "SELECT 1; END"])
+def test_a_transaction_that_a_script_begins_leaves_nothing_stale(
+    settings, consistency, looks_at_values, end
+):
+    settings.CACHE_INVALIDATION = {"CONSISTENCY": consistency}
+    rule = type("Rule", (ModelInvalidation,), {"tags": ["name:{name}"] if looks_at_values else []})
+    category = Category.objects.create(name="old")
+    with registry.override(Category, rule):
+        assert name_of(category.pk) == "old"
+        sql = f"UPDATE testapp_category SET name = 'new' WHERE id = {category.pk}"
+        execute("default", f"BEGIN; {sql}")
+        try:
+            assert elsewhere(lambda: name_of(category.pk)) == stored_name(category) == "old"
+        finally:
+            execute("default", end)
+        assert elsewhere(lambda: name_of(category.pk)) == stored_name(category) == "new"
+
+
 @pytest.mark.parametrize("looks_at_values", [False, True])
 def test_a_script_with_a_transaction_of_its_own_is_told(looks_at_values):
     rule = type("Rule", (ModelInvalidation,), {"tags": ["name:{name}"] if looks_at_values else []})
