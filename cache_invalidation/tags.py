@@ -194,6 +194,8 @@ def escape(value: Any) -> str:
 
 def _spell(value: Any) -> str:
     """Return the same text for equal values, however they came to be: 1.5 and 1.50, two zones."""
+    if isinstance(value, str):
+        return str.__str__(value)  # Databases take the text itself, whatever `str()` makes of it.
     if isinstance(value, Enum):
         return _spell(value.value)
     if isinstance(value, Decimal) and value.is_finite():

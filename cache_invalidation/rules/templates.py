@@ -153,17 +153,17 @@ def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
     """Return `value` as it would come back from the database, so that '3' and 3 are one tag."""
     if value is None or hasattr(value, "resolve_expression"):
         return value
-    if isinstance(value, Enum):
-        value = value.value
     try:
         value = field.to_python(value)
+        if isinstance(value, str):
+            return str.__str__(value)  # A member of an enumeration has another `str()`.
         if isinstance(field, DecimalField) and isinstance(value, Decimal):
             return _with_places(field, value)
         if isinstance(field, DateTimeField) and isinstance(value, datetime):
             return _in_zone(value)
     except (ValidationError, TypeError, ValueError, InvalidOperation):
         pass  # What the database does not take either is a tag as it is.
-    return value
+    return value.value if isinstance(value, Enum) else value
 
 
 def has_column(field: Any) -> bool:

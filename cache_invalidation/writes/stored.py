@@ -129,4 +129,4 @@ def _is_no_number(value: Any) -> bool:
 
 def _is_too_long(limit: int, value: Any) -> bool:
     """Whether PostgreSQL cuts off the spaces at the end, which it does where nothing else is."""
-    return isinstance(value, str) and len(value) > limit
+    return value is not None and len(value if isinstance(value, str) else str(value)) > limit

@@ -98,6 +98,13 @@ class KeyedByCode(models.Model):
         return str(self.code)
 
 
+class KeyedByText(models.Model):
+    code = models.CharField(max_length=100, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.code
+
+
 class Referring(models.Model):
     """Its foreign key has the values prepared by the field that it refers to."""
 
