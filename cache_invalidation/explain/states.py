@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from django.db.models import Field, Model
 
+from cache_invalidation.rules.loading import with_columns
+
 #: Stands for the primary key of a row that has none yet.
 NEW: Final = "{pk}"
 
@@ -41,8 +43,6 @@ def is_known(row: Model, instance: Model) -> bool:
 
 def assigned(row: Model, fields: Iterable["Field[Any, Any]"], values: Mapping[str, Any]) -> Model:
     """Return `row` after an assignment to `fields`, of those `values` by name that are known."""
-    after = copy(row)
-    after._state.fields_cache.clear()
-    for field in fields:
-        setattr(after, field.attname, values.get(field.name, stand_in(field)))
-    return after
+    return with_columns(
+        row, {field.attname: values.get(field.name, stand_in(field)) for field in fields}
+    )

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.functional import Promise
 
 from cache_invalidation.reads.spelling import evaluated
-from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.stores.base import Store
 
 # Begins every payload that a call stands in front of, and none else: see `wrap`.
@@ -75,7 +74,7 @@ def _read(written: list[Any]) -> Any:
     match kind:
         case "row":
             pk, using = rest
-            return all_rows(apps.get_model(value), using).get(pk=pk)
+            return QuerySet(apps.get_model(value), using=using).get(pk=pk)
         case "model":
             return apps.get_model(value)
         case "tuple":

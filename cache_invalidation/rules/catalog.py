@@ -14,6 +14,7 @@ from django.dispatch import receiver
 
 from cache_invalidation.conf import Settings, settings
 from cache_invalidation.exceptions import InvalidSetting
+from cache_invalidation.rules.loading import as_stored_in
 from cache_invalidation.rules.templates import as_stored, has_column
 from cache_invalidation.tags import table_of
 
@@ -155,9 +156,10 @@ def _on_new_settings(setting: str, **kwargs: Any) -> None:
 def all_rows(model: type[Model], using: str) -> QuerySet[Any]:
     """Return a queryset of every row of `model`, in no order.
 
-    The managers of a project may leave rows out, such as those that count as deleted.
+    The managers of a project may leave rows out, such as those that count as deleted. Their columns
+    are as they are stored.
     """
-    return QuerySet(model, using=using).order_by()
+    return as_stored_in(QuerySet(model, using=using).order_by())
 
 
 def as_in_tags(field: "Field[Any, Any]", value: Any, vendor: str) -> Any:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -14,12 +13,13 @@ from django.db.models import Model
 from cache_invalidation.connections import shielded
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change, Rule, links_to, shares_key
+from cache_invalidation.rules.loading import in_column, with_columns
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import (
     Template,
     as_stored,
     key_as_stored,
-    resolver_for,
+    resolvers_for,
 )
 from cache_invalidation.tags import ROOT, Invalidation, every_row_tag, family, row_tag, shorten
 
@@ -142,10 +142,8 @@ def _apply_to_child(rule: Rule, change: Change, may_query: bool) -> Iterator[Con
 def _with_values_of(child: Model, parent: Model | None) -> Model | None:
     if parent is None:
         return None
-    state = copy(child)
-    for column in parent._meta.concrete_fields:
-        setattr(state, column.attname, getattr(parent, column.attname))
-    return state
+    columns = parent._meta.concrete_fields
+    return with_columns(child, {column.attname: in_column(parent, column) for column in columns})
 
 
 def _fires(rule: Rule, change: Change) -> bool:
@@ -175,7 +173,7 @@ def _differs(old: Model, new: Model, name: str) -> bool:
         return False
     if column.attname in new.get_deferred_fields():
         return False
-    before, after = (getattr(state, column.attname) for state in (old, new))
+    before, after = (in_column(state, column) for state in (old, new))
     try:
         return bool(as_stored(column, before) != as_stored(column, after))
     except Exception:  # noqa: BLE001 - arrays, for instance, do not compare to one truth
@@ -195,7 +193,9 @@ def _add_rendered(result: Consequence, template: Template) -> None:
         else:
             states = change.instances if change.is_known else ()
             with shielded(change.using):
-                rendered = {template.render(resolver_for(state)) for state in states}
+                rendered = {
+                    template.render(resolve) for state in states for resolve in resolvers_for(state)
+                }
     except Exception:
         logger.exception(
             "%r of %r cannot be resolved; invalidating all its values",

@@ -14,6 +14,7 @@ from django.db.models import DateTimeField, DecimalField, Field, Model
 from django.utils import timezone
 
 from cache_invalidation.exceptions import TemplateError
+from cache_invalidation.rules.loading import has_plain_attributes, in_column, stored_row
 from cache_invalidation.tags import (
     MAX_HEAD,
     check_characters,
@@ -118,7 +119,23 @@ def _parse(source: str) -> Iterator[tuple[str, str | None]]:
         yield literal, path
 
 
-def resolver_for(instance: Model) -> Resolver:
+def resolvers_for(instance: Model) -> Iterator[Resolver]:
+    """Yield functions from a path to the value it has for `instance`: what is stored, and is shown.
+
+    These are one, unless a descriptor of the project has something else of a column.
+    """
+    yield resolver_for(instance)
+    if not has_plain_attributes(type(instance)):
+        yield resolver_for(instance, _as_shown)
+
+
+def _as_shown(row: Model, field: "Field[Any, Any]") -> Any:
+    return getattr(row, field.attname)
+
+
+def resolver_for(
+    instance: Model, value_of: Callable[[Model, "Field[Any, Any]"], Any] = in_column
+) -> Resolver:
     """Return a function from a path to the value it has for `instance`.
 
     Relations are followed; behind a null relation every path is None.
@@ -129,13 +146,15 @@ def resolver_for(instance: Model) -> Resolver:
         for name in path.split("__"):
             if value is None:
                 return None
-            value = _attribute(value, name)
+            if value is not instance and isinstance(value, Model):
+                value = stored_row(value)
+            value = _attribute(value, name, value_of)
         return value
 
     return resolve
 
 
-def _attribute(value: Any, name: str) -> Any:
+def _attribute(value: Any, name: str, value_of: Callable[[Model, "Field[Any, Any]"], Any]) -> Any:
     if not isinstance(value, Model):
         return getattr(value, name)
     if name == "pk":
@@ -146,7 +165,7 @@ def _attribute(value: Any, name: str) -> Any:
         return getattr(value, name)
     if not isinstance(field, Field) or (field.is_relation and name != field.attname):
         return getattr(value, name)
-    return as_stored(field, getattr(value, name))
+    return as_stored(field, value_of(value, field))
 
 
 def as_stored(field: "Field[Any, Any]", value: Any) -> Any:

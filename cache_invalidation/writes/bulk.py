@@ -8,7 +8,6 @@ writing many rows through the ORM ends in one of them, or in the watcher, is cov
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Final, cast
@@ -25,6 +24,7 @@ from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.observing.rows_written import assigned_fields
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
+from cache_invalidation.rules.loading import with_columns
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
@@ -163,13 +163,13 @@ def _states_after(
     is_known = not any(hasattr(value, "resolve_expression") for value in values.values())
     if not is_known or is_rewritten(model):
         return rows.read_all(all_rows(model, using).filter(pk__in=found), using)
-    after = {key: copy(row) for key, row in found.items()}
+    assigned = {}
     for name, value in values.items():
         field: Any = model._meta.get_field(name)
         if isinstance(value, Model):
             value = getattr(value, field.target_field.attname)
-        for row in after.values():
-            setattr(row, field.attname, value)
+        assigned[field.attname] = value
+    after = {key: with_columns(row, assigned) for key, row in found.items()}
     if only_database_knows(next(iter(after.values()))):
         return rows.read_all(all_rows(model, using).filter(pk__in=found), using)
     return after

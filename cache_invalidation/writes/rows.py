@@ -5,7 +5,6 @@ old state, and what depends on B would stay.
 """
 
 from collections.abc import Collection
-from copy import copy
 from typing import Any
 
 from django.db import connections
@@ -14,6 +13,7 @@ from django.db.models import Model, QuerySet
 from cache_invalidation.connections import in_transaction
 from cache_invalidation.observing.watcher import unrecorded
 from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.loading import as_stored_in, in_column, is_plain, with_columns
 from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes.accounted import Account, accounting
@@ -35,7 +35,7 @@ def _read(model: type[Model], pk: Any, connection: Any, deleting: bool) -> Model
     if lock and not connection.features.has_select_for_update:
         _lock_database(model, using)
         lock = False
-    if model._meta.parents or _is_composite(model):
+    if model._meta.parents or _is_composite(model) or not is_plain(model):
         return _query(model, using, lock, deleting).filter(pk=pk).first()
     # Every save of a row whose rule looks at its values comes here, and compiling the query would
     # take longer than running it.
@@ -65,8 +65,8 @@ def _read_all(
             rows = _locked(rows, using, deleting)
         else:
             _lock_database(table_of(rows.model), using)
-    found = rows if limit is None else rows[: limit + 1]
-    return {row.pk: row for row in found}
+    found = as_stored_in(rows if limit is None else rows[: limit + 1])
+    return {in_column(row, row._meta.pk): row for row in found}
 
 
 def _query(model: type[Model], using: str, lock: bool, deleting: bool) -> QuerySet[Model]:
@@ -146,10 +146,14 @@ def state_after(
     expressions are known only to the database.
     """
     if update_fields is not None and old is not None:
-        written = copy(old)
-        for column in instance._meta.concrete_fields:
-            if column.name in update_fields or column.attname in update_fields:
-                setattr(written, column.attname, getattr(instance, column.attname))
+        written = with_columns(
+            old,
+            {
+                column.attname: getattr(instance, column.attname)
+                for column in instance._meta.concrete_fields
+                if column.name in update_fields or column.attname in update_fields
+            },
+        )
     else:
         written = instance
     if only_database_knows(written, raw):
@@ -157,6 +161,5 @@ def state_after(
         return rows.filter(pk=instance.pk).first()
     if written is instance and instance._state.fields_cache:
         # Related objects that the project holds may be older than their rows.
-        written = copy(instance)
-        written._state.fields_cache.clear()
+        written = with_columns(instance, {})
     return written

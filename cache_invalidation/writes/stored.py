@@ -8,8 +8,9 @@ from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Final
 
-from django.db.models import CharField, DecimalField, FloatField, Model
+from django.db.models import CharField, DecimalField, FileField, FloatField, Model
 
+from cache_invalidation.rules.loading import has_plain_attributes
 from cache_invalidation.rules.templates import as_stored
 
 # What has a part in it is Django's own, or may do anything.
@@ -53,10 +54,18 @@ def key_of(written: Model, model: type[Model]) -> Any:
 def is_rewritten(model: type[Model]) -> bool:
     """Whether what is stored may differ from the attribute: it is generated, or prepared."""
     is_written_by_django = all(_is_djangos(getattr(model, name)) for name in _OF_MODELS)
-    return not is_written_by_django or any(map(_prepares, model._meta.concrete_fields))
+    return (
+        not is_written_by_django
+        or not has_plain_attributes(model)
+        or any(map(_prepares, model._meta.concrete_fields))
+    )
 
 
 def _prepares(column: Any) -> bool:
+    if isinstance(column, FileField):
+        return (
+            True  # `upload_to` and a storage, of the project, may set other attributes meanwhile.
+        )
     return column.generated or any(
         not _is_djangos(getattr(each, name, None))
         for each in _with_referred(column)

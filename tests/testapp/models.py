@@ -120,4 +120,4 @@ class Unregistered(models.Model):
 
 
 # Last, because one has a child of `Place`; they are imported here to get their tables.
-from tests.testapp import halfway, matrix, related, stored, unusual  # noqa: E402, F401
+from tests.testapp import halfway, loading, matrix, related, stored, unusual  # noqa: E402, F401
