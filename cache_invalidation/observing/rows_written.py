@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -116,7 +117,9 @@ def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
     if write.kind == "insert":
         return len(write.rows) == 1
     key = model._meta.pk_fields
-    if len(key) == 1 and len(write.conditions) == 1:  # The same as below, for what is common.
+    if len(key) == len(write.conditions) == 1 and _is_told_apart(
+        key[0]
+    ):  # The same as below, for what is common.
         (condition,) = write.conditions
         if condition.column == key[0].column and values_bound(condition.values, params) == [pk]:
             return True
@@ -143,7 +146,7 @@ def keys_written(
     connection: BaseDatabaseWrapper,
 ) -> Keys:
     """Return what the columns of `key` hold in the rows that `write` is about; None if unknown."""
-    if given is None or len(given) > settings.ROW_TAG_LIMIT:
+    if given is None or len(given) > settings.ROW_TAG_LIMIT or not all(map(_is_told_apart, key)):
         return None
     if write.kind == "insert":
         bound = [keys for params in given for keys in _inserted(key, write, params)]
@@ -165,6 +168,13 @@ def keys_written(
         if len(found) > settings.ROW_TAG_LIMIT:
             return None
     return tuple(found)
+
+
+@cache
+def _is_told_apart(field: "Field[Any, Any]") -> bool:
+    """Whether no other column of its table differs in case only: statements are read without it."""
+    columns = [(each.column or "").lower() for each in field.model._meta.local_concrete_fields]
+    return columns.count((field.column or "").lower()) <= 1
 
 
 def _assigns(
@@ -194,6 +204,8 @@ def keys_named(
     key: Sequence["Field[Any, Any]"], conditions: Iterable[Condition], params: Any
 ) -> list[tuple[Any, ...]] | None:
     """Return the keys that conditions on the key's columns name, each with the values bound."""
+    if not all(map(_is_told_apart, key)):
+        return None
     by_column = {condition.column.lower(): condition.values for condition in conditions}
     bound = [values_bound(by_column.get((field.column or "").lower()), params) for field in key]
     if len(bound) == 1:
@@ -253,16 +265,16 @@ def assigned_fields(model: type[Model], names: Iterable[str]) -> frozenset[str] 
     """Return the names of the fields that may change if those called `names` are assigned.
 
     None if that is not known, as where the database computes a column from others. A name may be
-    that of a field, of its attribute or of its column.
+    that of a field, of its attribute or of its column, and so of several fields.
     """
-    fields = {}
+    fields: dict[str, set[str]] = {}
     for field in model._meta.concrete_fields:
         if field.generated:
             return None
         for name in (field.name, field.attname, field.column or ""):
-            fields[name.lower()] = field.name
+            fields.setdefault(name.lower(), set()).add(field.name)
     found = [fields.get(name.lower()) for name in names]
-    return None if None in found else frozenset(filter(None, found))
+    return None if None in found else frozenset().union(*filter(None, found))
 
 
 def _fields(model: type[Model], write: Write) -> frozenset[str] | None:
