@@ -150,6 +150,8 @@ def keys_written(
         return None
     if write.kind == "insert":
         bound = [keys for params in given for keys in _inserted(key, write, params)]
+        if any(_is_cut(key, values) for keys in bound for values in keys or ()):
+            return None
     elif write.kind == "delete" or (
         write.kind == "update" and not _assigns(write, key, connection)
     ):
@@ -230,6 +232,15 @@ def _inserted(
             yield None
         else:
             yield list(zip(*[column for column in bound if column is not None], strict=True))
+
+
+def _is_cut(key: Sequence["Field[Any, Any]"], values: Iterable[Any]) -> bool:
+    """Whether one of `values` is longer than its column, which keeps no spaces at the end then."""
+    lengths = map(catalog.length_of, key)
+    return any(
+        isinstance(value, str) and length is not None and len(value) > length
+        for length, value in zip(lengths, values, strict=True)
+    )
 
 
 def values_bound(values: tuple[Value, ...] | None, params: Any) -> list[Any] | None:

@@ -76,7 +76,7 @@ def _compares(
     comparison = catalog.compared_as(field)
     if comparison == "uuid" and not connection.features.has_native_uuid_field:
         comparison = "text"
-    return relation.compares(field.column, comparison)
+    return relation.compares(field.column, comparison, catalog.length_of(field))
 
 
 def _tags_of_column(

@@ -190,6 +190,11 @@ def compared_as(field: "Field[Any, Any]") -> Comparison | None:
     return _comparison(_referred(field))
 
 
+def length_of(field: "Field[Any, Any]") -> int | None:
+    """Return how long the texts of `field` may be; None for any length."""
+    return _referred(field).max_length
+
+
 def _referred(field: "Field[Any, Any]") -> "Field[Any, Any]":
     """Return the field whose values are in the column: of a foreign key, the one it refers to."""
     while field.remote_field is not None:

@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.observing.relations.relation import (
     ABSENT,
+    Column,
     Name,
     NotTold,
     Relation,
@@ -63,9 +64,10 @@ WITH RECURSIVE named AS (
             ELSE '' END AS instead,
         (
             SELECT json_object_agg(a.attname, CASE
-                WHEN a.atttypid IN (20, 21, 23) THEN 'integer'
-                WHEN a.atttypid = 2950 THEN 'uuid'
-                WHEN a.atttypid IN (25, 1043) AND o.collisdeterministic THEN 'text'
+                WHEN a.atttypid IN (20, 21, 23) THEN json_build_array('integer')
+                WHEN a.atttypid = 2950 THEN json_build_array('uuid')
+                WHEN a.atttypid IN (25, 1043) AND o.collisdeterministic
+                    THEN json_build_array('text', nullif(a.atttypmod, -1) - 4)
                 END ORDER BY a.attname)::text
             FROM pg_catalog.pg_attribute a
             LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
@@ -120,7 +122,12 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
                 frozenset(oids),
                 Relation(
                     instead=instead,
-                    columns=only_unequal(json.loads(columns or "{}")),
+                    columns=only_unequal(
+                        {
+                            name: column and Column(*column)
+                            for name, column in json.loads(columns or "{}").items()
+                        }
+                    ),
                     relatives=frozenset(relatives),
                 ),
             )

@@ -14,6 +14,18 @@ class NotTold(Exception):
     """The database cannot be asked now: its transaction is broken, or it is busy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How a column compares, as Python does, and how many characters it keeps; None for any."""
+
+    comparison: Comparison
+    limit: int | None = None
+
+    def keeps(self, length: int | None) -> bool:
+        """Whether it keeps each text of at most `length`. Of others, PostgreSQL cuts off spaces."""
+        return self.limit is None or (length is not None and length <= self.limit)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
     """A table, or what stands in the place of one.
@@ -26,14 +38,22 @@ class Relation:
     """
 
     instead: str = ""
-    columns: Mapping[str, Comparison] | None = field(default_factory=dict)
+    columns: Mapping[str, Column] | None = field(default_factory=dict)
     relatives: frozenset[str] = frozenset()
 
-    def compares(self, column: str | None, comparison: Comparison | None) -> bool:
-        """Whether values of a column are equal to the database if and only if they are here."""
+    def compares(
+        self, column: str | None, comparison: Comparison | None, length: int | None = None
+    ) -> bool:
+        """Whether values of a column are equal to the database if and only if they are here.
+
+        They are compared as `comparison` says, and texts are not longer than `length`.
+        """
         if comparison is None:
             return False
-        return self.columns is None or self.columns.get((column or "").lower()) == comparison
+        if self.columns is None:
+            return True
+        found = self.columns.get((column or "").lower())
+        return found is not None and found.comparison == comparison and found.keeps(length)
 
 
 #: Where the database cannot be asked, it is what the models say.
@@ -42,13 +62,13 @@ ABSENT: Final = Relation(instead="missing relation")
 UNTOLD: Final = Relation(instead="relation of unknown kind")
 
 
-def only_unequal(columns: Mapping[str, Comparison | None]) -> dict[str, Comparison]:
+def only_unequal(columns: Mapping[str, Column | None]) -> dict[str, Column]:
     """Return the columns that compare as Python does, by name in lower case.
 
     Those whose names differ in nothing but case are left out: statements are understood without it.
     """
-    found: dict[str, Comparison | None] = {}
-    for name, comparison in columns.items():
+    found: dict[str, Column | None] = {}
+    for name, column in columns.items():
         folded = name.lower()
-        found[folded] = None if folded in found else comparison
-    return {name: comparison for name, comparison in found.items() if comparison is not None}
+        found[folded] = None if folded in found else column
+    return {name: column for name, column in found.items() if column is not None}

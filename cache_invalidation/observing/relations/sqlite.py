@@ -7,8 +7,13 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from cache_invalidation.observing.relations.relation import ABSENT, Name, Relation, only_unequal
-from cache_invalidation.rules.catalog import Comparison
+from cache_invalidation.observing.relations.relation import (
+    ABSENT,
+    Column,
+    Name,
+    Relation,
+    only_unequal,
+)
 from cache_invalidation.sql.conditions import closing as closing_bracket
 from cache_invalidation.sql.conditions import split
 from cache_invalidation.sql.lexer import name_of, tokenize
@@ -78,18 +83,19 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
     return Relation(
         columns=only_unequal(
             {
-                column: _comparison(declared.upper(), column.lower() in collated)
+                column: _column(declared.upper(), column.lower() in collated)
                 for _, column, declared, *_ in listed
             }
         )
     )
 
 
-def _comparison(declared: str, is_compared_by_bytes: bool) -> Comparison | None:
+def _column(declared: str, is_compared_by_bytes: bool) -> Column | None:
     """Return how values of the type that was declared are compared, by the rules of affinity."""
     if "INT" in declared:
-        return "integer"
-    return "text" if is_compared_by_bytes and any(map(declared.__contains__, _TEXTUAL)) else None
+        return Column("integer")
+    is_text = is_compared_by_bytes and any(map(declared.__contains__, _TEXTUAL))
+    return Column("text") if is_text else None
 
 
 @lru_cache(maxsize=1024)

@@ -34,6 +34,8 @@ UNLIKE: dict[str, Case] = {
         "ab",
         "ab",
     ),
+    "shorter than any text": ("default", "varchar(5)", models.TextField(), "abcde", "abcde"),
+    "shorter": ("default", "varchar(5)", models.CharField(max_length=10), "abcde", "abcde"),
     "collation of a text": ("default", "text COLLATE folding", models.TextField(), "ab", "ab"),
     "nocase": ("sqlite", "varchar(10) COLLATE NOCASE", models.CharField(max_length=10), "ab", "AB"),
     "rtrim": ("sqlite", "text COLLATE RTRIM", models.TextField(), "ab  ", "ab"),
@@ -51,7 +53,8 @@ UNLIKE: dict[str, Case] = {
 ALIKE: dict[str, Case] = {
     "varchar": ("default", "varchar(10)", models.CharField(max_length=10), "ab", "ab"),
     "text": ("default", "text", models.CharField(max_length=10), "ab", "ab"),
-    "C": ("default", 'varchar(10) COLLATE "C"', models.TextField(), "ab", "ab"),
+    "C": ("default", 'varchar(10) COLLATE "C"', models.CharField(max_length=10), "ab", "ab"),
+    "longer": ("default", "varchar(20)", models.CharField(max_length=10), "ab", "ab"),
     "uuid": ("default", "uuid", models.UUIDField(), KEY, KEY),
     "smallint": ("default", "smallint", models.BigIntegerField(), 3, 3),
     "SQLite text": ("sqlite", "text", models.CharField(max_length=10), "ab", "ab"),
