@@ -21,6 +21,7 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.writes import (
             bulk,
             commit,
+            compiled,
             deletions,
             driver,
             migrations,
@@ -34,6 +35,7 @@ class CacheInvalidationConfig(AppConfig):
         receivers.install()
         saves.install()
         bulk.install()
+        compiled.install()
         deletions.install()
         commit.install()
         driver.install()

@@ -82,7 +82,7 @@ def rows_written(
     params: Any,
     many: bool,
     connection: BaseDatabaseWrapper,
-    is_accounted_for: Callable[[type[Model], Write, Any], bool] = lambda *write: False,
+    is_accounted_for: Callable[[type[Model], Any], bool] = lambda *write: False,
 ) -> list[Written]:
     """Return the rows of watched models that `statement` writes with the parameters `params`.
 
@@ -98,7 +98,7 @@ def rows_written(
         )
         for write in statement.writes
         for model in catalog.models_by_table()[write.table]
-        if not is_accounted_for(model, write, params) and registry.plan(model)
+        if not is_accounted_for(model, params) and registry.plan(model)
     ]
 
 
@@ -110,26 +110,6 @@ def superseding(written: Iterable[Written]) -> Iterator[Written]:
     found = list(written)
     unknown = {each.model for each in found if each.keys is None}
     return (each for each in found if each.keys is None or each.model not in unknown)
-
-
-def names_row(model: type[Model], write: Write, params: Any, pk: Any) -> bool:
-    """Whether `write` is about one row, and nothing tells that it is another one than `pk`."""
-    if write.kind == "insert":
-        return len(write.rows) == 1
-    key = model._meta.pk_fields
-    if len(key) == len(write.conditions) == 1 and _is_told_apart(
-        key[0]
-    ):  # The same as below, for what is common.
-        (condition,) = write.conditions
-        if condition.column == key[0].column and values_bound(condition.values, params) == [pk]:
-            return True
-    named = keys_named(key, write.conditions, params)
-    if named is None or len(named) != 1:
-        return False
-    return all(
-        given == value or not isinstance(given, type(value))
-        for given, value in zip(named[0], pk if len(key) > 1 else (pk,), strict=True)
-    )
 
 
 def sets_of(params: Any, many: bool) -> Sequence[Any] | None:

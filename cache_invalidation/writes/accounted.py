@@ -1,75 +1,74 @@
-"""Statements that need not be looked at, because whoever sends them tells what they do."""
+"""Statements that need not be looked at, because whoever has them sent tells what they do.
 
-from contextvars import ContextVar
+While Django prepares such a statement, it runs code of the project: the `pre_save` of a field, an
+`upload_to`, whatever turns a value into a parameter. That code may write to the same table, in the
+same words. So what is accounted for is not a kind of statement but one single statement, and it is
+the parameters of that one which carry the account to the watcher.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.observing.rows_written import names_row
 from cache_invalidation.rules.declarations import Change
-from cache_invalidation.sql import Kind, Write
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.writes import boundaries
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add
-
-ANY: Final = object()
+from cache_invalidation.writes.writing import writing
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Writes of `kinds` to `models`: to the row `pk`, or to any.
+    """Somebody tells what is done to rows of `models`.
 
-    `begun` keeps the notes of them until it is told what they did; None if they do nothing.
+    `begun` keeps the notes of it until then; None if nothing is done. `block` is where a write that
+    has no transaction gets one, as late as that can be; None if it has been seen to.
     """
 
     using: str
     models: frozenset[type[Model]]
-    kinds: frozenset[Kind]
     begun: Begun | None
-    pk: Any = ANY
-
-    def covers(self, model: type[Model], write: Write, params: Any) -> bool:
-        return (
-            model in self.models
-            and write.kind in self.kinds
-            and (self.pk is ANY or names_row(model, write, params, self.pk))
-        )
+    block: ExitStack | None = None
 
 
-_accounts: ContextVar[tuple[Account, ...]] = ContextVar("cache_invalidation_accounts", default=())
+class Accounted(tuple[Any, ...]):
+    """The parameters of a statement, with the `account` of whoever tells what it does."""
+
+    account: Account
+
+    @classmethod
+    def by(cls, account: Account, params: Iterable[Any] = ()) -> Self:
+        accounted = cls(params)
+        accounted.account = account
+        return accounted
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy, in a log of queries for instance, is of the parameters only.
+        return tuple, (tuple(self),)
 
 
-class accounting:  # noqa: N801 - used as a block; every save passes here, and a generator is slow
-    """Leave to the caller what `account` covers until the block ends."""
-
-    __slots__ = ("_account", "_token")
-
-    def __init__(self, account: Account) -> None:
-        self._account = account
-
-    def __enter__(self) -> None:
-        self._token = _accounts.set((*_accounts.get(), self._account))
-
-    def __exit__(self, *error: object) -> None:
-        _accounts.reset(self._token)
+def begin(connection: BaseDatabaseWrapper, params: Any) -> None:
+    """Begin the transaction that a write, whose statement has `params`, has been waiting for."""
+    if isinstance(params, Accounted) and params.account.block is not None:
+        params.account.block.enter_context(writing(connection))
 
 
-def is_accounted_for(
-    connection: BaseDatabaseWrapper, model: type[Model], write: Write, params: Any
-) -> bool:
-    """Whether somebody tells by other means what `write`, about to be executed, does to `model`."""
-    if boundaries.is_cut_off(connection):
-        return False  # It would be told too late.
-    for account in _accounts.get():
-        if account.using == connection.alias and account.covers(model, write, params):
-            if account.begun is not None:
-                account.begun.note(connection, model, partial(_add_any_row, model))
-            return True
-    return False
+def is_accounted_for(connection: BaseDatabaseWrapper, model: type[Model], params: Any) -> bool:
+    """Whether somebody tells what a statement, about to be executed, does to `model`."""
+    if not isinstance(params, Accounted) or boundaries.is_cut_off(connection):
+        return False  # Or it would be told too late.
+    account = params.account
+    if account.using != connection.alias or model not in account.models:
+        return False
+    if account.begun is not None:
+        account.begun.note(connection, model, partial(_add_any_row, model))
+    return True
 
 
 def _add_any_row(model: type[Model], batch: Batch) -> None:

@@ -26,12 +26,12 @@ from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.loading import with_columns
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import rows
-from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.accounted import Account
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, is_suspended
+from cache_invalidation.writes.compiled import accounted, accounting
 from cache_invalidation.writes.stored import is_rewritten, key_of, only_database_knows
 from cache_invalidation.writes.writing import writing
 
@@ -41,9 +41,6 @@ logger = logging.getLogger("cache_invalidation")
 _STEADY: Final = (WhereNode, Lookup, Transform, Col, CombinedExpression, Value)
 # Whoever wraps what is wrapped here takes its attributes along.
 _MARK: Final = "_cache_invalidation_observes"
-
-_INSERTS: Final[frozenset[Kind]] = frozenset({"insert"})
-_UPDATES: Final[frozenset[Kind]] = frozenset({"update"})
 
 
 def install() -> None:
@@ -141,8 +138,9 @@ def _update(queryset: Any, update: Any, values: dict[str, Any], found: dict[Any,
     fields = assigned_fields(queryset.model, values)
     unknown = Change(model=model, operation="update", using=using, fields=fields)
     with Begun() as begun:
-        with accounting(Account(using, _tables(model), _UPDATES, begun)):
-            number = int(update(queryset, **values))
+        account = Account(using, _tables(model), begun)
+        number = int(update(accounted(queryset, account), **values))
+        queryset._result_cache = None  # Django forgets that of the copy.
         changes = [unknown]
         if number == len(found):  # Else others have added rows that match, just now.
             after = _states_after(found, values, using)
@@ -188,10 +186,10 @@ def _observed_create(bulk_create: Any) -> Any:
         if not options["objs"] or is_moot or is_suspended(self.db):
             return cast("list[Any]", bulk_create(self, *args, **kwargs))
         using, table = self.db, table_of(self.model)
-        kinds = _INSERTS | _UPDATES if options.get("update_conflicts") else _INSERTS
+        written = options["objs"] = list(options["objs"])
         with writing(connections[using]), Begun() as begun:
-            with accounting(Account(using, frozenset({table}), kinds, begun)):
-                created: list[Any] = bulk_create(self, *args, **kwargs)
+            with accounting(Account(using, frozenset({table}), begun), written):
+                created: list[Any] = bulk_create(**options)
             _collect(_created(table, created, using, options), using)
         return created
 

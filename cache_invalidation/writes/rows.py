@@ -16,7 +16,7 @@ from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.loading import as_stored_in, in_column, is_plain, with_columns
 from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
-from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.accounted import Account, Accounted
 from cache_invalidation.writes.stored import only_database_knows
 
 
@@ -114,9 +114,12 @@ def _lock_database(model: type[Model], using: str) -> None:
     """
     quote = connections[using].ops.quote_name
     table, column = quote(model._meta.db_table), quote(_first_column(model))
-    silent = Account(using, frozenset({model}), frozenset({"update"}), begun=None)
-    with accounting(silent), connections[using].cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET {column} = {column} WHERE 1 = 0")  # noqa: S608
+    silent = Account(using, frozenset({model}), begun=None)
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET {column} = {column} WHERE 1 = 0",  # noqa: S608
+            Accounted.by(silent),
+        )
 
 
 def _first_column(model: type[Model]) -> str:

@@ -7,10 +7,14 @@ into it, where a task that they start does not find the row yet. So it is the st
 signals that is wrapped, `Model._save_table`, and in autocommit it gets a transaction of its own. It
 is not documented by Django; what is relied on is covered by tests on every supported version.
 
+Where the old row is read, that transaction begins before it. Otherwise it waits for the statement,
+so that a field which stores a file, or asks the database, does so outside of it.
+
 A multi-table child has its parents' tables saved first, in calls of their own. `Model.save_base`,
 which makes all of these calls, is wrapped to know which of them belong together.
 """
 
+from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import wraps
@@ -22,17 +26,14 @@ from django.db.models import Model
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.templates import key_as_stored
-from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import rows
-from cache_invalidation.writes.accounted import Account, accounting
+from cache_invalidation.writes.accounted import Account
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import collect, is_suspended
+from cache_invalidation.writes.compiled import accounting
 from cache_invalidation.writes.stored import key_of
 from cache_invalidation.writes.writing import writing
-
-_KINDS: Final[frozenset[Kind]] = frozenset({"insert", "update"})
 
 # Whoever wraps what is wrapped here takes its attributes along.
 _MARK: Final = "_cache_invalidation_observes"
@@ -104,17 +105,19 @@ def _observed(save_table: Any) -> Any:
         plan = registry.plan(type(self))
         if not plan or is_suspended(using):
             return bool(save_table(self, *arguments))
-        for save in reversed(_saves.get()):
-            if save.instance is self:
-                with writing(connections[using]):
-                    return _save(save, save_table, arguments, plan)
-        with writing(connections[using]), _Save(self) as save:
-            return _save(save, save_table, arguments, plan)
+        with ExitStack() as block:
+            if plan.needs_state:
+                block.enter_context(writing(connections[using]))
+            for save in reversed(_saves.get()):
+                if save.instance is self:
+                    return _save(save, save_table, arguments, plan, block)
+            with _Save(self) as save:
+                return _save(save, save_table, arguments, plan, block)
 
     return wrapper
 
 
-def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
+def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan, block: ExitStack) -> bool:
     """Save one table of an instance; tell all that was done once it was the last of them."""
     raw, cls, _, _, using, update_fields = arguments
     instance = save.instance
@@ -126,7 +129,7 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan) -> bool:
     if cls is not table and plan.needs_state and save.old is None:
         # A parent's row that is there already, and becomes that of a child.
         parent = None if key is None else rows.read(cls, key, using)
-    with accounting(Account(using, frozenset({cls}), _KINDS, save, key_as_stored(cls, key))):
+    with accounting(Account(using, frozenset({cls}), save, block), [instance]):
         updated = bool(save_table(instance, *arguments))
     if cls is not table:
         if parent is not None or (updated and not plan.needs_state):

@@ -41,7 +41,7 @@ from cache_invalidation.sql import Statement
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.transactions.open_batches import batches, current_batch
 from cache_invalidation.writes import boundaries, rows
-from cache_invalidation.writes.accounted import is_accounted_for
+from cache_invalidation.writes.accounted import begin, is_accounted_for
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, add_everything, is_suspended
 from cache_invalidation.writes.commit import commit_by
@@ -70,6 +70,7 @@ def write(
 ) -> Any:
     """Execute a statement, and invalidate what it makes stale."""
     connection: BaseDatabaseWrapper = context["connection"]
+    begin(connection, params)
     commits = boundaries.is_commit(statement, connection)
     several = statement.is_script
     if context.get("is_script"):

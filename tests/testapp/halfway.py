@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from typing import Any, ClassVar
+from uuid import uuid4
 
+from django.core.files.storage import InMemoryStorage
 from django.db import models
 
 
@@ -41,3 +43,27 @@ class Kiosk(Building):
 
     building = models.OneToOneField(Building, models.CASCADE, parent_link=True)
     code = models.CharField(max_length=100, primary_key=True)
+
+
+class Parcel(models.Model):
+    """A plain model, with a field whose hook is called."""
+
+    name = models.CharField(max_length=100, default="")
+    weight = HookedField(default=0)
+    value = models.IntegerField(default=0)
+    label = models.FileField(upload_to="labels", storage=InMemoryStorage(), default="")
+
+
+class Crate(Parcel):
+    """Its parent's table has the field whose hook is called."""
+
+    width = models.IntegerField(default=0)
+
+
+class Pallet(models.Model):
+    """SQLite is given its keys as text."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    name = models.CharField(max_length=100, default="")
+    weight = HookedField(default=0)
+    value = models.IntegerField(default=0)
