@@ -73,7 +73,7 @@ def test_metrics_are_shown_as_text():
     assert "commands.page 75.0% hits (3 hits, 1 misses, 0 bypasses)" in lines
     assert "shop.product 1" in lines
     assert {"tags 2", "keys 1", "patterns 0", "failed 0", "pending 0"} <= set(lines)
-    assert "cache default (closed)" in lines
+    assert "cache default (working)" in lines
     assert re.search(
         r"^latency p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms$", "\n".join(lines), re.M
     )
