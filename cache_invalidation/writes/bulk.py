@@ -168,7 +168,7 @@ def _states_after(
             value = getattr(value, field.target_field.attname)
         assigned[field.attname] = value
     after = {key: with_columns(row, assigned) for key, row in found.items()}
-    if only_database_knows(next(iter(after.values()))):
+    if only_database_knows(next(iter(after.values())), using):
         return rows.read_all(all_rows(model, using).filter(pk__in=found), using)
     return after
 
@@ -214,7 +214,7 @@ def _created(
     if not needs_state:
         return [replace(unknown, pk=key) for key in keys] if has_keys else [unknown]
     states: list[Any] = []
-    if not any(map(only_database_knows, created)):
+    if not any(only_database_knows(row, using) for row in created):
         states = [rows.state_after(row, None, None, using) for row in created]
     elif has_keys:
         states = list(all_rows(model, using).filter(pk__in=keys))

@@ -159,7 +159,7 @@ def state_after(
         )
     else:
         written = instance
-    if only_database_knows(written, raw):
+    if only_database_knows(written, using, raw):
         rows = all_rows(type(instance), using)
         return rows.filter(pk=instance.pk).first()
     if written is instance and instance._state.fields_cache:

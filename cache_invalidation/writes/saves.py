@@ -149,8 +149,8 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan, block: ExitS
         # A row that others have added since it was looked for has been in a state unknown.
         if save.old is not None or not updated:
             new = rows.state_after(instance, save.old, update_fields, using, raw)
-            if new is not None:
-                own = replace(own, pk=new.pk, old=save.old, new=new)
+            # A row that is not found under its key has got another one.
+            own = replace(own, pk=None if new is None else new.pk, old=save.old, new=new)
     elif table._meta.parents and all(
         key_of(instance, parent) is not None for parent in table._meta.all_parents
     ):

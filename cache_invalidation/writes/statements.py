@@ -25,7 +25,7 @@ from cache_invalidation.delivery.fencing import (
     withdraw,
 )
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.observing import cascades
+from cache_invalidation.observing import cascades, relations
 from cache_invalidation.observing.many_to_many import ends_written
 from cache_invalidation.observing.rows_written import (
     ANYTHING,
@@ -128,6 +128,7 @@ def _effects(
     if any(write.kind == "ddl" for write in statement.writes):
         # All processes keep what the tables are, and ask again under another version of the root.
         found.everything = "migrate"
+        relations.forget(connection)
     for each in superseding([*written, *ends]):
         news = _without_reported(each, connection)
         if news.keys and registry.plan(news.model).needs_state:

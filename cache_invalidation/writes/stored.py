@@ -1,6 +1,7 @@
 """Whether a row is stored as the attributes of its instance say.
 
-As far as fields and values tell: what a trigger makes of it, nobody knows who does not read it.
+As far as fields, columns and values tell: what a trigger makes of it, nobody knows who does not
+read it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -8,8 +9,10 @@ from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Final
 
+from django.db import connections
 from django.db.models import CharField, DecimalField, FileField, FloatField, Model
 
+from cache_invalidation.observing.relations import keeps_values
 from cache_invalidation.rules.loading import has_plain_attributes
 from cache_invalidation.rules.templates import as_stored
 
@@ -29,10 +32,12 @@ _OF_MODELS: Final = ("_do_insert", "_do_update")
 _DIGITS: Final = 15  # SQLite keeps a decimal number as a float.
 
 
-def only_database_knows(written: Model, raw: bool = False) -> bool:
+def only_database_knows(written: Model, using: str, raw: bool = False) -> bool:
     """Whether the row may differ from the attributes of the instance that was written."""
     model = type(written)
     if is_rewritten(model) or (raw and written._meta.parents):
+        return True
+    if not keeps_values(connections[using], model):
         return True
     values = written.__dict__
     if any(

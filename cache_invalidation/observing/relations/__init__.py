@@ -14,8 +14,10 @@ from typing import Final, Protocol
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
 from cache_invalidation.observing.relations import postgresql, sqlite
+from cache_invalidation.observing.relations.declared import has_columns_of
 from cache_invalidation.observing.relations.relation import (
     ABSENT,
     AS_DECLARED,
@@ -27,8 +29,9 @@ from cache_invalidation.observing.relations.relation import (
 from cache_invalidation.rules import catalog
 from cache_invalidation.sql import Read
 from cache_invalidation.sql.names import parts
+from cache_invalidation.tags import table_of
 
-__all__ = ["AS_DECLARED", "Relation", "kept_relation", "relation"]
+__all__ = ["AS_DECLARED", "Relation", "forget", "keeps_values", "kept_relation", "relation"]
 
 DATABASES: Final = 100  # of which a process keeps the answers
 
@@ -49,6 +52,8 @@ class Answers:
     root: str
     tables: frozenset[str]
     candidates: dict[Name, Candidates] = field(default_factory=dict)
+    # Whether the columns of a model keep what they are given.
+    keeps: dict[type[Model], bool] = field(default_factory=dict)
 
 
 def relation(connection: BaseDatabaseWrapper, read: Read) -> Relation:
@@ -70,23 +75,52 @@ def kept_relation(connection: BaseDatabaseWrapper, read: Read, root: str | None)
     return _relation(connection, read, _kept(connection, root))
 
 
+def keeps_values(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    """Whether columns of `model` hold what they are given, as far as Django makes columns do that.
+
+    This is for writers. They know no versions, and what was said last is taken for true.
+    """
+    answers = _kept(connection, None)
+    if model not in answers.keeps:
+        tables = {table_of(each) for each in (model, *model._meta.all_parents)}
+        try:
+            answers.keeps[model] = all(has_columns_of(connection, table) for table in tables)
+        except (NotTold, connection.Database.Error):  # type: ignore[attr-defined]
+            return False
+    return answers.keeps[model]
+
+
+def forget(connection: BaseDatabaseWrapper) -> None:
+    """Ask the database again: something is defined anew."""
+    place, name = _place(connection)
+    place.pop(name, None)
+
+
 _by_database: dict[Hashable, Answers] = {}
 
 
-def _kept(connection: BaseDatabaseWrapper, root: str) -> Answers:
+def _place(connection: BaseDatabaseWrapper) -> tuple[dict[Hashable, Answers], Hashable]:
     # A connection to SQLite may have temporary tables and attached databases of its own, and is
     # asked in no time. About what a server says, see `postgresql.Candidates`.
     if connection.vendor == "sqlite":
-        place, name = connection.__dict__.setdefault(_ANSWERS, {}), connection.connection
-    else:
-        names = (connection.settings_dict.get(name) for name in ("NAME", "HOST", "PORT"))
-        place, name = _by_database, (connection.alias, *names)
-    answers: Answers | None = place.get(name)
+        return connection.__dict__.setdefault(_ANSWERS, {}), connection.connection
+    names = (connection.settings_dict.get(name) for name in ("NAME", "HOST", "PORT"))
+    return _by_database, (connection.alias, *names)
+
+
+def _kept(connection: BaseDatabaseWrapper, root: str | None) -> Answers:
+    """Return the answers under the version `root` of the root tag; under any, if it is None."""
+    place, name = _place(connection)
+    answers = place.get(name)
     tables = catalog.tables()
-    if answers is None or answers.root != root or answers.tables is not tables:
+    if (
+        answers is None
+        or (root is not None and answers.root != root)
+        or answers.tables is not tables
+    ):
         if place is not _by_database or len(place) >= DATABASES:
             place.clear()
-        answers = place[name] = Answers(root, tables)
+        answers = place[name] = Answers(root or "", tables)
     return answers
 
 

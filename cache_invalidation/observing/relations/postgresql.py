@@ -85,6 +85,13 @@ SELECT array_agg(oid::bigint), instead, columns, relatives
 FROM described GROUP BY instead, columns, relatives
 """
 
+_TYPES: Final = """
+SELECT DISTINCT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+WHERE c.relname = %(name)s::name AND c.relkind IN ('r', 'p', 'v', 'f')
+AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
 
 class Candidates:
     """The relations that a name may mean, by what they are.
@@ -134,6 +141,11 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
             for oids, instead, columns, relatives in _fetch(connection, _CANDIDATES, params)
         ],
     )
+
+
+def types(connection: BaseDatabaseWrapper, name: str) -> list[tuple[str, str]]:
+    """Return the types of the columns in each relation that is called `name`."""
+    return _fetch(connection, _TYPES, {"name": name})
 
 
 def _fetch(connection: BaseDatabaseWrapper, sql: str, params: Any) -> list[Any]:

@@ -55,6 +55,13 @@ def candidates(connection: BaseDatabaseWrapper, name: Name) -> Candidates:
         )
 
 
+def types(connection: BaseDatabaseWrapper, name: str) -> list[tuple[str, str]]:
+    """Return the types that the columns of the table `name` are declared with."""
+    with closing(connection.create_cursor()) as cursor:
+        listed = _rows(cursor, f"PRAGMA table_xinfo({_quoted(name)})")
+    return [(column, declared) for _, column, declared, *_ in listed]
+
+
 def _schemas(cursor: Any, name: Name) -> Iterator[str]:
     """Yield the databases to look into, quoted, in order."""
     listed = [row[1] for row in _rows(cursor, "PRAGMA database_list")]

@@ -1,0 +1,61 @@
+"""Whether columns are of the types that Django makes of the fields.
+
+Others may hold something else than they are given: `numeric(10,1)`, `char(5)`, `timestamptz(0)`.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from cache_invalidation.observing.relations import postgresql, sqlite
+from cache_invalidation.sql.names import parts
+
+
+def has_columns_of(connection: BaseDatabaseWrapper, table: type[Model]) -> bool:
+    """Whether the columns in the table of `table` keep what they are given as Django's own do.
+
+    Databases that are not asked what their columns are count as if they did.
+    """
+    name = parts(table._meta.db_table)[-1]
+    match connection.vendor:
+        case "postgresql":
+            types = postgresql.types(connection, name)
+            return _are_those_of(table, types, connection, _as_in_catalog)
+        case "sqlite":
+            return _are_those_of(table, sqlite.types(connection, name), connection, _affinity)
+    return True
+
+
+def _are_those_of(
+    table: type[Model],
+    types: Iterable[tuple[str, str]],
+    connection: BaseDatabaseWrapper,
+    normal: Callable[[str], str],
+) -> bool:
+    made: dict[str, set[str]] = {}
+    for field in table._meta.local_concrete_fields:
+        if (kind := field.db_type(connection)) is not None:
+            made.setdefault((field.column or "").lower(), set()).add(normal(kind))
+    return all(made.get(column.lower(), {normal(kind)}) == {normal(kind)} for column, kind in types)
+
+
+def _as_in_catalog(made: str) -> str:
+    """Return the name of a type as PostgreSQL spells it; integers of all sizes are one."""
+    name = made.lower().replace(", ", ",")
+    name = re.sub(r"^time(?! with|stamp)(\(\d\))?", r"time\1 without time zone", name)
+    name = re.sub(r"\bvarchar\b", "character varying", name)
+    return re.sub(r"\b(big|small)int\b|\b(big|small)?serial\b", "integer", name)
+
+
+def _affinity(made: str) -> str:
+    """Return by which rule SQLite converts values for a column of the type."""
+    name = made.upper()
+    if "INT" in name:
+        return "integer"
+    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
+        return "text"
+    if not name or "BLOB" in name:
+        return "blob"
+    return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"
