@@ -12,15 +12,14 @@ from typing import Any, Final
 
 from django.db.models import Field, Model, QuerySet
 from django.db.models.query import ModelIterable
-from django.db.models.signals import post_init, pre_init
+from django.db.models.signals import post_init
 
 _HOOKS: Final = ("__new__", "__init__", "__setattr__", "__getattribute__", "from_db")
 
 
 def is_plain(model: type[Model]) -> bool:
     """Whether nothing but Django makes an instance of a row."""
-    is_heard = pre_init.has_listeners(model) or post_init.has_listeners(model)
-    return not is_heard and _has_no_hooks(model)
+    return _has_no_hooks(model) and not post_init.has_listeners(model)
 
 
 @cache

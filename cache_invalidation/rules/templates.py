@@ -27,6 +27,7 @@ from cache_invalidation.tags import (
 
 Kind = Literal["tag", "key", "pattern"]
 Resolver = Callable[[str], Any]
+ValueOf = Callable[[Model, "Field[Any, Any]"], Any]
 
 
 class Template:
@@ -133,9 +134,7 @@ def _as_shown(row: Model, field: "Field[Any, Any]") -> Any:
     return getattr(row, field.attname)
 
 
-def resolver_for(
-    instance: Model, value_of: Callable[[Model, "Field[Any, Any]"], Any] = in_column
-) -> Resolver:
+def resolver_for(instance: Model, value_of: ValueOf = in_column) -> Resolver:
     """Return a function from a path to the value it has for `instance`.
 
     Relations are followed; behind a null relation every path is None.
@@ -154,7 +153,7 @@ def resolver_for(
     return resolve
 
 
-def _attribute(value: Any, name: str, value_of: Callable[[Model, "Field[Any, Any]"], Any]) -> Any:
+def _attribute(value: Any, name: str, value_of: ValueOf) -> Any:
     if not isinstance(value, Model):
         return getattr(value, name)
     if name == "pk":

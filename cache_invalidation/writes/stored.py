@@ -67,14 +67,16 @@ def is_rewritten(model: type[Model]) -> bool:
 
 
 def _prepares(column: Any) -> bool:
-    if isinstance(column, FileField):
-        return (
-            True  # `upload_to` and a storage, of the project, may set other attributes meanwhile.
+    # Storing a file calls code of the project, such as `upload_to`: it may set other attributes,
+    # of which the values have been taken already.
+    return (
+        column.generated
+        or isinstance(column, FileField)
+        or any(
+            not _is_djangos(getattr(each, name, None))
+            for each in _with_referred(column)
+            for name in _OF_FIELDS
         )
-    return column.generated or any(
-        not _is_djangos(getattr(each, name, None))
-        for each in _with_referred(column)
-        for name in _OF_FIELDS
     )
 
 
