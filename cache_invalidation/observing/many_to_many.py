@@ -4,20 +4,27 @@ This is about tables that Django has made for a relation. A statement on one of 
 so no signal is needed, for which Django would have to look first what is there.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.observing.rows_written import Keys, Written, keys_written, sets_of
+from cache_invalidation.observing.rows_written import (
+    Keys,
+    Written,
+    key_spelled,
+    keys_written,
+    sets_of,
+)
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import key_as_stored
-from cache_invalidation.sql import Statement, Write
+from cache_invalidation.sql import Kind, Statement, Write
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions.open_batches import batches
 
@@ -38,34 +45,86 @@ def ends_written(
     Those are left out of which a signal tells, and what goes along with the row at one end: that
     this one goes is told, and the one at the other end has not been written.
     """
+    given = sets_of(params, many)
     for write in statement.writes:
         for between in catalog.models_by_table()[write.table]:
             ends: Sequence[Any] | None = catalog.many_to_many().get(between)
-            note = note_about(between)
-            if ends is None or any(note in batch.started for batch in batches(connection)):
+            if ends is None:
                 continue
             if between in catalog.symmetrical():
                 ends = ends[:1]  # The other way round, it is there in a row of its own.
-            given = sets_of(params, many)
-            for end, keys in _keys(between, ends, write, given, connection).items():
+            values = _values(between, ends, write, given, connection)
+            if _is_announced(between, write, values, connection):
+                continue
+            for end, held in values.items():
                 model = table_of(end.related_model)
-                if keys != () and registry.plan(model):
+                if held != () and registry.plan(model):
+                    keys = held if end.target_field.primary_key else None
                     yield Written(model, write, keys, None, is_end=True)
 
 
-def note_about(between: type[Model]) -> Hashable:
-    """Return under what a batch has the note that signals tell of what is done to a relation."""
-    return "relation", between
+@dataclass(frozen=True)
+class Announced:
+    """What a batch has a note under: the relations of which a signal is going to tell.
+
+    Those whose columns hold `values`, or anything where there are None. Receivers of the project
+    may write to the same table before or after ours, and of other relations nobody else tells.
+    """
+
+    between: type[Model]
+    kind: Kind
+    values: tuple[tuple[Any, frozenset[Any] | None], ...]
+
+    def includes(self, found: Mapping[Any, Keys]) -> bool:
+        """Whether all relations with the values `found` are among them."""
+        return bool(self.values) and all(
+            told is None or ((held := found.get(end)) is not None and told.issuperset(held))
+            for end, told in self.values
+        )
 
 
-def _keys(
+def announced(
+    between: type[Model],
+    kind: Kind,
+    values: Mapping[str, Collection[Any] | None],
+    connection: BaseDatabaseWrapper,
+) -> Announced:
+    """Return the note about relations by what their foreign keys hold; about none, if unknown."""
+    told: list[tuple[Any, frozenset[Any] | None]] = []
+    for name, held in values.items():
+        end = between._meta.get_field(name)
+        if held is None:
+            told.append((end, None))
+        elif (spelled := _spelled(end, held, connection)) is not None:
+            told.append((end, frozenset(spelled)))
+        else:
+            return Announced(between, kind, ())
+    return Announced(between, kind, tuple(told))
+
+
+def _is_announced(
+    between: type[Model],
+    write: Write,
+    values: Mapping[Any, Keys],
+    connection: BaseDatabaseWrapper,
+) -> bool:
+    return any(
+        isinstance(note, Announced)
+        and (note.between, note.kind) == (between, write.kind)
+        and note.includes(values)
+        for batch in batches(connection)
+        for note in batch.started
+    )
+
+
+def _values(
     between: type[Model],
     ends: Sequence[Any],
     write: Write,
     given: Sequence[Any] | None,
     connection: BaseDatabaseWrapper,
 ) -> dict[Any, Keys]:
-    """Return the primary keys of the rows at each end, by the foreign key that leads there."""
+    """Return what each of the foreign keys `ends` holds in the relations that are written."""
     if write.kind == "delete":
         if _go_along.get():
             return {}
@@ -73,21 +132,16 @@ def _keys(
         named = keys_written(between._meta.pk_fields, write, given, connection)
         if named and loaded.keys() >= set(named):
             rows = [row for pk in named if (row := loaded[pk]) is not None]
-            return {end: _held(end, rows) for end in ends}
-    return {
-        end: keys_written([end], write, given, connection) if _is_by_key(end) else None
-        for end in ends
-    }
+            return {
+                end: _spelled(end, (getattr(row, end.attname) for row in rows), connection)
+                for end in ends
+            }
+    return {end: keys_written([end], write, given, connection) for end in ends}
 
 
-def _held(end: Any, rows: Sequence[Model]) -> Keys:
-    if rows and not _is_by_key(end):
-        return None
-    return tuple(dict.fromkeys(getattr(row, end.attname) for row in rows))
-
-
-def _is_by_key(end: Any) -> bool:
-    return bool(end.target_field.primary_key)
+def _spelled(end: Any, values: Iterable[Any], connection: BaseDatabaseWrapper) -> Keys:
+    found = dict.fromkeys(key_spelled([end], (value,), connection) for value in values)
+    return None if None in found else tuple(found)
 
 
 @contextmanager

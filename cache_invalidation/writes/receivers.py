@@ -18,12 +18,13 @@ from django.dispatch import Signal
 from cache_invalidation.connections import in_transaction, shielded
 from cache_invalidation.delivery.fencing import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.observing.many_to_many import note_about
+from cache_invalidation.observing.many_to_many import Announced, announced
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import Wire, registry
 from cache_invalidation.rules.templates import key_as_stored
+from cache_invalidation.sql import Kind
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.transactions.open_batches import batches, current_batch
@@ -58,14 +59,14 @@ def _m2m_changed(
         return
     if pk_set is not None and not pk_set:
         return
-    ends = table_of(type(instance)), table_of(model)
+    note = _note(sender, instance, action, reverse, model, pk_set, using)
     if action.startswith("pre_"):
-        _announce(sender, ends, using)
+        _announce(note, (table_of(type(instance)), table_of(model)), using)
     if action in ("pre_clear", "post_add", "post_remove"):
         _collect_ends(sender, instance, reverse, model, pk_set, using)
     if action.startswith("post_"):  # Not before: collecting may query, and be interrupted.
         for batch in batches(connections[using]):
-            batch.started.pop(note_about(sender), None)
+            batch.started.pop(note, None)
 
 
 def _collect_ends(
@@ -91,7 +92,27 @@ def _collect_ends(
         _collect_related(related, pk_set, using)
 
 
-def _announce(through: type[Model], ends: Sequence[type[Model]], using: str) -> None:
+def _note(
+    through: type[Model],
+    instance: Model,
+    action: str,
+    reverse: bool,
+    model: type[Model],
+    pk_set: set[Any] | None,
+    using: str,
+) -> Announced:
+    """Return the note of what Django does between two signals; both are sent the same."""
+    field = _relation(through, model if reverse else type(instance))
+    values = {}
+    if field is not None:
+        source, target = _ends(field, reverse)
+        referred: Any = through._meta.get_field(source)
+        values = {source: [getattr(instance, referred.target_field.attname)], target: pk_set}
+    kind: Kind = "insert" if action.endswith("_add") else "delete"
+    return announced(through, kind, values, connections[using])
+
+
+def _announce(note: Announced, ends: Sequence[type[Model]], using: str) -> None:
     """Have the watcher leave to the signals what the statements between two of them do.
 
     Should the second one not come, since something was raised, COMMIT tells of all rows.
@@ -99,7 +120,7 @@ def _announce(through: type[Model], ends: Sequence[type[Model]], using: str) -> 
     connection = connections[using]
     if in_transaction(connection):
         tell = partial(_add_unknown, ends=ends, using=using)
-        current_batch(connection, deliver).started[note_about(through)] = tell
+        current_batch(connection, deliver).started[note] = tell
 
 
 def _add_unknown(batch: Batch, ends: Sequence[type[Model]], using: str) -> None:
@@ -111,6 +132,12 @@ def _relation(through: type[Model], holder: type[Model]) -> Any:
     """Return the many-to-many field of `holder` that goes through `through`, if it is Django's."""
     fields = holder._meta.many_to_many
     return next((field for field in fields if field.remote_field.through is through), None)
+
+
+def _ends(field: Any, reverse: bool) -> tuple[str, str]:
+    """Return the names of the foreign keys to the instance that is asked, and to the others."""
+    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
+    return (target, source) if reverse else (source, target)
 
 
 def _related_keys(
@@ -126,9 +153,7 @@ def _related_keys(
     The relation names them by `named`, its ``to_field``; or it is about to be cleared, and does not
     name them. None if it would take a query.
     """
-    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
-    if reverse:
-        source, target = target, source
+    source, target = _ends(field, reverse)
     through = field.remote_field.through
     referred = through._meta.get_field(target).foreign_related_fields[0]
     if named is not None and referred.primary_key:
