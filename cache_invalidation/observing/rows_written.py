@@ -82,7 +82,7 @@ def rows_written(
     params: Any,
     many: bool,
     connection: BaseDatabaseWrapper,
-    is_accounted_for: Callable[[type[Model], Any], bool] = lambda *write: False,
+    is_accounted_for: Callable[[type[Model]], bool] = lambda model: False,
 ) -> list[Written]:
     """Return the rows of watched models that `statement` writes with the parameters `params`.
 
@@ -98,7 +98,7 @@ def rows_written(
         )
         for write in statement.writes
         for model in catalog.models_by_table()[write.table]
-        if not is_accounted_for(model, params) and registry.plan(model)
+        if not is_accounted_for(model) and registry.plan(model)
     ]
 
 

@@ -53,17 +53,27 @@ class Accounted(tuple[Any, ...]):
         return tuple, (tuple(self),)
 
 
-def begin(connection: BaseDatabaseWrapper, params: Any) -> None:
-    """Begin the transaction that a write, whose statement has `params`, has been waiting for."""
-    if isinstance(params, Accounted) and params.account.block is not None:
-        params.account.block.enter_context(writing(connection))
+def taken(params: Any) -> Account | None:
+    """Return the account of a statement that is about to be executed, if there is one.
+
+    Once only: whoever has seen the parameters may send them again, which is another statement.
+    """
+    return vars(params).pop("account", None) if isinstance(params, Accounted) else None
 
 
-def is_accounted_for(connection: BaseDatabaseWrapper, model: type[Model], params: Any) -> bool:
+def begin(connection: BaseDatabaseWrapper, account: Account | None) -> None:
+    """Begin the transaction that a write has been waiting for with its first statement."""
+    if account is None or account.block is None or account.using != connection.alias:
+        return
+    account.block.enter_context(writing(connection))
+
+
+def is_accounted_for(
+    connection: BaseDatabaseWrapper, account: Account | None, model: type[Model]
+) -> bool:
     """Whether somebody tells what a statement, about to be executed, does to `model`."""
-    if not isinstance(params, Accounted) or boundaries.is_cut_off(connection):
+    if account is None or boundaries.is_cut_off(connection):
         return False  # Or it would be told too late.
-    account = params.account
     if account.using != connection.alias or model not in account.models:
         return False
     if account.begun is not None:

@@ -41,7 +41,7 @@ from cache_invalidation.sql import Statement
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.transactions.open_batches import batches, current_batch
 from cache_invalidation.writes import boundaries, rows
-from cache_invalidation.writes.accounted import begin, is_accounted_for
+from cache_invalidation.writes.accounted import Account, begin, is_accounted_for, taken
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, add_everything, is_suspended
 from cache_invalidation.writes.commit import commit_by
@@ -70,14 +70,15 @@ def write(
 ) -> Any:
     """Execute a statement, and invalidate what it makes stale."""
     connection: BaseDatabaseWrapper = context["connection"]
-    begin(connection, params)
+    account = taken(params)
+    begin(connection, account)
     commits = boundaries.is_commit(statement, connection)
     several = statement.is_script
     if context.get("is_script"):
         # What is open is committed first, and then each of its statements.
         commits, several = in_transaction(connection), True
     try:
-        effects = _effects(statement, params, many, connection)
+        effects = _effects(statement, params, many, connection, account)
     except Exception:
         logger.exception("A write could not be looked at; invalidating everything.")
         counters.update({"failed": 1})
@@ -116,12 +117,16 @@ def _commits_later(statement: Statement, connection: BaseDatabaseWrapper) -> boo
 
 
 def _effects(
-    statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+    statement: Statement,
+    params: Any,
+    many: bool,
+    connection: BaseDatabaseWrapper,
+    account: Account | None,
 ) -> Effects:
     if statement is ANYTHING:
         return Effects(everything="unknown")
     using = connection.alias
-    accounted = partial(is_accounted_for, connection)
+    accounted = partial(is_accounted_for, connection, account)
     written = rows_written(statement, params, many, connection, accounted)
     ends = ends_written(statement, params, many, connection)
     found = Effects()

@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 from django.core.files.base import ContentFile
+from django.db import connections
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.writes.accounted import Account, Accounted
@@ -180,6 +181,23 @@ def test_a_write_with_nothing_in_the_middle_leaves_other_rows_alone(
         writes[how]()
         update_behind_the_back(Parcel.objects.using(using).filter(pk=other.pk), value=9)
         assert value(Parcel, other.pk, using) == [0]
+
+
+def test_a_statement_that_is_sent_once_more_by_who_has_seen_it(using: str) -> None:
+    seen: list[Any] = []
+
+    def keep(execute: Any, sql: str, params: Any, *args: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            seen.append((sql, params))
+        return execute(sql, params, *args)
+
+    row = Parcel.objects.using(using).create(value=1)
+    with connections[using].execute_wrapper(keep):
+        row.save()
+    rows(row, using).filter(pk=row.pk).update(value=2)
+    assert value(Parcel, row.pk, using) == [2]
+    execute(using, *seen.pop())
+    assert value(Parcel, row.pk, using) == [1]
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.loads])
