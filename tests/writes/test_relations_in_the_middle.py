@@ -13,7 +13,11 @@ from tests.cursors import execute
 from tests.delivered import update_behind_the_back
 from tests.testapp.models import Product, Tag
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "sqlite"]),
+    # That the tag does not tell of relations that go along with a tag is not what this is about.
+    pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning"),
+]
 
 through: Any = Product.tags.through
 
