@@ -18,6 +18,7 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.metrics import requests
         from cache_invalidation.observing import watcher
         from cache_invalidation.rules.registry import registry
+        from cache_invalidation.stores import writes_are_seen
         from cache_invalidation.writes import (
             bulk,
             commit,
@@ -43,3 +44,4 @@ class CacheInvalidationConfig(AppConfig):
         draining.install()
         requests.install()
         watcher.install(statements.write)
+        writes_are_seen()

@@ -34,6 +34,16 @@ _stores: dict[str | None, Store] = {}  # None is the one that is set
 _unusable: set[str] = set()  # Aliases of which that was logged.
 _lock = Lock()
 
+# Whether the app has begun to watch writes. That it is among the installed apps at this moment says
+# less: tests may leave it out for a while.
+_writes_are_seen = False
+
+
+def writes_are_seen() -> None:
+    """Take note that the app has been started, so that what is cached is also invalidated."""
+    global _writes_are_seen
+    _writes_are_seen = True
+
 
 def get_store(alias: str | None = None) -> Store:
     """Return the store on the cache `alias`, or on the one that is set; made once per process.
@@ -58,7 +68,7 @@ def get_store(alias: str | None = None) -> Store:
 
 
 def _make(alias: str) -> Store:
-    if apps.ready and not apps.is_installed("cache_invalidation"):
+    if apps.ready and not _writes_are_seen:
         raise ImproperlyConfigured(
             "cache_invalidation is not in INSTALLED_APPS, so no write would be seen. Nothing is "
             "cached until you add it there."
@@ -79,7 +89,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.stores")
 def _forget(setting: str, **kwargs: Any) -> None:
-    if setting in ("CACHES", "CACHE_INVALIDATION", "INSTALLED_APPS"):
+    if setting in ("CACHES", "CACHE_INVALIDATION"):
         with _lock:
             forgotten = set(_stores.values())
             _stores.clear()
