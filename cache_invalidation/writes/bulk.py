@@ -33,28 +33,24 @@ from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, is_suspended
 from cache_invalidation.writes.compiled import accounted, accounting
 from cache_invalidation.writes.stored import is_rewritten, key_of, only_database_knows
+from cache_invalidation.writes.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
 
 logger = logging.getLogger("cache_invalidation")
 
 # Whatever is made of these has the same truth for a row each time it is asked.
 _STEADY: Final = (WhereNode, Lookup, Transform, Col, CombinedExpression, Value)
-# Whoever wraps what is wrapped here takes its attributes along.
-_MARK: Final = "_cache_invalidation_observes"
 
 
 def install() -> None:
     """Wrap both methods. May be called again."""
-    queryset: Any = QuerySet
-    for method, observed in (("update", _observed_update), ("bulk_create", _observed_create)):
-        if not hasattr(getattr(queryset, method), _MARK):
-            setattr(queryset, method, observed(getattr(queryset, method)))
-            setattr(getattr(queryset, method), _MARK, True)
+    wrap(QuerySet, "update", _observed_update)
+    wrap(QuerySet, "bulk_create", _observed_create)
 
 
 def is_installed() -> bool:
-    """Whether both are observed: nobody has put them back, or others in their place."""
-    return hasattr(QuerySet.update, _MARK) and hasattr(QuerySet.bulk_create, _MARK)
+    """Whether both are observed."""
+    return is_wrapped(QuerySet, "update") and is_wrapped(QuerySet, "bulk_create")
 
 
 def _observed_update(update: Any) -> Any:

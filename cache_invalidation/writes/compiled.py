@@ -17,11 +17,10 @@ from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLInsertCompiler, SQLUpdateCompiler
 
 from cache_invalidation.writes.accounted import Account, Accounted
+from cache_invalidation.writes.wrapping import wrap
 
 # Where on a query its account is.
 _ACCOUNT: Final = "_cache_invalidation_account"
-# Whoever wraps what is wrapped here takes its attributes along.
-_MARK: Final = "_cache_invalidation_observes"
 
 # Those of this thread or task, the innermost last, each with the ids of the instances it writes.
 _accounts: ContextVar[tuple[tuple[Account, frozenset[int]], ...]] = ContextVar(
@@ -101,17 +100,9 @@ def _observed_related(get_related_updates: Any) -> Any:
     return wrapper
 
 
-_WRAPPED: Final = (
-    (Model, "_do_update", _observed_do_update),
-    (SQLInsertCompiler, "as_sql", _observed_insert),
-    (SQLUpdateCompiler, "as_sql", _observed_update),
-    (UpdateQuery, "get_related_updates", _observed_related),
-)
-
-
 def install() -> None:
     """Wrap these methods. May be called again."""
-    for owner, name, observed in _WRAPPED:
-        if not hasattr(getattr(owner, name), _MARK):
-            setattr(owner, name, observed(getattr(owner, name)))
-            setattr(getattr(owner, name), _MARK, True)
+    wrap(Model, "_do_update", _observed_do_update)
+    wrap(SQLInsertCompiler, "as_sql", _observed_insert)
+    wrap(SQLUpdateCompiler, "as_sql", _observed_update)
+    wrap(UpdateQuery, "get_related_updates", _observed_related)

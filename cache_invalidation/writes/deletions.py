@@ -7,28 +7,23 @@ is relied on is covered by tests on every supported version.
 
 from functools import wraps
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from django.db.models.deletion import Collector
 
 from cache_invalidation.observing.many_to_many import deleting, going_along, is_along, loaded_among
 from cache_invalidation.rules import catalog
-
-# Whoever wraps what is wrapped here takes its attributes along.
-_MARK: Final = "_cache_invalidation_observes"
+from cache_invalidation.writes.wrapping import is_wrapped, wrap
 
 
 def install() -> None:
     """Wrap `Collector.delete`. May be called again."""
-    collector: Any = Collector
-    if not is_installed():
-        collector.delete = _observed(collector.delete)
-        setattr(collector.delete, _MARK, True)
+    wrap(Collector, "delete", _observed)
 
 
 def is_installed() -> bool:
-    """Whether deletions are observed: nobody has put the method back, or another in its place."""
-    return hasattr(Collector.delete, _MARK)
+    """Whether deletions are observed."""
+    return is_wrapped(Collector, "delete")
 
 
 def _observed(delete: Any) -> Any:

@@ -16,10 +16,8 @@ from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 
 from cache_invalidation.observing.watcher import Watcher
+from cache_invalidation.writes.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
-
-# Whoever wraps what is wrapped here takes its attributes along.
-_MARK: Final = "_cache_invalidation_observes"
 
 # Stands for the cursor that is asked what a statement has found: any number of rows, of any kind.
 _UNKNOWN: Final = SimpleNamespace(description=("unknown",), rowcount=sys.maxsize)
@@ -147,9 +145,7 @@ def _install(**kwargs: Any) -> None:
             original = vars(kind).get(name)
             if original is not None and not isinstance(original, _Method):
                 setattr(kind, name, _Method(name, call, original))
-    if not hasattr(wrapper.callproc, _MARK):
-        wrapper.callproc = _observed(wrapper.callproc)
-        setattr(wrapper.callproc, _MARK, True)
+    wrap(CursorWrapper, "callproc", _observed)
 
 
 def _subclasses(kind: Any) -> Iterator[Any]:
@@ -161,7 +157,7 @@ def _subclasses(kind: Any) -> Iterator[Any]:
 def is_installed() -> bool:
     """Whether they are there: nobody has taken them away, or put others in their place."""
     wrapper: Any = CursorWrapper
-    return hasattr(wrapper.callproc, _MARK) and all(
+    return is_wrapped(wrapper, "callproc") and all(
         isinstance(getattr(wrapper, name, None), _Method) for name in _METHODS
     )
 

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Final
+from typing import Any
 
 from django.db import connections
 from django.db.models import Model
@@ -33,25 +33,19 @@ from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import collect, is_suspended
 from cache_invalidation.writes.compiled import accounting
 from cache_invalidation.writes.stored import key_of
+from cache_invalidation.writes.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
-
-# Whoever wraps what is wrapped here takes its attributes along.
-_MARK: Final = "_cache_invalidation_observes"
 
 
 def install() -> None:
     """Wrap both methods. May be called again."""
-    model: Any = Model
-    for method, observed in (("save_base", _observed_save), ("_save_table", _observed)):
-        if not hasattr(getattr(model, method), _MARK):
-            setattr(model, method, observed(getattr(model, method)))
-            setattr(getattr(model, method), _MARK, True)
+    wrap(Model, "save_base", _observed_save)
+    wrap(Model, "_save_table", _observed)
 
 
 def is_installed() -> bool:
-    """Whether saves are observed: nobody has put the methods back, or others in their place."""
-    model: Any = Model
-    return hasattr(model.save_base, _MARK) and hasattr(model._save_table, _MARK)
+    """Whether saves are observed."""
+    return is_wrapped(Model, "save_base") and is_wrapped(Model, "_save_table")
 
 
 class _Save(Begun):
