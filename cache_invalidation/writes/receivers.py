@@ -59,18 +59,19 @@ def _m2m_changed(
         return
     if pk_set is not None and not pk_set:
         return
-    note = _note(sender, instance, action, reverse, model, pk_set, using)
+    field = _relation(sender, model if reverse else type(instance))
+    note = _note(sender, field, instance, action, reverse, pk_set, using)
     if action.startswith("pre_"):
         _announce(note, (table_of(type(instance)), table_of(model)), using)
     if action in ("pre_clear", "post_add", "post_remove"):
-        _collect_ends(sender, instance, reverse, model, pk_set, using)
+        _collect_ends(field, instance, reverse, model, pk_set, using)
     if action.startswith("post_"):  # Not before: collecting may query, and be interrupted.
         for batch in batches(connections[using]):
             batch.started.pop(note, None)
 
 
 def _collect_ends(
-    through: type[Model],
+    field: Any,
     instance: Model,
     reverse: bool,
     model: type[Model],
@@ -79,7 +80,6 @@ def _collect_ends(
 ) -> None:
     """Collect what changes at both ends; with None, of all that is related to `instance`."""
     owner, related = table_of(type(instance)), table_of(model)
-    field = _relation(through, model if reverse else type(instance))
     if field is not None:
         may_query = registry.plan(owner).needs_state or registry.plan(related).needs_state
         pk_set = _related_keys(field, instance, reverse, pk_set, using, may_query)
@@ -94,15 +94,14 @@ def _collect_ends(
 
 def _note(
     through: type[Model],
+    field: Any,
     instance: Model,
     action: str,
     reverse: bool,
-    model: type[Model],
     pk_set: set[Any] | None,
     using: str,
 ) -> Announced:
     """Return the note of what Django does between two signals; both are sent the same."""
-    field = _relation(through, model if reverse else type(instance))
     values = {}
     if field is not None:
         source, target = _ends(field, reverse)
