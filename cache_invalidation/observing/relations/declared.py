@@ -3,7 +3,6 @@
 Others may hold something else than they are given: `numeric(10,1)`, `char(5)`, `timestamptz(0)`.
 """
 
-import re
 from collections.abc import Callable, Iterable
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,9 +21,9 @@ def has_columns_of(connection: BaseDatabaseWrapper, table: type[Model]) -> bool:
     match connection.vendor:
         case "postgresql":
             types = postgresql.types(connection, name)
-            return _are_those_of(table, types, connection, _as_in_catalog)
+            return _are_those_of(table, types, connection, postgresql.spelled)
         case "sqlite":
-            return _are_those_of(table, sqlite.types(connection, name), connection, _affinity)
+            return _are_those_of(table, sqlite.types(connection, name), connection, sqlite.affinity)
     return True
 
 
@@ -39,23 +38,3 @@ def _are_those_of(
         if (kind := field.db_type(connection)) is not None:
             made.setdefault((field.column or "").lower(), set()).add(normal(kind))
     return all(made.get(column.lower(), {normal(kind)}) == {normal(kind)} for column, kind in types)
-
-
-def _as_in_catalog(made: str) -> str:
-    """Return the name of a type as PostgreSQL spells it; integers of all sizes are one."""
-    name = made.lower().replace(", ", ",")
-    name = re.sub(r"^time(?! with|stamp)(\(\d\))?", r"time\1 without time zone", name)
-    name = re.sub(r"\bvarchar\b", "character varying", name)
-    return re.sub(r"\b(big|small)int\b|\b(big|small)?serial\b", "integer", name)
-
-
-def _affinity(made: str) -> str:
-    """Return by which rule SQLite converts values for a column of the type."""
-    name = made.upper()
-    if "INT" in name:
-        return "integer"
-    if any(word in name for word in ("CHAR", "CLOB", "TEXT")):
-        return "text"
-    if not name or "BLOB" in name:
-        return "blob"
-    return "real" if any(word in name for word in ("REAL", "FLOA", "DOUB")) else "numeric"

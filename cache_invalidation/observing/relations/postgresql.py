@@ -1,6 +1,7 @@
 """Asking PostgreSQL, in its catalogs, what a name stands for."""
 
 import json
+import re
 from collections.abc import Collection
 from contextlib import closing
 from typing import Any, Final
@@ -146,6 +147,14 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
 def types(connection: BaseDatabaseWrapper, name: str) -> list[tuple[str, str]]:
     """Return the types of the columns in each relation that is called `name`."""
     return _fetch(connection, _TYPES, {"name": name})
+
+
+def spelled(made: str) -> str:
+    """Return the name of a type as the catalogs spell it; integers of all sizes are one."""
+    name = made.lower().replace(", ", ",")
+    name = re.sub(r"^time(?! with|stamp)(\(\d\))?", r"time\1 without time zone", name)
+    name = re.sub(r"\bvarchar\b", "character varying", name)
+    return re.sub(r"\b(big|small)int\b|\b(big|small)?serial\b", "integer", name)
 
 
 def _fetch(connection: BaseDatabaseWrapper, sql: str, params: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from cache_invalidation.sql.conditions import split
 from cache_invalidation.sql.lexer import name_of, tokenize
 
 _TEXTUAL: Final = ("CHAR", "CLOB", "TEXT")
+_FLOATING: Final = ("REAL", "FLOA", "DOUB")
 
 
 class Candidates:
@@ -90,7 +91,7 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
     return Relation(
         columns=only_unequal(
             {
-                column: _column(declared.upper(), column.lower() in collated)
+                column: _column(declared, column.lower() in collated)
                 for _, column, declared, *_ in listed
             }
         )
@@ -98,11 +99,28 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
 
 
 def _column(declared: str, is_compared_by_bytes: bool) -> Column | None:
-    """Return how values of the type that was declared are compared, by the rules of affinity."""
-    if "INT" in declared:
-        return Column("integer")
-    is_text = is_compared_by_bytes and any(map(declared.__contains__, _TEXTUAL))
-    return Column("text") if is_text else None
+    """Return how values of the type that was declared are compared."""
+    match affinity(declared):
+        case "integer":
+            return Column("integer")
+        case "text" if is_compared_by_bytes:
+            return Column("text")
+    return None
+
+
+def affinity(declared: str) -> str:
+    """Return by which rule values are converted for a column of the type that was declared.
+
+    See "Determination Of Column Affinity" in SQLite's documentation of datatypes.
+    """
+    name = declared.upper()
+    if "INT" in name:
+        return "integer"
+    if any(word in name for word in _TEXTUAL):
+        return "text"
+    if not name or "BLOB" in name:
+        return "blob"
+    return "real" if any(word in name for word in _FLOATING) else "numeric"
 
 
 @lru_cache(maxsize=1024)
