@@ -113,6 +113,12 @@ def empty_caches(redis_client: redis.Redis) -> None:
     ContentType.objects.clear_cache()
 
 
+@pytest.fixture(params=["default", "sqlite"])
+def using(request: pytest.FixtureRequest) -> str:
+    """The alias of a PostgreSQL database, and then of one on SQLite."""
+    return str(request.param)
+
+
 @pytest.fixture
 def django_cache() -> Callable[[str], BaseCache]:
     """Return the cache of an alias, emptied."""

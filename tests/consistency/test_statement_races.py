@@ -52,11 +52,6 @@ def by_sql(using: str, pk: int, name: str) -> None:
 WAYS: dict[str, Callable[[str, int, str], None]] = {"QuerySet.update": by_queryset, "SQL": by_sql}
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=["no rule", "a rule that looks at values"])
 def rule(request: pytest.FixtureRequest) -> Iterator[None]:
     rule = None if request.param == "no rule" else LooksAtValues

@@ -20,11 +20,6 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqli
 UPDATE = "UPDATE testapp_category SET name = %s WHERE id = %s"
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture(params=["autocommit", "atomic"])
 def scope(request, using):
     """Return what makes the block a transaction, or nothing of the kind."""

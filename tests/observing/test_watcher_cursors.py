@@ -16,11 +16,6 @@ postgresql = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @cached(name="name by key")
 def name_of(pk, using="default"):
     return Category.objects.using(using).values_list("name", flat=True).get(pk=pk)

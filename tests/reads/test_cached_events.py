@@ -24,11 +24,6 @@ def byline(pk: int, using: str) -> str:
     return Category.objects.using(using).get(pk=pk).name
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture
 def pk(using: str) -> int:
     return Category.objects.using(using).create(name="old").pk

@@ -16,11 +16,6 @@ from tests.testapp.models import Category, Tag
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture
 def categories(using):
     Category.objects.using(using).create(name="old")

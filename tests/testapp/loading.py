@@ -58,12 +58,8 @@ class LowerWhenSetField(models.CharField):  # type: ignore[type-arg]
     descriptor_class = _LowerWhenSet
 
 
-class LowerWhenSet(models.Model):
+class LowerWhenSet(_Named):
     name = LowerWhenSetField(max_length=100)
-    rank = models.IntegerField(default=0)
-
-    def __str__(self) -> str:
-        return str(self.name)
 
 
 class _LowerWhenRead(DeferredAttribute):
@@ -79,12 +75,8 @@ class LowerWhenReadField(models.CharField):  # type: ignore[type-arg]
     descriptor_class = _LowerWhenRead
 
 
-class LowerWhenRead(models.Model):
+class LowerWhenRead(_Named):
     name = LowerWhenReadField(max_length=100)
-    rank = models.IntegerField(default=0)
-
-    def __str__(self) -> str:
-        return str(self.name)
 
 
 class _LowerName:

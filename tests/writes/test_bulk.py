@@ -38,11 +38,6 @@ def rule():
         yield
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture
 def shop(using, deliveries):
     """Two categories with two products each; returns the products."""

@@ -18,11 +18,6 @@ class Grouped(ModelInvalidation):
     tags = ["group:{group}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture
 def counters(using):
     return Counter.objects.using(using)

@@ -17,11 +17,6 @@ by_database = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture
 def make(using):
     """Make a model with a table; both are gone after the test."""

@@ -20,11 +20,6 @@ from tests.writes.middles import between_the_tables
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _durable(using: str) -> None:
     with transaction.atomic(using=using, durable=True):
         Category.objects.using(using).create(name="x")

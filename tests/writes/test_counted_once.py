@@ -15,11 +15,6 @@ class LooksAtValues(ModelInvalidation):
     tags = ["category:{category_id}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture(params=["no rule", "rule", "values"], autouse=True)
 def rule(request):
     kinds = {"no rule": None, "rule": ModelInvalidation, "values": LooksAtValues}

@@ -1,7 +1,6 @@
 """`executemany` in autocommit that fails half-way: some drivers have committed the first half."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.core.cache import cache
@@ -33,11 +32,6 @@ def name_of(pk: int, using: str) -> str:
 def rule() -> Iterator[None]:
     with registry.override(Category, Rule):
         yield
-
-
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> Any:
-    return request.param
 
 
 @pytest.fixture

@@ -57,11 +57,6 @@ class Named(ModelInvalidation):
     tags = ["named:{name}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=[ModelInvalidation, Named], ids=["by key", "by value"], autouse=True)
 def rule(request: pytest.FixtureRequest) -> Iterator[None]:
     with (

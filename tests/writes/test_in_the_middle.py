@@ -35,11 +35,6 @@ def unrelated(using: str) -> list[str]:
     return sorted(tag.name for tag in Tag.objects.using(using))
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=[names, tagged_names], ids=["recorded", "tagged"])
 def asked(request: pytest.FixtureRequest) -> Any:
     return request.param

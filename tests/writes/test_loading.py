@@ -17,11 +17,6 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqli
 lower = pytest.mark.parametrize("model", LOWER, ids=lambda model: model.__name__)
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _rule(**attributes: Any) -> type[ModelInvalidation]:
     return type("Rule", (ModelInvalidation,), attributes)
 

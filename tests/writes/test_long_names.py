@@ -22,11 +22,6 @@ from tests.testapp.models import Tag
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def make(label: str, **columns: Any) -> Any:
     meta = type("Meta", (), {"db_table": "long_name", "app_label": "testapp"})
     body = {"__module__": "tests.testapp.models", "Meta": meta, **columns}

@@ -18,11 +18,6 @@ from tests.testapp.unusual import Shop
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def rows(found: Delivered) -> set[str]:
     names = ("volume", "article", "essay", "shop", "place")
     tags = (tag for name in names for tag in found.family(f"testapp.{name}"))

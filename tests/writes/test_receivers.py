@@ -21,11 +21,6 @@ class Rule(ModelInvalidation):
     patterns = ["list:{pk}:*"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture(params=[invalidated, invalidation_failed], ids=["delivered", "failed"])
 def receive(request: pytest.FixtureRequest, settings: Any) -> Iterator[Receive]:
     """Connect a receiver to the signal that each write to `Category` leads to."""

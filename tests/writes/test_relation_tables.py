@@ -31,11 +31,6 @@ class LooksAtValues(ModelInvalidation):
     tags = ["name:{name}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def world(using: str) -> World:
     pals = Pal.objects.using(using)

@@ -39,11 +39,6 @@ def rules() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def product(using: str) -> Product:
     category = Category.objects.using(using).create(name="A")

@@ -38,11 +38,6 @@ class Named(ModelInvalidation):
     tags = ["named:{name}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(autouse=True)
 def rule() -> Iterator[None]:
     with registry.override(Product, Named), registry.override(Tag, Named):

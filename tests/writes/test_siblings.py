@@ -38,11 +38,6 @@ class InName(ModelInvalidation):
     tags = ["named:{name}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=[None, Building, Depot, Garage], ids=lambda m: m and m.__name__)
 def by_value(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have one of them, or none, with a rule over a column."""

@@ -30,11 +30,6 @@ def rules() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def test_a_related_instance_may_be_older_than_its_row(using: str, deliveries: Delivered) -> None:
     category = Category.objects.using(using).create(name="C", slug="old")
     Category.objects.using(using).filter(pk=category.pk).update(slug="new")

@@ -33,11 +33,6 @@ def rule():
         yield
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return str(request.param)
-
-
 @pytest.mark.parametrize("is_atomic", [False, True], ids=["autocommit", "atomic"])
 def test_the_old_and_the_new_values_are_named(using, is_atomic, deliveries):
     a, b = (category.pk for category in make_categories(using, "A", "B"))

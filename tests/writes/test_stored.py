@@ -34,11 +34,6 @@ class Coded(ModelInvalidation):
     tags = ["code:{code}"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _create(rows: Any) -> None:
     rows.create(code="Anna")
 

@@ -38,11 +38,6 @@ TEXTS = [(Color.RED, "Color.RED"), (Number.ONE, "Number.ONE"), (Word.X, "x"), (L
 texts = pytest.mark.parametrize(("given", "stored"), TEXTS, ids=lambda text: repr(text))
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _create(rows: Any, **values: Any) -> None:
     rows.create(**values)
 

@@ -24,11 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqli
 UPDATE = "UPDATE testapp_category SET name = %s WHERE id = %s"
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request):
-    return request.param
-
-
 @pytest.fixture
 def category(using):
     return Category.objects.using(using).create(name="old")

@@ -42,11 +42,6 @@ def override() -> Iterator[Override]:
         yield enter
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def generated(using: str, deliveries: Delivered) -> Generated:
     pk = Generated.objects.using(using).create(number=1).pk

@@ -36,11 +36,6 @@ class Tracked(ModelInvalidation):
     track = ["value"]
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=[ModelInvalidation, Tracked], ids=["by key", "by value"])
 def rule(request: pytest.FixtureRequest) -> Any:
     return request.param

@@ -18,11 +18,6 @@ from tests.testapp.models import Product
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def queries(using: str, action: Any) -> list[str]:
     with CaptureQueriesContext(connections[using]) as captured:
         action()

@@ -29,11 +29,6 @@ everywhere = pytest.mark.django_db(transaction=True, databases=DATABASES)
 in_both = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-@pytest.fixture(params=["default", "sqlite"])
-def using(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def told() -> Iterator[list[dict[str, Any]]]:
     """What `invalidated` tells."""
