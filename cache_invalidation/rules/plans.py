@@ -3,13 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
-from weakref import WeakSet
+from typing import Final
 
 from django.apps import apps
 from django.db.models import Model
-from django.db.models.signals import class_prepared
-from django.dispatch import receiver
 
 from cache_invalidation.rules.catalog import is_excluded, is_watched, relatives
 from cache_invalidation.rules.declarations import ModelInvalidation, Rule
@@ -48,7 +45,6 @@ class Plans:
         self._unsaid: dict[type[Model], Rule] = {}
         # The tables that have a rule; made with the plans.
         self._ruled: frozenset[type[Model]] | None = None
-        _all.add(self)
 
     def of(self, model: type[Model]) -> Plan:
         """Return the rules that a write to `model` fires. See `Registry.plan`."""
@@ -108,13 +104,3 @@ class Plans:
                 rule = Rule(ModelInvalidation(model), goes_without_saying=True)
                 self._unsaid[model] = rule
             yield rule
-
-
-_all: "WeakSet[Plans]" = WeakSet()
-
-
-@receiver(class_prepared, dispatch_uid="cache_invalidation.rules.plans")
-def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
-    if sender._meta.apps is apps:
-        for plans in list(_all):
-            plans.forget()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.apps import apps
 from django.core.signals import setting_changed
 from django.db.models import Model
+from django.db.models.signals import class_prepared
 from django.dispatch import Signal, receiver
 
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
@@ -182,9 +183,13 @@ class Registry:
         """Whether one is registered for `model` itself, or for another that has the same rows."""
         return self._plans.has_rule(model)
 
+    def forget_plans(self) -> None:
+        """Make every plan anew when it is next asked for: there are other models."""
+        self._plans.forget()
+
     def rules_changed(self) -> None:
         """Make the plans anew, and tell those who act by them."""
-        self._plans.forget()
+        self.forget_plans()
         self.changed.send(sender=self)
 
     def on_event(self, name: str, subscriber: Subscriber) -> None:
@@ -232,6 +237,12 @@ class Registry:
 
 
 registry = Registry()
+
+
+@receiver(class_prepared, dispatch_uid="cache_invalidation.rules.registry.models")
+def _on_new_model(sender: type[Model], **kwargs: Any) -> None:
+    if sender._meta.apps is apps:
+        registry.forget_plans()
 
 
 @receiver(setting_changed, dispatch_uid="cache_invalidation.rules.registry.settings")
