@@ -61,6 +61,18 @@ def text(value: Any) -> str:
     return value
 
 
+def anything(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it must be a string")
+    return value
+
+
+def boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("it must be True or False")
+    return value
+
+
 def one_of(*choices: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
@@ -141,6 +153,17 @@ class Settings:
 
     # Above this many tags of one family in one batch, the family tag stands in for them.
     ROW_TAG_LIMIT = Setting[int](500, positive_int)
+
+    # Any text, such as the release: with another one, no page and no block is used that was made
+    # before.
+    CODE_VERSION = Setting[str]("", anything)
+
+    # So many entries for one page or block at most: for users, cookies, parameters, headers that it
+    # turns out to look at.
+    VARIANT_LIMIT = Setting[int](1000, positive_int)
+
+    # Say in each response what became of its page, as RFC 9211 has it; None: under DEBUG.
+    CACHE_STATUS = Setting[bool | None](None, optional(boolean))
 
     # Apps ("sessions") and models ("admin.LogEntry") that nobody watches: what is written there
     # invalidates nothing, and nothing that is cached may be read from there.

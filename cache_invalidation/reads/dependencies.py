@@ -53,3 +53,15 @@ def collecting(dependencies: Dependencies) -> Iterator[None]:
     finally:
         recorder.reset(recording)
         _running.reset(running)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Keep what is read inside of the block from being anybody's dependency."""
+    running = _running.set(None)
+    recording = recorder.set(None)
+    try:
+        yield
+    finally:
+        recorder.reset(recording)
+        _running.reset(running)

@@ -13,11 +13,12 @@ def checked(timeout: Any, lock: Any, name: Any, sample: Any) -> dict[str, Any]:
         raise TypeError(f"lock={lock!r}: it must be True or False.")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r}: it must be text, or None for the name of the function.")
-    options = {"timeout": _timeout(timeout), "sample": _share(sample)}
+    options = {"timeout": checked_timeout(timeout), "sample": _share(sample)}
     return {"lock": lock, "name": name, **options}
 
 
-def _timeout(value: float | timedelta | Default | None) -> float | Default | None:
+def checked_timeout(value: float | timedelta | Default | None) -> float | Default | None:
+    """Return a timeout as it is used, in seconds; raise `ValueError`, saying what to write."""
     if isinstance(value, Default):
         return value
     try:

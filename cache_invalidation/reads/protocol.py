@@ -4,21 +4,21 @@ Used by `cached` for functions and for coroutines; nothing in here knows which o
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from cache_invalidation.conf import settings
 from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads import values
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
 from cache_invalidation.reads.unstorable import tell
-from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, is_fence, new_token
@@ -39,9 +39,19 @@ class Default:
         return "DEFAULT_TIMEOUT"
 
 
+class Codec(Protocol):
+    """How values are kept; see `values`, which does it for what functions return."""
+
+    def encode(self, value: Any, store: Store, /) -> bytes:
+        """Return `value` as `decode` takes it; raise whatever there is to raise if it cannot be."""
+
+    def decode(self, payload: Any, store: Store, /) -> Any:
+        """Return the value that `encode` was given; raise `ValueError` if it is unreadable."""
+
+
 @dataclass(slots=True)
 class Read:
-    """One call of a cached function, on its way.
+    """One call of a cached function, or of something else that is cached, on its way.
 
     `tags` are expanded. `timeout` is in seconds, None for ever. With `records`, the value depends
     on whatever turns out to be read. With `refresh`, what is cached does not count. After
@@ -56,6 +66,7 @@ class Read:
     lock: bool = False
     records: bool = False
     function: Any = None
+    codec: Codec = values
     # What has been logged about the function, once for all of its calls.
     told: set[str] = field(default_factory=set)
     refresh: bool = False
@@ -68,7 +79,9 @@ class Read:
     # Versions of tags that it probably depends on, because it did so before.
     known: Versions = field(default_factory=dict)
     mark: str = ""
+    # The lock that the caller has, and the entry that it is for.
     token: str = ""
+    locked: str = ""
     # What was found, as it is stored; and the call, if it is to be kept with what is stored.
     payload: Any = None
     call: Arguments | None = None
@@ -94,15 +107,20 @@ class Read:
 hints: dict[str, tuple[str, ...]] = {}
 
 
-def attempt(read: Read) -> Generator[float, None, None]:
+def attempt(
+    read: Read, look: "Callable[[Read], Outcome] | None" = None
+) -> Generator[float, None, None]:
     """Look for the value of `read`; yield the seconds to wait between looks if it is locked.
+
+    `look` is how to do that once, if not as `look` does.
 
     Never raises for a failure of the store: then the value is computed and not stored.
     """
+    look = look or look_once
     try:
         outcome = look(read)
         if read.lock and outcome == "misses" and read.storable:
-            outcome = yield from _take_turn(read)
+            outcome = yield from _take_turn(read, look)
     except CacheInvalidationError:
         outcome, read.storable = "bypasses", False
     if not read.refresh:
@@ -111,12 +129,12 @@ def attempt(read: Read) -> Generator[float, None, None]:
         hand_up(read.versions, True)
 
 
-def _take_turn(read: Read) -> Generator[float, None, Outcome]:
+def _take_turn(read: Read, look: "Callable[[Read], Outcome]") -> Generator[float, None, Outcome]:
     """Wait until the value is there or this caller is the one to compute it; not for ever."""
     store, token, deadline = get_store(), new_token(), monotonic() + settings.LOCK_TIMEOUT
     while True:
         if store.acquire(read.entry, token, settings.LOCK_TIMEOUT):
-            read.token = token
+            read.token, read.locked = token, read.entry
         elif monotonic() >= deadline:
             return "misses"
         else:
@@ -129,8 +147,8 @@ def _take_turn(read: Read) -> Generator[float, None, Outcome]:
             return outcome
 
 
-def look(read: Read) -> Outcome:
-    """Look once; leave what was found in `read`, and return how to count it."""
+def look_once(read: Read) -> Outcome:
+    """Look at one place; leave what was found in `read`, and return how to count it."""
     read.storable = False
     store = get_store()
     read.entry = read.entry or store.entry_place(read.key)
@@ -172,7 +190,7 @@ def _remember(key: str, further: tuple[str, ...]) -> None:
 
 def _decode(read: Read, entry: Entry, store: Store) -> bool:
     try:
-        read.value = decode(unwrap(entry.payload), store)
+        read.value = read.codec.decode(unwrap(entry.payload), store)
     except ValueError:
         logger.warning("The entry %r cannot be read; computing it anew.", read.key, exc_info=True)
         return False
@@ -196,8 +214,32 @@ def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
         read.storable = False
 
 
-def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
+def move(read: Read, key: str) -> None:
+    """Have `read` end at `key`, where its value turned out to belong."""
+    read.key = key
+    try:
+        read.entry = get_store().entry_place(key)
+    except CacheInvalidationError:
+        read.storable = False
+
+
+def put(read: Read, key: str, value: Any, lifetime: float) -> None:
+    """Store beside the entry of `read` what leads to it, under its tags, for `lifetime` seconds."""
+    versions = read.versions
+    if not read.storable or versions is None:
+        return
+    with suppress(CacheInvalidationError):
+        store = get_store()
+        payload = read.codec.encode(value, store)
+        place = store.entry_place(key)
+        versions = dict(sorted(versions.items()))
+        store.fill(Filling(entry=place, payload=payload, versions=versions, timeout=lifetime))
+
+
+def finish(read: Read, value: Any, dependencies: Dependencies) -> bool:
     """Store `value` if that is allowed, and let those who wait for it go on.
+
+    Return whether it was stored.
 
     Raises nothing but `UndeclaredRead` or a warning as an error, which a project asks for, and
     `UnstorableValue` under DEBUG.
@@ -207,7 +249,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
         with collecting(dependencies):
             # Whatever is lazy in the value is evaluated by this, and may depend on more.
             try:
-                payload = encode(value, get_store()) if dependencies.storable else None
+                payload = read.codec.encode(value, get_store()) if dependencies.storable else None
             except StoreUnavailable:
                 pass  # It is not known whether it could be stored.
             except Exception as error:  # noqa: BLE001 - serializers raise what they like
@@ -222,13 +264,12 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> None:
         report(read.name, dependencies, read.function)
         if problem is not None:
             tell(read.name, value, problem, read.told)
-        if storable and payload is not None:
-            _store(read, payload, versions)
+        return storable and payload is not None and _store(read, payload, versions)
     finally:
         give_up(read)
 
 
-def _store(read: Read, payload: bytes, versions: Versions) -> None:
+def _store(read: Read, payload: bytes, versions: Versions) -> bool:
     versions = dict(sorted(versions.items()))
     further = tuple(tag for tag in versions if tag not in read.tags)
     with suppress(StoreUnavailable):
@@ -241,7 +282,8 @@ def _store(read: Read, payload: bytes, versions: Versions) -> None:
             timeout=read.lifetime,
             mark=read.mark,
         )
-        store.fill(filling)
+        return store.fill(filling)
+    return False
 
 
 def fail(read: Read, dependencies: Dependencies) -> None:
@@ -256,6 +298,6 @@ def give_up(read: Read) -> None:
         return
     token, read.token = read.token, ""
     try:
-        get_store().release(read.entry, token)
+        get_store().release(read.locked, token)
     except StoreUnavailable:
         return  # The lock times out by itself.

@@ -12,7 +12,7 @@ from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import Verdict, acheck, check
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.kept_calls import kept, read_back
-from cache_invalidation.reads.protocol import look
+from cache_invalidation.reads.protocol import look_once
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 
@@ -71,7 +71,7 @@ def _recheck(key: str, name: str, function: Any, store: Store) -> Rechecked | No
         return _not(key, name, f"its call cannot be made again ({type(error).__name__})")
     if read.key != key:
         return _not(key, name, "its arguments do not come back as they were")
-    look(read)
+    look_once(read)
     if not read.is_hit:
         return None
     run = async_to_sync(acheck) if is_coroutine_function(function.uncached) else check

@@ -43,7 +43,7 @@ def spell(value: Any) -> str:
         return _spell_member(value)
     for base in kind.__mro__:
         if base in _VALUES:
-            return f"{_named(value, base)}:{_VALUES[base](value)}"
+            return f"{named(value, base)}:{_VALUES[base](value)}"
         if base in _OTHERS:
             return _OTHERS[base](value)
         if base in _MUTABLE:
@@ -51,7 +51,7 @@ def spell(value: Any) -> str:
                 f"a {kind.__name__} can change while it is a key; pass a {_MUTABLE[base]}"
             )
     raise TypeError(
-        f"two processes cannot tell that a {_full_name(kind)} is the same; pass plain values of "
+        f"two processes cannot tell that a {full_name(kind)} is the same; pass plain values of "
         "it, or model instances"
     )
 
@@ -64,7 +64,7 @@ def evaluated(value: Promise) -> Any:
     return function(*args, **kwargs)
 
 
-def _named(value: Any, base: type) -> str:
+def named(value: Any, base: type) -> str:
     """Return the name of the type of a value that is one of `base` and no more than that."""
     kind = type(value)
     if kind is base:
@@ -72,15 +72,15 @@ def _named(value: Any, base: type) -> str:
     between = [each for each in kind.__mro__ if each not in base.__mro__]
     if getattr(value, "__dict__", None) or any(map(_has_place_for_more, between)):
         raise TypeError(
-            f"a {_full_name(kind)} may carry more than a {base.__name__} does; pass a plain "
+            f"a {full_name(kind)} may carry more than a {base.__name__} does; pass a plain "
             f"{base.__name__}"
         )
-    if not _is_found_by_name(kind):
+    if not is_found_by_name(kind):
         raise TypeError(
-            f"{_full_name(kind)} is no class that can be found by its name; pass a plain "
+            f"{full_name(kind)} is no class that can be found by its name; pass a plain "
             f"{base.__name__}"
         )
-    return f"{_full_name(kind)}:{base.__name__}"
+    return f"{full_name(kind)}:{base.__name__}"
 
 
 def _has_place_for_more(kind: type) -> bool:
@@ -91,11 +91,11 @@ def _has_place_for_more(kind: type) -> bool:
     )
 
 
-def _full_name(kind: type) -> str:
+def full_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _is_found_by_name(kind: type) -> bool:
+def is_found_by_name(kind: type) -> bool:
     """Whether the name of a class tells it from all others, such as those made by a function."""
     found: Any = sys.modules.get(kind.__module__)
     for name in kind.__qualname__.split("."):
@@ -131,7 +131,7 @@ def _spell_zone(value: ZoneInfo) -> str:
 
 def _refuse_zone(value: tzinfo) -> str:
     raise TypeError(
-        f"a {_full_name(type(value))} has no spelling that tells it from all other time zones; "
+        f"a {full_name(type(value))} has no spelling that tells it from all other time zones; "
         "use datetime.timezone or zoneinfo.ZoneInfo"
     )
 
@@ -142,10 +142,10 @@ def _spell_all(values: Any) -> str:
 
 def _spell_member(value: Enum) -> str:
     kind = type(value)
-    name = f"{_full_name(kind)}:{value._name_!r}"
+    name = f"{full_name(kind)}:{value._name_!r}"
     if kind.__members__.get(value._name_) is not value:  # A flag of several, or of unknown bits.
         name += f"={spell(value._value_)}"
-    if _is_found_by_name(kind):
+    if is_found_by_name(kind):
         return name
     return name + _spell_all((key, each._value_) for key, each in kind.__members__.items())
 
@@ -168,7 +168,7 @@ def _spell_key(value: Model) -> str:
         kind: Any = type(key)
         if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
             raise  # Its text would be its address.
-        return f"{_full_name(kind)}:{value._meta.pk.value_to_string(value)!r}"  # As in fixtures.
+        return f"{full_name(kind)}:{value._meta.pk.value_to_string(value)!r}"  # As in fixtures.
 
 
 def _spell_class(value: type) -> str:

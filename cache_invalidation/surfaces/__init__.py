@@ -1,0 +1,1 @@
+"""What else is cached with the protocol of `reads`: pages, template blocks, REST responses."""

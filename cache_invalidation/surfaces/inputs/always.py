@@ -1,0 +1,26 @@
+"""What is an input of everything that is rendered, whether it is looked at or not."""
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.urls import get_script_prefix, get_urlconf
+from django.utils import timezone, translation
+
+from cache_invalidation.conf import settings
+from cache_invalidation.surfaces.inputs.portraits import portray
+
+
+def always(*further: Any) -> str:
+    """Return the portrait of how texts, numbers, times and addresses are rendered now.
+
+    And of `further`. Raises `Opaque` for one that cannot be portrayed.
+    """
+    return portray(
+        (
+            *(translation.get_language(), str(timezone.get_current_timezone())),
+            *(django_settings.USE_TZ, django_settings.USE_I18N),
+            *(django_settings.USE_THOUSAND_SEPARATOR, django_settings.DEBUG),
+            *(str(get_urlconf()), get_script_prefix(), settings.CODE_VERSION),
+            *further,
+        )
+    )

@@ -1,0 +1,199 @@
+"""What a value is, as text: alike for two values that nobody can tell apart, and not otherwise.
+
+A key of a cached function names an instance by its primary key, because `invalidate(instance)` has
+to find it. Here it is everything that the instance carries, because whatever of it is rendered was
+read before anybody took note.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db.models import Manager, Model, QuerySet
+from django.db.models.fields.files import FieldFile
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import LazyObject, Promise
+from django.utils.safestring import SafeString
+
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.reads.dependencies import apart
+from cache_invalidation.reads.spelling import evaluated, full_name, is_found_by_name, named, spell
+
+#: So many values in one another make up a portrait at most; what is larger costs more than a miss.
+LARGEST: Final = 20_000
+
+
+class Opaque(CacheInvalidationError):
+    """A value of which nobody can tell whether another one is the same; the text says why."""
+
+
+class _Plain:
+    """A class that keeps everything in its ``__dict__``, to compare others with."""
+
+
+def portray(value: Any) -> str:
+    """Return text that is the same for values that are the same in all that can be seen of them.
+
+    Queries that are needed to find out what a lazy value stands for are nobody's dependencies.
+
+    Raises `Opaque` for a value that may keep something where it cannot be seen.
+    """
+    painter = _Painter()
+    with apart():
+        return painter.portray(value)
+
+
+class _Painter:
+    """One portrait: how large it has become, and what it shows already."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        # By identity, with the value, so that it lives on and nothing else gets its address.
+        self._seen: dict[int, tuple[int, Any]] = {}
+
+    def portray(self, value: Any) -> str:
+        self._size += 1
+        if self._size > LARGEST:
+            raise Opaque(f"it holds more than {LARGEST:,} values")
+        kind = type(value)
+        if kind in _SPELLED:
+            return spell(value)
+        paint = _KINDS.get(kind) or self._painter_of(kind)
+        if paint is None:
+            return self._spelled(value)
+        if paint in _STANDS_FOR_ANOTHER:
+            return paint(self, value)
+        if (known := self._seen.get(id(value))) is not None:
+            return f"#{known[0]}"  # It is in itself, or twice in something.
+        self._seen[id(value)] = len(self._seen), value
+        return f"{full_name(kind)}{paint(self, value)}"
+
+    def _painter_of(self, kind: type) -> "Callable[[_Painter, Any], str] | None":
+        for base, paint in _BASES.items():
+            if issubclass(kind, base):
+                return paint
+        return _Painter._object if _shows_everything(kind) else None
+
+    def _spelled(self, value: Any) -> str:
+        kind = type(value)
+        try:
+            for base in (tuple, frozenset):
+                if issubclass(kind, base):
+                    return named(value, base) + _KINDS[base](self, value)
+            return spell(value)
+        except TypeError:
+            called = getattr(value, "__qualname__", "") if callable(value) else ""
+            raise Opaque(f"a {full_name(kind)} {called}".rstrip() + " may carry anything") from None
+
+    def all(self, values: Iterable[Any]) -> str:
+        return f"({','.join([self.portray(value) for value in values])})"
+
+    def items(self, values: Iterable[tuple[Any, Any]]) -> str:
+        return f"{{{','.join([f'{self.portray(k)}={self.portray(v)}' for k, v in values])}}}"
+
+    def _set(self, values: Any) -> str:
+        return f"({','.join(sorted(self.portray(value) for value in values))})"
+
+    def _mapping(self, value: Mapping[Any, Any]) -> str:
+        return self.items(value.items())
+
+    def _lists(self, value: MultiValueDict[Any, Any]) -> str:
+        return self.items(value.lists())
+
+    def _lazy(self, value: Any) -> str:
+        bool(value.__class__)  # Has it find out what it stands for.
+        return self.portray(value._wrapped)
+
+    def _promise(self, value: Promise) -> str:
+        try:
+            return self.portray(evaluated(value))
+        except TypeError as error:
+            raise Opaque(str(error)) from None
+
+    def _object(self, value: Any) -> str:
+        if not is_found_by_name(type(value)):
+            raise Opaque(f"{full_name(type(value))} is no class that can be found by its name")
+        return self.items(vars(value).items())
+
+    def _row(self, value: Model) -> str:
+        state, model = value._state, type(value)
+        if not is_found_by_name(model) or not _shows_everything(model):
+            raise Opaque(f"{full_name(model)} may keep something out of sight")
+        carried = {name: held for name, held in vars(value).items() if name != "_state"}
+        about: Any = (state.db, state.adding, dict(state.fields_cache))
+        return self.all([about, carried])
+
+    def _file(self, value: FieldFile) -> str:
+        if getattr(value, "_file", None) is not None:
+            raise Opaque("it is an open file")
+        return self.all([value.name, str(value.field)])
+
+    def _query(self, value: QuerySet[Any]) -> str:
+        """Show the query, and the rows that were fetched; those that were not are dependencies."""
+        parts = dict(vars(value))
+        known = parts.pop("_known_related_objects").items()
+        # The class of the model is in the SQL; hints are for the router, which has been asked.
+        for name in ("_query", "_hints", "_deferred_filter", "model"):
+            parts.pop(name, None)
+        iterable = full_name(parts.pop("_iterable_class"))
+        related = {str(field): rows for field, rows in known}
+        # With the SQL even if there are rows, since a template can ask it for more.
+        return iterable + self.all([value.db, _sql(value), related, parts])
+
+
+def _shows_everything(kind: type) -> bool:
+    """Whether what an instance carries is all in its ``__dict__``."""
+    return (
+        kind.__basicsize__ == _Plain.__basicsize__
+        and kind.__dictoffset__ == _Plain.__dictoffset__
+        and not any(map(_slots, kind.__mro__))
+    )
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    found = vars(kind).get("__slots__", ())
+    slots = (found,) if isinstance(found, str) else tuple(found)
+    return tuple(slot for slot in slots if slot not in ("__dict__", "__weakref__"))
+
+
+def _refuse_manager(painter: _Painter, value: Any) -> str:
+    raise Opaque("a manager stands for rows that nobody has asked for; pass a queryset")
+
+
+def _sql(value: QuerySet[Any]) -> Any:
+    with suppress(EmptyResultSet, FullResultSet):
+        return value.query.get_compiler(value.db).as_sql()
+    return None
+
+
+# Those that `spell` tells apart by what they are, without looking into anything.
+_SPELLED: Final = frozenset({int, str, bool, float, bytes, type(None)})
+
+_KINDS: Final[Mapping[type, Callable[[_Painter, Any], str]]] = {
+    tuple: _Painter.all,
+    list: _Painter.all,
+    set: _Painter._set,
+    frozenset: _Painter._set,
+    dict: _Painter._mapping,
+    OrderedDict: _Painter._mapping,
+    MultiValueDict: _Painter._lists,
+    QueryDict: _Painter._lists,
+    range: lambda painter, value: repr(value),
+    complex: lambda painter, value: repr(value),
+    bytearray: lambda painter, value: repr(bytes(value)),
+    SafeString: lambda painter, value: str.__repr__(value),
+}
+
+_STANDS_FOR_ANOTHER: Final = (_Painter._lazy, _Painter._promise)
+
+_BASES: Final[Mapping[type, Callable[[_Painter, Any], str]]] = {
+    LazyObject: _Painter._lazy,
+    Promise: _Painter._promise,
+    Manager: _refuse_manager,
+    QuerySet: _Painter._query,
+    Model: _Painter._row,
+    FieldFile: _Painter._file,
+}

@@ -1,0 +1,93 @@
+"""What there is to look at of a request, by the names of inputs.
+
+``GET.page`` is a parameter, ``GET`` all of them; likewise ``COOKIES`` and ``META``. ``headers`` are
+all headers, ``user`` is who is logged in, ``messages`` is whether there are any, and ``has.tenant``
+is what somebody has put on the request under that name.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.http.request import HttpHeaders
+
+from cache_invalidation.surfaces.inputs.portraits import portray
+
+#: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
+Coarse = Callable[[Any], Any]
+
+ABSENT: Final = "absent"
+
+
+class Outlook:
+    """A request, as those see it who do not record."""
+
+    def __init__(self, request: HttpRequest, of_user: Coarse | None = None) -> None:
+        self._request = request
+        # Around what records, if the request does.
+        self._held: dict[str, Any] = object.__getattribute__(request, "__dict__")
+        self._of_user = of_user
+
+    def current(self, name: str) -> str:
+        """Return what the input `name` is now, as text.
+
+        Raises `Opaque` for what nobody can tell, and what evaluating it raises.
+        """
+        kind, dot, rest = name.partition(".")
+        if dot:
+            return _PARTS[kind](self, rest)
+        return _WHOLES[kind](self)
+
+    def _parameter(self, name: str) -> str:
+        query = self._request.GET
+        return repr(query.getlist(name)) if name in query else ABSENT
+
+    def _cookie(self, name: str) -> str:
+        return _item(self._request.COOKIES, name)
+
+    def _meta(self, name: str) -> str:
+        return _item(self._request.META, name)
+
+    def _attribute(self, name: str) -> str:
+        return portray(self._held[name]) if name in self._held else ABSENT
+
+    def _headers(self) -> str:
+        return repr(sorted(HttpHeaders(self._request.META).items()))
+
+    def _user(self) -> str:
+        if "user" not in self._held:
+            return ABSENT
+        user = self._held["user"]
+        return portray(user if self._of_user is None else self._of_user(user))
+
+    def _messages(self) -> str:
+        return str(len(self._held.get("_messages", ())) > 0)
+
+    def _resolved(self) -> str:
+        match = self._held.get("resolver_match")
+        if match is None:
+            return ABSENT
+        return portray([match.view_name, match.route, list(match.args), dict(match.kwargs)])
+
+
+def _item(values: Mapping[str, Any], name: str) -> str:
+    return portray(values[name]) if name in values else ABSENT
+
+
+_PARTS: Final[Mapping[str, Callable[[Outlook, str], str]]] = {
+    "GET": Outlook._parameter,
+    "COOKIES": Outlook._cookie,
+    "META": Outlook._meta,
+    "has": Outlook._attribute,
+}
+
+_WHOLES: Final[Mapping[str, Callable[[Outlook], str]]] = {
+    "GET": lambda outlook: repr(list(outlook._request.GET.lists())),
+    "COOKIES": lambda outlook: repr(sorted(outlook._request.COOKIES.items())),
+    "headers": Outlook._headers,
+    "messages": Outlook._messages,
+    "path": lambda outlook: repr(outlook._request.path),
+    "path_info": lambda outlook: repr(outlook._request.path_info),
+    "resolver_match": Outlook._resolved,
+    "user": Outlook._user,
+}

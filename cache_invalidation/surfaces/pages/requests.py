@@ -1,0 +1,285 @@
+"""A request that records what is looked at, for as long as a view has it.
+
+Its class is swapped for a subclass: whatever holds the request, such as a class-based view or the
+context of a template, holds one that records.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from inspect import getattr_static
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject, cached_property
+
+from cache_invalidation.reads.dependencies import apart
+from cache_invalidation.surfaces.inputs.inputs import Inputs
+from cache_invalidation.surfaces.pages.mappings import (
+    TellingHeaders,
+    telling_dict,
+    telling_query,
+)
+from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
+from cache_invalidation.surfaces.pages.users import reading_no_more_than
+
+_KEY: Final = "_cache_invalidation_recording"
+
+# What Django itself keeps on a request, and says nothing about who it is from.
+_OWN: Final = frozenset(
+    {
+        *("_encoding", "_read_started", "_upload_handlers", "csrf_processing_done"),
+        *("_dont_enforce_csrf_checks", "content_type", "content_params", "script_name"),
+        *("_cached_user", "_acached_user", "LANGUAGE_CODE", "urlconf", "current_app"),
+        _KEY,
+    }
+)
+# What a view may put there without anybody after it seeing it on a miss only.
+_SET_BY_DJANGO: Final = frozenset(
+    {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", _KEY}
+)
+_BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_body", "scope"})
+
+
+class Recording:
+    """What was looked at of one request while its class is swapped."""
+
+    def __init__(self, request: HttpRequest, inputs: Inputs, of_user: Coarse | None) -> None:
+        self.inputs = inputs
+        self._outlook = Outlook(request, of_user)
+        self._of_user = of_user
+        self._held: dict[str, Any] = vars(request)
+        self._shown: dict[str, Any] = {}
+        # While it looks itself, such as for who the user is.
+        self._is_aside = False
+
+    def get(self, request: HttpRequest, name: str) -> Any:
+        """Return the attribute `name` of the request, and take note of that."""
+        if self._is_aside:
+            return object.__getattribute__(request, name)
+        if name in _MADE:
+            if name not in self._shown:
+                self._shown[name] = _MADE[name](self, request)
+            return self._shown[name]
+        if name in ("path", "path_info", "resolver_match"):
+            self._look(name)
+        elif name in ("__dict__", "__getstate__", "__reduce_ex__"):
+            self.inputs.refuse("request", "it takes the request apart")
+        elif name in _BODY:
+            self.inputs.refuse("body", "it looks at the body of the request")
+        found = getattr_static(type(request), name, None)
+        if isinstance(found, cached_property):
+            return found.func(request)
+        if found is None and name not in _OWN and name[:2] != "__" and name != "method":
+            self._look(f"has.{name}")
+        return object.__getattribute__(request, name)
+
+    def set(self, name: str) -> None:
+        """Take note that something is put on the request, which a hit would not do."""
+        if not self._is_aside and name not in _SET_BY_DJANGO:
+            self.inputs.refuse("request", f"it sets request.{name}")
+
+    def _look(self, name: str) -> None:
+        was_aside, self._is_aside = self._is_aside, True
+        try:
+            self.inputs.look_by(name, partial(self._outlook.current, name))
+        finally:
+            self._is_aside = was_aside
+
+    def _told(self, kind: str, name: str | None) -> None:
+        self._look(kind if name is None else f"{kind}.{name}")
+
+    def _query(self, request: HttpRequest) -> Any:
+        return telling_query(self._raw("GET", request), partial(self._told, "GET"))
+
+    def _cookies(self, request: HttpRequest) -> Any:
+        cookies = self._raw("COOKIES", request)
+        return telling_dict(cookies, partial(self._told, "COOKIES"), partial(self._told, "COOKIES"))
+
+    def _meta(self, request: HttpRequest) -> Any:
+        return telling_dict(self._held["META"], self._told_of_meta, self._changed_meta)
+
+    def _told_of_meta(self, name: str | None) -> None:
+        if name is None:
+            self.inputs.refuse("request", "it goes through request.META")
+        elif name.startswith("CSRF_COOKIE"):
+            self.inputs.refuse("csrf", "it shows a CSRF token")
+        elif name == "HTTP_AUTHORIZATION":
+            self.inputs.refuse("authorization", "it looks at the header Authorization")
+        else:
+            self._look(f"META.{name}")
+
+    def _changed_meta(self, name: str | None) -> None:
+        is_token = name is None or name.startswith("CSRF_COOKIE")
+        if is_token:
+            self.inputs.refuse("csrf", "it shows a CSRF token")
+        else:
+            self.inputs.refuse("request", "it changes request.META")
+
+    def _headers(self, request: HttpRequest) -> Any:
+        return TellingHeaders(self._held["META"], self._told_of_header)
+
+    def _told_of_header(self, name: str | None) -> None:
+        if name is None:
+            self._look("headers")
+        else:
+            self._told_of_meta(name)
+
+    def _raw(self, name: str, request: HttpRequest) -> Any:
+        """Return what the request would have under `name`, and keep it there as Django does."""
+        if name not in self._held:
+            found = getattr_static(type(request), name)
+            if not isinstance(found, cached_property):
+                return found.__get__(request)
+            self._held[name] = found.func(request)
+        return self._held[name]
+
+    def _missing(self, name: str) -> Any:
+        raise AttributeError(f"The request has no attribute {name!r}.")
+
+    def _user(self, request: HttpRequest) -> Any:
+        if "user" not in self._held:
+            self._look("user")
+            return self._missing("user")
+
+        def evaluate() -> Any:
+            self._look("user")
+            user = self._held["user"]
+            if self._of_user is None:
+                return user
+            return reading_no_more_than(self._of_user, user, self.inputs)
+
+        return SimpleLazyObject(evaluate)
+
+    def _auser(self, request: HttpRequest) -> Any:
+        original = self._held.get("auser")
+        if original is None:
+            return self._missing("auser")
+
+        async def auser() -> Any:
+            with apart():
+                # Of a request that does not record; others may look at this one meanwhile.
+                self._held["user"] = await _with_twin(original, request)()
+            user = self.get(request, "user")
+            bool(user.__class__)  # Evaluates it here, where that takes no query.
+            return user
+
+        return auser
+
+    def _session(self, request: HttpRequest) -> Any:
+        if "session" not in self._held:
+            self._look("has.session")
+            return self._missing("session")
+
+        def evaluate() -> Any:
+            self.inputs.refuse("session", "it looks at the session")
+            return self._held["session"]
+
+        return SimpleLazyObject(evaluate)
+
+    def _messages(self, request: HttpRequest) -> Any:
+        if "_messages" not in self._held:
+            self._look("messages")
+            return self._missing("_messages")
+
+        def evaluate() -> Any:
+            self._look("messages")
+            if len(self._held["_messages"]) > 0:
+                self.inputs.refuse("messages", "it shows messages")
+            return self._held["_messages"]
+
+        return SimpleLazyObject(evaluate)
+
+    def _nonce(self, request: HttpRequest) -> Any:
+        if "_csp_nonce" not in self._held:
+            return self._missing("_csp_nonce")
+
+        def evaluate() -> Any:
+            self.inputs.refuse("nonce", "it uses the nonce of the Content-Security-Policy")
+            return self._held["_csp_nonce"]
+
+        return SimpleLazyObject(evaluate)
+
+    def close(self) -> None:
+        """Take note of what shows only at the end."""
+        messages = self._held.get("_messages")
+        if getattr(messages, "added_new", False):
+            self.inputs.refuse("messages", "it adds a message")
+
+
+_MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
+    "GET": Recording._query,
+    "COOKIES": Recording._cookies,
+    "META": Recording._meta,
+    "environ": Recording._meta,
+    "headers": Recording._headers,
+    "user": Recording._user,
+    "auser": Recording._auser,
+    "session": Recording._session,
+    "_messages": Recording._messages,
+    "_csp_nonce": Recording._nonce,
+}
+
+
+_kinds: dict[type, Any] = {}
+
+
+def _recording_kind(kind: type) -> Any:
+    """Return the subclass of `kind` whose instances record; made once."""
+    return _kinds.get(kind) or _kinds.setdefault(kind, _made(kind))
+
+
+def _with_twin(function: Any, request: HttpRequest) -> Any:
+    """Return `function` bound to a request with the same attributes that does not record."""
+    if not isinstance(function, partial):
+        return function
+    twin: Any = object.__new__(type(request).__base__ or HttpRequest)
+    object.__setattr__(twin, "__dict__", object.__getattribute__(request, "__dict__"))
+    args = [twin if value is request else value for value in function.args]
+    return partial(function.func, *args, **function.keywords)
+
+
+def _made(kind: type) -> Any:
+    def get(self: HttpRequest, name: str) -> Any:
+        held = object.__getattribute__(self, "__dict__")
+        recording = held.get(_KEY)
+        if recording is None or name == "__class__":
+            return object.__getattribute__(self, name)
+        return recording.get(self, name)
+
+    def put(self: HttpRequest, name: str, value: Any) -> None:
+        recording = object.__getattribute__(self, "__dict__").get(_KEY)
+        if recording is not None:
+            recording.set(name)
+        object.__setattr__(self, name, value)
+
+    def drop(self: HttpRequest, name: str) -> None:
+        recording = object.__getattribute__(self, "__dict__").get(_KEY)
+        if recording is not None:
+            recording.set(name)
+        object.__delattr__(self, name)
+
+    made = {"__getattribute__": get, "__setattr__": put, "__delattr__": drop}
+    return type(kind.__name__, (kind,), made)
+
+
+def is_recording(request: HttpRequest) -> bool:
+    """Whether somebody records already what is looked at of the request."""
+    return _KEY in object.__getattribute__(request, "__dict__")
+
+
+@contextmanager
+def recording(
+    request: HttpRequest, inputs: Inputs, of_user: Coarse | None = None
+) -> Iterator[None]:
+    """Record in `inputs` what is looked at of `request` inside of the block."""
+    kind, record = type(request), Recording(request, inputs, of_user)
+    held = vars(request)
+    held[_KEY] = record
+    request.__class__ = _recording_kind(kind)
+    try:
+        yield
+    finally:
+        del held[_KEY]
+        request.__class__ = kind
+        record.close()

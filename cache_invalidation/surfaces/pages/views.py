@@ -1,0 +1,84 @@
+"""Which view a page is of: two that do not do the same must not share a page."""
+
+from collections.abc import Callable
+from functools import partial
+from types import CodeType, FunctionType, MethodType
+from typing import Any, Final
+
+from cache_invalidation.reads.spelling import is_found_by_name
+from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
+
+DEEPEST: Final = 20  # functions around one another
+
+
+def name_of(view: Callable[..., Any]) -> str:
+    """Return the name of a view, as it stands in tags and metrics."""
+    found = getattr(view, "view_class", view)
+    while isinstance(found, partial):
+        found = found.func
+    module = getattr(found, "__module__", type(found).__module__)
+    name = getattr(found, "__qualname__", type(found).__qualname__)
+    return f"{module}.{name}"
+
+
+def identity(view: Any, request: Any, depth: int = DEEPEST) -> str:
+    """Return text that is the same for views that do the same, as far as they were told what to do.
+
+    Raises `Opaque` for a view that carries what nobody can tell.
+    """
+    if depth == 0:
+        raise Opaque("the view is wrapped too often")
+    if isinstance(view, partial):
+        inner = identity(view.func, request, depth - 1)
+        given = [_told(value, request, depth) for value in (*view.args, *view.keywords.values())]
+        return f"{inner}({','.join(given)};{','.join(view.keywords)})"
+    if isinstance(view, MethodType):
+        return (
+            f"{_of_instance(view.__self__, request)}.{identity(view.__func__, request, depth - 1)}"
+        )
+    if isinstance(view, FunctionType):
+        return _of_function(view, request, depth)
+    return _of_class(view) if isinstance(view, type) else portray(view)
+
+
+def _of_function(view: FunctionType, request: Any, depth: int) -> str:
+    try:
+        cells = [cell.cell_contents for cell in view.__closure__ or ()]
+    except ValueError:
+        raise Opaque(f"nothing was assigned yet to a name that {view.__qualname__} uses") from None
+    told = [*cells, *(view.__defaults__ or ()), *(view.__kwdefaults__ or {}).values()]
+    around = ",".join([_told(value, request, depth) for value in told])
+    is_named = "<" not in view.__qualname__
+    code = "" if is_named else _of_code(view.__code__)
+    return f"{view.__module__}.{view.__qualname__}{code}({around})"
+
+
+def _told(value: Any, request: Any, depth: int) -> str:
+    if callable(value) and isinstance(value, FunctionType | MethodType | partial | type):
+        return identity(value, request, depth - 1)
+    return portray(value)
+
+
+def _of_code(code: CodeType) -> str:
+    inner = [
+        _of_code(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts
+    ]
+    return f"<{code.co_code.hex()}:{','.join(code.co_names)}:{','.join(inner)}>"
+
+
+def _of_class(kind: type) -> str:
+    # One that was made in a function shares its name with others; its address is not for long.
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return name if is_found_by_name(kind) else f"{name}@{id(kind)}"
+
+
+def _of_instance(instance: Any, request: Any) -> str:
+    """Return what an instance of a class-based view was given, but for the request itself."""
+    if isinstance(instance, type):
+        return _of_class(instance)
+    given = {
+        name: value
+        for name, value in vars(instance).items()
+        if value is not request and name != "headers"
+    }
+    return f"{_of_class(type(instance))}{portray(given)}"

@@ -1,0 +1,241 @@
+"""One request for a page that is cached: look it up, or compute it and take note, and keep it."""
+
+import logging
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
+from cache_invalidation.reads.protocol import (
+    Default,
+    Read,
+    attempt,
+    fail,
+    finish,
+    give_up,
+    move,
+    put,
+)
+from cache_invalidation.surfaces.inputs.always import always
+from cache_invalidation.surfaces.inputs.inputs import Inputs
+from cache_invalidation.surfaces.inputs.portraits import Opaque
+from cache_invalidation.surfaces.inputs.trail import Step, Trail
+from cache_invalidation.surfaces.inputs.variants import admits
+from cache_invalidation.surfaces.pages import stored
+from cache_invalidation.surfaces.pages.decision import REASONS, Shown, why_not
+from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
+from cache_invalidation.surfaces.pages.requests import is_recording, recording
+from cache_invalidation.surfaces.pages.stored import Page, etag_of
+from cache_invalidation.surfaces.pages.views import identity, name_of
+from cache_invalidation.tags import escape, expand, shorten
+
+logger = logging.getLogger("cache_invalidation")
+
+#: Where the visits of a request are, once the middleware has seen it; and that of a response.
+VISITS: Final = "_cache_invalidation_visits"
+VISIT: Final = "_cache_invalidation_visit"
+
+#: Seconds that a step is kept at least: it is worth more than one page.
+STEP_LIFETIME: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the pages of one view are cached. `timeout` is in seconds, None for ever."""
+
+    timeout: float | Default | None
+    key_prefix: str
+    of_user: Coarse | None
+    lock: bool
+    statuses: Collection[int]
+
+
+def page_tags(name: str, path: str) -> tuple[str, str]:
+    """Return the tags for all pages of a view, and for those at one path."""
+    return shorten(f"page:{escape(name)}"), shorten(f"page:{escape(path)}")
+
+
+class Visit:
+    """One request for the page of a view."""
+
+    def __init__(self, request: HttpRequest, read: Read, trail: Trail, options: Options) -> None:
+        self.read = read
+        self.inputs = Inputs()
+        #: Why the page is not stored, once that is known.
+        self.reasons: dict[str, str] = {}
+        self.is_stored = False
+        self.page: Page | None = None
+        self._request = request
+        self._trail = trail
+        self._shape = trail.key
+        self._options = options
+        self._dependencies: Dependencies | None = None
+        self._context: Any = None
+        self._shown: Shown | None = None
+
+    @classmethod
+    def of(
+        cls, request: HttpRequest, view: Callable[..., Any], given: Any, options: Options
+    ) -> "Visit | None":
+        """Return the visit that a request for `view` with the arguments `given` is.
+
+        None if it is nobody's business: the middleware is not there or the method is another one,
+        or somebody records the request already, who will know what this view reads.
+        """
+        if request.method not in ("GET", "HEAD") or is_recording(request):
+            return None
+        visits = vars(request).get(VISITS)
+        if visits is None:
+            return None
+        name = name_of(view)
+        try:
+            where = request.scheme, request.get_host(), request.path_info
+            about = always(*where, identity(view, request), given, options.key_prefix)
+        except Opaque as error:
+            counters.add(f"unstored:page:{name}:opaque")
+            logger.debug("The page %s is not cached: %s.", name, error)
+            return None
+        except Exception:  # noqa: BLE001 - such as a host that is not allowed, which the view finds
+            return None
+        outlook = Outlook(request, options.of_user)
+        trail = Trail(f"page:{name}", about, outlook.current)
+        tags = expand(page_tags(name, request.path_info))
+        read = Read(f"page:{name}", trail.key, tags, options.timeout, options.lock, records=True)
+        read.function, read.codec = view, stored
+        visit = cls(request, read, trail, options)
+        visits.append(visit)
+        return visit
+
+    def attempt(self) -> Generator[float, None, None]:
+        """Look for the page, as `protocol.attempt` does."""
+        return attempt(self.read, self._trail.look)
+
+    def answer(self) -> HttpResponseBase:
+        """Return the response of a hit."""
+        page: Page = self.read.value
+        self.page = page
+        return self._marked(page.response())
+
+    def _marked(self, response: HttpResponseBase) -> HttpResponseBase:
+        vars(response)[VISIT] = self
+        return response
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Take note of what is looked at and read inside of the block."""
+        if self._dependencies is None:
+            self._dependencies = self.read.dependencies()
+        try:
+            with (
+                recording(self._request, self.inputs, self._options.of_user),
+                collecting(self._dependencies),
+            ):
+                yield
+        except BaseException:
+            self.inputs.refuse("exception", REASONS["exception"])
+            raise
+
+    def take(self, response: Any) -> Any:
+        """Take what the view has returned, and return what the handler shall have."""
+        if self._dependencies is not None:
+            hand_up(self._dependencies.versions, self._dependencies.storable)
+        if not isinstance(response, HttpResponseBase):
+            return response  # Which Django says something about.
+        if getattr(response, "is_rendered", True):
+            self._copy(response)
+        else:
+            late: Any = response
+            self._context = _template_of(late)
+            late.render = partial(self._render, late)
+        return self._marked(response)
+
+    def _render(self, response: Any) -> Any:
+        del response.render
+        if not _same(self._context, _template_of(response)):
+            self.inputs.refuse("template", REASONS["template"])
+        with self.computing():
+            rendered = response.render()
+        self._copy(rendered)
+        return rendered
+
+    def _copy(self, response: HttpResponseBase) -> None:
+        """Keep what the view has returned, before any middleware changes it."""
+        self._shown = Shown.of(response)
+        if response.streaming:
+            return
+        body = response.content  # type: ignore[attr-defined]
+        self.page = Page(
+            status=response.status_code,
+            reason=getattr(response, "_reason_phrase", None),
+            charset=getattr(response, "_charset", None),
+            etag=response.headers.get("ETag") or etag_of(body),
+            headers=[[name, str(value)] for name, value in response.items()],
+            attributes=self._shown.attributes or {},
+            body=body,
+        )
+
+    def end(self, final: HttpResponseBase) -> None:
+        """Store the page if that is right; called with what the outermost middleware returns."""
+        if self.read.is_hit or self._dependencies is None:
+            return
+        self.reasons = self._why_not(final)
+        if not self.reasons:
+            steps = self._trail.lead_to(self.inputs)
+            self.reasons = dict(self.inputs.refusals) or self._store(steps, self._dependencies)
+        if self.reasons:
+            counters.add(*[f"unstored:{self.read.name}:{reason}" for reason in self.reasons])
+            fail(self.read, self._dependencies)
+
+    def _why_not(self, final: HttpResponseBase) -> dict[str, str]:
+        is_same = vars(final).get(VISIT) is self
+        found = why_not(
+            self._request.method,
+            self.inputs.refusals,
+            self._shown,
+            Shown.of(final) if is_same else None,
+            self._options.statuses,
+        )
+        if not (found or self.read.storable):
+            return {"unavailable": REASONS["unavailable"]}
+        return found
+
+    def _store(
+        self, steps: Sequence[tuple[str, Step]], dependencies: Dependencies
+    ) -> dict[str, str]:
+        """Store the page where it belongs, and what leads there; return why not."""
+        read = self.read
+        if not admits(self._shape, self._trail.key, read.lifetime):
+            return {"variants": REASONS["variants"]}
+        if dependencies.storable:
+            for key, step in steps:
+                put(read, key, step, max(STEP_LIFETIME, read.lifetime or 0))
+        move(read, self._trail.key)
+        self.is_stored = finish(read, self.page, dependencies)
+        return {} if self.is_stored else {"dependencies": REASONS["dependencies"]}
+
+    def give_up(self) -> None:
+        """Let others compute the page, if nothing came of it."""
+        give_up(self.read)
+
+
+def _template_of(response: Any) -> Any:
+    context = response.context_data
+    items = None if context is None else dict(context)
+    return response.template_name, items, len(response._post_render_callbacks)
+
+
+def _same(one: Any, other: Any) -> bool:
+    (name, items, callbacks), (name_now, items_now, callbacks_now) = one, other
+    if name is not name_now or callbacks != callbacks_now or (items is None) != (items_now is None):
+        return False
+    if items is None:
+        return True
+    return items.keys() == items_now.keys() and all(
+        value is items_now[key] for key, value in items.items()
+    )

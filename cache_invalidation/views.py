@@ -1,0 +1,115 @@
+"""`cache_page`: pages that are never older than their data, and never somebody else's."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import timedelta
+from functools import wraps
+from time import sleep
+from typing import Any, Final, TypeVar
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from cache_invalidation.conf import settings
+from cache_invalidation.reads.options import checked_timeout
+from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.steps import awalk
+from cache_invalidation.surfaces.pages.visits import Options, Visit
+
+V = TypeVar("V", bound=Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]])
+
+DEFAULT: Final = Default()
+
+
+def cache_page(
+    timeout: float | timedelta | Default | None = DEFAULT,
+    *,
+    cache: str | None = None,
+    key_prefix: str | None = None,
+    vary_on: Mapping[str, Callable[[Any], Any]] | None = None,
+    lock: bool = False,
+    statuses: Collection[int] = (200,),
+) -> Callable[[V], V]:
+    """Keep the pages of a view until something changes that they were made from.
+
+    In the place of Django's decorator of this name, for functions, coroutines and methods of
+    class-based views, in ``urls.py`` as well. ``CachePageMiddleware`` has to be in ``MIDDLEWARE``,
+    as the first.
+
+    A page depends on whatever the view reads from the databases, and has an entry for each value of
+    what it looks at of the request: parameters, cookies, headers, the user. What is made for one
+    visit, such as messages or a CSRF token, keeps it from being stored. Whatever is around this
+    decorator, such as `login_required`, runs for each request.
+
+    `timeout` is in seconds or a `timedelta`, None for "until invalidated", ``DEFAULT_TIMEOUT`` if
+    left out. ``vary_on={"user": function}`` makes a page for each value of ``function(user)`` and
+    not for each user; a page that then reads more of the user is not stored. With `lock`, one
+    request computes a page and the others wait for it, up to ``LOCK_TIMEOUT``. Only responses with
+    one of `statuses` are stored. `cache` may only name the cache of ``CACHE_INVALIDATION``.
+
+    Raises `TypeError` or `ValueError` for options that cannot work, and `ImproperlyConfigured` for
+    another cache.
+    """
+    if cache is not None and cache != settings.CACHE:
+        raise ImproperlyConfigured(
+            f"cache_page(cache={cache!r}): pages are kept in the cache that CACHE_INVALIDATION "
+            f"names, which is {settings.CACHE!r}. Leave the argument out."
+        )
+    options = Options(
+        timeout=checked_timeout(timeout),
+        key_prefix=key_prefix or "",
+        of_user=_of_user(vary_on or {}),
+        lock=lock,
+        statuses=frozenset(statuses),
+    )
+
+    def decorate(view: Any) -> Any:
+        return _coroutine(view, options) if iscoroutinefunction(view) else _function(view, options)
+
+    return decorate
+
+
+def _of_user(vary_on: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any] | None:
+    if unknown := set(vary_on) - {"user"}:
+        raise ValueError(
+            f"cache_page(vary_on=…) names {', '.join(map(repr, sorted(unknown)))}; only 'user' can "
+            "be made coarser. Everything else that a view looks at is found out."
+        )
+    found = vary_on.get("user")
+    if found is not None and not callable(found):
+        raise TypeError("cache_page(vary_on={'user': …}) takes a function of the user")
+    return found
+
+
+def _function(view: Callable[..., Any], options: Options) -> Any:
+    @wraps(view)
+    def cached_view(request: HttpRequest, /, *args: Any, **kwargs: Any) -> Any:
+        visit = Visit.of(request, view, (args, kwargs), options)
+        if visit is None:
+            return view(request, *args, **kwargs)
+        for pause in visit.attempt():
+            sleep(pause)
+        if visit.read.is_hit:
+            return visit.answer()
+        with visit.computing():
+            response = view(request, *args, **kwargs)
+        return visit.take(response)
+
+    return cached_view
+
+
+def _coroutine(view: Callable[..., Awaitable[Any]], options: Options) -> Any:
+    @wraps(view)
+    async def cached_view(request: HttpRequest, /, *args: Any, **kwargs: Any) -> Any:
+        visit = await sync_to_async(Visit.of)(request, view, (args, kwargs), options)
+        if visit is None:
+            return await view(request, *args, **kwargs)
+        await awalk(visit.attempt())
+        if visit.read.is_hit:
+            return visit.answer()
+        with visit.computing():
+            response = await view(request, *args, **kwargs)
+        return visit.take(response)
+
+    return cached_view

@@ -1,0 +1,1 @@
+"""A small shop whose pages look at everything that pages look at."""
