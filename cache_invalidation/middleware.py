@@ -37,6 +37,4 @@ class CachePageMiddleware:
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase = await self.get_response(request)
-        if not vars(request)[VISITS]:
-            return response
         return await sync_to_async(answered)(request, response)

@@ -141,6 +141,11 @@ def every_row_tag(model: type[Model]) -> str:
     return f"{model_tag(model)}:*"
 
 
+def page_tag(name: str) -> str:
+    """Return the tag for the pages of a view, by its name, or for those at a path."""
+    return shorten(f"page:{escape(name)}")
+
+
 def family(tag: str) -> str | None:
     """Return the family tag that stands above `tag`, or None for a tag without a colon."""
     head, colon, _ = tag.partition(":")

@@ -1,5 +1,6 @@
 """`cache_page`: pages that are never older than their data, and never somebody else's."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from functools import wraps
@@ -10,12 +11,16 @@ from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import get_script_prefix, reverse
 
 from cache_invalidation.conf import settings
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.reads.steps import awalk
+from cache_invalidation.surfaces.pages.views import name_of
 from cache_invalidation.surfaces.pages.visits import Options, Visit
+from cache_invalidation.tags import page_tag
+from cache_invalidation.writes.invalidate import invalidate
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]])
 
@@ -68,6 +73,25 @@ def cache_page(
         return _coroutine(view, options) if iscoroutinefunction(view) else _function(view, options)
 
     return decorate
+
+
+def invalidate_page(page: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+    """Make the pages at a path, or of a view, stale: at COMMIT inside a transaction, else at once.
+
+    `page` is a path, such as ``"/products/3/"``, and then all pages there are, whatever their
+    parameters and for whomever they are. Or it is a view or the name of a URL with the arguments
+    of that URL; a view without arguments stands for all of its pages.
+
+    Raises `NoReverseMatch` if no URL is like that.
+    """
+    if isinstance(page, str) and page.startswith("/"):
+        name = page
+    elif callable(page) and not (args or kwargs):
+        name = name_of(inspect.unwrap(page))
+    else:
+        path = reverse(page, args=args or None, kwargs=kwargs or None)
+        name = f"/{path.removeprefix(get_script_prefix())}"
+    invalidate(tags=[page_tag(name)])
 
 
 def _of_user(vary_on: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any] | None:

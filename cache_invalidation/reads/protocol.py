@@ -70,6 +70,8 @@ class Read:
     # What has been logged about the function, once for all of its calls.
     told: set[str] = field(default_factory=set)
     refresh: bool = False
+    # So many bytes of what is stored are enough; 0 for all.
+    head: int = 0
     # Where the entry is kept for who is served when the call begins.
     entry: str = ""
     is_hit: bool = False
@@ -156,7 +158,8 @@ def look_once(read: Read) -> Outcome:
         return "bypasses"
     hint = hints.get(read.key)
     asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
-    found = store.lookup(read.entry, asked, with_further=read.records and hint is None)
+    further = read.records and hint is None
+    found = store.lookup(read.entry, asked, with_further=further, head=read.head)
     versions = found.versions
     if found.entry is not None and not read.refresh:
         versions = _versions_for(read, found, found.entry, store)

@@ -122,10 +122,13 @@ class Store(ABC):
     # What readers need
 
     @abstractmethod
-    def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
+    def lookup(
+        self, entry: str, tags: Sequence[str], *, with_further: bool = False, head: int = 0
+    ) -> Found:
         """Return the entry at that place and the versions of `tags` (expanded), in one round trip.
 
-        Asked `with_further`, a store that can returns those of the entry's further tags as well.
+        Asked `with_further`, a store that can returns those of the entry's further tags as well;
+        asked for the `head`, that may be all of them, with so many bytes of the payload.
         """
 
     @abstractmethod

@@ -93,7 +93,9 @@ class DjangoCacheStore(DjangoCounters):
     # What readers need
 
     @guarded(Exception)
-    def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
+    def lookup(
+        self, entry: str, tags: Sequence[str], *, with_further: bool = False, head: int = 0
+    ) -> Found:
         return self._lookup(entry, tags)
 
     def _lookup(self, entry: str, tags: Iterable[str]) -> Found:

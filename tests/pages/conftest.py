@@ -12,9 +12,11 @@ from tests import shop
 
 MIDDLEWARE = [
     "cache_invalidation.middleware.CachePageMiddleware",
+    "tests.shop.middleware.uncached",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "tests.shop.middleware.in_time_zone",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -1,9 +1,9 @@
-"""The shop, with each page cached in one line, and without."""
+"""The shop, with each page cached in one line."""
 
 from collections.abc import Callable
 from typing import Any
 
-from django.urls import include, path
+from django.urls import path
 
 from cache_invalidation.views import cache_page
 from tests.shop import views
@@ -15,7 +15,8 @@ FUNCTIONS = (
 )
 
 
-def _pages(wrapped: Callable[[Any], Any]) -> list[Any]:
+def pages(wrapped: Callable[[Any], Any]) -> list[Any]:
+    """Return the addresses of all pages, with each view `wrapped`."""
     return [
         *[path(f"{name}/", wrapped(getattr(views, name)), name=name) for name in FUNCTIONS],
         path("products/<int:pk>/", wrapped(views.product), name="product"),
@@ -26,7 +27,4 @@ def _pages(wrapped: Callable[[Any], Any]) -> list[Any]:
     ]
 
 
-urlpatterns = [
-    path("", include(_pages(cache_page(300)))),
-    path("plain/", include(_pages(lambda view: view))),
-]
+urlpatterns = pages(cache_page(300))

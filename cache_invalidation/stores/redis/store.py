@@ -115,12 +115,14 @@ class RedisStore(RedisCounters):
     # What readers need
 
     @guarded(*ERRORS)
-    def lookup(self, entry: str, tags: Sequence[str], *, with_further: bool = False) -> Found:
+    def lookup(
+        self, entry: str, tags: Sequence[str], *, with_further: bool = False, head: int = 0
+    ) -> Found:
         names = [entry, self._mark_key(entry), *map(self._version_key, tags)]
         further: list[bytes | None] = []
-        if with_further and self._scripts_find_keys:
+        if (with_further or head) and self._scripts_find_keys:
             # Slower than MGET, and faster than a second round trip.
-            look = script("lookup", names, self._versions)
+            look = script("lookup", names, self._versions, head)
             ((raw, (marked, *found), further),), identity = self._servers.look((look,))
         else:
             (raw, marked, *found), identity = self._values(names)

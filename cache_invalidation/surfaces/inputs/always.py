@@ -4,7 +4,8 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.urls import get_script_prefix, get_urlconf
-from django.utils import timezone, translation
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
 
 from cache_invalidation.conf import settings
 from cache_invalidation.surfaces.inputs.portraits import portray
@@ -17,7 +18,7 @@ def always(*further: Any) -> str:
     """
     return portray(
         (
-            *(translation.get_language(), str(timezone.get_current_timezone())),
+            *(get_language(), str(get_current_timezone())),
             *(django_settings.USE_TZ, django_settings.USE_I18N),
             *(django_settings.USE_THOUSAND_SEPARATOR, django_settings.DEBUG),
             *(str(get_urlconf()), get_script_prefix(), settings.CODE_VERSION),

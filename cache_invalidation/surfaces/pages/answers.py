@@ -10,7 +10,7 @@ from django.utils.cache import get_conditional_response
 
 from cache_invalidation.conf import settings
 from cache_invalidation.surfaces.pages.stored import Page
-from cache_invalidation.surfaces.pages.visits import VISIT, VISITS, Visit
+from cache_invalidation.surfaces.pages.visits import PASSED_BY, VISIT, VISITS, Visit
 
 #: Browsers keep a page, and ask each time whether it still holds.
 ASK_EACH_TIME: Final = "private, no-cache"
@@ -27,8 +27,11 @@ def answered(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBa
     last: Visit | None = vars(response).pop(VISIT, None)
     if last is not None:
         response = _conditional(request, response, last)
-    if visits and _says_status():
-        response.headers["Cache-Status"] = _status(visits[-1])
+    if _says_status():
+        if visits:
+            response.headers["Cache-Status"] = _status(visits[-1])
+        elif reason := vars(request).get(PASSED_BY):
+            response.headers["Cache-Status"] = _bypassed(reason)
     return response
 
 
@@ -76,4 +79,8 @@ def _status(visit: Visit) -> str:
         return "cache_invalidation; hit"
     if visit.is_stored:
         return "cache_invalidation; fwd=miss; stored"
-    return f"cache_invalidation; fwd=bypass; detail={next(iter(visit.reasons), 'none')}"
+    return _bypassed(next(iter(visit.reasons), "none"))
+
+
+def _bypassed(reason: str) -> str:
+    return f"cache_invalidation; fwd=bypass; detail={reason}"

@@ -30,7 +30,16 @@ _FORBIDDING: Final = frozenset({"private", "no-store", "no-cache"})
 # What Django, its test client and REST framework keep on a response for themselves.
 _OWN: Final = frozenset(
     {
-        *("headers", "_charset", "_resource_closers", "_handler_class", "cookies", "closed"),
+        *(
+            "headers",
+            "_charset",
+            "_resource_closers",
+            "_handler_class",
+            "cookies",
+            "closed",
+            "_iterator",
+            "is_async",
+        ),
         *("_reason_phrase", "status_code", "_container", "text", "template_name", "context_data"),
         *("using", "_post_render_callbacks", "_request", "_is_rendered", "render", "content_type"),
         *("data", "exception", "accepted_renderer", "accepted_media_type", "renderer_context"),

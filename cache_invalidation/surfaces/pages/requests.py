@@ -80,9 +80,15 @@ class Recording:
             self.inputs.refuse("request", f"it sets request.{name}")
 
     def _look(self, name: str) -> None:
+        with self._aside():
+            self.inputs.look_by(name, partial(self._outlook.current, name))
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Take no note inside of the block."""
         was_aside, self._is_aside = self._is_aside, True
         try:
-            self.inputs.look_by(name, partial(self._outlook.current, name))
+            yield
         finally:
             self._is_aside = was_aside
 
@@ -129,9 +135,11 @@ class Recording:
         """Return what the request would have under `name`, and keep it there as Django does."""
         if name not in self._held:
             found = getattr_static(type(request), name)
-            if not isinstance(found, cached_property):
-                return found.__get__(request)
-            self._held[name] = found.func(request)
+            # It is made of the whole header, of which the view may look at a part.
+            with self._aside():
+                if not isinstance(found, cached_property):
+                    return found.__get__(request)
+                self._held[name] = found.func(request)
         return self._held[name]
 
     def _missing(self, name: str) -> Any:

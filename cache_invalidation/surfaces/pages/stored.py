@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseNotModified
 
 from cache_invalidation.stores.base import Store
 from cache_invalidation.surfaces.inputs.trail import Step
@@ -17,6 +17,12 @@ PAGE: Final = b"\x00ci page"
 
 #: Where the length of what is known about a page is, and where it begins.
 _HEAD: Final = len(PAGE) + 4
+
+#: Bytes that are enough for all but the body of most pages.
+ENOUGH: Final = 4096
+
+# Of the headers of a page, what goes along with a 304, by section 15.4.5 of RFC 9110.
+_KEPT: Final = ("Cache-Control", "Content-Location", "Expires", "Last-Modified", "Vary")
 
 Scalar = str | int | bool | None
 
@@ -30,9 +36,19 @@ class Page:
     charset: str | None
     etag: str
     headers: list[list[str]]
+    length: int  # bytes of the body
     # What the view and its decorators have put on the response for the middlewares to see.
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
     body: bytes | None = None
+
+    def not_modified(self) -> HttpResponseNotModified:
+        """Return a response which says that it is what the client has."""
+        made = HttpResponseNotModified()
+        for name, value in self.headers:
+            if name in _KEPT:
+                made.headers[name] = value
+        made.headers["ETag"] = self.etag
+        return made
 
     def response(self) -> HttpResponse:
         """Return a new response that is the same."""
@@ -45,6 +61,11 @@ class Page:
         return made
 
 
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """What was asked for the head only, which was not enough."""
+
+
 def etag_of(body: bytes) -> str:
     """Return a strong entity tag: the same for the same bytes, and for no others."""
     return f'"{urlsafe_b64encode(blake2b(body, digest_size=15).digest()).decode()}"'
@@ -53,21 +74,32 @@ def etag_of(body: bytes) -> str:
 def encode(value: Any, store: Store) -> bytes:
     """Return a `Page` or a `Step` as `decode` takes it."""
     if isinstance(value, Step):
-        return STEP + json.dumps(value.names).encode()
+        return _framed(STEP, value.names, b"")
     about = asdict(value)
     body = about.pop("body")
+    return _framed(PAGE, about, body)
+
+
+def _framed(kind: bytes, about: Any, body: bytes) -> bytes:
     head = json.dumps(about).encode()
-    return b"".join((PAGE, len(head).to_bytes(4), head, body))
+    return b"".join((kind, len(head).to_bytes(4), head, body))
 
 
 def decode(payload: Any, store: Store) -> Any:
-    """Return what `encode` was given; raise `ValueError` if it is unreadable."""
-    if isinstance(payload, bytes) and payload.startswith(STEP):
-        return Step(tuple(json.loads(payload[len(STEP) :])))
-    if not (isinstance(payload, bytes) and payload.startswith(PAGE)):
+    """Return what `encode` was given; raise `ValueError` if it is unreadable.
+
+    Of a payload that is not all there, a `Page` without its body, or `Truncated`.
+    """
+    if not isinstance(payload, bytes) or payload[: len(PAGE)] not in (PAGE, STEP):
         raise ValueError("it is neither a page nor a step")
     end = _HEAD + int.from_bytes(payload[len(PAGE) : _HEAD])
+    if len(payload) < end:
+        return Truncated()
     try:
-        return Page(**json.loads(payload[_HEAD:end]), body=payload[end:])
-    except TypeError as error:
+        about = json.loads(payload[_HEAD:end])
+        if payload.startswith(STEP):
+            return Step(tuple(about))
+        body = payload[end:]
+        return Page(**about, body=body if len(body) == about["length"] else None)
+    except (TypeError, KeyError) as error:
         raise ValueError(f"unreadable page: {error}") from error

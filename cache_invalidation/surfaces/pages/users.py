@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 
 _KEY: Final = "_cache_invalidation_told"
@@ -16,7 +17,8 @@ def reading_no_more_than(of_user: Callable[[Any], Any], user: Any, inputs: Input
     """Return `user` as one that refuses to be stored what reads other attributes than `of_user`."""
     user = getattr(user, "_wrapped", user) if hasattr(user, "_setup") else user
     known: set[str] = set()
-    bool(of_user(_telling(user, known.add)))
+    with apart():
+        of_user(_telling(user, known.add))
 
     def told(name: str) -> None:
         if name not in known:
@@ -28,7 +30,7 @@ def reading_no_more_than(of_user: Callable[[Any], Any], user: Any, inputs: Input
 def _telling(user: Any, told: Callable[[str], None]) -> Any:
     """Return a copy of `user` that tells which of its values are read."""
     kind = type(user)
-    made = kind.__new__(_telling_kind(kind))
+    made = object.__new__(_telling_kind(kind))
     object.__getattribute__(made, "__dict__").update(vars(user))
     object.__getattribute__(made, "__dict__")[_KEY] = told
     return made

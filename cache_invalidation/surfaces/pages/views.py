@@ -72,6 +72,11 @@ def _of_class(kind: type) -> str:
     return name if is_found_by_name(kind) else f"{name}@{id(kind)}"
 
 
+def _is_own_method(value: Any, instance: Any) -> bool:
+    """Whether a value is a method of the instance that has it, such as ``head`` of Django's."""
+    return isinstance(value, MethodType) and value.__self__ is instance
+
+
 def _of_instance(instance: Any, request: Any) -> str:
     """Return what an instance of a class-based view was given, but for the request itself."""
     if isinstance(instance, type):
@@ -79,6 +84,6 @@ def _of_instance(instance: Any, request: Any) -> str:
     given = {
         name: value
         for name, value in vars(instance).items()
-        if value is not request and name != "headers"
+        if value is not request and not _is_own_method(value, instance)
     }
     return f"{_of_class(type(instance))}{portray(given)}"

@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import parse_etags
 
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.protocol import (
     Default,
+    Outcome,
     Read,
     attempt,
     fail,
@@ -31,15 +34,18 @@ from cache_invalidation.surfaces.pages import stored
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, why_not
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
-from cache_invalidation.surfaces.pages.stored import Page, etag_of
+from cache_invalidation.surfaces.pages.stored import ENOUGH, Page, etag_of
 from cache_invalidation.surfaces.pages.views import identity, name_of
-from cache_invalidation.tags import escape, expand, shorten
+from cache_invalidation.tags import expand, page_tag
 
 logger = logging.getLogger("cache_invalidation")
 
 #: Where the visits of a request are, once the middleware has seen it; and that of a response.
 VISITS: Final = "_cache_invalidation_visits"
 VISIT: Final = "_cache_invalidation_visit"
+
+#: Why a request was nobody's visit, on the request.
+PASSED_BY: Final = "_cache_invalidation_passed_by"
 
 #: Seconds that a step is kept at least: it is worth more than one page.
 STEP_LIFETIME: Final = 86_400.0
@@ -56,9 +62,9 @@ class Options:
     statuses: Collection[int]
 
 
-def page_tags(name: str, path: str) -> tuple[str, str]:
-    """Return the tags for all pages of a view, and for those at one path."""
-    return shorten(f"page:{escape(name)}"), shorten(f"page:{escape(path)}")
+def host_of(request: HttpRequest) -> str:
+    """Return the host that was asked; raise `DisallowedHost` if it is not this site's."""
+    return request.get_host()
 
 
 class Visit:
@@ -95,17 +101,18 @@ class Visit:
             return None
         name = name_of(view)
         try:
-            where = request.scheme, request.get_host(), request.path_info
+            where = request.scheme, host_of(request), request.path_info
             about = always(*where, identity(view, request), given, options.key_prefix)
         except Opaque as error:
-            counters.add(f"unstored:page:{name}:opaque")
             logger.debug("The page %s is not cached: %s.", name, error)
+            counters.add(f"unstored:page:{name}:opaque")
+            vars(request)[PASSED_BY] = "opaque"
             return None
         except Exception:  # noqa: BLE001 - such as a host that is not allowed, which the view finds
             return None
         outlook = Outlook(request, options.of_user)
         trail = Trail(f"page:{name}", about, outlook.current)
-        tags = expand(page_tags(name, request.path_info))
+        tags = expand((page_tag(name), page_tag(request.path_info)))
         read = Read(f"page:{name}", trail.key, tags, options.timeout, options.lock, records=True)
         read.function, read.codec = view, stored
         visit = cls(request, read, trail, options)
@@ -113,14 +120,36 @@ class Visit:
         return visit
 
     def attempt(self) -> Generator[float, None, None]:
-        """Look for the page, as `protocol.attempt` does."""
-        return attempt(self.read, self._trail.look)
+        """Look for the page, as `protocol.attempt` does.
+
+        If the client has one, for its head first: if that says it is the same, its body need not
+        come.
+        """
+        tags = parse_etags(vars(self._request)["META"].get("HTTP_IF_NONE_MATCH", ""))
+        if tags and self._options.statuses == {200}:
+            self.read.head = ENOUGH
+        yield from attempt(self.read, self._look)
+
+    def _look(self, read: Read) -> Outcome:
+        outcome = self._trail.look(read)
+        if read.is_hit and read.head:
+            page = read.value
+            if isinstance(page, Page) and (page.body is not None or self._has(page)):
+                return outcome
+            read.head = 0
+            outcome = self._trail.look(read)
+        return outcome
+
+    def _has(self, page: Page) -> bool:
+        """Whether the client says that it has just this page."""
+        held = get_conditional_response(self._request, page.etag, response=None)
+        return held is not None and held.status_code == 304
 
     def answer(self) -> HttpResponseBase:
         """Return the response of a hit."""
         page: Page = self.read.value
         self.page = page
-        return self._marked(page.response())
+        return self._marked(page.not_modified() if page.body is None else page.response())
 
     def _marked(self, response: HttpResponseBase) -> HttpResponseBase:
         vars(response)[VISIT] = self
@@ -177,6 +206,7 @@ class Visit:
             etag=response.headers.get("ETag") or etag_of(body),
             headers=[[name, str(value)] for name, value in response.items()],
             attributes=self._shown.attributes or {},
+            length=len(body),
             body=body,
         )
 

@@ -1,5 +1,6 @@
 -- Return the entry KEYS[1], its mark and the versions KEYS[2…], and those of the further tags that
 -- the entry names, whose keys begin with ARGV[1]. The keys of these cannot be known before.
+-- Of the value in the entry at most ARGV[2] bytes, if that is not 0.
 local entry = redis.pcall('GET', KEYS[1])
 if type(entry) ~= 'string' then
   entry = false
@@ -11,5 +12,12 @@ if entry and string.byte(entry) == 2 then
   for tag in string.gmatch(tags, '[^\n]+') do
     further[#further + 1] = redis.call('MGET', ARGV[1] .. tag)[1]
   end
+end
+if entry and ARGV[2] ~= '0' then
+  local head = 13
+  if string.byte(entry) == 2 then
+    head = 17 + struct.unpack('>I4', string.sub(entry, 14, 17))
+  end
+  entry = string.sub(entry, 1, head + ARGV[2])
 end
 return {entry, found, further}

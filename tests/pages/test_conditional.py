@@ -1,0 +1,127 @@
+"""Clients that have a page already: 304 for one lookup, and never for what is another page."""
+
+import gzip
+from typing import Any
+
+import pytest
+import redis
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.testapp.models import Product
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def get(address: str, client: Client | None = None, **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (client or Client()).get(address, headers=named)
+
+
+@pytest.fixture(autouse=True)
+def product() -> Product:
+    return Product.objects.create(name="boot")
+
+
+def test_a_page_has_a_tag_and_browsers_ask_each_time() -> None:
+    for _ in range(2):
+        found = get("/json/")
+        assert found.headers["ETag"].startswith('"')
+        assert found.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_what_is_not_stored_has_neither() -> None:
+    found = get("/cart/")
+    assert "ETag" not in found.headers
+    assert "Cache-Control" not in found.headers
+
+
+def test_a_client_that_has_it_need_not_get_it_again(product: Product) -> None:
+    tag = get("/json/").headers["ETag"]
+    found = get("/json/", If_None_Match=tag)
+    assert (found.status_code, found.content) == (304, b"")
+    assert found.headers["ETag"] == tag
+    product.name = "sandal"
+    product.save()
+    found = get("/json/", If_None_Match=tag)
+    assert found.status_code == 200
+    assert found.headers["ETag"] != tag
+
+
+def test_a_miss_is_answered_by_304_as_well(product: Product) -> None:
+    tag = get("/json/").headers["ETag"]
+    product.save()  # The same page, made anew.
+    assert get("/json/", If_None_Match=tag).status_code == 304
+
+
+@pytest.mark.parametrize("listed", ['{tag}, "other"', '"other",{tag}', "W/{tag}", "*"])
+def test_tags_may_be_listed_and_weak(listed: str) -> None:
+    tag = get("/json/").headers["ETag"]
+    assert get("/json/", If_None_Match=listed.format(tag=tag)).status_code == 304
+
+
+@pytest.mark.parametrize("sent", ['"', "W/", ",,,", '"a\r\nX-Injected: 1"', "x" * 100_000, '"a'])
+def test_a_malformed_one_is_no_reason(sent: str) -> None:
+    get("/json/")
+    found = get("/json/", If_None_Match=sent)
+    assert found.status_code == 200
+    assert "X-Injected" not in found.headers
+
+
+def test_the_body_stays_in_the_cache(product: Product, redis_client: redis.Redis) -> None:
+    Product.objects.create(name="x" * 90)
+    Product.objects.bulk_create([Product(name=f"{number:090}") for number in range(1000)])
+    tag = get("/json/").headers["ETag"]
+    get("/json/")
+    before = redis_client.info("stats")
+    assert get("/json/", If_None_Match=tag).status_code == 304
+    after = redis_client.info("stats")
+    assert after["total_net_output_bytes"] - before["total_net_output_bytes"] < 30_000
+
+
+def test_permission_comes_first() -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("anna"))
+    tag = get("/account/", client).headers["ETag"]
+    assert get("/account/", client, If_None_Match=tag).status_code == 304
+    client.logout()
+    assert get("/account/", client, If_None_Match=tag).status_code == 302
+
+
+def test_another_user_with_the_tag_of_somebody_else_gets_a_page() -> None:
+    anna = Client()
+    anna.force_login(User.objects.create_user("anna"))
+    tag = get("/prices/", anna).headers["ETag"]
+    found = get("/prices/", If_None_Match=tag)
+    assert found.status_code == 200
+    assert b"everybody" in found.content
+
+
+def test_compressed_it_has_a_weak_tag() -> None:
+    Product.objects.bulk_create([Product(name=f"product {number}") for number in range(50)])
+    for _ in range(2):
+        found = get("/json/", Accept_Encoding="gzip")
+        assert found.headers["Content-Encoding"] == "gzip"
+        assert found.headers["ETag"].startswith('W/"')
+    assert b"product 7" in gzip.decompress(found.content)
+    assert get("/json/", If_None_Match=found.headers["ETag"]).status_code == 304
+
+
+def _adds_a_line(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        response = get_response(request)
+        if response.status_code == 200:
+            response.content += f"<!-- {request.GET.get('n')} -->".encode()
+        return response
+
+    return middleware
+
+
+def test_bytes_that_are_not_those_of_the_view_have_no_tag(settings: Any) -> None:
+    first, *others = settings.MIDDLEWARE
+    settings.MIDDLEWARE = [first, f"{__name__}._adds_a_line", *others]
+    for number in range(2):
+        found = get(f"/json/?n={number}")
+        assert "ETag" not in found.headers
+        assert found.content.endswith(f"<!-- {number} -->".encode())
+    assert found.headers["Cache-Status"].endswith("hit")

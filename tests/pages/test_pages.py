@@ -1,0 +1,392 @@
+"""Pages of the shop: hits where nothing has changed, fresh where something has."""
+
+from typing import Any
+
+import pytest
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, override_settings
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.clickjacking import xframe_options_exempt
+from django.views.generic import View
+
+from cache_invalidation.views import cache_page, invalidate_page
+from tests.pages.visitors import Visitor
+from tests.shop import views
+from tests.shop.urls import urlpatterns as shop
+from tests.testapp.models import Category, Product
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def products() -> list[Product]:
+    """What the shop has."""
+    category = Category.objects.create(name="shoes")
+    return [Product.objects.create(name=name, category=category) for name in ("boot", "clog")]
+
+
+def status(response: Any) -> str:
+    return str(response.headers["Cache-Status"].removeprefix("cache_invalidation; "))
+
+
+def get(address: str, client: Client | None = None, **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (client or Client()).get(address, headers=named)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/products/", "/links/?a=1", "/prices/", "/staff/", "/edit/", "/experiment/"),
+        *("/greeting/", "/notices/", "/where/", "/late/", "/json/", "/awaited/", "/categories/"),
+    ],
+)
+def test_a_page_is_computed_once_for_those_who_look_the_same(address: str) -> None:
+    assert status(get(address)) == "fwd=miss; stored"
+    assert status(get(address)) == "hit"
+    other = Client()
+    other.cookies["_ga"] = "1"
+    assert status(get(address, other, User_Agent="Desktop")) == "hit"
+
+
+@pytest.mark.parametrize("address", ["/products/", "/late/", "/json/", "/awaited/", "/categories/"])
+def test_a_write_makes_it_stale(address: str, products: list[Product]) -> None:
+    before = get(address).content
+    products[0].name = "sandal"
+    products[0].save()
+    found = get(address)
+    assert found.content != before
+    assert b"sandal" in found.content
+    assert status(found) == "fwd=miss; stored"
+
+
+def test_another_row_leaves_it(products: list[Product]) -> None:
+    get(f"/products/{products[0].pk}/")
+    products[1].save()
+    assert status(get(f"/products/{products[0].pk}/")) == "hit"
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("/form/", "csrf"),
+        ("/notify/", "messages"),
+        ("/cart/", "session"),
+        ("/remember/", "set-cookie"),
+        ("/stream/", "streaming"),
+        ("/missing/", "status"),
+        ("/account/", "status"),
+    ],
+)
+def test_what_is_made_for_one_visit_is_not_stored(address: str, reason: str) -> None:
+    for _ in range(2):
+        assert status(get(address)) == f"fwd=bypass; detail={reason}"
+
+
+def test_messages_are_shown_once_and_to_those_whom_they_are_for() -> None:
+    visitor, other = Visitor(), Visitor()
+    for address, who in (("/notices/", other), ("/notify/?name=x", visitor), ("/notices/", other)):
+        shown, right = who.visit(address)
+        assert shown == right
+    shown, right = visitor.visit("/notices/")
+    assert shown == right
+    assert b"hello x" in shown[1]
+    assert visitor.visit("/notices/")[0][1] == b""
+    assert visitor.status.endswith("hit")
+
+
+def test_users_have_pages_of_their_own() -> None:
+    anna = Client()
+    anna.force_login(User.objects.create_user("anna"))
+    assert b"everybody" in get("/prices/").content
+    assert b"anna" in get("/prices/", anna).content
+    assert b"everybody" in get("/prices/").content
+    assert status(get("/prices/", anna)) == "hit"
+
+
+def test_what_staff_looks_at_does_not_make_the_page_of_others_vary() -> None:
+    sam = Client()
+    sam.force_login(User.objects.create_user("sam", is_staff=True))
+    for columns in "12":
+        sam.cookies["columns"] = columns
+        assert f"{columns} columns" in get("/staff/", sam).content.decode()
+    get("/staff/")
+    someone = Client()
+    someone.cookies["columns"] = "7"
+    assert status(get("/staff/", someone)) == "hit"
+
+
+def test_a_login_does_not_drop_the_pages_of_others() -> None:
+    get("/prices/")
+    User.objects.create_user("anna", password="x")
+    assert Client().login(username="anna", password="x")
+    assert status(get("/prices/")) == "hit"
+
+
+def test_permission_is_asked_each_time() -> None:
+    anna = Client()
+    anna.force_login(User.objects.create_user("anna"))
+    assert get("/account/", anna).status_code == 200
+    anna.logout()
+    assert get("/account/", anna).status_code == 302
+
+
+def test_only_the_parameters_that_are_looked_at_count() -> None:
+    get("/products/?page=1&sort=name")
+    for number in range(5):
+        assert status(get(f"/products/?page=1&sort=name&utm_source={number}")) == "hit"
+    assert status(get("/products/?page=2&sort=name")) == "fwd=miss; stored"
+
+
+def test_a_missing_and_an_empty_header_are_not_the_same() -> None:
+    assert b"from nowhere" in get("/agent/").content
+    assert get("/agent/", X_Country="").content.endswith(b"from ")
+    assert b"from nowhere" in get("/agent/").content
+
+
+def test_head_is_answered_from_what_get_has_stored() -> None:
+    assert Client().head("/products/").headers["Cache-Status"].endswith("detail=method")
+    get("/products/")
+    found = Client().head("/products/")
+    assert status(found) == "hit"
+    assert found.content == b""
+
+
+def test_in_a_transaction_that_has_written_nothing_is_stored(products: list[Product]) -> None:
+    get("/products/")
+    with transaction.atomic():
+        Product.objects.update(name="uncommitted")
+        assert b"uncommitted" in get("/products/").content
+        transaction.set_rollback(True)
+    assert b"uncommitted" not in get("/products/").content
+
+
+def test_a_page_is_dropped_by_its_path_or_by_its_view(products: list[Product]) -> None:
+    one, two = (f"/products/{product.pk}/" for product in products)
+    for drop, stale in (
+        (lambda: invalidate_page(one), [one]),
+        (lambda: invalidate_page("product", pk=products[0].pk), [one]),
+        (lambda: invalidate_page(views.product), [one, two]),
+    ):
+        get(one), get(two)
+        drop()
+        assert [page for page in (one, two) if status(get(page)) != "hit"] == stale
+
+
+def test_without_the_middleware_nothing_is_stored(settings: Any) -> None:
+    settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
+    for _ in range(2):
+        assert "Cache-Status" not in get("/products/").headers
+
+
+def _asks(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.GET.get("q", ""))
+
+
+class _Decorated(View):
+    title = "a"
+
+    @method_decorator(cache_page(60))
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(f"{self.title} {self.request.GET.get('q')}")
+
+
+@method_decorator(cache_page(60), name="dispatch")
+class _Dispatched(View):
+    title = "a"
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.color = request.GET.get("color", "")
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(f"{self.title} {self.color} {self.request.GET.get('q')}")
+
+
+def _varying(number: int) -> Any:
+    @cache_page(60)
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(str(number))
+
+    return view
+
+
+@cache_page(60)
+def _adds_message(request: HttpRequest) -> HttpResponse:
+    messages.info(request, "once")
+    return HttpResponse("added")
+
+
+@cache_page(60)
+def _puts(request: HttpRequest) -> HttpResponse:
+    request.seen = True  # type: ignore[attr-defined]
+    return HttpResponse("put")
+
+
+@cache_page(60)
+def _knows(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(getattr(request, "tenant", "nobody")))
+
+
+@cache_page(60, vary_on={"user": lambda user: user.is_staff})
+def _for_staff(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("staff" if request.user.is_staff else "others")
+
+
+@cache_page(60, vary_on={"user": lambda user: user.is_staff})
+def _says_more(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{request.user}")
+
+
+@cache_page(60)
+def _fails(request: HttpRequest) -> HttpResponse:
+    raise ValueError(Product.objects.count())
+
+
+@cache_page(60)
+def _inner(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(", ".join(Product.objects.values_list("name", flat=True)))
+
+
+@cache_page(60)
+def _outer(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"around " + _inner(request).content)
+
+
+def _dispatching(request: HttpRequest) -> HttpResponse:
+    found: HttpResponse = _varying(int(request.GET["n"]))(request)
+    return found
+
+
+def _of_tenant(get_response: Any) -> Any:
+    def middleware(request: HttpRequest) -> Any:
+        if "tenant" in request.COOKIES:
+            request.tenant = request.COOKIES["tenant"]  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return middleware
+
+
+urlpatterns = [
+    *shop,
+    path("decorated/", _Decorated.as_view()),
+    path("decorated-b/", _Decorated.as_view(title="b")),
+    path("dispatched/", _Dispatched.as_view()),
+    path("dispatched-b/", _Dispatched.as_view(title="b")),
+    path("dispatching/", _dispatching),
+    path("adds/", _adds_message),
+    path("puts/", _puts),
+    path("knows/", _knows),
+    path("for-staff/", _for_staff),
+    path("says-more/", _says_more),
+    path("fails/", _fails),
+    path("outer/", _outer),
+    path("never/", cache_page(60)(never_cache(_asks))),
+    path("never-outside/", never_cache(cache_page(60)(_asks))),
+    path("public/", cache_page(60)(cache_control(public=True, max_age=5)(_asks))),
+    path("frames/", cache_page(60)(xframe_options_exempt(_asks))),
+]
+
+here = override_settings(ROOT_URLCONF=__name__)
+
+
+@here
+def test_class_based_views_are_cached_by_method_and_by_dispatch() -> None:
+    for address in ("/decorated/", "/dispatched/"):
+        assert get(f"{address}?q=1").content.split() == [b"a", b"1"]
+        assert get(f"{address}?q=2").content.split() == [b"a", b"2"]
+        assert status(get(f"{address}?q=1&x=1")) == "hit"
+        assert get(f"{address[:-1]}-b/?q=1").content.split() == [b"b", b"1"]
+
+
+@here
+def test_what_setup_has_looked_at_is_an_input() -> None:
+    assert b"red" in get("/dispatched/?color=red").content
+    assert b"blue" in get("/dispatched/?color=blue").content
+
+
+@here
+def test_views_that_are_made_by_a_function_are_told_apart() -> None:
+    assert get("/dispatching/?n=1").content == b"1"
+    assert get("/dispatching/?n=2").content == b"2"
+    assert status(get("/dispatching/?n=1")) == "hit"
+
+
+@here
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("/adds/", "messages"),
+        ("/puts/", "request"),
+        ("/never/", "cache-control"),
+        ("/never-outside/", "cache-control"),
+    ],
+)
+def test_what_a_hit_would_not_do_is_not_stored(address: str, reason: str) -> None:
+    for _ in range(2):
+        assert status(get(address)) == f"fwd=bypass; detail={reason}"
+
+
+@here
+def test_what_a_middleware_has_put_on_the_request_is_an_input(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}._of_tenant"]
+    one, other = Client(), Client()
+    one.cookies["tenant"], other.cookies["tenant"] = "one", "other"
+    for client, body in ((one, b"one"), (other, b"other"), (Client(), b"nobody")):
+        for _ in range(2):
+            found = get("/knows/", client)
+            assert found.content == body
+        assert status(found) == "hit"
+
+
+@here
+def test_a_page_may_be_the_same_for_many_users() -> None:
+    anna, bob = Client(), Client()
+    anna.force_login(User.objects.create_user("anna"))
+    bob.force_login(User.objects.create_user("bob"))
+    assert get("/for-staff/", anna).content == b"others"
+    assert status(get("/for-staff/", bob)) == "hit"
+    assert status(get("/for-staff/")) == "hit"
+
+
+@here
+@pytest.mark.parametrize("name", ["", "anna"])
+def test_but_not_if_it_reads_more_of_them(name: str) -> None:
+    client = Client()
+    if name:
+        client.force_login(User.objects.create_user(name))
+    for _ in range(2):
+        assert status(get("/says-more/", client)) == "fwd=bypass; detail=user"
+
+
+@here
+def test_an_error_is_the_one_of_the_view() -> None:
+    client = Client(raise_request_exception=False)
+    for _ in range(2):
+        assert client.get("/fails/").status_code == 500
+
+
+@here
+def test_a_page_in_a_page_is_part_of_it(products: list[Product]) -> None:
+    get("/outer/")
+    assert status(get("/outer/")) == "hit"
+    products[0].name = "sandal"
+    products[0].save()
+    assert b"sandal" in get("/outer/").content
+
+
+@here
+def test_what_the_view_tells_the_middlewares_is_told_by_a_hit() -> None:
+    for _ in range(2):
+        found = get("/frames/")
+        assert "X-Frame-Options" not in found.headers
+    assert status(found) == "hit"
+    for _ in range(2):
+        found = get("/public/")
+        assert found.headers["Cache-Control"] == "public, max-age=5"
+    assert status(found) == "hit"

@@ -1,0 +1,43 @@
+"""Visitors who go to a page twice, and compare: once as it is cached, once without."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.test import Client
+
+_TOKEN: Final = re.compile(rb"value='[^']{32,}'")
+
+
+class Visitor:
+    """Somebody with two browsers, which do the same; one of them never meets the cache."""
+
+    def __init__(self, user: User | None = None, **cookies: str) -> None:
+        self.cached, self.plain = Client(), Client(headers={"X-Plain": "1"})
+        for browser in (self.cached, self.plain):
+            if user is not None:
+                browser.force_login(user)
+            for name, value in cookies.items():
+                browser.cookies[name] = value
+        self.status = ""
+
+    def visit(self, path: str, **headers: Any) -> tuple[Any, Any]:
+        """Return what there is to see in each of the browsers."""
+        cached = self.cached.get(path, **headers)
+        self.status = cached.headers.get("Cache-Status", "")
+        plain = self.plain.get(
+            path, headers={"X-Plain": "1", **headers.pop("headers", {})}, **headers
+        )
+        return seen(cached), seen(plain)
+
+
+def seen(response: Any) -> tuple[int, bytes, Mapping[str, str]]:
+    """Return what a visitor sees, but for a token, which is another one each time."""
+    headers = {
+        name: value
+        for name, value in response.items()
+        if name not in ("Cache-Control", "Cache-Status", "ETag", "Content-Length")
+    }
+    body = b"" if response.status_code == 304 else response.getvalue()
+    return response.status_code, _TOKEN.sub(b"token", body), headers

@@ -1,0 +1,31 @@
+"""What sites have between the server and their views."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+PLAIN = "X-Plain"
+
+
+def uncached(get_response: GetResponse) -> GetResponse:
+    """Serve the same pages without a cache to who asks for that with a header."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.META.pop("HTTP_X_PLAIN", None):
+            request.urlconf = "tests.shop.plain_urls"
+        return get_response(request)
+
+    return middleware
+
+
+def in_time_zone(get_response: GetResponse) -> GetResponse:
+    """Show times as in the zone of a cookie."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        with timezone.override(request.COOKIES.get("zone", "UTC")):
+            return get_response(request)
+
+    return middleware
