@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from functools import wraps
+from threading import Event
 from time import sleep
 from typing import Any, Final, TypeVar
 
@@ -70,9 +71,19 @@ def cache_page(
     )
 
     def decorate(view: Any) -> Any:
+        _used.set()
         return _coroutine(view, options) if iscoroutinefunction(view) else _function(view, options)
 
     return decorate
+
+
+# Set by the first view that is decorated; for the system check that looks for the middleware.
+_used = Event()
+
+
+def is_used() -> bool:
+    """Whether any view is decorated with `cache_page`, as far as it is loaded."""
+    return _used.is_set()
 
 
 def invalidate_page(page: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from cache_invalidation.checks.cache import (
 from cache_invalidation.checks.databases import check_outbox, check_tables
 from cache_invalidation.checks.functions import check_names, check_spelling
 from cache_invalidation.checks.observers import check_observers
+from cache_invalidation.checks.pages import check_page_middleware
 from cache_invalidation.checks.project import (
     check_api,
     check_atomic_requests,
@@ -39,6 +40,7 @@ __all__ = [
     "check_observers",
     "check_outbox",
     "check_page_caching",
+    "check_page_middleware",
     "check_patterns",
     "check_rules",
     "check_schema",

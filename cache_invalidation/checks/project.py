@@ -123,8 +123,8 @@ def check_page_caching(**kwargs: Any) -> list[CheckMessage]:
         Warning(
             f"MIDDLEWARE has {path}: the pages it keeps are not invalidated, and are up to "
             f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}) old.",
-            hint="Remove it and use `cached` for what takes long, or silence this check if pages "
-            "may be that old.",
+            hint="Remove it and decorate views with cache_invalidation.views.cache_page, or "
+            "silence this check if pages may be that old.",
             id="cache_invalidation.W014",
         )
         for path in django_settings.MIDDLEWARE
