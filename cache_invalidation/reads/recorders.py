@@ -31,6 +31,7 @@ from cache_invalidation.sql import Read, Statement
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Versions, is_fence
 from cache_invalidation.tags import ROOT, expand, family, model_tag
+from cache_invalidation.transactions.open_batches import written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -85,6 +86,8 @@ class Sampled(Dependencies):
 
     def _depend_on(self, tags: Collection[str], connection: BaseDatabaseWrapper) -> None:
         self.tags.update(tags)
+        if written_by_this_thread(tags):
+            self.storable = False  # It may be rolled back before anybody stores what came of it.
         needed = set(tags) - self.versions.keys()
         if needed and self.storable and not self._sample(needed, connection):
             self.storable = False  # For good, whatever other threads of this computation find.

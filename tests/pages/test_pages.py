@@ -1,15 +1,18 @@
 """Pages of the shop: hits where nothing has changed, fresh where something has."""
 
 from typing import Any
+from unittest import mock
+from uuid import uuid4
 
 import pytest
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.generic import View
@@ -263,6 +266,44 @@ def _dispatching(request: HttpRequest) -> HttpResponse:
     return found
 
 
+class _Details:
+    """As django-htmx puts them on each request."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    def __bool__(self) -> bool:
+        return self.request.headers.get("HX-Request") == "true"
+
+
+def _with_details(get_response: Any) -> Any:
+    def middleware(request: HttpRequest) -> Any:
+        request.htmx = _Details(request)  # type: ignore[attr-defined]
+        request.csp_nonce = SimpleLazyObject(lambda: uuid4().hex)  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return middleware
+
+
+@cache_page(60)
+def _part(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("part" if request.htmx else "whole")  # type: ignore[attr-defined]
+
+
+@cache_page(60)
+def _trusted(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"<script nonce={request.csp_nonce}>")  # type: ignore[attr-defined]
+
+
+@cache_page(60)
+def _changes_its_mind(request: HttpRequest) -> HttpResponse:
+    with transaction.atomic():
+        Product.objects.update(name="uncommitted")
+        names = ", ".join(Product.objects.values_list("name", flat=True))
+        transaction.set_rollback(True)
+    return HttpResponse(names)
+
+
 def _of_tenant(get_response: Any) -> Any:
     def middleware(request: HttpRequest) -> Any:
         if "tenant" in request.COOKIES:
@@ -286,6 +327,9 @@ urlpatterns = [
     path("says-more/", _says_more),
     path("fails/", _fails),
     path("outer/", _outer),
+    path("part/", _part),
+    path("trusted/", _trusted),
+    path("changes/", _changes_its_mind),
     path("never/", cache_page(60)(never_cache(_asks))),
     path("never-outside/", never_cache(cache_page(60)(_asks))),
     path("public/", cache_page(60)(cache_control(public=True, max_age=5)(_asks))),
@@ -390,3 +434,33 @@ def test_what_the_view_tells_the_middlewares_is_told_by_a_hit() -> None:
         found = get("/public/")
         assert found.headers["Cache-Control"] == "public, max-age=5"
     assert status(found) == "hit"
+
+
+@here
+def test_what_holds_the_request_looks_at_it(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}._with_details"]
+    for _ in range(2):
+        whole, part = get("/part/"), get("/part/", HX_Request="true")
+        assert (whole.content, part.content) == (b"whole", b"part")
+    assert status(whole) == status(part) == "hit"
+
+
+@here
+def test_a_nonce_is_for_once(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}._with_details"]
+    for _ in range(2):
+        assert status(get("/trusted/")) == "fwd=bypass; detail=nonce"
+
+
+@here
+def test_what_is_rolled_back_before_the_page_is_stored_is_not_stored() -> None:
+    for _ in range(2):
+        assert status(get("/changes/")) == "fwd=bypass; detail=dependencies"
+
+
+@here
+def test_nor_with_the_transaction_around_the_view(settings: Any) -> None:
+    with mock.patch.dict(connection.settings_dict, ATOMIC_REQUESTS=True):
+        assert status(get("/products/")) == "fwd=miss; stored"
+        assert status(get("/products/")) == "hit"
+        assert status(get("/changes/")) == "fwd=bypass; detail=dependencies"

@@ -8,6 +8,7 @@ read before anybody took note.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
@@ -34,14 +35,15 @@ class _Plain:
     """A class that keeps everything in its ``__dict__``, to compare others with."""
 
 
-def portray(value: Any) -> str:
+def portray(value: Any, but: object = None) -> str:
     """Return text that is the same for values that are the same in all that can be seen of them.
 
     Queries that are needed to find out what a lazy value stands for are nobody's dependencies.
+    `but` may be in it and is not shown, because it takes note itself of what is looked at.
 
     Raises `Opaque` for a value that may keep something where it cannot be seen.
     """
-    painter = _Painter()
+    painter = _Painter(but)
     with apart():
         return painter.portray(value)
 
@@ -49,8 +51,9 @@ def portray(value: Any) -> str:
 class _Painter:
     """One portrait: how large it has become, and what it shows already."""
 
-    def __init__(self) -> None:
+    def __init__(self, but: object) -> None:
         self._size = 0
+        self._but = but
         # By identity, with the value, so that it lives on and nothing else gets its address.
         self._seen: dict[int, tuple[int, Any]] = {}
 
@@ -61,6 +64,8 @@ class _Painter:
         kind = type(value)
         if kind in _SPELLED:
             return spell(value)
+        if value is self._but:
+            return "#"
         paint = _KINDS.get(kind) or self._painter_of(kind)
         if paint is None:
             return self._spelled(value)
@@ -75,7 +80,9 @@ class _Painter:
         for base, paint in _BASES.items():
             if issubclass(kind, base):
                 return paint
-        return _Painter._object if _shows_everything(kind) else None
+        # A member of an enumeration is known by its name.
+        shown = _shows_everything(kind) and not issubclass(kind, Enum)
+        return _Painter._object if shown else None
 
     def _spelled(self, value: Any) -> str:
         kind = type(value)

@@ -50,7 +50,8 @@ class Outlook:
         return _item(self._request.META, name)
 
     def _attribute(self, name: str) -> str:
-        return portray(self._held[name]) if name in self._held else ABSENT
+        # What holds the request, such as `request.htmx`, looks at it while that records.
+        return portray(self._held[name], self._request) if name in self._held else ABSENT
 
     def _headers(self) -> str:
         return repr(sorted(HttpHeaders(self._request.META).items()))

@@ -198,13 +198,13 @@ class Recording:
 
         return SimpleLazyObject(evaluate)
 
-    def _nonce(self, request: HttpRequest) -> Any:
-        if "_csp_nonce" not in self._held:
-            return self._missing("_csp_nonce")
+    def _nonce(self, name: str, request: HttpRequest) -> Any:
+        if name not in self._held:
+            return self._missing(name)
 
         def evaluate() -> Any:
             self.inputs.refuse("nonce", "it uses the nonce of the Content-Security-Policy")
-            return self._held["_csp_nonce"]
+            return self._held[name]
 
         return SimpleLazyObject(evaluate)
 
@@ -225,7 +225,9 @@ _MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
     "auser": Recording._auser,
     "session": Recording._session,
     "_messages": Recording._messages,
-    "_csp_nonce": Recording._nonce,
+    # Django's own, and that of django-csp.
+    "_csp_nonce": lambda recording, request: recording._nonce("_csp_nonce", request),
+    "csp_nonce": lambda recording, request: recording._nonce("csp_nonce", request),
 }
 
 
