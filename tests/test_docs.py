@@ -116,7 +116,7 @@ class Shop:
         # The caches of the tests are waited for longer, for the sake of busy machines.
         limits = with_options(SOCKET_TIMEOUT=1, SOCKET_CONNECT_TIMEOUT=1)
         with limits, override_settings(**namespace):
-            assert checks.check_settings() + checks.check_time_limits() == []
+            assert checks.settings.check_settings() + checks.cache.check_time_limits() == []
 
     def run_tests(self, module: ModuleType) -> None:
         cases = [

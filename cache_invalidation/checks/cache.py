@@ -1,6 +1,5 @@
 """The alias: whether there is such a cache, and whether it is one to keep things in."""
 
-from collections.abc import Iterator
 from math import isfinite
 from typing import Any, Final
 
@@ -12,8 +11,9 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.memcached import BaseMemcachedCache
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import Error, Warning
 
+from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.stores import get_store
@@ -39,30 +39,25 @@ def store() -> Store | None:
         return None
 
 
-@register
-def check_cache(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_cache(**kwargs: Any) -> Messages:
     """E004, W006, W016 and W018: the alias, and what kind of cache it is."""
     try:
         alias = settings.CACHE
     except InvalidSetting:
-        return []  # E001 or E003.
+        return  # E001 or E003.
     try:
         cache = caches[alias]
         get_store(alias)
     except Exception as error:  # noqa: BLE001 - a project can get that wrong in many ways
-        return [
-            Error(
-                f"The cache {alias!r} cannot be used: {str(error).rstrip('.')}.",
-                hint="Set CACHE_INVALIDATION['CACHE'] to one of the aliases in CACHES "
-                f"({', '.join(sorted(django_settings.CACHES))}), and correct what CACHES says "
-                "about it.",
-                id="cache_invalidation.E004",
-            )
-        ]
-    return list(_check_kind(alias, cache))
-
-
-def _check_kind(alias: str, cache: BaseCache) -> Iterator[CheckMessage]:
+        yield Error(
+            f"The cache {alias!r} cannot be used: {str(error).rstrip('.')}.",
+            hint="Set CACHE_INVALIDATION['CACHE'] to one of the aliases in CACHES "
+            f"({', '.join(sorted(django_settings.CACHES))}), and correct what CACHES says "
+            "about it.",
+            id="cache_invalidation.E004",
+        )
+        return
     if isinstance(cache, DummyCache):
         yield Warning(
             f"The cache {alias!r} is a DummyCache: nothing is ever cached.",
@@ -92,39 +87,35 @@ def _servers(cache: Any) -> list[str]:
 
 
 @register(deploy=True)
-def check_cache_in_production(**kwargs: Any) -> list[CheckMessage]:
+def check_cache_in_production(**kwargs: Any) -> Messages:
     """W007: a cache that only one process has."""
     if django_settings.DEBUG or not isinstance(backend(), LocMemCache):
-        return []
-    return [
-        Warning(
-            f"The cache {settings.CACHE!r} is in the memory of one process: no other process hears "
-            "of what is invalidated there.",
-            hint="Use a cache that all processes share, such as django-redis, unless there is only "
-            "one process, scheduled commands included.",
-            id="cache_invalidation.W007",
-        )
-    ]
+        return
+    yield Warning(
+        f"The cache {settings.CACHE!r} is in the memory of one process: no other process hears "
+        "of what is invalidated there.",
+        hint="Use a cache that all processes share, such as django-redis, unless there is only "
+        "one process, scheduled commands included.",
+        id="cache_invalidation.W007",
+    )
 
 
-@register
-def check_time_limits(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_time_limits(**kwargs: Any) -> Messages:
     """W001: a fence that may have lapsed before its writer hears that it stands."""
     found = store()
     try:
         limit = settings.FENCE_TIMEOUT
         wait = 0.0 if found is None else found.longest_wait
     except (InvalidSetting, TypeError, ValueError):
-        return []  # E003; or a time-out that is no number, of which the first use complains.
+        return  # E003; or a time-out that is no number, of which the first use complains.
     if wait <= limit:
-        return []
+        return
     spelled = f"{wait:g} s" if isfinite(wait) else "without end"
-    return [
-        Warning(
-            f"An answer of the cache {settings.CACHE!r} is waited for longer ({spelled}) than a "
-            f"fence stands (FENCE_TIMEOUT, {limit:g} s).",
-            hint="Set SOCKET_TIMEOUT in its OPTIONS to a second or so, and FENCE_TIMEOUT to many "
-            "times that.",
-            id="cache_invalidation.W001",
-        )
-    ]
+    yield Warning(
+        f"An answer of the cache {settings.CACHE!r} is waited for longer ({spelled}) than a "
+        f"fence stands (FENCE_TIMEOUT, {limit:g} s).",
+        hint="Set SOCKET_TIMEOUT in its OPTIONS to a second or so, and FENCE_TIMEOUT to many "
+        "times that.",
+        id="cache_invalidation.W001",
+    )

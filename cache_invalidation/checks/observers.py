@@ -3,10 +3,11 @@
 from typing import Any, Final
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import Error
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Model, QuerySet
 
+from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.observing import watcher
 from cache_invalidation.writes import bulk, commit, deletions, driver, receivers, saves
 
@@ -28,20 +29,19 @@ _WRAPPED: Final = (
 )
 
 
-@register
-def check_observers(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_observers(**kwargs: Any) -> Messages:
     """E011: writes that nobody sees, because somebody has removed what does."""
     undone = [name for name, observer in _OBSERVERS.items() if not observer.is_installed()]
     if not undone:
-        return []
+        return
     hint = _order() or (
         "Other code, perhaps a test helper or a package that patches Django as well, has undone it "
         "since Django started. Have it put back what it found."
     )
-    return [
-        Error(f"{name} any more, so writes are not seen.", hint=hint, id="cache_invalidation.E011")
-        for name in undone
-    ]
+    for name in undone:
+        problem = f"{name} any more, so writes are not seen."
+        yield Error(problem, hint=hint, id="cache_invalidation.E011")
 
 
 def _order() -> str | None:

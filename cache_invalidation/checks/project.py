@@ -8,10 +8,11 @@ from typing import Any, Final
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.cache.backends.db import DatabaseCache
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import Error, Warning
 from django.db import connections, router
 
 from cache_invalidation.checks.cache import backend
+from cache_invalidation.checks.registering import Messages, register
 
 _API: Final = "cache_invalidation.api.urls"
 _SNAPSHOTS: Final = ("repeatable read", "serializable")
@@ -27,37 +28,33 @@ def import_urls() -> None:
         import_module(getattr(django_settings, "ROOT_URLCONF", ""))
 
 
-@register
-def check_api(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_api(**kwargs: Any) -> Messages:
     """E012: the REST API without what it is made with."""
     import_urls()
     if _API not in sys.modules or apps.is_installed("rest_framework"):
-        return []
-    return [
-        Error(
-            f"The URLconf includes {_API}, but 'rest_framework' is not in INSTALLED_APPS.",
-            hint="Add 'rest_framework' to INSTALLED_APPS.",
-            id="cache_invalidation.E012",
-        )
-    ]
+        return
+    yield Error(
+        f"The URLconf includes {_API}, but 'rest_framework' is not in INSTALLED_APPS.",
+        hint="Add 'rest_framework' to INSTALLED_APPS.",
+        id="cache_invalidation.E012",
+    )
 
 
-@register
-def check_threads(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_threads(**kwargs: Any) -> Messages:
     """E013: a process that cannot wait for the cache to be back."""
     try:
         options: Any = import_module("uwsgi").opt
     except (ImportError, AttributeError):
-        return []
+        return
     if any(_is_on(options, name) for name in ("enable-threads", "threads")):
-        return []
-    return [
-        Error(
-            "uWSGI runs no threads, so a process that has seen the cache fail never uses it again.",
-            hint="Set enable-threads = true.",
-            id="cache_invalidation.E013",
-        )
-    ]
+        return
+    yield Error(
+        "uWSGI runs no threads, so a process that has seen the cache fail never uses it again.",
+        hint="Set enable-threads = true.",
+        id="cache_invalidation.E013",
+    )
 
 
 def _is_on(options: Any, name: str) -> bool:
@@ -67,20 +64,17 @@ def _is_on(options: Any, name: str) -> bool:
     return text.lower() not in ("false", "no", "off", "0")
 
 
-@register
-def check_atomic_requests(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_atomic_requests(**kwargs: Any) -> Messages:
     """W010: requests of which every one is a snapshot, where nothing is stored."""
-    return [
-        Warning(
+    for alias in filter(_makes_snapshots, connections):
+        yield Warning(
             f"The database {alias!r} has ATOMIC_REQUESTS, and its transactions are snapshots. What "
             "a request computes there is never stored in the cache.",
             hint="Leave ATOMIC_REQUESTS off and use atomic() where it is needed, or use PostgreSQL "
             "under READ COMMITTED.",
             id="cache_invalidation.W010",
         )
-        for alias in connections
-        if _makes_snapshots(alias)
-    ]
 
 
 def _makes_snapshots(alias: str) -> bool:
@@ -96,37 +90,32 @@ def _makes_snapshots(alias: str) -> bool:
     return bool(wanted) and spelled in _SNAPSHOTS
 
 
-@register
-def check_database_cache(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_database_cache(**kwargs: Any) -> Messages:
     """W019: a database cache whose rows are part of transactions that are about other databases."""
     cache = backend()
     if not isinstance(cache, DatabaseCache) or len(connections.settings) < 2:
-        return []
+        return
     alias = router.db_for_write(cache.cache_model_class)
     if not connections.settings.get(alias, {}).get("ATOMIC_REQUESTS"):
-        return []
-    return [
-        Warning(
-            f"The cache is in the database {alias!r}, which has ATOMIC_REQUESTS: what a request "
-            "writes to another database is invalidated only when its transaction ends, and not at "
-            "all if that is rolled back.",
-            hint="Route the table of the cache to an alias of its own, without ATOMIC_REQUESTS.",
-            id="cache_invalidation.W019",
-        )
-    ]
+        return
+    yield Warning(
+        f"The cache is in the database {alias!r}, which has ATOMIC_REQUESTS: what a request "
+        "writes to another database is invalidated only when its transaction ends, and not at "
+        "all if that is rolled back.",
+        hint="Route the table of the cache to an alias of its own, without ATOMIC_REQUESTS.",
+        id="cache_invalidation.W019",
+    )
 
 
-@register
-def check_page_caching(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_page_caching(**kwargs: Any) -> Messages:
     """W014: pages that Django caches by itself."""
-    return [
-        Warning(
+    for path in filter(_PAGE_CACHES.__contains__, django_settings.MIDDLEWARE):
+        yield Warning(
             f"MIDDLEWARE has {path}: the pages it keeps are not invalidated, and are up to "
             f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}) old.",
             hint="Remove it and decorate views with cache_invalidation.views.cache_page, or "
             "silence this check if pages may be that old.",
             id="cache_invalidation.W014",
         )
-        for path in django_settings.MIDDLEWARE
-        if path in _PAGE_CACHES
-    ]

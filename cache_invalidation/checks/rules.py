@@ -5,26 +5,25 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist
 
 from cache_invalidation.checks.cache import backend, store
+from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.rules.catalog import is_spelled_alike
 from cache_invalidation.rules.declarations import ModelInvalidation, Rule
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import problem_with
 
 
-@register
-def check_rules(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_rules(**kwargs: Any) -> Messages:
     """E006 to E009: templates, the fields they name, `fields` and `track`."""
-    messages: list[CheckMessage] = []
     for rule in registry.rules.values():
-        messages.extend(_check_rule(rule))
-    return messages
+        yield from _check_rule(rule)
 
 
-def _check_rule(rule: Rule) -> Iterator[CheckMessage]:
+def _check_rule(rule: Rule) -> Messages:
     owner = type(rule.declaration)
     if rule.defect is not None:
         yield Error(
@@ -58,7 +57,7 @@ def _no_field(rule: type[ModelInvalidation], problem: str, hint: str) -> CheckMe
     return Error(problem, hint=hint, obj=rule, id="cache_invalidation.E008")
 
 
-def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
+def _check_field(rule: Rule, option: str, name: str) -> Messages:
     owner, label = type(rule.declaration), rule.model._meta.label
     try:
         field: Any = rule.model._meta.get_field(name)
@@ -77,21 +76,18 @@ def _check_field(rule: Rule, option: str, name: str) -> Iterator[CheckMessage]:
         )
 
 
-@register
-def check_attributes(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_attributes(**kwargs: Any) -> Messages:
     """E016: attributes that look like one of `ModelInvalidation`, and are none."""
-    rules = dict.fromkeys(type(rule.declaration) for rule in registry.rules.values())
-    return [
-        Error(
-            f"{rule.__qualname__} has an attribute {name!r}, which nobody looks at.",
-            hint=f"Did you mean {meant!r}? Otherwise give it another name, or one that begins with "
-            "an underscore.",
-            obj=rule,
-            id="cache_invalidation.E016",
-        )
-        for rule in rules
-        for name, meant in _misspelled(rule)
-    ]
+    for rule in dict.fromkeys(type(rule.declaration) for rule in registry.rules.values()):
+        for name, meant in _misspelled(rule):
+            yield Error(
+                f"{rule.__qualname__} has an attribute {name!r}, which nobody looks at.",
+                hint=f"Did you mean {meant!r}? Otherwise give it another name, or one that begins "
+                "with an underscore.",
+                obj=rule,
+                id="cache_invalidation.E016",
+            )
 
 
 def _misspelled(rule: type[ModelInvalidation]) -> Iterator[tuple[str, str]]:
@@ -103,16 +99,14 @@ def _misspelled(rule: type[ModelInvalidation]) -> Iterator[tuple[str, str]]:
             yield name, meant[0]
 
 
-@register
-def check_families(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_families(**kwargs: Any) -> Messages:
     """E015, W023 and W024: what the code of rules stands for where rows are not known."""
-    messages: list[CheckMessage] = []
     for rule in registry.rules.values():
-        messages.extend(_check_code(rule))
-    return messages
+        yield from _check_code(rule)
 
 
-def _check_code(rule: Rule) -> Iterator[CheckMessage]:
+def _check_code(rule: Rule) -> Messages:
     owner, label = type(rule.declaration), rule.model._meta.label
     if rule.families_defect is not None:
         yield Error(
@@ -142,24 +136,22 @@ def _check_code(rule: Rule) -> Iterator[CheckMessage]:
         )
 
 
-@register
-def check_patterns(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_patterns(**kwargs: Any) -> Messages:
     """E010: patterns on a cache where no key can be found by one."""
     why = _why_no_patterns()
     if why is None:
-        return []
-    return [
-        Error(
-            f"The pattern {template.source!r} can never be deleted: {why}.",
-            hint="Name each key in `keys`, or cache with `cached` and a tag. django-redis and "
-            "LocMem can list their keys.",
-            obj=type(rule.declaration),
-            id="cache_invalidation.E010",
-        )
-        for rule in registry.rules.values()
-        for template in rule.templates
-        if template.kind == "pattern"
-    ]
+        return
+    for rule in registry.rules.values():
+        for template in rule.templates:
+            if template.kind == "pattern":
+                yield Error(
+                    f"The pattern {template.source!r} can never be deleted: {why}.",
+                    hint="Name each key in `keys`, or cache with `cached` and a tag. django-redis "
+                    "and LocMem can list their keys.",
+                    obj=type(rule.declaration),
+                    id="cache_invalidation.E010",
+                )
 
 
 def _why_no_patterns() -> str | None:

@@ -1,12 +1,14 @@
 """What a database does by itself, and no statement tells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import Tags, Warning
 from django.db import connections
 from django.db.models import ForeignKey
 
+from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.observing.cascades import is_left
 from cache_invalidation.rules.catalog import is_watched, models_by_table
 from cache_invalidation.sql.names import parts
@@ -20,6 +22,10 @@ class Action(NamedTuple):
     refers_to: str
     on_delete: str
     on_update: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}.{self.column}"
 
 
 # Of a constraint, the first column is enough to find the field.
@@ -54,25 +60,21 @@ _CHANGING = {"c", "n", "d", "CASCADE", "SET NULL", "SET DEFAULT"}
 
 
 @register(Tags.database)
-def check_schema(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+def check_schema(databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
     """W021 and W022: foreign keys and triggers by which the database writes on its own account."""
-    messages: list[CheckMessage] = []
     for alias in databases or ():
-        try:
-            messages.extend(_check(alias))
-        except Exception:  # noqa: BLE001, S112 - a database that is down is none's mistake
-            continue
-    return messages
+        with suppress(Exception):  # A database that is down is none's mistake.
+            yield from _check(alias)
 
 
-def _check(alias: str) -> Iterator[CheckMessage]:
+def _check(alias: str) -> Messages:
     connection = connections[alias]
     if connection.vendor not in _QUERIES:
         return
     actions, triggers = _QUERIES[connection.vendor]
     with connection.cursor() as cursor:
         cursor.execute(actions)
-        silent = sorted(_name(each) for each in map(Action._make, cursor) if _is_silent(each))
+        silent = sorted(each.name for each in map(Action._make, cursor) if _is_silent(each))
         cursor.execute(triggers)
         triggered = sorted(table for (table,) in cursor if _holds_watched_rows(table))
     if silent:
@@ -112,7 +114,3 @@ def _is_silent(action: Action) -> bool:
         for model in models_by_table()[action.table]
         for field in model._meta.local_concrete_fields
     )
-
-
-def _name(action: Action) -> str:
-    return f"{action.table}.{action.column}"

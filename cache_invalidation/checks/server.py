@@ -8,9 +8,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.checks import Error, Info, Warning
 
 from cache_invalidation.checks.cache import store
+from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.stores.messages import Condition
@@ -27,17 +28,14 @@ _HARM: Final = {
 _told: dict[str, Condition] = {}
 
 
-@register
-def check_server(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_server(**kwargs: Any) -> Messages:
     """E005, W008 and W015: what the server is, and how it is set up."""
     found = store()
     if found is None:
-        return []  # E001, E003 or E004.
-    condition = _told[found.alias] = found.condition()
-    return list(_check_server(found.alias, condition))
-
-
-def _check_server(alias: str, condition: Condition) -> Iterator[CheckMessage]:
+        return  # E001, E003 or E004.
+    alias = found.alias
+    condition = _told[alias] = found.condition()
     if condition.problem:
         yield Error(
             f"The cache {alias!r} cannot be used: {condition.problem}.",
@@ -79,36 +77,32 @@ def _entries_last_for_ever() -> bool:
 
 
 @register(deploy=True)
-def check_eviction_of_others(**kwargs: Any) -> list[CheckMessage]:
+def check_eviction_of_others(**kwargs: Any) -> Messages:
     """I001 and W009: what else may be evicted by a server that evicts whatever there is.
 
     Versions and entries may be: that costs misses.
     """
     found = store()
     if found is None:
-        return []
+        return
     # Checks for deployment come after all others: the server has just been asked.
     condition = _told.pop(found.alias, None) or found.condition()
     if not (condition.memory_limit and condition.eviction.startswith("allkeys-")):
-        return []
+        return
     about = f"The server of the cache {found.alias!r} evicts any key ({condition.eviction})"
     others = list(_others(found.alias))
     if not others:
-        return [
-            Info(
-                f"{about}, which is right for a cache and for nothing else.",
-                hint="Keep no sessions and no queue there, not in another database of it either.",
-                id="cache_invalidation.I001",
-            )
-        ]
-    return [
-        Warning(
+        yield Info(
+            f"{about}, which is right for a cache and for nothing else.",
+            hint="Keep no sessions and no queue there, not in another database of it either.",
+            id="cache_invalidation.I001",
+        )
+    for other in others:
+        yield Warning(
             f"{about}, and {other} on the same server.",
             hint="Give them a server of their own, one that evicts nothing.",
             id="cache_invalidation.W009",
         )
-        for other in others
-    ]
 
 
 def _others(alias: str) -> Iterator[str]:

@@ -1,24 +1,20 @@
 """The dict ``CACHE_INVALIDATION``: its keys, its values, and what they mean together."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import Error, Warning
 
+from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.conf import Settings, configured, declared, settings
 from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.rules.catalog import is_excluded
 from cache_invalidation.rules.registry import registry
 
 
-@register
-def check_settings(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_settings(**kwargs: Any) -> Messages:
     """E001 to E003: the dict, its keys, its values."""
-    return list(_check_settings())
-
-
-def _check_settings() -> Iterator[CheckMessage]:
     values = configured()
     if not isinstance(values, dict):
         yield Error(
@@ -46,53 +42,47 @@ def _check_settings() -> Iterator[CheckMessage]:
             )
 
 
-@register
-def check_exclude(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_exclude(**kwargs: Any) -> Messages:
     """W004 and W005: what ``EXCLUDE`` names, and rules that it makes useless."""
     try:
         excluded = settings.EXCLUDE
     except InvalidSetting:
-        return []  # E001 or E003.
+        return  # E001 or E003.
     known = {config.label.lower() for config in apps.get_app_configs()}
     known |= {model._meta.label_lower for model in apps.get_models(include_auto_created=True)}
     # The default names what not every project has.
     known |= {label.lower() for label in Settings.EXCLUDE.default}
-    messages: list[CheckMessage] = [
-        Warning(
-            f"EXCLUDE names {label!r}, which is neither an installed app nor a model of one.",
-            hint="Name apps by their label ('sessions') and models by theirs ('admin.LogEntry').",
-            id="cache_invalidation.W004",
-        )
-        for label in excluded
-        if label.lower() not in known
-    ]
-    messages += [
-        Warning(
-            f"{rule.declaration!r} never fires: EXCLUDE has the model.",
-            hint="Remove the rule, or take the model or its app out of EXCLUDE.",
-            obj=type(rule.declaration),
-            id="cache_invalidation.W005",
-        )
-        for rule in registry.rules.values()
-        if is_excluded(rule.model)
-    ]
-    return messages
+    for label in excluded:
+        if label.lower() not in known:
+            yield Warning(
+                f"EXCLUDE names {label!r}, which is neither an installed app nor a model of one.",
+                hint="Name apps by their label ('sessions') and models by theirs "
+                "('admin.LogEntry').",
+                id="cache_invalidation.W004",
+            )
+    for rule in registry.rules.values():
+        if is_excluded(rule.model):
+            yield Warning(
+                f"{rule.declaration!r} never fires: EXCLUDE has the model.",
+                hint="Remove the rule, or take the model or its app out of EXCLUDE.",
+                obj=type(rule.declaration),
+                id="cache_invalidation.W005",
+            )
 
 
-@register
-def check_combinations(**kwargs: Any) -> list[CheckMessage]:
+@register()
+def check_combinations(**kwargs: Any) -> Messages:
     """W013: a write that cannot be aborted any more when it turns out that it should be."""
     try:
         is_too_late = settings.CONSISTENCY == "commit" and settings.ON_STORE_FAILURE == "abort"
     except InvalidSetting:
-        return []  # E001 or E003.
+        return  # E001 or E003.
     if not is_too_late:
-        return []
-    return [
-        Warning(
-            "ON_STORE_FAILURE is 'abort', but under CONSISTENCY = 'commit' the cache is told after "
-            "COMMIT, when there is nothing left to abort.",
-            hint="Set CONSISTENCY to 'strict', or leave ON_STORE_FAILURE out.",
-            id="cache_invalidation.W013",
-        )
-    ]
+        return
+    yield Warning(
+        "ON_STORE_FAILURE is 'abort', but under CONSISTENCY = 'commit' the cache is told after "
+        "COMMIT, when there is nothing left to abort.",
+        hint="Set CONSISTENCY to 'strict', or leave ON_STORE_FAILURE out.",
+        id="cache_invalidation.W013",
+    )

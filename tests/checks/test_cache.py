@@ -8,7 +8,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import Error, Warning
 from django.test import override_settings
 
-from cache_invalidation.checks import check_cache, check_time_limits
+from cache_invalidation.checks.cache import check_cache, check_time_limits
 from tests.checks.reporting import (
     configured,
     only,

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connections
 from django.test import override_settings
 
-from cache_invalidation.checks import check_outbox, check_tables
+from cache_invalidation.checks.databases import check_outbox, check_tables
 from cache_invalidation.models import PendingInvalidation
 from tests.checks.reporting import configured, only, reported
 from tests.cursors import execute

@@ -6,7 +6,7 @@ import pytest
 from django.core.checks import CheckMessage
 
 from cache_invalidation import ModelInvalidation, registry
-from cache_invalidation.checks import check_exclude
+from cache_invalidation.checks.settings import check_exclude
 from tests.testapp.models import Product, ProductProxy
 
 

@@ -17,7 +17,7 @@ from django.dispatch import Signal
 from django.test import modify_settings
 
 from cache_invalidation import ModelInvalidation, registry
-from cache_invalidation.checks import check_observers
+from cache_invalidation.checks.observers import check_observers
 from cache_invalidation.observing import watcher
 from cache_invalidation.writes import bulk, deletions, saves
 from cache_invalidation.writes.statements import write

@@ -11,7 +11,7 @@ from django.core.checks import Error, Warning
 from django.db import connections
 from django.test import override_settings
 
-from cache_invalidation.checks import (
+from cache_invalidation.checks.project import (
     check_atomic_requests,
     check_database_cache,
     check_threads,
@@ -42,7 +42,7 @@ settings.configure(
     ROOT_URLCONF={urlconf!r},
 )
 django.setup()
-from cache_invalidation.checks import check_api
+from cache_invalidation.checks.project import check_api
 print([message.id for message in check_api()])
 """
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.checks import CheckMessage, Error
 
 from cache_invalidation import Change, ModelInvalidation, registry
-from cache_invalidation.checks import check_patterns, check_rules
+from cache_invalidation.checks.rules import check_patterns, check_rules
 from tests.checks.reporting import configured, only, reported, with_cache
 from tests.testapp.models import Category, Product
 

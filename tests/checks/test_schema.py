@@ -7,7 +7,7 @@ import pytest
 from django.core.checks import CheckMessage, Warning
 from django.db import DatabaseError, connections, models
 
-from cache_invalidation.checks import check_schema
+from cache_invalidation.checks.schema import check_schema
 from tests.checks.reporting import configured, only, reported
 from tests.cursors import execute
 from tests.observing.relations.conftest import make_model

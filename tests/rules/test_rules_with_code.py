@@ -21,7 +21,7 @@ from cache_invalidation import (
     publish,
     registry,
 )
-from cache_invalidation.checks import check_families
+from cache_invalidation.checks.rules import check_families
 from cache_invalidation.explain import explain_sql
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.rules.consequences import consequences
