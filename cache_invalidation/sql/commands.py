@@ -5,8 +5,8 @@ from typing import Final
 from cache_invalidation.sql.conditions import closing, find
 from cache_invalidation.sql.lexer import all_words, name_of, words
 from cache_invalidation.sql.names import Names
-from cache_invalidation.sql.scan import DEFINING, does_anything, writes_to
-from cache_invalidation.sql.statement import Read, Statement
+from cache_invalidation.sql.scan import DEFINING, does_anything, reads_of, writes_to
+from cache_invalidation.sql.statement import Statement
 
 TABULAR: Final = words("SELECT INSERT UPDATE DELETE MERGE WITH VALUES TABLE (")
 
@@ -91,7 +91,7 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
     if first == "COPY":
         return _copy(tokens, names)
     if first == "DECLARE" and "CURSOR" in tokens:
-        return Statement(reads=_reads(tokens, names))
+        return Statement(reads=reads_of(names.among(tokens)))
     # CALL, DO, PREPARE, LOAD and the like may do anything, and may be told what in a literal.
     literals = [token[1:] for token in tokens if token[0] == "'"]
     named = {word for literal in literals for word in all_words(literal)}
@@ -99,10 +99,6 @@ def analyze_command(tokens: list[str], names: Names) -> Statement:
     is_unclear = "execute" in named or "IMMEDIATE" in tokens
     is_unclear = is_unclear or any(literal[0] in "eEuU" for literal in literals)
     return does_anything([*tokens, *named], names, to_any_table=is_unclear)
-
-
-def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
-    return tuple(Read(table=table) for table in names.among(tokens))
 
 
 def _definition(tokens: list[str], names: Names) -> Statement:
@@ -115,16 +111,16 @@ def _definition(tokens: list[str], names: Names) -> Statement:
     if what[0] == "INDEX" or what[:2] == ["UNIQUE", "INDEX"]:
         return Statement(may_write=True)  # It changes how rows are found, and none of them.
     if what[0] in _CONTAINERS and first != "CREATE":
-        return writes_to(sorted(names.known), "ddl")
+        return writes_to(names.known, "ddl")
     if first == "CREATE" and "TABLE" in tokens and what[0] != "OR":
         end = find(tokens, _TABLE_ENDS)
         new = names.among(_without_models(tokens[:end]))
-        return writes_to(new, "ddl", _reads(tokens[end:], names))
+        return writes_to(new, "ddl", reads_of(names.among(tokens[end:])))
     is_new = first == "CREATE" and what[0] != "OR" and what[0] not in _OVERLOADED
     named = names.among(tokens)
     if named or is_new or what[0] in _APART:
         return writes_to(named, "ddl")
-    return writes_to(sorted(names.known), "ddl")
+    return writes_to(names.known, "ddl")
 
 
 def _without_models(tokens: list[str]) -> list[str]:
@@ -140,7 +136,7 @@ def _without_models(tokens: list[str]) -> list[str]:
 
 def _truncate(tokens: list[str], names: Names) -> Statement:
     # Whatever refers to one of them is emptied too, and so is what refers to that.
-    emptied = sorted(names.known) if "CASCADE" in tokens else names.among(tokens)
+    emptied = names.known if "CASCADE" in tokens else names.among(tokens)
     return writes_to(emptied, "truncate")
 
 
@@ -150,5 +146,5 @@ def _copy(tokens: list[str], names: Names) -> Statement:
     if "(" in table:
         table = table[: table.index("(")]
     if tokens[end : end + 1] == ["TO"]:
-        return Statement(reads=_reads(table, names))
+        return Statement(reads=reads_of(names.among(table)))
     return writes_to(names.among(table), "copy")

@@ -115,9 +115,20 @@ def _condition(tokens: list[str]) -> Qualified | None:
     return (qualifier, Condition(column=column.lower(), values=known)) if is_word else None
 
 
-def refers_to(qualifier: tuple[str, ...], table: tuple[str, ...]) -> bool:
+def _refers_to(qualifier: tuple[str, ...], table: tuple[str, ...]) -> bool:
     """Whether what stands in front of a column is that table, whose schema may be left out."""
     return _folded(qualifier) == _folded(table[-len(qualifier) :])
+
+
+def conditions_on(
+    table: tuple[str, ...], found: list[Qualified], *, alone: bool
+) -> tuple[Condition, ...]:
+    """Return the conditions on `table`; if it stands `alone`, those too that name no table."""
+    return tuple(
+        condition
+        for qualifier, condition in found
+        if (_refers_to(qualifier, table) if qualifier else alone)
+    )
 
 
 def _folded(name: tuple[str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ A token is a string, and its first character tells what it is:
 import re
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, get_args
 
 from cache_invalidation.sql.statement import Dialect
 
@@ -76,11 +76,7 @@ def _compile(dialect: Dialect) -> re.Pattern[str]:
     )
 
 
-_PATTERNS: dict[Dialect, re.Pattern[str]] = {
-    "postgresql": _compile("postgresql"),
-    "sqlite": _compile("sqlite"),
-    "mysql": _compile("mysql"),
-}
+_PATTERNS: dict[Dialect, re.Pattern[str]] = {d: _compile(d) for d in get_args(Dialect)}
 _PLACEHOLDER_INSIDE = re.compile(r"(?:^|[^%])(?:%%)*+%(?:[sbt]|\()")
 _WORD = re.compile(r"[^\W\d][\w$]*+")
 _ESCAPE = re.compile(r"\\(\\|[0-9a-fA-F]{4}|\+[0-9a-fA-F]{6})")
@@ -213,8 +209,4 @@ def _compile_names(dialect: Dialect) -> re.Pattern[str]:
     )
 
 
-_NAMES: dict[Dialect, re.Pattern[str]] = {
-    "postgresql": _compile_names("postgresql"),
-    "sqlite": _compile_names("sqlite"),
-    "mysql": _compile_names("mysql"),
-}
+_NAMES: dict[Dialect, re.Pattern[str]] = {d: _compile_names(d) for d in get_args(Dialect)}

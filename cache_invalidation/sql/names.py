@@ -23,9 +23,9 @@ class Names:
     """
 
     def __init__(self, known: frozenset[str]) -> None:
-        self.known = known
+        self.known = sorted(known)
         self._by_name: dict[str, tuple[str, ...]] = {}
-        for table in sorted(known):
+        for table in self.known:
             for name in {_fold(parts(table, quote)[-1]) for quote in _QUOTED}:
                 self._by_name[name] = (*self._by_name.get(name, ()), table)
 

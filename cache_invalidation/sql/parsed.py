@@ -11,7 +11,7 @@ from typing import Final
 from sqlglot import exp, parse
 from sqlglot.errors import ErrorLevel
 
-from cache_invalidation.sql.conditions import Qualified, refers_to
+from cache_invalidation.sql.conditions import Qualified, conditions_on
 from cache_invalidation.sql.lexer import is_placeholder
 from cache_invalidation.sql.names import Names
 from cache_invalidation.sql.statement import (
@@ -197,11 +197,7 @@ class _Analysis:
             and not _is_within(node, where)
         ]
         alias = (table.alias,) if table.alias else _parts(table)
-        return tuple(
-            condition
-            for qualifier, condition in found
-            if (refers_to(qualifier, alias) if qualifier else len(tables) == 1)
-        )
+        return conditions_on(alias, found, alone=len(tables) == 1)
 
 
 def _parts(table: exp.Expr) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from cache_invalidation.sql.conditions import (
     Qualified,
     conditions_in,
+    conditions_on,
     find,
-    refers_to,
     split,
     value_of,
 )
@@ -62,7 +62,7 @@ def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
         dict.fromkeys(
             read
             for alias, named in tables
-            for read in names.reads(named, _of(alias, found, alone=len(tables) == 1))
+            for read in names.reads(named, conditions_on(alias, found, alone=len(tables) == 1))
         )
     )
 
@@ -111,14 +111,6 @@ def _tables(tokens: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
             raise NotPlainError
         found.append((alias, named))
     return found
-
-
-def _of(alias: tuple[str, ...], found: list[Qualified], *, alone: bool) -> tuple[Condition, ...]:
-    return tuple(
-        condition
-        for qualifier, condition in found
-        if (refers_to(qualifier, alias) if qualifier else alone)
-    )
 
 
 def _update(table: str, rest: list[str], names: Names) -> Statement:
@@ -170,7 +162,7 @@ def _where(table: str, rest: list[str]) -> tuple[Condition, ...]:
     if rest[0] != "WHERE":
         raise NotPlainError
     found = conditions_in(rest[1 : find(rest, _AFTER_CONDITIONS)])
-    return _of((table,), found, alone=True)
+    return conditions_on((table,), found, alone=True)
 
 
 def _insert(table: str, rest: list[str], names: Names) -> Statement:

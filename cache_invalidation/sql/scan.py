@@ -24,7 +24,7 @@ def scan(tokens: Iterable[str], names: Names) -> Statement:
     said = list(tokens)
     first = said[0] if said else ""
     found = names.among(said)
-    reads = tuple(Read(table=table) for table in found)
+    reads = reads_of(found)
     if first in _READING and _WRITING.isdisjoint(said) and not _updates(said):
         return Statement(reads=reads, is_guess=True)
     kind = _KINDS.get(first) or _unknown(said)
@@ -39,21 +39,25 @@ def does_anything(tokens: Iterable[str], names: Names, *, to_any_table: bool = F
     """
     said = list(tokens)
     found = names.among(said)
-    reads = tuple(Read(table=table) for table in found)
     kind: Kind = "ddl" if to_any_table else _unknown(said)
-    changed = sorted(names.known) if to_any_table else _changed(found, kind, names)
-    statement = writes_to(changed, kind, reads)
+    changed = names.known if to_any_table else _changed(found, kind, names)
+    statement = writes_to(changed, kind, reads_of(found))
     return replace(statement, reads_others=True, returns_rows=True, is_guess=True)
 
 
 def _changed(found: list[str], kind: Kind, names: Names) -> list[str]:
     """Return the tables that may change: a definition that names none may be about any of them."""
-    return found or (sorted(names.known) if kind == "ddl" else [])
+    return found or (names.known if kind == "ddl" else [])
 
 
 def _unknown(said: Iterable[str]) -> Kind:
     """Return the kind of what is not understood: it may define what it names, or not."""
     return "unknown" if DEFINING.isdisjoint(each.upper() for each in said) else "ddl"
+
+
+def reads_of(tables: Iterable[str]) -> tuple[Read, ...]:
+    """Return what reads any row of `tables`."""
+    return tuple(Read(table=table) for table in tables)
 
 
 def writes_to(tables: Iterable[str], kind: Kind, reads: tuple[Read, ...] = ()) -> Statement:
