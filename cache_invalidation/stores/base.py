@@ -19,7 +19,10 @@ from cache_invalidation.stores.messages import (
     Found,
     Versions,
     entry_name,
+    lock_name,
+    mark_name,
     new_token,
+    version_name,
 )
 from cache_invalidation.stores.recovery import Recovery
 from cache_invalidation.tags import ROOT
@@ -98,6 +101,15 @@ class Store(ABC):
 
         Raises `StoreRefused` if the project's KEY_FUNCTION fails.
         """
+
+    def _version_key(self, tag: str) -> str:
+        return self.shared(version_name(tag))
+
+    def _mark_key(self, entry: str) -> str:
+        return self.shared(mark_name(entry))
+
+    def _lock_key(self, entry: str) -> str:
+        return self.shared(lock_name(entry))
 
     def entry_place(self, key: str) -> str:
         """Return where the entry with the name `key` is, for who is served now."""

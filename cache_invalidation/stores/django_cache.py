@@ -34,11 +34,8 @@ from cache_invalidation.stores.messages import (
     Versions,
     entry_name,
     is_fence,
-    lock_name,
-    mark_name,
     new_token,
     seal,
-    version_name,
 )
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
@@ -77,15 +74,6 @@ class DjangoCacheStore(DjangoCounters):
 
     def entry_place(self, key: str) -> str:
         return self.place(_safe(entry_name(key)))
-
-    def _version_key(self, tag: str) -> str:
-        return self.shared(version_name(tag))
-
-    def _mark_key(self, entry: str) -> str:
-        return self.shared(mark_name(entry))
-
-    def _lock_key(self, entry: str) -> str:
-        return self.shared(lock_name(entry))
 
     def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
         return [*map(self._version_key, tags), *entries]

@@ -34,6 +34,11 @@ def without_comments(script: Path) -> str:
 IDENTIFY = without_comments(Path(__file__).parent / "lua" / "identify.lua")
 
 
+def once() -> dict[str, Any]:
+    """Return options of connections over which one question is asked once, and not for long."""
+    return {**TIME_LIMITS, "retry": Retry(NoBackoff(), 0)}
+
+
 def seconds_of(limit: Any) -> float:
     """Return a time-out of redis-py, where None stands for none, as a number of seconds."""
     return inf if limit is None else float(limit)
@@ -118,20 +123,13 @@ class Primary:
         return server.identity
 
     def scan(self, match: str, count: int) -> Iterator[bytes]:
-        cursor = 0
-        while True:
-            answer, names = self.ask("SCAN", cursor, "MATCH", match, "COUNT", count)
-            yield from names
-            cursor = int(answer)
-            if not cursor:
-                return
+        return scanned(self.ask, match, count)
 
     def ping(self) -> None:
         self.ask("PING")
 
     def probe(self) -> Server:
-        limits = {**TIME_LIMITS, "retry": Retry(NoBackoff(), 0)}
-        self._pool.connection_kwargs.update(limits)
+        self._pool.connection_kwargs.update(once())
         try:
             memory = self.ask(*MEMORY)
             self._newest.learn_memory(text_of([memory]))
@@ -221,10 +219,8 @@ def _client(django_redis_client: Any) -> "Redis":
 
 def _limit_sentinels(manager: Any) -> None:
     """Ask each Sentinel once, and not for long: there are others."""
+    limits = {n: limit for n, limit in once().items() if n not in manager.sentinel_kwargs}
     for sentinel in manager.sentinels:
-        limits = {**TIME_LIMITS, "retry": Retry(NoBackoff(), 0)}
-        for given in manager.sentinel_kwargs:
-            limits.pop(given, None)
         sentinel.connection_pool.connection_kwargs.update(limits)
 
 
@@ -290,6 +286,25 @@ def converse(
                 raise answer
             if not keep_refusals:
                 raise answer
+    return answers
+
+
+def scanned(ask: Callable[..., Any], match: str, count: int) -> Iterator[bytes]:
+    """Iterate over the names of all keys of the one server that `ask` asks."""
+    cursor = 0
+    while True:
+        answer, names = ask("SCAN", cursor, "MATCH", match, "COUNT", count)
+        yield from names
+        cursor = int(answer)
+        if not cursor:
+            return
+
+
+def unrefused(answers: list[Any]) -> list[Any]:
+    """Return `answers`; raise the first refusal that is among them."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
     return answers
 
 

@@ -7,11 +7,10 @@ the other, and tries again for so long that a request cannot wait for it; so sen
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha1
 from typing import Any, Final
 
-from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.exceptions import (
@@ -25,17 +24,18 @@ from redis.exceptions import (
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
 
 from cache_invalidation.stores.redis.cluster import as_connection_error, node_at
 from cache_invalidation.stores.redis.connection import (
     IDENTIFY,
     MEMORY,
-    TIME_LIMITS,
     Command,
     answer_or_refusal,
+    once,
+    scanned,
     taken_from,
     text_of,
+    unrefused,
 )
 from cache_invalidation.stores.redis.members import Members
 from cache_invalidation.stores.redis.server import Server
@@ -68,11 +68,7 @@ class Nodes(Members):
         return answers
 
     def look(self, commands: Sequence[Command]) -> tuple[list[Any], str]:
-        answers = self.ask_all(commands)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers, self.identity
+        return unrefused(self.ask_all(commands)), self.identity
 
     def identify(self, root: str) -> str:
         self._refresh()
@@ -83,14 +79,10 @@ class Nodes(Members):
     def scan(self, match: str, count: int) -> Iterator[bytes]:
         self._cluster()
         for node in list(self._primaries.values()):
-            cursor = 0
-            while True:
-                command = "SCAN", cursor, "MATCH", match, "COUNT", count
-                ((answer, names),) = self._ask_nodes([node], [command])
-                yield from names
-                cursor = int(answer)
-                if not cursor:
-                    break
+            yield from scanned(partial(self._ask_node, node), match, count)
+
+    def _ask_node(self, node: ClusterNode, *command: Any) -> Any:
+        return self._ask_nodes([node], [command])[0]
 
     def ping(self) -> None:
         self._cluster()
@@ -99,7 +91,7 @@ class Nodes(Members):
         self._settle()
 
     def probe(self) -> Server:
-        self._limits = {**TIME_LIMITS, "retry": Retry(NoBackoff(), 0)}
+        self._limits = once()
         with suppress(RedisError, OSError):
             self._cluster()
             # They are set up alike.

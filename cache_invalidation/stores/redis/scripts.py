@@ -12,8 +12,6 @@ from cache_invalidation.stores.messages import VERSION_GRACE
 from cache_invalidation.stores.redis.connection import Command, without_comments
 
 _LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
-for _name in ("fence", "lift"):
-    _LUA[_name] = _LUA["fences"] + _LUA[_name]
 
 
 def script(name: str, keys: Sequence[str], *args: Any) -> Command:

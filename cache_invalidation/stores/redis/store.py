@@ -21,8 +21,6 @@ from cache_invalidation.stores.messages import (
     Version,
     Versions,
     is_fence,
-    lock_name,
-    mark_name,
     new_token,
     version_name,
 )
@@ -30,6 +28,7 @@ from cache_invalidation.stores.redis.connection import (
     Command,
     Primary,
     Servers,
+    unrefused,
 )
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters, spell
 from cache_invalidation.stores.redis.entries import PLAIN, WITH_TAGS, pack, unpack
@@ -106,12 +105,6 @@ class RedisStore(RedisCounters):
     def _version_key(self, tag: str) -> str:
         return self._versions + tag
 
-    def _mark_key(self, entry: str) -> str:
-        return self.shared(mark_name(entry))
-
-    def _lock_key(self, entry: str) -> str:
-        return self.shared(lock_name(entry))
-
     # What readers need
 
     @guarded(*ERRORS)
@@ -175,11 +168,7 @@ class RedisStore(RedisCounters):
 
     def _answers(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to all commands; raise the first refusal, once they all are there."""
-        answers = self._servers.ask_all(commands)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        return unrefused(self._servers.ask_all(commands))
 
     def encode(self, value: Any) -> bytes:
         encoded = self._codec.encode(value)
@@ -217,17 +206,17 @@ class RedisStore(RedisCounters):
     @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
         keys = [*map(self._version_key, tags), *entries]
-        lasts = ms(settings.FENCE_TIMEOUT + settings.REPLICA_LAG)
+        lasts = settings.FENCE_TIMEOUT + settings.REPLICA_LAG
         # Whoever finds the mark must find the fence as well, so that comes first.
         marks = self._marks(entries, token)
-        self._answers([*self._scripts("fence", keys, token, lasts), *marks])
+        self._answers([*self._fences(keys, token, lasts), *marks])
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
         versions = map(self._version_key, delivery.tags)
         commands = [
             *self._marks(delivery.entries, f"~{delivery.token}"),
-            *self._lifts([*versions, *delivery.entries], delivery.token),
+            *self._fences([*versions, *delivery.entries], delivery.token, settings.REPLICA_LAG),
             *self._unlinks(delivery.keys),
         ]
         essential = len(commands)
@@ -235,9 +224,7 @@ class RedisStore(RedisCounters):
             commands.append(self._counting(delivery.counts, delivery.last))
         # A server without memory to spare drops all the same, and only cannot count.
         answers = self._servers.ask_all(commands)
-        for answer in answers[:essential]:
-            if isinstance(answer, Exception):
-                raise answer
+        unrefused(answers[:essential])
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
     def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
@@ -245,14 +232,13 @@ class RedisStore(RedisCounters):
         lasts = ms(MARK_TIMEOUT)
         return [("SET", self._mark_key(entry), mark, "PX", lasts) for entry in entries]
 
-    def _lifts(self, keys: Sequence[str], token: str) -> list[Command]:
-        """Return the commands that drop `keys` and lift the fence `token`."""
-        lag = ms(settings.REPLICA_LAG) if settings.REPLICA_LAG else 0
-        return self._scripts("lift", keys, token, lag)
+    def _fences(self, keys: Sequence[str], token: str, lasts: float) -> list[Command]:
+        """Return the commands that drop `keys` and leave the fence `token` there while it `lasts`.
 
-    def _scripts(self, name: str, keys: Sequence[str], *args: Any) -> list[Command]:
-        """Return the commands that run the script for each of `keys`."""
-        return [script(name, group, *args) for group in self._together(keys)]
+        In seconds; with none, they lift it.
+        """
+        lapses = ms(lasts) if lasts else 0
+        return [script("fence", group, token, lapses) for group in self._together(keys)]
 
     def _unlinks(self, keys: Iterable[Any]) -> Iterator[Command]:
         for chunk in _chunks(keys):

@@ -1,4 +1,28 @@
--- Put the fence ARGV[1], which lapses after ARGV[2] ms, in the place of each of KEYS.
+-- Leave the fence ARGV[1] under each of KEYS for ARGV[2] ms, or lift it if that is 0; fences of
+-- others stay. Whatever else is there goes.
+-- A fence is spelled "!name@deadline!name@deadline…": the writers in flight, by the server's clock.
+local DAY = 86400000 -- No fence lasts longer; what says so is damaged.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local own, deadline = '', 0
+if ARGV[2] ~= '0' then
+  deadline = now + ARGV[2]
+  own = '!' .. ARGV[1] .. '@' .. string.format('%.0f', deadline)
+end
 for _, key in ipairs(KEYS) do
-  fence(key, ARGV[1], now + ARGV[2])
+  local value, last = own, deadline
+  -- pcall: what is of another type than ours is no fence, and is overwritten or dropped.
+  if redis.pcall('GETRANGE', key, 0, 0) == '!' then
+    for other, till in string.gmatch(redis.call('GET', key), '!([^!@]+)@(%d+)') do
+      if other ~= ARGV[1] and tonumber(till) > now and tonumber(till) < now + DAY then
+        value = value .. '!' .. other .. '@' .. till
+        last = math.max(last, tonumber(till))
+      end
+    end
+  end
+  if value == '' then
+    redis.call('UNLINK', key)
+  else
+    redis.call('SET', key, value, 'PX', string.format('%.0f', last - now))
+  end
 end
