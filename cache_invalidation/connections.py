@@ -1,11 +1,12 @@
-"""What a connection to a database is in the middle of."""
+"""What a connection to a database is in the middle of, and what is done to each of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 # Isolation levels under which every query sees the rows as they are committed at that moment.
 _FRESH = {"read committed", "read uncommitted"}
@@ -105,6 +106,34 @@ def _postgres_isolation(connection: BaseDatabaseWrapper) -> str | None:
             return str(cursor.fetchone()[0])
     except connection.Database.Error:  # type: ignore[attr-defined]
         return None
+
+
+def on_each(act: Callable[[BaseDatabaseWrapper], None], uid: str) -> None:
+    """Call `act` with each connection of this thread, and with those that anybody will open."""
+
+    def on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+        act(connection)
+
+    connection_created.connect(on_connection, weak=False, dispatch_uid=uid)
+    for connection in connections.all(initialized_only=True):
+        act(connection)
+
+
+def off_each(undo: Callable[[BaseDatabaseWrapper], None], uid: str) -> None:
+    """Take back `on_each`; `undo` what it has done to each connection of this thread."""
+    connection_created.disconnect(dispatch_uid=uid)
+    for connection in connections.all(initialized_only=True):
+        undo(connection)
+
+
+def is_on_each(is_done: Callable[[BaseDatabaseWrapper], bool], uid: str) -> bool:
+    """Whether `on_each` acts, and its effect `is_done` on the open connections of this thread."""
+    connected = {lookup[0] for lookup, *_ in connection_created.receivers}
+    return uid in connected and all(
+        is_done(connection)
+        for connection in connections.all(initialized_only=True)
+        if connection.connection is not None
+    )
 
 
 @contextmanager

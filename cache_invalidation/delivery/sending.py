@@ -6,8 +6,8 @@ Whoever calls this decides what becomes of an invalidation that could not be sen
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from django.db import connections
 from django.dispatch import Signal
 
 from cache_invalidation.connections import in_transaction
+from cache_invalidation.context import during
 from cache_invalidation.exceptions import CacheInvalidationError, PatternsNotSupported
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.requests import current_path
@@ -169,14 +170,9 @@ def _send(signal: Signal, **about: Any) -> None:
         signal.send_robust(Batch, **about)
 
 
-@contextmanager
-def untold() -> Iterator[None]:
+def untold() -> AbstractContextManager[None]:
     """Tell nobody of what is delivered in the block.
 
     Receivers that write would be told of what they have written, for ever.
     """
-    token = _untold.set(True)
-    try:
-        yield
-    finally:
-        _untold.reset(token)
+    return during(_untold, True)

@@ -16,15 +16,13 @@ from cache_invalidation.connections import shielded
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.observing import cascades
-from cache_invalidation.observing.many_to_many import ends_written
+from cache_invalidation.observing.many_to_many import all_written
 from cache_invalidation.observing.relations import Relation, relation
 from cache_invalidation.observing.rows_written import (
     MISSING,
     ORDINARY,
     Written,
     analyze,
-    rows_written,
-    superseding,
     value_given,
 )
 from cache_invalidation.observing.tags_read import tags_read
@@ -73,9 +71,7 @@ def changes_of(
 ) -> Iterator[Change]:
     """Yield the changes that `statement` would make."""
     using = connection.alias
-    written = rows_written(statement, params, False, connection)
-    ends = ends_written(statement, params, False, connection)
-    for each in superseding([*written, *ends]):
+    for each in all_written(statement, params, False, connection):
         if not each.keys or not registry.plan(each.model).needs_state:
             yield from each.changes(using)
             continue

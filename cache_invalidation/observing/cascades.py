@@ -3,12 +3,13 @@
 Which ones is known from the models: those whose ``on_delete`` leaves it to the database.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Final
 
 from django.db import models
 from django.db.models import Model
+from django.db.models.deletion import get_candidate_relations_to_delete
 from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 
@@ -39,8 +40,11 @@ def deleted_with(model: type[Model]) -> tuple[tuple[type[Model], Operation], ...
     found: dict[type[Model], Operation] = {}
     waiting = [model]
     while waiting:
-        for relation in _relations(waiting.pop()):
+        relations: Iterable[Any] = get_candidate_relations_to_delete(waiting.pop()._meta)
+        for relation in relations:
             child = relation.related_model
+            if not isinstance(relation, models.ManyToOneRel):
+                continue  # That of fields without a constraint.
             if relation.on_delete in _DELETED:
                 if found.get(child) != "delete":
                     found[child] = "delete"
@@ -58,12 +62,3 @@ def is_left(relation: Any) -> bool:
 @receiver(class_prepared, dispatch_uid="cache_invalidation.observing.cascades")
 def _look_again(**kwargs: Any) -> None:
     deleted_with.cache_clear()
-
-
-def _relations(model: type[Model]) -> list[Any]:
-    """Return the relations of `model` that a foreign key leads to, hidden ones as well."""
-    return [
-        field
-        for field in model._meta.get_fields(include_hidden=True)
-        if isinstance(field, models.ManyToOneRel) and field.auto_created and not field.concrete
-    ]

@@ -4,8 +4,8 @@ This is about tables that Django has made for a relation. A statement on one of 
 so no signal is needed, for which Django would have to look first what is there.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,11 +14,13 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from cache_invalidation.context import during
 from cache_invalidation.observing.rows_written import (
     Keys,
     Written,
     key_spelled,
     keys_written,
+    rows_written,
     sets_of,
 )
 from cache_invalidation.rules import catalog
@@ -37,7 +39,25 @@ _go_along: ContextVar[bool] = ContextVar("cache_invalidation_go_along", default=
 _loaded: ContextVar[Loaded] = ContextVar("cache_invalidation_loaded", default=MappingProxyType({}))
 
 
-def ends_written(
+def all_written(
+    statement: Statement,
+    params: Any,
+    many: bool,
+    connection: BaseDatabaseWrapper,
+    is_accounted_for: Callable[[type[Model]], bool] = lambda model: False,
+) -> Iterator[Written]:
+    """Yield the rows of watched models that `statement` writes, and those at the ends of relations.
+
+    See `rows_written` and `_ends_written`. Where it is not known which rows of a model are written,
+    those that are known are left out: what is done to the others may be done to these.
+    """
+    found = rows_written(statement, params, many, connection, is_accounted_for)
+    found += _ends_written(statement, params, many, connection)
+    unknown = {each.model for each in found if each.keys is None}
+    return (each for each in found if each.keys is None or each.model not in unknown)
+
+
+def _ends_written(
     statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
 ) -> Iterator[Written]:
     """Yield the rows of watched models at the ends of the relations that `statement` changes.
@@ -144,30 +164,21 @@ def _spelled(end: Any, values: Iterable[Any], connection: BaseDatabaseWrapper) -
     return None if None in found else tuple(found)
 
 
-@contextmanager
-def going_along() -> Iterator[None]:
+def going_along() -> AbstractContextManager[None]:
     """Have the block delete relations of rows that are deleted as well."""
-    token = _go_along.set(True)
-    try:
-        yield
-    finally:
-        _go_along.reset(token)
+    return during(_go_along, True)
 
 
-@contextmanager
-def deleting(loaded: Loaded) -> Iterator[None]:
+def deleting(loaded: Loaded) -> AbstractContextManager[None]:
     """Have the block delete `loaded`."""
-    token = _loaded.set({**_loaded.get(), **loaded})
-    try:
-        yield
-    finally:
-        _loaded.reset(token)
+    return during(_loaded, {**_loaded.get(), **loaded})
 
 
 def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) -> bool:
     """Whether relations that are deleted with `rows`, by their models, go along with one end."""
     ends: Sequence[Any] = catalog.many_to_many().get(between, ())
-    if not ends or set(_links(between)) - set(ends):
+    links = {field for field in between._meta.concrete_fields if field.remote_field}
+    if not ends or links - {*ends}:
         return False  # It may be a row of another kind that they go with.
     models = set(map(table_of, rows)) - {between}
     return any(table_of(end.related_model) in models for end in ends)
@@ -194,7 +205,3 @@ def _keys_by_table(rows: Mapping[type[Model], Sequence[Model]]) -> dict[type[Mod
         keys = found.setdefault(table, set())
         keys.update(key_as_stored(table, row.pk) for row in instances)
     return found
-
-
-def _links(between: type[Model]) -> list[Any]:
-    return [field for field in between._meta.concrete_fields if field.remote_field]

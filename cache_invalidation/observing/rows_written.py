@@ -102,16 +102,6 @@ def rows_written(
     ]
 
 
-def superseding(written: Iterable[Written]) -> Iterator[Written]:
-    """Leave out rows that are known where it is not known which others of the model are written.
-
-    What is done to those may be done to these.
-    """
-    found = list(written)
-    unknown = {each.model for each in found if each.keys is None}
-    return (each for each in found if each.keys is None or each.model not in unknown)
-
-
 def sets_of(params: Any, many: bool) -> Sequence[Any] | None:
     """Return the sets of parameters; None if they cannot be looked at without using them up."""
     if not many:
@@ -155,8 +145,12 @@ def keys_written(
 @cache
 def _is_told_apart(field: "Field[Any, Any]") -> bool:
     """Whether no other column of its table differs in case only: statements are read without it."""
-    columns = [(each.column or "").lower() for each in field.model._meta.local_concrete_fields]
-    return columns.count((field.column or "").lower()) <= 1
+    columns = list(map(_column, field.model._meta.local_concrete_fields))
+    return columns.count(_column(field)) <= 1
+
+
+def _column(field: "Field[Any, Any]") -> str:
+    return (field.column or "").lower()
 
 
 def _assigns(
@@ -166,7 +160,7 @@ def _assigns(
     columns = {column.lower() for column in write.columns}
     if connection.vendor == "sqlite" and not columns.isdisjoint(_ROWIDS):
         return True
-    return not columns or any((field.column or "").lower() in columns for field in key)
+    return not columns or any(_column(field) in columns for field in key)
 
 
 def key_spelled(
@@ -189,7 +183,7 @@ def keys_named(
     if not all(map(_is_told_apart, key)):
         return None
     by_column = {condition.column.lower(): condition.values for condition in conditions}
-    bound = [values_bound(by_column.get((field.column or "").lower()), params) for field in key]
+    bound = [values_bound(by_column.get(_column(field)), params) for field in key]
     if len(bound) == 1:
         return None if bound[0] is None else [(value,) for value in bound[0]]
     if any(values is None or len(values) != 1 for values in bound):
@@ -201,10 +195,10 @@ def _inserted(
     key: Sequence["Field[Any, Any]"], write: Write, params: Any
 ) -> Iterator[list[tuple[Any, ...]] | None]:
     columns = [column.lower() for column in write.columns]
-    if not write.rows or any((field.column or "").lower() not in columns for field in key):
+    if not write.rows or any(_column(field) not in columns for field in key):
         yield None
         return
-    places = [columns.index((field.column or "").lower()) for field in key]
+    places = [columns.index(_column(field)) for field in key]
     for row in write.rows:
         values = [row[place] for place in places]
         bound = [values_bound(None if value is None else (value,), params) for value in values]

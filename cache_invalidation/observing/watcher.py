@@ -5,16 +5,17 @@ is read goes to whoever records it, what is written to the one that was installe
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Protocol
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
+from cache_invalidation.connections import is_on_each, off_each, on_each
+from cache_invalidation.context import during
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.rows_written import ANYTHING, analyze
 from cache_invalidation.sql import Statement
@@ -52,14 +53,9 @@ class Writer(Protocol):
 recorder: ContextVar[Recorder | None] = ContextVar("cache_invalidation_recorder", default=None)
 
 
-@contextmanager
-def unrecorded() -> Iterator[None]:
+def unrecorded() -> AbstractContextManager[None]:
     """Keep queries of our own from being taken for what the project reads."""
-    token = recorder.set(None)
-    try:
-        yield
-    finally:
-        recorder.reset(token)
+    return during(recorder, None)
 
 
 class Watcher:
@@ -132,38 +128,32 @@ def install(write: Writer) -> None:
     """Watch every connection there is and will be, until `uninstall`. May be called again."""
     uninstall()
     _installed.append(Watcher(write))
-    connection_created.connect(_on_connection, dispatch_uid=_RECEIVER)
-    for connection in connections.all(initialized_only=True):
-        _watch(connection)
+    on_each(_watch, _RECEIVER)
 
 
 def is_installed() -> bool:
     """Whether the open connections of this thread are watched, and all others will be."""
-    connected = {lookup[0] for lookup, *_ in connection_created.receivers}
-    return _RECEIVER in connected and all(
-        any(isinstance(each, Watcher) for each in connection.execute_wrappers)
-        for connection in connections.all(initialized_only=True)
-        if connection.connection is not None
-    )
+    return is_on_each(_is_watched, _RECEIVER)
 
 
 def uninstall() -> None:
     """Watch no connection of this thread any more, and none that is opened later."""
-    connection_created.disconnect(dispatch_uid=_RECEIVER)
-    for connection in connections.all(initialized_only=True):
-        wrappers = connection.execute_wrappers
-        wrappers[:] = [each for each in wrappers if not isinstance(each, Watcher)]
+    off_each(_unwatch, _RECEIVER)
     _installed.clear()
 
 
-def _on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    _watch(connection)
+def _is_watched(connection: BaseDatabaseWrapper) -> bool:
+    return any(isinstance(each, Watcher) for each in connection.execute_wrappers)
 
 
 def _watch(connection: BaseDatabaseWrapper) -> None:
     # One that creates databases, for instance, belongs to no alias.
     known = connection.alias in connections.settings
-    wrappers = connection.execute_wrappers
-    if known and not any(isinstance(each, Watcher) for each in wrappers):
+    if known and not _is_watched(connection):
         # First, because a block of the project removes the last one when it ends.
-        wrappers.insert(0, _installed[0])
+        connection.execute_wrappers.insert(0, _installed[0])
+
+
+def _unwatch(connection: BaseDatabaseWrapper) -> None:
+    wrappers = connection.execute_wrappers
+    wrappers[:] = [each for each in wrappers if not isinstance(each, Watcher)]

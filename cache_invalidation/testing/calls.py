@@ -4,8 +4,7 @@ It is called for that, and so are the cached functions inside of it: a cache tel
 transaction of a `TestCase`, which reads around it as soon as it has written.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +14,7 @@ from unittest import mock
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cache_invalidation.context import during
 from cache_invalidation.observing.relations import relation
 from cache_invalidation.observing.rows_written import models_written
 from cache_invalidation.observing.tags_read import tags_read
@@ -50,14 +50,10 @@ class Call:
         if isinstance(self.function, CachedCoroutine):
             call = async_to_sync(self.function)
         reads = _Reads()
-        token = _reading.set(reads)
-        try:
-            with ExitStack() as stack:
-                for kind, replacement in _REPLACEMENTS:
-                    stack.enter_context(mock.patch.object(kind, "__call__", replacement))
-                call(*self.args, **self.kwargs)
-        finally:
-            _reading.reset(token)
+        with during(_reading, reads), ExitStack() as stack:
+            for kind, replacement in _REPLACEMENTS:
+                stack.enter_context(mock.patch.object(kind, "__call__", replacement))
+            call(*self.args, **self.kwargs)
         return frozenset(expand(reads.tags))
 
 
@@ -96,15 +92,12 @@ class _Reads:
 _reading: ContextVar[_Reads | None] = ContextVar("cache_invalidation_testing", default=None)
 
 
-@contextmanager
-def _inside(function: Function, args: Any, kwargs: Any, reads: _Reads) -> Iterator[None]:
+def _inside(
+    function: Function, args: Any, kwargs: Any, reads: _Reads
+) -> AbstractContextManager[None]:
     """Record what the function reads in the block, and what it declares."""
     reads.tags.update(function._spell(args, kwargs)[1])
-    token = recorder.set(reads if function.records else None)
-    try:
-        yield
-    finally:
-        recorder.reset(token)
+    return during(recorder, reads if function.records else None)
 
 
 def _evaluate(value: Any) -> None:

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from django.db import connections
 
 from cache_invalidation.connections import in_transaction
+from cache_invalidation.context import during
 from cache_invalidation.delivery.fencing import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.rules.consequences import Consequence, consequences, say
@@ -29,11 +30,8 @@ def no_invalidation() -> Iterator[None]:
     In a coroutine, use the block: the decorator knows functions only.
     Whatever was in force before is in force again afterwards, even if the block raises.
     """
-    token = _suspended.set(True)
-    try:
+    with during(_suspended, True):
         yield
-    finally:
-        _suspended.reset(token)
 
 
 def is_suspended(using: str) -> bool:

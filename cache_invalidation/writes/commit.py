@@ -12,11 +12,10 @@ from functools import partial
 from inspect import unwrap
 from typing import Any, Final
 
-from django.db import Error, connections
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
-from cache_invalidation.connections import has_begun
+from cache_invalidation.connections import has_begun, is_on_each, on_each
 from cache_invalidation.delivery.fencing import (
     deliver,
     end_failed,
@@ -38,23 +37,12 @@ _RECEIVER: Final = "cache_invalidation.commit"
 
 def install() -> None:
     """Wrap `commit` of every connection there is and will be. May be called again."""
-    connection_created.connect(_on_connection, dispatch_uid=_RECEIVER)
-    for connection in connections.all(initialized_only=True):
-        wrap(connection)
+    on_each(wrap, _RECEIVER)
 
 
 def is_installed() -> bool:
     """Whether the open connections of this thread are wrapped, and all others will be."""
-    connected = {lookup[0] for lookup, *_ in connection_created.receivers}
-    return _RECEIVER in connected and all(
-        _is_wrapped(connection)
-        for connection in connections.all(initialized_only=True)
-        if connection.connection is not None
-    )
-
-
-def _on_connection(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    wrap(connection)
+    return is_on_each(_is_wrapped, _RECEIVER)
 
 
 def _is_wrapped(connection: BaseDatabaseWrapper) -> bool:

@@ -26,14 +26,8 @@ from cache_invalidation.delivery.fencing import (
 )
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing import cascades, relations
-from cache_invalidation.observing.many_to_many import ends_written
-from cache_invalidation.observing.rows_written import (
-    ANYTHING,
-    ORDINARY,
-    Written,
-    rows_written,
-    superseding,
-)
+from cache_invalidation.observing.many_to_many import all_written
+from cache_invalidation.observing.rows_written import ANYTHING, ORDINARY, Written
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import registry
@@ -127,14 +121,12 @@ def _effects(
         return Effects(everything="unknown")
     using = connection.alias
     accounted = partial(is_accounted_for, connection, account)
-    written = rows_written(statement, params, many, connection, accounted)
-    ends = ends_written(statement, params, many, connection)
     found = Effects()
     if any(write.kind == "ddl" for write in statement.writes):
         # All processes keep what the tables are, and ask again under another version of the root.
         found.everything = "migrate"
         relations.forget(connection)
-    for each in superseding([*written, *ends]):
+    for each in all_written(statement, params, many, connection, accounted):
         news = _without_reported(each, connection)
         if news.keys and registry.plan(news.model).needs_state:
             found.rows.append(news)

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -22,6 +22,7 @@ from cache_invalidation.observing.relations.relation import (
     ABSENT,
     AS_DECLARED,
     UNTOLD,
+    Candidates,
     Name,
     NotTold,
     Relation,
@@ -36,13 +37,6 @@ __all__ = ["AS_DECLARED", "Relation", "forget", "keeps_values", "kept_relation",
 DATABASES: Final = 100  # of which a process keeps the answers
 
 _ANSWERS: Final = "_cache_invalidation_relations"
-
-
-class Candidates(Protocol):
-    """The relations that a name may mean."""
-
-    def all(self) -> list[Relation]: ...
-    def meant(self, connection: BaseDatabaseWrapper, /) -> Relation: ...
 
 
 @dataclass(slots=True)
@@ -101,7 +95,7 @@ _by_database: dict[Hashable, Answers] = {}
 
 def _place(connection: BaseDatabaseWrapper) -> tuple[dict[Hashable, Answers], Hashable]:
     # A connection to SQLite may have temporary tables and attached databases of its own, and is
-    # asked in no time. About what a server says, see `postgresql.Candidates`.
+    # asked in no time. About what a server says, see `postgresql.CandidatesByOid`.
     if connection.vendor == "sqlite":
         return connection.__dict__.setdefault(_ANSWERS, {}), connection.connection
     names = (connection.settings_dict.get(name) for name in ("NAME", "HOST", "PORT"))
@@ -130,14 +124,14 @@ def _relation(connection: BaseDatabaseWrapper, read: Read, answers: Answers) -> 
         candidates = answers.candidates.get(name)
         if candidates is None:
             candidates = _ask(connection, name, answers.tables)
-            if candidates.all():
+            if candidates.found:
                 answers.candidates[name] = candidates  # What is not there may come, unseen.
         if read.named is not None:
             return candidates.meant(connection)
     except (NotTold, connection.Database.Error):  # type: ignore[attr-defined]
         return UNTOLD
     # A schema may be named, and nobody knows which: it can be any of them.
-    found = candidates.all() or [ABSENT]
+    found = candidates.found or [ABSENT]
     relatives = frozenset().union(*(each.relatives for each in found))
     return next((e for e in found if e.instead), Relation(relatives=relatives))
 
@@ -148,7 +142,7 @@ def _ask(connection: BaseDatabaseWrapper, name: Name, tables: frozenset[str]) ->
             return postgresql.candidates(connection, name, _last_parts(tables))
         case "sqlite":
             return sqlite.candidates(connection, name)
-    return Listed.of(connection, name)
+    return _listed(connection, name)
 
 
 @lru_cache(maxsize=16)
@@ -156,21 +150,10 @@ def _last_parts(tables: frozenset[str]) -> list[str]:
     return sorted({parts(table)[-1] for table in tables})
 
 
-class Listed:
-    """What Django's introspection tells of any database: whether it is a view."""
-
-    def __init__(self, relation: Relation) -> None:
-        self.relation = relation
-
-    @classmethod
-    def of(cls, connection: BaseDatabaseWrapper, name: Name) -> "Listed":
-        with closing(connection.create_cursor()) as cursor:
-            listed = connection.introspection.get_table_list(cursor)
-        views = {info.name.lower() for info in listed if info.type == "v"}
-        return cls(Relation(instead="view") if name[-1].lower() in views else AS_DECLARED)
-
-    def all(self) -> list[Relation]:
-        return [self.relation]
-
-    def meant(self, connection: BaseDatabaseWrapper) -> Relation:
-        return self.relation
+def _listed(connection: BaseDatabaseWrapper, name: Name) -> Candidates:
+    """Return what Django's introspection tells of any database: whether it is a view."""
+    with closing(connection.create_cursor()) as cursor:
+        listed = connection.introspection.get_table_list(cursor)
+    views = {info.name.lower() for info in listed if info.type == "v"}
+    is_view = name[-1].lower() in views
+    return Candidates([Relation(instead="view") if is_view else AS_DECLARED])

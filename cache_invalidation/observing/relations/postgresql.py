@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.observing.relations.relation import (
     ABSENT,
+    Candidates,
     Column,
     Name,
     NotTold,
@@ -94,36 +95,32 @@ AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 
-class Candidates:
-    """The relations that a name may mean, by what they are.
+class CandidatesByOid(Candidates):
+    """Those that PostgreSQL has.
 
     Nearly always that is one thing. Where it is not, it depends on the ``search_path`` and on the
     temporary tables of a session, and so the server has to be asked each time.
     """
 
     def __init__(self, name: Name, found: list[tuple[frozenset[int], Relation]]) -> None:
+        super().__init__([relation for _, relation in found])
         self.name = name
-        self.found = found
-
-    def all(self) -> list[Relation]:
-        return [relation for _, relation in self.found]
+        self.by_oids = found
 
     def meant(self, connection: BaseDatabaseWrapper) -> Relation:
         """Return the one that the session of `connection` means by the name."""
-        if len(self.found) == 1:
-            return self.found[0][1]
-        if not self.found:
-            return ABSENT
+        if len(self.found) <= 1:
+            return super().meant(connection)
         name = self.name[-1].replace('"', '""')
         ((oid,),) = _fetch(connection, "SELECT to_regclass(%s)::oid::bigint", [f'"{name}"'])
-        return next((relation for oids, relation in self.found if oid in oids), ABSENT)
+        return next((relation for oids, relation in self.by_oids if oid in oids), ABSENT)
 
 
 def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[str]) -> Candidates:
     """Return what `name` may mean; of the relatives, those that are called as in `known`."""
     schema = name[-2] if len(name) > 1 else None
     params = {"name": name[-1], "schema": schema, "wanted": sorted(known)}
-    return Candidates(
+    return CandidatesByOid(
         name,
         [
             (

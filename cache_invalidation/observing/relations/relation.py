@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 from cache_invalidation.rules.catalog import Comparison
 
 #: How a table is named in a statement, part by part: the schema, where it is named, and the table.
@@ -60,6 +62,17 @@ class Relation:
 AS_DECLARED: Final = Relation(columns=None)
 ABSENT: Final = Relation(instead="missing relation")
 UNTOLD: Final = Relation(instead="relation of unknown kind")
+
+
+class Candidates:
+    """The relations that a name may mean, in the order in which the database looks for it."""
+
+    def __init__(self, found: list[Relation]) -> None:
+        self.found = found
+
+    def meant(self, connection: BaseDatabaseWrapper) -> Relation:
+        """Return the one that is meant by the name on `connection`: the first one."""
+        return self.found[0] if self.found else ABSENT
 
 
 def only_unequal(columns: Mapping[str, Column | None]) -> dict[str, Column]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.observing.relations.relation import (
-    ABSENT,
+    Candidates,
     Column,
     Name,
     Relation,
@@ -20,20 +20,6 @@ from cache_invalidation.sql.lexer import name_of, tokenize
 
 _TEXTUAL: Final = ("CHAR", "CLOB", "TEXT")
 _FLOATING: Final = ("REAL", "FLOA", "DOUB")
-
-
-class Candidates:
-    """The relations that a name may mean, in the order in which SQLite looks for it."""
-
-    def __init__(self, found: list[Relation]) -> None:
-        self.found = found
-
-    def all(self) -> list[Relation]:
-        return self.found
-
-    def meant(self, connection: BaseDatabaseWrapper) -> Relation:
-        """Return the first one, which is meant by the name."""
-        return self.found[0] if self.found else ABSENT
 
 
 def candidates(connection: BaseDatabaseWrapper, name: Name) -> Candidates:
