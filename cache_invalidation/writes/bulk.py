@@ -9,7 +9,7 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import cache
 from typing import Any, Final, cast
 
 from django.db import connections
@@ -53,30 +53,26 @@ def is_installed() -> bool:
     return is_wrapped(QuerySet, "update") and is_wrapped(QuerySet, "bulk_create")
 
 
-def _observed_update(update: Any) -> Any:
-    @wraps(update)
-    def wrapper(self: Any, **kwargs: Any) -> int:
-        self._for_write = True
-        is_moot = self.query.is_empty() or not registry.plan(self.model).needs_state
-        if is_moot or is_suspended(self.db):
-            return int(update(self, **kwargs))
-        if is_open_for_driver(connections[self.db]):
-            return int(update(self, **kwargs))  # No lock would be known to last.
-        with writing(connections[self.db]):
-            found = _rows_to_update(self, kwargs)
-            if found is None:
-                return int(update(self, **kwargs))
-            return _update(self, update, kwargs, found)
-
-    return wrapper
+def _observed_update(update: Any, queryset: Any, /, **kwargs: Any) -> int:
+    queryset._for_write = True
+    is_moot = queryset.query.is_empty() or not registry.plan(queryset.model).needs_state
+    if is_moot or is_suspended(queryset.db):
+        return int(update(queryset, **kwargs))
+    if is_open_for_driver(connections[queryset.db]):
+        return int(update(queryset, **kwargs))  # No lock would be known to last.
+    with writing(connections[queryset.db]):
+        found = _rows_to_update(queryset, kwargs)
+        if found is None:
+            return int(update(queryset, **kwargs))
+        return _update(queryset, update, kwargs, found)
 
 
 def _rows_to_update(queryset: Any, values: Mapping[str, Any]) -> dict[Any, Model] | None:
     """Return the rows that match, locked; None if there are too many, or it is hard to say."""
     if not _finds_the_same_again(queryset):
         return None
-    keys = {name for field in _keys(queryset.model) for name in (field.name, field.attname)}
-    if not {"pk", *keys}.isdisjoint(values):
+    keys = [field for table in _tables(queryset.model) for field in table._meta.pk_fields]
+    if not {"pk", *(name for key in keys for name in (key.name, key.attname))}.isdisjoint(values):
         return None
     matching = queryset.order_by().select_related(None).prefetch_related(None).defer(None)
     try:
@@ -87,10 +83,6 @@ def _rows_to_update(queryset: Any, values: Mapping[str, Any]) -> dict[Any, Model
         logger.warning("Rows to update could not be read.", exc_info=True)
         return None
     return None if len(found) > settings.ROW_TAG_LIMIT else found
-
-
-def _keys(model: type[Model]) -> Sequence[Any]:
-    return [field for table in _tables(model) for field in table._meta.pk_fields]
 
 
 def _finds_the_same_again(queryset: Any) -> bool:
@@ -169,27 +161,24 @@ def _states_after(
     return after
 
 
-def _observed_create(bulk_create: Any) -> Any:
-    signature = inspect.signature(bulk_create)
+_signature = cache(inspect.signature)
 
-    @wraps(bulk_create)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        options = signature.bind(self, *args, **kwargs).arguments
-        self._for_write = True
-        plan = registry.plan(self.model)
-        # Only the database knows which rows are in conflict. If all are, the watcher can tell.
-        is_moot = not plan or (options.get("ignore_conflicts") and not plan.needs_state)
-        if not options["objs"] or is_moot or is_suspended(self.db):
-            return cast("list[Any]", bulk_create(self, *args, **kwargs))
-        using, table = self.db, table_of(self.model)
-        written = options["objs"] = list(options["objs"])
-        with writing(connections[using]), Begun() as begun:
-            with accounting(Account(using, frozenset({table}), begun), written):
-                created: list[Any] = bulk_create(**options)
-            _collect(_created(table, created, using, options), using)
-        return created
 
-    return wrapper
+def _observed_create(bulk_create: Any, queryset: Any, /, *args: Any, **kwargs: Any) -> list[Any]:
+    options = _signature(bulk_create).bind(queryset, *args, **kwargs).arguments
+    queryset._for_write = True
+    plan = registry.plan(queryset.model)
+    # Only the database knows which rows are in conflict. If all are, the watcher can tell.
+    is_moot = not plan or (options.get("ignore_conflicts") and not plan.needs_state)
+    if not options["objs"] or is_moot or is_suspended(queryset.db):
+        return cast("list[Any]", bulk_create(queryset, *args, **kwargs))
+    using, table = queryset.db, table_of(queryset.model)
+    written = options["objs"] = list(options["objs"])
+    with writing(connections[using]), Begun() as begun:
+        with accounting(Account(using, frozenset({table}), begun), written):
+            created: list[Any] = bulk_create(**options)
+        _collect(_created(table, created, using, options), using)
+    return created
 
 
 def _created(

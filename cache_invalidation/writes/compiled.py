@@ -9,7 +9,6 @@ statement is not accounted for, and looked at like any other: that may drop more
 
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from functools import wraps
 from typing import Any, Final
 
 from django.db.models import Model
@@ -57,47 +56,33 @@ def _account_of(instances: Sequence[Model]) -> Account | None:
     return None
 
 
-def _observed_do_update(do_update: Any) -> Any:
-    @wraps(do_update)
-    def wrapper(self: Model, base_qs: Any, *args: Any, **kwargs: Any) -> Any:
-        account = _account_of([self])
-        rows = base_qs if account is None else accounted(base_qs, account)
-        return do_update(self, rows, *args, **kwargs)
-
-    return wrapper
+def _observed_do_update(
+    do_update: Any, instance: Model, /, base_qs: Any, *args: Any, **kwargs: Any
+) -> Any:
+    account = _account_of([instance])
+    rows = base_qs if account is None else accounted(base_qs, account)
+    return do_update(instance, rows, *args, **kwargs)
 
 
-def _observed_insert(as_sql: Any) -> Any:
-    @wraps(as_sql)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        statements = as_sql(self, *args, **kwargs)
-        account = _account_of(self.query.objs)
-        if account is None:
-            return statements
-        return [(sql, Accounted.by(account, params)) for sql, params in statements]
-
-    return wrapper
+def _observed_insert(as_sql: Any, compiler: Any, /, *args: Any, **kwargs: Any) -> Any:
+    statements = as_sql(compiler, *args, **kwargs)
+    account = _account_of(compiler.query.objs)
+    if account is None:
+        return statements
+    return [(sql, Accounted.by(account, params)) for sql, params in statements]
 
 
-def _observed_update(as_sql: Any) -> Any:
-    @wraps(as_sql)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        sql, params = as_sql(self, *args, **kwargs)
-        account = getattr(self.query, _ACCOUNT, None)
-        return sql, params if account is None else Accounted.by(account, params)
-
-    return wrapper
+def _observed_update(as_sql: Any, compiler: Any, /, *args: Any, **kwargs: Any) -> Any:
+    sql, params = as_sql(compiler, *args, **kwargs)
+    account = getattr(compiler.query, _ACCOUNT, None)
+    return sql, params if account is None else Accounted.by(account, params)
 
 
-def _observed_related(get_related_updates: Any) -> Any:
-    @wraps(get_related_updates)
-    def wrapper(self: Any) -> Any:
-        related = get_related_updates(self)
-        for query in related:  # The tables of parents, which are updated by queries of their own.
-            setattr(query, _ACCOUNT, getattr(self, _ACCOUNT, None))
-        return related
-
-    return wrapper
+def _observed_related(get_related_updates: Any, query: Any) -> Any:
+    related = get_related_updates(query)
+    for each in related:  # The tables of parents, which are updated by queries of their own.
+        setattr(each, _ACCOUNT, getattr(query, _ACCOUNT, None))
+    return related
 
 
 def install() -> None:

@@ -26,19 +26,15 @@ def is_installed() -> bool:
     return is_wrapped(Collector, "delete")
 
 
-def _observed(delete: Any) -> Any:
-    @wraps(delete)
-    def wrapper(self: Any) -> Any:
-        models = chain(self.data, (rows.model for rows in self.fast_deletes))
-        if catalog.many_to_many().keys().isdisjoint(models):
-            return delete(self)
-        for rows in self.fast_deletes:
-            if rows.model in catalog.many_to_many() and is_along(rows.model, self.data):
-                rows._raw_delete = _along(rows._raw_delete)
-        with deleting(loaded_among(self.data)):
-            return delete(self)
-
-    return wrapper
+def _observed(delete: Any, collector: Any) -> Any:
+    models = chain(collector.data, (rows.model for rows in collector.fast_deletes))
+    if catalog.many_to_many().keys().isdisjoint(models):
+        return delete(collector)
+    for rows in collector.fast_deletes:
+        if rows.model in catalog.many_to_many() and is_along(rows.model, collector.data):
+            rows._raw_delete = _along(rows._raw_delete)
+    with deleting(loaded_among(collector.data)):
+        return delete(collector)
 
 
 def _along(raw_delete: Any) -> Any:

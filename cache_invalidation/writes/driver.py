@@ -8,7 +8,7 @@ so that the SQL watcher sees their statements like any other.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial, wraps
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -162,15 +162,10 @@ def is_installed() -> bool:
     )
 
 
-def _observed(callproc: Any) -> Any:
+def _observed(callproc: Any, cursor: Any, /, procname: str, *args: Any, **kwargs: Any) -> Any:
     """Have a procedure taken for a statement that calls it: what it reads is not known."""
-
-    @wraps(callproc)
-    def wrapper(self: Any, procname: str, *args: Any, **kwargs: Any) -> Any:
-        execute = partial(callproc, self, procname, *args, **kwargs)
-        watcher = _watcher(self)
-        if watcher is None:
-            return execute()
-        return _watch(self, watcher, execute, f'CALL "{procname}"()')
-
-    return wrapper
+    execute = partial(callproc, cursor, procname, *args, **kwargs)
+    watcher = _watcher(cursor)
+    if watcher is None:
+        return execute()
+    return _watch(cursor, watcher, execute, f'CALL "{procname}"()')

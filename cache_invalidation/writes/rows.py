@@ -25,23 +25,19 @@ def read(model: type[Model], pk: Any, using: str, *, deleting: bool = False) -> 
 
     Outside of a transaction there is nothing that a lock could last for, and none is taken.
     """
-    with unrecorded():
-        return _read(model, pk, connections[using], deleting)
-
-
-def _read(model: type[Model], pk: Any, connection: Any, deleting: bool) -> Model | None:
-    using: str = connection.alias
+    connection = connections[using]
     lock = in_transaction(connection)
-    if lock and not connection.features.has_select_for_update:
-        _lock_database(model, using)
-        lock = False
-    if model._meta.parents or _is_composite(model) or not is_plain(model):
-        return _query(model, using, lock, deleting).filter(pk=pk).first()
-    # Every save of a row whose rule looks at its values comes here, and compiling the query would
-    # take longer than running it.
-    key = model._meta.pk.get_db_prep_value(pk, connection)
-    sql = _sql(model, pk, using, lock, deleting)
-    return next(iter(all_rows(model, using).raw(sql, [key])), None)
+    with unrecorded():
+        if lock and not connection.features.has_select_for_update:
+            _lock_database(model, using)
+            lock = False
+        if model._meta.parents or len(model._meta.pk_fields) > 1 or not is_plain(model):
+            return _query(model, using, lock, deleting).filter(pk=pk).first()
+        # Every save of a row whose rule looks at its values comes here, and compiling the query
+        # would take longer than running it.
+        key = model._meta.pk.get_db_prep_value(pk, connection)
+        sql = _sql(model, pk, using, lock, deleting)
+        return next(iter(all_rows(model, using).raw(sql, [key])), None)
 
 
 def read_all(
@@ -53,20 +49,13 @@ def read_all(
     """
     connection = connections[using]
     with unrecorded():
-        return _read_all(rows, connection, deleting, limit)
-
-
-def _read_all(
-    rows: QuerySet[Any], connection: Any, deleting: bool, limit: int | None
-) -> dict[Any, Model]:
-    using: str = connection.alias
-    if in_transaction(connection):
-        if connection.features.has_select_for_update:
-            rows = _locked(rows, using, deleting)
-        else:
-            _lock_database(table_of(rows.model), using)
-    found = as_stored_in(rows if limit is None else rows[: limit + 1])
-    return {in_column(row, row._meta.pk): row for row in found}
+        if in_transaction(connection):
+            if connection.features.has_select_for_update:
+                rows = _locked(rows, using, deleting)
+            else:
+                _lock_database(table_of(rows.model), using)
+        found = as_stored_in(rows if limit is None else rows[: limit + 1])
+        return {in_column(row, row._meta.pk): row for row in found}
 
 
 def _query(model: type[Model], using: str, lock: bool, deleting: bool) -> QuerySet[Model]:
@@ -100,10 +89,6 @@ def _sql(model: type[Model], pk: Any, using: str, lock: bool, deleting: bool) ->
         return _compiled[name]
     query = _query(model, using, lock, deleting).filter(pk=pk).query
     return _compiled.setdefault(name, str(query.get_compiler(using).as_sql()[0]))
-
-
-def _is_composite(model: type[Model]) -> bool:
-    return len(model._meta.pk_fields) > 1
 
 
 def _lock_database(model: type[Model], using: str) -> None:

@@ -17,12 +17,12 @@ which makes all of these calls, is wrapped to know which of them belong together
 from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import wraps
 from typing import Any
 
 from django.db import connections
 from django.db.models import Model
 
+from cache_invalidation.context import during
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
@@ -68,47 +68,37 @@ class _Save(Begun):
 _saves: ContextVar[tuple[_Save, ...]] = ContextVar("cache_invalidation_saves", default=())
 
 
-def _observed_save(save_base: Any) -> Any:
-    @wraps(save_base)
-    def wrapper(self: Model, *args: Any, **kwargs: Any) -> None:
-        if not table_of(type(self))._meta.parents:
-            save_base(self, *args, **kwargs)
-            return
-        with _Save(self) as save:
-            token = _saves.set((*_saves.get(), save))
-            try:
-                save_base(self, *args, **kwargs)
-            finally:
-                _saves.reset(token)
-
-    return wrapper
+def _observed_save(save_base: Any, instance: Model, /, *args: Any, **kwargs: Any) -> None:
+    if not table_of(type(instance))._meta.parents:
+        save_base(instance, *args, **kwargs)
+        return
+    with _Save(instance) as save, during(_saves, (*_saves.get(), save)):
+        save_base(instance, *args, **kwargs)
 
 
-def _observed(save_table: Any) -> Any:
-    @wraps(save_table)
-    def wrapper(
-        self: Model,
-        raw: bool = False,
-        cls: Any = None,
-        force_insert: bool = False,
-        force_update: bool = False,
-        using: Any = None,
-        update_fields: Any = None,
-    ) -> bool:
-        arguments = raw, cls, force_insert, force_update, using, update_fields
-        plan = registry.plan(type(self))
-        if not plan or is_suspended(using):
-            return bool(save_table(self, *arguments))
-        with ExitStack() as block:
-            if plan.needs_state:
-                block.enter_context(writing(connections[using]))
-            for save in reversed(_saves.get()):
-                if save.instance is self:
-                    return _save(save, save_table, arguments, plan, block)
-            with _Save(self) as save:
+def _observed(
+    save_table: Any,
+    instance: Model,
+    /,
+    raw: bool = False,
+    cls: Any = None,
+    force_insert: bool = False,
+    force_update: bool = False,
+    using: Any = None,
+    update_fields: Any = None,
+) -> bool:
+    arguments = raw, cls, force_insert, force_update, using, update_fields
+    plan = registry.plan(type(instance))
+    if not plan or is_suspended(using):
+        return bool(save_table(instance, *arguments))
+    with ExitStack() as block:
+        if plan.needs_state:
+            block.enter_context(writing(connections[using]))
+        for save in reversed(_saves.get()):
+            if save.instance is instance:
                 return _save(save, save_table, arguments, plan, block)
-
-    return wrapper
+        with _Save(instance) as save:
+            return _save(save, save_table, arguments, plan, block)
 
 
 def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan, block: ExitStack) -> bool:

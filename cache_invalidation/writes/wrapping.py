@@ -1,16 +1,22 @@
 """Methods of Django that are wrapped, each of them once."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 # On a wrapper. Whoever wraps it takes its attributes along.
 _MARK: Final = "_cache_invalidation_observes"
 
 
-def wrap(owner: Any, name: str, observed: Callable[[Any], Any]) -> None:
-    """Put what `observed` makes of a method of `owner` in its place, unless it is there already."""
+def wrap(owner: Any, name: str, observed: Callable[..., Any]) -> None:
+    """Have calls of a method of `owner` go to `observed`, with the method in front of arguments."""
     if not is_wrapped(owner, name):
-        wrapper = observed(getattr(owner, name))
+        method = getattr(owner, name)
+
+        @wraps(method)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return observed(method, *args, **kwargs)
+
         setattr(wrapper, _MARK, True)
         setattr(owner, name, wrapper)
 
