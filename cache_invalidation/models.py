@@ -1,6 +1,7 @@
 """The outbox, and the log of what operators did by hand."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db import connections, models, router
@@ -139,12 +140,21 @@ def has_outbox(connection: BaseDatabaseWrapper) -> bool:
 
 def backlog() -> int:
     """Return how many invalidations wait, on all databases that can be asked."""
-    waiting = 0
-    for alias in connections:
+    return sum(number or 0 for _, number in waiting_on(connections))
+
+
+def waiting_on(aliases: Iterable[str]) -> Iterator[tuple[str, int | None]]:
+    """Yield each of these databases that has an outbox, with the number of its rows.
+
+    That is None if the database cannot be asked, which is logged.
+    """
+    for alias in aliases:
+        number = None
         try:
-            if has_outbox(connections[alias]):
-                waiting += PendingInvalidation.objects.using(alias).count()
+            if not has_outbox(connections[alias]):
+                continue
+            number = PendingInvalidation.objects.using(alias).count()
         except Exception as error:  # noqa: BLE001
             # Whoever wants to know has other things to know as well; and a test may forbid it.
             logger.warning("The outbox on %r cannot be read (%r).", alias, error)
-    return waiting
+        yield alias, number

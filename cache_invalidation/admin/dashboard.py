@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,7 +17,6 @@ from cache_invalidation.admin.pages import (
     VIEW,
     PageAdmin,
     allows,
-    at_once,
     operator_of,
     require,
 )
@@ -75,11 +74,7 @@ class DashboardAdmin(PageAdmin):
         return HttpResponseRedirect(self.url_of("dashboard_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        view = at_once(self.admin_site.admin_view(self.reset))
-        return [
-            *super().get_urls(),
-            path("reset/", view, name="cache_invalidation_dashboard_reset"),
-        ]
+        return [*super().get_urls(), self.url("reset/", self.reset, "dashboard_reset")]
 
 
 def _overview(query: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Whose outbox a page is about: rows of several databases cannot be in one list."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -14,9 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cache_invalidation.conf import settings
-from cache_invalidation.models import PendingInvalidation, has_outbox
-
-logger = logging.getLogger("cache_invalidation")
+from cache_invalidation.models import PendingInvalidation, waiting_on
 
 USING: Final = "using"  # The parameter that names the database.
 
@@ -36,34 +33,25 @@ def database_of(request: HttpRequest) -> str:
 
 def outboxes() -> Iterator[tuple[str, str]]:
     """Yield the alias of each database with an outbox, and how many wait there, as text."""
-    for alias in _candidates():
-        try:
-            if has_outbox(connections[alias]):
-                yield alias, str(PendingInvalidation.objects.using(alias).count())
-        except Exception as error:  # noqa: BLE001 - the others are to be seen all the same
-            logger.warning("The outbox on %r cannot be read (%r).", alias, error)
-            yield alias, _("does not answer")
+    for alias, number in waiting_on(_candidates()):
+        yield alias, _("does not answer") if number is None else str(number)
 
 
 def why_unseen(alias: str) -> str:
     """Return why the outbox on a database cannot be shown; an empty text if it can."""
-    about = {"database": alias}
-    try:
-        if has_outbox(connections[alias]):
-            PendingInvalidation.objects.using(alias).exists()
-            return ""
-    except Exception as error:  # noqa: BLE001
-        logger.warning("The outbox on %r cannot be read (%r).", alias, error)
+    found = dict(waiting_on([alias]))
+    if found.get(alias) is not None:
+        return ""
+    if alias in found:
         text = _("The database “%(database)s” does not answer; the log of the site says more.")
-        return text % about
-    if settings.ON_STORE_FAILURE == "ignore":
+    elif settings.ON_STORE_FAILURE == "ignore":
         text = _(
             "There is no outbox on the database “%(database)s”. With ON_STORE_FAILURE = "
             "“ignore” none is needed: nothing ever waits."
         )
     else:
         text = _("There is no outbox on the database “%(database)s”: the command migrate makes it.")
-    return text % about
+    return text % {"database": alias}
 
 
 def _candidates() -> list[str]:

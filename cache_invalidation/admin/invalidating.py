@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.translation import gettext as _
 
 from cache_invalidation.admin.forms import InvalidateForm
@@ -109,11 +109,7 @@ class InvalidateAdmin(PageAdmin):
         )
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.result)
-        return [
-            *super().get_urls(),
-            path("<int:pk>/", view, name="cache_invalidation_invalidate_result"),
-        ]
+        return [*super().get_urls(), self.url("<int:pk>/", self.result, "invalidate_result")]
 
 
 def _subscribers(request: Request) -> list[tuple[str, list[str]]]:

@@ -18,9 +18,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from cache_invalidation.admin.outcomes import tell
-from cache_invalidation.admin.pages import INVALIDATE, allows, at_once, operator_of
+from cache_invalidation.admin.pages import INVALIDATE, allows, operator_of
 from cache_invalidation.conf import settings
-from cache_invalidation.operations.actions import Request, invalidate
+from cache_invalidation.operations.actions import Request, at_once, invalidate
 from cache_invalidation.operations.entities import Entity
 
 if TYPE_CHECKING:

@@ -1,22 +1,20 @@
 """What the pages have in common: who sees them, and how they get into the list of the admin."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.apps import apps
 from django.apps.registry import Apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db import connections, models, transaction
+from django.db import models
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from cache_invalidation.models import AuditEntry
+from cache_invalidation.operations.actions import View, at_once
 from cache_invalidation.operations.audit import Operator
-
-View = Callable[..., Any]
 
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Any]
@@ -77,16 +75,6 @@ def operator_of(request: HttpRequest) -> Operator:
     )
 
 
-def at_once(view: View) -> View:
-    """Return `view`, to be kept out of ``ATOMIC_REQUESTS``.
-
-    What operators do happens at once, and is not undone by an error that comes after it.
-    """
-    for using in connections:
-        view = transaction.non_atomic_requests(using)(view)
-    return view
-
-
 class ReadOnlyAdmin(BaseAdmin):
     """Nothing can be added, changed or deleted as a row; `permissions` say who may look."""
 
@@ -145,5 +133,9 @@ class PageAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         # Other pages of the admin link to the list of a model by this name.
-        name = f"cache_invalidation_{self.opts.model_name}_changelist"
-        return [path("", at_once(self.admin_site.admin_view(self.checked_page)), name=name)]
+        return [self.url("", self.checked_page, f"{self.opts.model_name}_changelist")]
+
+    def url(self, route: str, view: View, name: str) -> URLPattern:
+        """Return the pattern of a page of this app, of which `url_of` returns the address."""
+        view = at_once(self.admin_site.admin_view(view))
+        return path(route, view, name=f"cache_invalidation_{name}")

@@ -1,16 +1,14 @@
 """The outboxes of all databases, page by page."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
-from django.db import connections
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
 
 from cache_invalidation.api.limits import MAX_PAGE, PAGE
-from cache_invalidation.models import PendingInvalidation, has_outbox
+from cache_invalidation.models import PendingInvalidation, waiting_on
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -24,10 +22,11 @@ class Outboxes:
     def __init__(self, databases: Iterable[str]) -> None:
         self.unreachable: list[str] = []
         self._lengths: dict[str, int] = {}
-        for alias in databases:
-            with self._reaching(alias):
-                if has_outbox(connections[alias]):
-                    self._lengths[alias] = _rows(alias).count()
+        for alias, number in waiting_on(databases):
+            if number is None:
+                self.unreachable.append(alias)
+            else:
+                self._lengths[alias] = number
 
     def count(self) -> int:
         """Return how many there are."""
@@ -39,22 +38,13 @@ class Outboxes:
         for alias, length in self._lengths.items():
             here = slice(max(start, 0), max(min(stop, length), 0))
             if here.start < here.stop:
-                with self._reaching(alias):
-                    found += _rows(alias)[here]
+                try:
+                    found += PendingInvalidation.objects.using(alias).order_by("pk")[here]
+                except Exception as error:  # noqa: BLE001 - the others are worth an answer
+                    logger.warning("The outbox on %r cannot be read (%r).", alias, error)
+                    self.unreachable.append(alias)
             start, stop = start - length, stop - length
         return found
-
-    @contextmanager
-    def _reaching(self, alias: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - the other databases are worth an answer
-            logger.warning("The outbox on %r cannot be read (%r).", alias, error)
-            self.unreachable.append(alias)
-
-
-def _rows(alias: str) -> Any:
-    return PendingInvalidation.objects.using(alias).order_by("pk")
 
 
 class OutboxPagination(LimitOffsetPagination):

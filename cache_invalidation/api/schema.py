@@ -21,6 +21,7 @@ from drf_spectacular.utils import (
 from rest_framework.serializers import ListSerializer
 
 from cache_invalidation.api import examples
+from cache_invalidation.api.access import BodyTooLarge
 from cache_invalidation.api.answers import Done, Invalidated, MetricsAnswer, Unavailable, Waiting
 from cache_invalidation.api.limits import MAX_BODY
 from cache_invalidation.api.serializers import (
@@ -31,13 +32,11 @@ from cache_invalidation.api.serializers import (
     ReasonSerializer,
     RegistryQuery,
 )
-from cache_invalidation.api.views import REPLAYED
+from cache_invalidation.api.views import ANOTHER, NOT_ENDED, REPLAYED
 from cache_invalidation.operations.overview import Overview
 from cache_invalidation.tags import MAX_LENGTH
 
 FIELDS: Final = "cache_invalidation.api.fields"
-VIEWS: Final = "cache_invalidation.api.views"
-TAG: Final = "cache"
 
 
 def answer(kind: Any, description: str, **shown: Any) -> OpenApiResponse:
@@ -55,6 +54,13 @@ def refusal(description: str, detail: str) -> OpenApiResponse:
 
 
 REFUSED: Final = {
+    400: answer(
+        dict[str, Any],
+        "What is wrong, by field; nothing was done.",
+        bad_input={
+            "tags": {"0": ["A tag must not be longer than 250 characters; this one has 251."]}
+        },
+    ),
     401: refusal("Not logged in.", "Authentication credentials were not provided."),
     403: refusal(
         "Not staff, without the permission, or without the CSRF token that a session needs. Also "
@@ -65,156 +71,124 @@ REFUSED: Final = {
     429: refusal("Too many requests.", "Request was throttled. Expected available in 3 seconds."),
 }
 
-UNUSABLE: Final = answer(
-    dict[str, Any],
-    "What is wrong, by field; nothing was done.",
-    bad_input={"tags": {"0": ["A tag must not be longer than 250 characters; this one has 251."]}},
-)
-
-REFUSED_POST: Final = REFUSED | {
-    400: UNUSABLE,
-    413: refusal(f"More than {MAX_BODY} bytes.", f"The body is longer than {MAX_BODY} bytes."),
+REFUSED_POST: Final = {
+    413: refusal(f"More than {MAX_BODY} bytes.", BodyTooLarge.default_detail),
     415: refusal("Not JSON.", 'Unsupported media type "text/plain" in request.'),
 }
 
 
-def describe(view: str, **operations: Any) -> None:
-    """Have drf-spectacular take the `view` of this name with what is said of its methods."""
+def describe(view: str, action: str, responses: dict[int, Any], **said: Any) -> None:
+    """Have drf-spectacular take the `view` of this name with what is said of its one action."""
+    operation = extend_schema(responses=REFUSED | responses, tags=["cache"], **said)
 
     class Described(OpenApiViewExtension):  # type: ignore[no-untyped-call]
-        target_class = f"{VIEWS}.{view}"
+        target_class = f"cache_invalidation.api.views.{view}"
 
         def view_replacement(self) -> Any:
             target: Any = self.target_class
-            return extend_schema_view(**operations)(type(view, (target,), {}))
+            return extend_schema_view(**{action: operation})(type(view, (target,), {}))
 
 
 describe(
     "MetricsViewSet",
-    retrieve=extend_schema(
-        operation_id="cache_metrics",
-        summary="The counters of all processes",
-        description="Those of the process that answers are added first.",
-        tags=[TAG],
-        parameters=[MetricsQuery],
-        responses=REFUSED
-        | {
-            200: answer(MetricsAnswer, "The counters.", counters=examples.METRICS),
-            400: UNUSABLE,
-            503: answer(
-                Unavailable,
-                "The cache does not answer, and the counters are there.",
-                outage=examples.OUTAGE,
-            ),
-        },
-    ),
+    "retrieve",
+    operation_id="cache_metrics",
+    summary="The counters of all processes",
+    description="Those of the process that answers are added first.",
+    parameters=[MetricsQuery],
+    responses={
+        200: answer(MetricsAnswer, "The counters.", counters=examples.METRICS),
+        503: answer(
+            Unavailable,
+            "The cache does not answer, and the counters are there.",
+            outage=examples.OUTAGE,
+        ),
+    },
 )
 
 describe(
     "InvalidationViewSet",
-    create=extend_schema(
-        operation_id="cache_invalidate",
-        summary="Invalidate now",
-        description="By tags, keys and patterns, and by rows and models, as if they had "
-        "been saved. It is written into the audit log; a dry run is not.",
-        tags=[TAG],
-        request=InvalidationSerializer,
-        examples=[OpenApiExample("a row", examples.REQUEST, request_only=True)],
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY}$"},
-                OpenApiParameter.HEADER,
-                description="Chosen by the client. The same request under the same key is "
-                "done once; later ones get the first answer. A dry run takes no notice.",
-            ),
-            OpenApiParameter(
-                REPLAYED,
-                bool,
-                OpenApiParameter.HEADER,
-                description="True if it had been done before, under this key.",
-                response=[200, 202, 503],
-            ),
-        ],
-        responses=REFUSED_POST
-        | {
-            200: answer(
-                Invalidated,
-                "It is invalid, or would be.",
-                done=examples.DONE,
-                dry_run=examples.PREVIEW,
-            ),
-            202: answer(
-                Invalidated,
-                "The cache does not answer. It is in the outbox, and will be delivered.",
-                pending=examples.PENDING,
-            ),
-            409: refusal(
-                "A request with this key has not ended, or was cut short.",
-                "The request with this Idempotency-Key has not ended, or was cut short.",
-            ),
-            422: refusal(
-                "The key was used for another request.",
-                "Another request was made with this Idempotency-Key.",
-            ),
-            503: answer(
-                Invalidated,
-                "It was not invalidated: the cache does not answer, and there is no outbox.",
-                failed=examples.FAILED,
-            ),
-        },
-    ),
+    "create",
+    operation_id="cache_invalidate",
+    summary="Invalidate now",
+    description="By tags, keys and patterns, and by rows and models, as if they had "
+    "been saved. It is written into the audit log; a dry run is not.",
+    request=InvalidationSerializer,
+    examples=[OpenApiExample("a row", examples.REQUEST, request_only=True)],
+    parameters=[
+        OpenApiParameter(
+            "Idempotency-Key",
+            {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY}$"},
+            OpenApiParameter.HEADER,
+            description="Chosen by the client. The same request under the same key is "
+            "done once; later ones get the first answer. A dry run takes no notice.",
+        ),
+        OpenApiParameter(
+            REPLAYED,
+            bool,
+            OpenApiParameter.HEADER,
+            description="True if it had been done before, under this key.",
+            response=[200, 202, 503],
+        ),
+    ],
+    responses=REFUSED_POST
+    | {
+        200: answer(
+            Invalidated,
+            "It is invalid, or would be.",
+            done=examples.DONE,
+            dry_run=examples.PREVIEW,
+        ),
+        202: answer(
+            Invalidated,
+            "The cache does not answer. It is in the outbox, and will be delivered.",
+            pending=examples.PENDING,
+        ),
+        409: refusal("A request with this key has not ended, or was cut short.", NOT_ENDED),
+        422: refusal("The key was used for another request.", ANOTHER),
+        503: answer(
+            Invalidated,
+            "It was not invalidated: the cache does not answer, and there is no outbox.",
+            failed=examples.FAILED,
+        ),
+    },
 )
 
 describe(
     "ResetViewSet",
-    create=extend_schema(
-        operation_id="cache_reset_metrics",
-        summary="Set the counters to zero",
-        description="What other processes counted and have not flushed yet arrives after "
-        "the reset. It is written into the audit log.",
-        tags=[TAG],
-        request=ReasonSerializer,
-        examples=[OpenApiExample("why", {"reason": "A load test is over"}, request_only=True)],
-        responses=REFUSED_POST
-        | {
-            200: answer(Done, "They are zero.", done={"result": "done"}),
-            503: answer(Unavailable, "The cache does not answer.", outage=examples.OUTAGE),
-        },
-    ),
+    "create",
+    operation_id="cache_reset_metrics",
+    summary="Set the counters to zero",
+    description="What other processes counted and have not flushed yet arrives after "
+    "the reset. It is written into the audit log.",
+    request=ReasonSerializer,
+    examples=[OpenApiExample("why", {"reason": "A load test is over"}, request_only=True)],
+    responses=REFUSED_POST
+    | {
+        200: answer(Done, "They are zero.", done={"result": "done"}),
+        503: answer(Unavailable, "The cache does not answer.", outage=examples.OUTAGE),
+    },
 )
 
 describe(
     "RegistryViewSet",
-    retrieve=extend_schema(
-        operation_id="cache_registry",
-        summary="What a write to each model makes stale",
-        description="Watched models with their rules, cached functions, domain events, signals.",
-        tags=[TAG],
-        parameters=[RegistryQuery],
-        responses=REFUSED
-        | {
-            200: answer(Overview, "What is registered.", registry=examples.REGISTRY),
-            400: UNUSABLE,
-        },
-    ),
+    "retrieve",
+    operation_id="cache_registry",
+    summary="What a write to each model makes stale",
+    description="Watched models with their rules, cached functions, domain events, signals.",
+    parameters=[RegistryQuery],
+    responses={200: answer(Overview, "What is registered.", registry=examples.REGISTRY)},
 )
 
 describe(
     "PendingViewSet",
-    list=extend_schema(
-        operation_id="cache_pending",
-        summary="The outbox",
-        description="Invalidations that wait for the cache to answer, of all databases, "
-        "one database after the other, the oldest first.",
-        tags=[TAG],
-        parameters=[PendingQuery],
-        responses=REFUSED
-        | {
-            200: answer(Waiting, "A page of the outbox.", row=examples.WAITING),
-            400: UNUSABLE,
-        },
-    ),
+    "list",
+    operation_id="cache_pending",
+    summary="The outbox",
+    description="Invalidations that wait for the cache to answer, of all databases, "
+    "one database after the other, the oldest first.",
+    parameters=[PendingQuery],
+    responses={200: answer(Waiting, "A page of the outbox.", row=examples.WAITING)},
 )
 
 

@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, transaction
 from django.urls import URLPattern, path
 
 from cache_invalidation.api import views
+from cache_invalidation.operations.actions import at_once
 
 app_name = "cache_invalidation"
 
@@ -21,14 +21,8 @@ def _endpoint(
     route: str, view_set: type[views.OperatorViewSet], actions: dict[str, Any], name: str
 ) -> Iterator[URLPattern]:
     """Serve `route` with and without a slash at the end; only one is in the schema."""
-    canonical = view_set.as_view(actions)
-    alias = view_set.as_view(actions, schema=None)
-    for using in connections:
-        # What operators do happens at once, and is not undone by an error that comes after it.
-        canonical = transaction.non_atomic_requests(using)(canonical)
-        alias = transaction.non_atomic_requests(using)(alias)
-    yield path(route, canonical, name=name)
-    yield path(f"{route}/", alias)
+    yield path(route, at_once(view_set.as_view(actions)), name=name)
+    yield path(f"{route}/", at_once(view_set.as_view(actions, schema=None)))
 
 
 urlpatterns = [

@@ -41,6 +41,8 @@ from cache_invalidation.operations.audit import AlreadyDone, Operator
 from cache_invalidation.operations.overview import overview
 
 REPLAYED: Final = "Idempotent-Replayed"  # a header, "true" if nothing was done again
+ANOTHER: Final = "Another request was made with this Idempotency-Key."
+NOT_ENDED: Final = "The request with this Idempotency-Key has not ended, or was cut short."
 
 
 class OperatorViewSet(GenericViewSet[Any]):
@@ -134,15 +136,9 @@ class InvalidationViewSet(OperatorViewSet):
 def _replayed(before: AlreadyDone) -> Response:
     """Answer as before; see draft-ietf-httpapi-idempotency-key-header for the other statuses."""
     if not before.is_same:
-        return Response(
-            {"detail": "Another request was made with this Idempotency-Key."},
-            status=status.HTTP_422_UNPROCESSABLE_ENTITY,
-        )
+        return Response({"detail": ANOTHER}, status=status.HTTP_422_UNPROCESSABLE_ENTITY)
     if before.entry.result == AuditEntry.Result.STARTED:
-        return Response(
-            {"detail": "The request with this Idempotency-Key has not ended, or was cut short."},
-            status=status.HTTP_409_CONFLICT,
-        )
+        return Response({"detail": NOT_ENDED}, status=status.HTTP_409_CONFLICT)
     response = invalidated(outcome_of(before.entry))
     response[REPLAYED] = "true"
     return response

@@ -5,13 +5,13 @@ Unlike the writes of a project, this happens at once, whatever transaction is op
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, router, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, transaction
 from django.db.models import Model, QuerySet
 
 from cache_invalidation.conf import settings
@@ -34,6 +34,15 @@ from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.writes.events import add_targets
 
 logger = logging.getLogger("cache_invalidation")
+
+View = Callable[..., Any]
+
+
+def at_once(view: View) -> View:
+    """Return `view` kept out of ``ATOMIC_REQUESTS``: an error after what is done undoes nothing."""
+    for using in connections:
+        view = transaction.non_atomic_requests(using)(view)
+    return view
 
 
 @dataclass(kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from django.db.models import Model
@@ -50,7 +51,10 @@ class Targets:
 
     def prepare(self) -> None:
         """Look up what depends on what, as far as there is something: afterwards it may be gone."""
-        self._before = [None if _is_new(target) else _dependant(target) for target in self.targets]
+        self._before = [
+            None if isinstance(target, Model) and target.pk is None else _dependant(target)
+            for target in self.targets
+        ]
 
     def labels(self, captured: Captured, *, stale: bool) -> Iterator[str]:
         """Yield how to call those that were made stale, or those that were not."""
@@ -88,10 +92,6 @@ def _resolved(target: Any) -> str | type[Model] | Model | Call:
     return call
 
 
-def _is_new(target: Any) -> bool:
-    return isinstance(target, Model) and target.pk is None
-
-
 def _dependant(target: str | type[Model] | Model | Call) -> Dependant:
     if isinstance(target, Call):
         tags = target.tags()
@@ -107,34 +107,22 @@ def _is_deleted(key: str, captured: Captured) -> bool:
     return key in captured.keys or any(fnmatchcase(key, glob) for glob in globs)
 
 
-class Stale:
-    """Judges that each of `targets` was made stale."""
-
-    def __init__(self, targets: Targets) -> None:
-        self.targets = targets
-        self.prepare = targets.prepare
-
-    def judge(self, captured: Captured) -> None:
-        missing = list(self.targets.labels(captured, stale=False))
-        if missing:
-            said = _message("Not invalidated:", missing, "Invalidated instead:", captured)
-            raise AssertionError("\n".join([said, *self.targets.unwatched()]))
+def _all_stale(targets: Targets, captured: Captured) -> None:
+    """Raise `AssertionError` unless each of `targets` was made stale."""
+    missing = list(targets.labels(captured, stale=False))
+    if missing:
+        said = _message("Not invalidated:", missing, "Invalidated instead:", captured)
+        raise AssertionError("\n".join([said, *targets.unwatched()]))
 
 
-class Untouched:
-    """Judges that none of `targets` was made stale; without any, that nothing at all was."""
-
-    def __init__(self, targets: Targets) -> None:
-        self.targets = targets
-        self.prepare = targets.prepare
-
-    def judge(self, captured: Captured) -> None:
-        stale = list(self.targets.labels(captured, stale=True))
-        if stale:
-            heading = "Invalidated, and should not be:"
-            raise AssertionError(_message(heading, stale, "All that was invalidated:", captured))
-        if captured and not self.targets:
-            raise AssertionError(_message("Nothing was to be invalidated.", [], "Was:", captured))
+def _none_stale(targets: Targets, captured: Captured) -> None:
+    """Raise `AssertionError` if one of `targets` was made stale; without any, if anything was."""
+    stale = list(targets.labels(captured, stale=True))
+    if stale:
+        heading = "Invalidated, and should not be:"
+        raise AssertionError(_message(heading, stale, "All that was invalidated:", captured))
+    if captured and not targets:
+        raise AssertionError(_message("Nothing was to be invalidated.", [], "Was:", captured))
 
 
 def _message(heading: str, labels: list[str], second: str, captured: Captured) -> str:
@@ -168,7 +156,7 @@ def assert_invalidates(
     wanted = Targets(targets, tags, keys, patterns)
     if not wanted:
         raise TypeError("assert_invalidates() needs to know what is to be invalidated.")
-    return Capture(using, Stale(wanted))
+    return Capture(using, wanted.prepare, partial(_all_stale, wanted))
 
 
 def assert_not_invalidates(
@@ -182,4 +170,5 @@ def assert_not_invalidates(
 
     They are those of `assert_invalidates`. Without any, nothing at all may be invalidated.
     """
-    return Capture(using, Untouched(Targets(targets, tags, keys, patterns)))
+    wanted = Targets(targets, tags, keys, patterns)
+    return Capture(using, wanted.prepare, partial(_none_stale, wanted))

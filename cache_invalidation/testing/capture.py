@@ -1,10 +1,10 @@
 """`capture_invalidations`: what a block has made stale, committed or not."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 
 from asgiref.sync import sync_to_async
 from django.utils.asyncio import async_unsafe
@@ -59,30 +59,26 @@ class Captured:
                 yield f"{kind:<8}{name}"
 
 
-class Judge(Protocol):
-    """Looks at the state before a block, and says what to think of what the block has done."""
-
-    def prepare(self) -> None:
-        """Look at what there is before the block."""
-
-    def judge(self, captured: Captured) -> None:
-        """Raise `AssertionError` unless `captured` is as it should be."""
-
-
 class Capture:
     """A block, with ``async with`` in a coroutine, that fills the `Captured` it gives.
 
-    A `judge` is asked at its end, unless an exception ends it.
+    Before it, `prepare` is called. At its end, unless that is an exception, `judge` is, which
+    raises `AssertionError` if what was captured is not as it should be.
     """
 
-    def __init__(self, using: str | None, judge: Judge | None = None) -> None:
+    def __init__(
+        self,
+        using: str | None,
+        prepare: Callable[[], None] = lambda: None,
+        judge: Callable[[Captured], None] = lambda captured: None,
+    ) -> None:
         self.using = using
+        self.prepare = prepare
         self.judge = judge
 
     @async_unsafe("The transactions of a coroutine are in another thread: use `async with`.")
     def __enter__(self) -> Captured:
-        if self.judge is not None:
-            self.judge.prepare()
+        self.prepare()
         self._captured = Captured()
         self._journal = Journal()
         self._journal.__enter__()
@@ -100,8 +96,8 @@ class Capture:
         finally:
             self._journal.__exit__()
         self._fill(self._captured, self._journal)
-        if error is None and self.judge is not None:
-            self.judge.judge(self._captured)
+        if error is None:
+            self.judge(self._captured)
 
     async def __aenter__(self) -> Captured:
         return await sync_to_async(self.__enter__)()

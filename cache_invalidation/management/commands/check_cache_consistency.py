@@ -1,6 +1,7 @@
 """Compare what is cached with what is computed now."""
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, TypedDict
 
@@ -77,19 +78,20 @@ class Command(ShowingCommand):
         for name in names:
             _check(name)
         is_text = options["format"] == "text"
-        functions: dict[str, Counts] = {name: _none() for name in names}
+        outcomes: dict[str, Counter[str]] = {name: Counter() for name in names}
         try:
             for entry in _first(recheck_entries(names), limit):
-                _count(functions.setdefault(entry.name, _none()), entry)
+                outcomes.setdefault(entry.name, Counter())[entry.outcome] += 1
                 if is_text:
                     self._tell(entry, options["verbosity"])
         except PatternsNotSupported as error:
             raise CommandError(str(error)) from error
         except StoreUnavailable as error:
             raise CommandError(f"The cache does not answer: {sentence(error)}") from error
-        total = _sum(functions.values())
+        functions = {name: _counts(found) for name, found in sorted(outcomes.items())}
+        total = _counts(sum(outcomes.values(), Counter()))
         text = "\n".join(_table(functions, total))
-        self.show(text, {**total, "functions": dict(sorted(functions.items()))}, options)
+        self.show(text, {**total, "functions": functions}, options)
         if total["stale"]:
             raise SystemExit(1)
 
@@ -117,36 +119,19 @@ def _first(entries: Iterator[Rechecked], limit: int | None) -> Iterator[Rechecke
             return
 
 
-def _none() -> Counts:
-    return Counts(checked=0, stale=0, inconclusive=0, not_recomputable=0)
-
-
-def _count(counts: Counts, entry: Rechecked) -> None:
-    match entry.outcome:
-        case "fresh":
-            counts["checked"] += 1
-        case "stale":
-            counts["checked"] += 1
-            counts["stale"] += 1
-        case "inconclusive":
-            counts["inconclusive"] += 1
-        case "not recomputable":
-            counts["not_recomputable"] += 1
-
-
-def _sum(functions: Collection[Counts]) -> Counts:
+def _counts(outcomes: Counter[str]) -> Counts:
     return Counts(
-        checked=sum(counts["checked"] for counts in functions),
-        stale=sum(counts["stale"] for counts in functions),
-        inconclusive=sum(counts["inconclusive"] for counts in functions),
-        not_recomputable=sum(counts["not_recomputable"] for counts in functions),
+        checked=outcomes["fresh"] + outcomes["stale"],
+        stale=outcomes["stale"],
+        inconclusive=outcomes["inconclusive"],
+        not_recomputable=outcomes["not recomputable"],
     )
 
 
 def _table(functions: dict[str, Counts], total: Counts) -> Iterator[str]:
     width = max(map(len, [*functions, "all"]))
     yield f"{'':<{width}}  checked  stale  inconclusive  not recomputable"
-    for name, counts in [*sorted(functions.items()), ("all", total)]:
+    for name, counts in [*functions.items(), ("all", total)]:
         yield (
             f"{name:<{width}}  {counts['checked']:>7}  {counts['stale']:>5}  "
             f"{counts['inconclusive']:>12}  {counts['not_recomputable']:>16}"
