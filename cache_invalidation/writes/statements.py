@@ -58,6 +58,11 @@ class Effects:
     def __bool__(self) -> bool:
         return bool(self.changes or self.rows or self.everything)
 
+    def of_any_rows(self, using: str) -> "Effects":
+        """Return the same where nobody reads the values: any rows stand for `rows`."""
+        unknown = [written.of_any_row(using) for written in self.rows]
+        return Effects(self.changes + unknown, everything=self.everything)
+
 
 def write(
     execute: Execute, statement: Statement, params: Any, many: bool, context: dict[str, Any]
@@ -79,13 +84,13 @@ def write(
         effects = Effects(everything="unknown")
     if not effects or is_suspended(connection.alias):
         return commit_by(execute, connection, many=several) if commits else execute()
+    if effects.rows and not commits and _can_be_read_around(statement, connection):
+        with writing(connection):
+            return _execute_collecting(execute, effects, statement, context)
+    effects = effects.of_any_rows(connection.alias)
     if commits:
         _collect(effects, connection)
         return commit_by(execute, connection, many=several)
-    if effects.rows and _can_be_read_around(statement, connection):
-        with writing(connection):
-            return _execute_between_states(execute, effects, statement, context)
-    effects.changes += [written.of_any_row(connection.alias) for written in effects.rows]
     if in_transaction(connection) and not boundaries.is_commit_of_its_own(statement, connection):
         return _execute_collecting(execute, effects, statement, context)
     return _execute_fenced(execute, effects, statement, many or several, context)
@@ -163,13 +168,21 @@ def _add(batch: Batch, effects: Effects) -> None:
 def _execute_collecting(
     execute: Execute, effects: Effects, statement: Statement, context: dict[str, Any]
 ) -> Any:
-    """Execute a statement in the open transaction, whose COMMIT delivers what it did."""
+    """Execute a statement in the open transaction, whose COMMIT delivers what it did.
+
+    The rows that a rule looks at are read before and after it.
+    """
     connection = context["connection"]
+    using = connection.alias
+    before = [_states(written, using) for written in effects.rows]
     with Begun() as begun:
-        begun.note(connection, None, partial(_add, effects=effects))
+        begun.note(connection, None, partial(_add, effects=effects.of_any_rows(using)))
         result = execute()
         if not _found_no_row(statement, context):
-            _collect(effects, connection)
+            changes = list(effects.changes)
+            for written, old in zip(effects.rows, before, strict=True):
+                changes += _changes_since(written, old, context)
+            _collect(Effects(changes, everything=effects.everything), connection)
     return result
 
 
@@ -194,25 +207,6 @@ def _execute_fenced(
     if statement.boundaries:  # It may have begun a transaction.
         commits_later = _commits_later(statement, connection)
     deliver(batch, fence, commits_later=commits_later)
-    return result
-
-
-def _execute_between_states(
-    execute: Execute, effects: Effects, statement: Statement, context: dict[str, Any]
-) -> Any:
-    """Execute a statement in a transaction, and read the rows that it writes before and after."""
-    connection = context["connection"]
-    using = connection.alias
-    before = [_states(written, using) for written in effects.rows]
-    unknown = [written.of_any_row(using) for written in effects.rows]
-    with Begun() as begun:
-        begun.note(connection, None, partial(_add, effects=Effects(effects.changes + unknown)))
-        result = execute()
-        if not _found_no_row(statement, context):
-            changes = list(effects.changes)
-            for written, old in zip(effects.rows, before, strict=True):
-                changes += _changes_since(written, old, context)
-            _collect(Effects(changes), connection)
     return result
 
 

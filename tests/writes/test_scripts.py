@@ -125,3 +125,19 @@ def test_a_script_with_a_transaction_of_its_own_is_told(looks_at_values):
         sql = f"UPDATE testapp_category SET name = 'new' WHERE id = {category.pk}"
         execute("default", f"BEGIN; {sql}; COMMIT")
         assert name_of(category.pk) == "new"
+
+
+@pytest.mark.parametrize("looks_at_values", [False, True])
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_a_script_that_names_rows_and_ends_a_block_is_told(using, looks_at_values):
+    rule = type("Rule", (ModelInvalidation,), {"tags": ["name:{name}"] if looks_at_values else []})
+    category = Category.objects.using(using).create(name="old")
+    with registry.override(Category, rule):
+        assert name_of(category.pk, using) == "old"
+        sql = f"UPDATE testapp_category SET name = 'new' WHERE id = {category.pk}"
+        with transaction.atomic(using), connections[using].cursor() as cursor:
+            if using == "sqlite":
+                cursor.executescript(sql)
+            else:
+                cursor.execute(f"{sql}; COMMIT")
+        assert name_of(category.pk, using) == stored_name(category, using) == "new"
