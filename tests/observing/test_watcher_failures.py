@@ -52,7 +52,7 @@ def assert_the_failure_was_told(caplog):
 
 
 BREAKABLE = [
-    pytest.param(statements, "rows_written", id="rows"),
+    pytest.param(statements, "all_written", id="rows"),
     pytest.param(collect, "consequences", id="rules"),
     pytest.param(watcher, "analyze", id="text"),
 ]
