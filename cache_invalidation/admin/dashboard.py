@@ -1,5 +1,6 @@
 """What the cache is doing; also while it does nothing."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -90,7 +91,7 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
             "charts": charts(chosen),
             "recent": [_shown(entry) for entry in recent],
             "more_recent": RECENT if len(recent) == number < RECENT else None,
-            "most_invalidated": _most(metrics["invalidations_by_entity_type"]),
+            "most_invalidated": Counter(metrics["invalidations_by_entity_type"]).most_common(TOP),
             "least_hit": _least_hit(metrics),
         }
     except CacheInvalidationError as error:
@@ -132,10 +133,6 @@ def _shown(entry: Delivered) -> dict[str, Any]:
             for kind, names in entry["targets"].items()
         ],
     }
-
-
-def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: -item[1])[:TOP]
 
 
 def _least_hit(metrics: Metrics) -> list[tuple[str, Rates, float]]:

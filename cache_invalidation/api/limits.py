@@ -7,7 +7,6 @@ MAX_NAMES: Final = 1000  # tags, and as many keys, and as many patterns
 MAX_ENTITIES: Final = 100  # each of which is a query
 MAX_REASON: Final = 1000  # characters
 MAX_IDEMPOTENCY_KEY: Final = 128  # characters
-MAX_MINUTES: Final = 24 * 60
 
 PAGE: Final = 50  # rows of the outbox, unless the client says otherwise
 MAX_PAGE: Final = 500

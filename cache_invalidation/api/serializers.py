@@ -13,14 +13,13 @@ from cache_invalidation.api.fields import Flag, Key, Names, QuerySerializer, Str
 from cache_invalidation.api.limits import (
     MAX_ENTITIES,
     MAX_IDEMPOTENCY_KEY,
-    MAX_MINUTES,
     MAX_PAGE,
     MAX_REASON,
     PAGE,
 )
 from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
-from cache_invalidation.stores.messages import RECENT
+from cache_invalidation.stores.messages import MINUTES, RECENT
 from cache_invalidation.tags import MAX_LENGTH
 
 IDEMPOTENCY_KEY = f"[!-~]{{1,{MAX_IDEMPOTENCY_KEY}}}"  # printable, without spaces
@@ -97,7 +96,7 @@ class MetricsQuery(QuerySerializer):
     minutes = serializers.IntegerField(
         default=0,
         min_value=0,
-        max_value=MAX_MINUTES,
+        max_value=MINUTES,
         help_text="Add the counters of each of the last minutes.",
     )
     recent = serializers.IntegerField(

@@ -1,5 +1,7 @@
 """`explain`: what saving or deleting something would make stale."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 from django.db import connections, router
@@ -60,8 +62,9 @@ def _of_instance(instance: Model, operation: Operation, using: str) -> Explanati
     subject = row_tag(model, row.pk)
     if operation == "delete":
         if old is None:
-            note = "There is no such row, so nothing would be deleted."
-            return Explanation(subject=subject, operation=operation, effects=(), notes=(note,))
+            return _nothing(
+                subject, operation, "There is no such row, so nothing would be deleted."
+            )
         return _of_deletion([old], model, using, subject)
     change = Change(
         model=model,
@@ -87,51 +90,47 @@ def _of_queryset(queryset: QuerySet[Any], operation: Operation, using: str) -> E
         return _of_any_row(model, operation, using, subject)
     if not rows:
         note = "No row matches, so nothing would be invalidated."
-        subject = f"no row of {model_tag(model)}"
-        return Explanation(subject=subject, operation=operation, effects=(), notes=(note,))
+        return _nothing(f"no row of {model_tag(model)}", operation, note)
     subject = f"{len(rows)} rows of {model_tag(model)}"
     if len(rows) == 1:
         subject = row_tag(model, rows[0].pk)
     if operation == "delete":
         return _of_deletion(queryset.using(using).order_by(), model, using, subject)
-    return _of_changes(
-        subject,
-        model,
-        [Change(model=model, operation="manual", using=using, pk=row.pk, new=row) for row in rows],
-    )
+    any_row = Change(model=model, operation="manual", using=using)
+    return _of_changes(subject, model, [replace(any_row, pk=row.pk, new=row) for row in rows])
 
 
 def _of_any_row(model: type[Model], operation: Operation, using: str, subject: str) -> Explanation:
     table = table_of(model)
-    if operation == "save":
-        return _of_changes(subject, table, [Change(model=table, operation="manual", using=using)])
-    return Explanation(
-        subject=subject,
-        operation=operation,
-        effects=effects_of(deletions.of_any_row(table, using)),
-        notes=tuple(filter(None, [why_unwatched(table)])),
-    )
+    if operation == "delete":
+        return _of_changes(subject, table, deletions.of_any_row(table, using), operation=operation)
+    return _of_changes(subject, table, [Change(model=table, operation="manual", using=using)])
 
 
 def _of_changes(
-    subject: str, model: type[Model], changes: list[Change], *notes: str
+    subject: str,
+    model: type[Model],
+    changes: Iterable[Change],
+    *notes: str,
+    operation: Operation = "save",
 ) -> Explanation:
     unwatched = why_unwatched(model)
     return Explanation(
         subject=subject,
+        operation=operation,
         effects=effects_of(changes),
         notes=notes if unwatched is None else (unwatched,),
     )
+
+
+def _nothing(subject: str, operation: Operation, why: str) -> Explanation:
+    return Explanation(subject=subject, operation=operation, effects=(), notes=(why,))
 
 
 def _of_deletion(
     rows: list[Model] | QuerySet[Any], model: type[Model], using: str, subject: str
 ) -> Explanation:
     try:
-        effects = effects_of(deletions.of_rows(rows, using))
-        notes = [why_unwatched(model)]
+        return _of_changes(subject, model, deletions.of_rows(rows, using), operation="delete")
     except deletions.REFUSED as error:
-        effects, notes = (), [f"Django would refuse it: {error.args[0]}"]
-    return Explanation(
-        subject=subject, operation="delete", effects=effects, notes=tuple(filter(None, notes))
-    )
+        return _nothing(subject, "delete", f"Django would refuse it: {error.args[0]}")

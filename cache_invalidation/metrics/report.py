@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.latency import Percentiles, percentiles
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import MINUTES
 
 
 class Rates(TypedDict):
@@ -147,7 +148,7 @@ def read_minutes(number: int = 60, *, step: int = 1) -> list[Minute]:
     With `step`, so many minutes are added up to one; the hour, or day, begins at one of them.
     """
     now = int(time.time() // 60)
-    first = (now // step + 1) * step - min(number, 24 * 60)
+    first = (now // step + 1) * step - min(number, MINUTES)
     minutes = range(first, now + 1)
     found = get_store().counters_per_minute(minutes)
     return [

@@ -63,14 +63,10 @@ def _analyze(sql: str, dialect: Dialect, names: Names) -> Statement:
     except Exception:
         logger.warning("SQL could not be analysed and counts as a write", exc_info=True)
     said = all_words(sql)  # in no order: any of them may begin a statement
-    statement = does_anything(said, names, to_any_table=_has_escapes(sql))
+    # With escapes, a name may be spelled in another way than its words are.
+    statement = does_anything(said, names, to_any_table="u&" in sql.lower())
     statement = _placed(statement, [[word.upper()] for word in said])
     return replace(statement, first="", is_script=True)
-
-
-def _has_escapes(sql: str) -> bool:
-    """Whether a name may be spelled in another way than its words are."""
-    return "u&" in sql.lower()
 
 
 def _placed(statement: Statement, parts: list[list[str]]) -> Statement:

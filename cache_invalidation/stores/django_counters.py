@@ -13,9 +13,9 @@ from typing import Any, Final
 from django.core.cache.backends.base import BaseCache
 
 from cache_invalidation.stores.base import Store, guarded
-from cache_invalidation.stores.messages import NAMESPACE, RECENT
+from cache_invalidation.stores.messages import MINUTES, NAMESPACE, RECENT
 
-DAY: Final = 24 * 60 * 60  # seconds
+DAY: Final = MINUTES * 60  # seconds
 
 # What is kept beside the counters: since when they count, the last delivery, and a list of those.
 SINCE: Final = f"{NAMESPACE}since"
@@ -94,7 +94,7 @@ class DjangoCounters(Store):
     @guarded(Exception)
     def reset_counters(self) -> None:
         now = int(time.time() // 60)
-        for scope in ("", *map(str, range(now - DAY // 60, now + 1))):
+        for scope in ("", *map(str, range(now - MINUTES, now + 1))):
             index = self._index(scope)
             if names := self._cache.get(index):
                 self._cache.delete_many([*(self._counter(scope, name) for name in names), index])

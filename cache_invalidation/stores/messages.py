@@ -23,8 +23,9 @@ VERSION_GRACE: Final = 10
 # longer where an entry needs it. A computation that takes longer could store what it began before.
 MARK_TIMEOUT: Final = 3600
 
-# So many of the last deliveries are listed.
+# So many of the last deliveries are listed, and so many of the last minutes counted apart.
 RECENT: Final = 1000
+MINUTES: Final = 24 * 60
 
 Version = str | None
 Versions = Mapping[str, Version]

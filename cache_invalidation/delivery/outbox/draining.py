@@ -109,13 +109,12 @@ def catch_up(deadline: float | None, stopped: Event) -> bool:
             if stopped.is_set() or (deadline is not None and monotonic() > deadline):
                 break  # There may be more than can be done in time.
         if deadline is None or monotonic() >= deadline or stopped.is_set():
-            return not any(_waits(using) for using in connections)
+            return not any(
+                has_outbox(connections[using]) and model().objects.using(using).exists()
+                for using in connections
+            )
         pause = max(PAUSE, settings.RETRY_INTERVAL / 10)
         stopped.wait(min(pause, max(0.0, deadline - monotonic())))
-
-
-def _waits(using: str) -> bool:
-    return has_outbox(connections[using]) and model().objects.using(using).exists()
 
 
 def _drain_batch(

@@ -18,7 +18,7 @@ from cache_invalidation.metrics.report import (
     read_minutes,
     read_recent,
 )
-from cache_invalidation.stores.messages import RECENT
+from cache_invalidation.stores.messages import MINUTES, RECENT
 
 HELP = """\
 Show what the cache did since the counters were last reset: hits and misses, in all and for each
@@ -35,7 +35,7 @@ its reads every few seconds (METRICS_FLUSH_INTERVAL), so the newest may be missi
       all fields, and the last hour minute by minute
 """
 
-MOST: Final = {"minutes": 24 * 60, "recent": RECENT}  # of each that is kept
+MOST: Final = {"minutes": MINUTES, "recent": RECENT}  # of each that is kept
 
 
 class Command(ShowingCommand):

@@ -10,13 +10,12 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from cache_invalidation.stores.base import Store, guarded
-from cache_invalidation.stores.messages import NAMESPACE, RECENT
+from cache_invalidation.stores.messages import MINUTES, NAMESPACE, RECENT
 from cache_invalidation.stores.redis.connection import Command, Servers
 from cache_invalidation.stores.redis.scripts import script
 
 # The last three are what an answer of an unexpected shape leads to.
 ERRORS: Final = (RedisError, OSError, ValueError, TypeError, AttributeError)
-MINUTES_KEPT: Final = 24 * 60
 
 
 class RedisCounters(Store):
@@ -37,7 +36,7 @@ class RedisCounters(Store):
         names = self._totals, self._minute(int(time.time() // 60)), self._recent
         now = datetime.now(UTC).isoformat()
         pairs = chain.from_iterable(counts.items())
-        lives = MINUTES_KEPT * 60 + 60
+        lives = MINUTES * 60 + 60
         return script("count", names, lives, now, last, len(recent), RECENT, *recent, *pairs)
 
     @guarded(*ERRORS)
@@ -60,7 +59,7 @@ class RedisCounters(Store):
     @guarded(*ERRORS)
     def reset_counters(self) -> None:
         now = int(time.time() // 60)
-        minutes = (self._minute(minute) for minute in range(now - MINUTES_KEPT, now + 1))
+        minutes = (self._minute(minute) for minute in range(now - MINUTES, now + 1))
         since = "HSET", self._totals, "since", datetime.now(UTC).isoformat()
         self._answers([("UNLINK", *minutes, self._totals), since])
 
