@@ -8,12 +8,13 @@ from django.template import engines
 from django.test import Client
 from django.urls import clear_url_caches, path
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import cached, registry
 from cache_invalidation.admin import InvalidateCacheMixin
 from cache_invalidation.models import AuditEntry
 from tests.admin import urls
 from tests.admin.conftest import last_entry
 from tests.delivered import delivered
+from tests.ruled import ByCategory
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
@@ -44,10 +45,6 @@ class WithoutActions(ProductAdmin):
     actions = None  # type: ignore[assignment]
 
 
-class Rule(ModelInvalidation):
-    tags = ["category:{category_id}"]
-
-
 @cached(tags=["category:{number}"])
 def read(number: int) -> object:
     return object
@@ -66,7 +63,7 @@ def registered(model_admin, settings, monkeypatch):
     settings.ROOT_URLCONF = ""
     settings.ROOT_URLCONF = "tests.admin.urls"
     clear_url_caches()
-    with registry.override(Product, Rule):
+    with registry.override(Product, ByCategory):
         yield
     clear_url_caches()
 

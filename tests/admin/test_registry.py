@@ -12,6 +12,7 @@ from cache_invalidation.admin.graph import Target, graph
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.functions import by_name
 from tests.admin.conftest import page
+from tests.ruled import in_force
 from tests.testapp.matrix import Shelf
 from tests.testapp.models import Category, Product
 
@@ -53,10 +54,7 @@ class Methods:
         return 1
 
 
-@pytest.fixture(autouse=True)
-def rule():
-    with registry.override(Product, ProductRule):
-        yield
+rule = in_force({Product: ProductRule})
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connections
 
 from cache_invalidation.api.limits import MAX_IDEMPOTENCY_KEY
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from tests.api.conftest import Answer, Api
 from tests.delivered import delivered
+from tests.elsewhere import apart
 from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.django_db
@@ -85,12 +85,10 @@ def test_a_request_that_has_not_ended_is_a_conflict(api: Api):
 def test_of_many_that_come_at_the_same_time_one_is_done(api: Api):
     together = Barrier(6)
 
+    @apart
     def send(_: int) -> int:
         together.wait(PATIENCE)
-        try:
-            return post(api, {"tags": ["a"]}).status
-        finally:
-            connections.close_all()
+        return post(api, {"tags": ["a"]}).status
 
     reset_metrics()
     with ThreadPoolExecutor(6) as pool:

@@ -16,12 +16,13 @@ from django.db.models.signals import m2m_changed, pre_delete
 from django.dispatch import Signal
 from django.test import modify_settings
 
-from cache_invalidation import ModelInvalidation, registry
+from cache_invalidation import registry
 from cache_invalidation.checks.observers import check_observers
 from cache_invalidation.observing import watcher
 from cache_invalidation.writes import bulk, deletions, saves
 from cache_invalidation.writes.statements import write
 from tests.checks.reporting import ids, only
+from tests.ruled import ByName
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -35,10 +36,6 @@ WRAPPED = [
     (QuerySet, "bulk_create"),
     (Collector, "delete"),
 ]
-
-
-class LooksAtValues(ModelInvalidation):
-    tags = ["name:{name}"]
 
 
 def mute(signal: Signal) -> Undo:
@@ -126,7 +123,7 @@ def test_everything_is_in_its_place():
 )
 @pytest.mark.usefixtures("put_receivers_back")
 def test_e011_what_somebody_has_undone(undo: Undo, missing: list[str]):
-    with pytest.MonkeyPatch.context() as monkeypatch, registry.override(Product, LooksAtValues):
+    with pytest.MonkeyPatch.context() as monkeypatch, registry.override(Product, ByName):
         undo(monkeypatch)
         messages = check_observers()
     assert ids(messages) == ["E011"] * len(missing)
@@ -138,7 +135,7 @@ def test_e011_what_somebody_has_undone(undo: Undo, missing: list[str]):
 
 
 def test_e011_a_single_receiver_that_is_disconnected():
-    with registry.override(Category, LooksAtValues):
+    with registry.override(Category, ByName):
         receiver = next(r for r in _receivers_of(pre_delete, Category))
         assert pre_delete.disconnect(receiver, sender=Category)
         try:

@@ -8,24 +8,18 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import cached
 from cache_invalidation.delivery.fencing import raise_fence
 from cache_invalidation.writes import commit, rows
 from tests.delivered import update_behind_the_back
+from tests.ruled import ByCategory, in_force
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-class Rule(ModelInvalidation):
-    tags = ["category:{category_id}"]
-
-
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Product, Rule):
-        yield
+rule = in_force({Product: ByCategory})
 
 
 @pytest.fixture(params=["default", "sqlite"])

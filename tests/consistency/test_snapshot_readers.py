@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from cache_invalidation import ModelInvalidation, registry
+from cache_invalidation import registry
 from cache_invalidation.reads import protocol, recorders
 from tests.consistency.recorded import KINDS, WRITERS, Reader
 from tests.elsewhere import elsewhere
+from tests.ruled import ByName
 from tests.testapp.models import Product, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -26,10 +27,6 @@ USING = {
     "by default of the session": "default",
     "SQLite": "sqlite",
 }
-
-
-class LooksAtValues(ModelInvalidation):
-    tags = ["name:{name}"]
 
 
 def look(using: str) -> None:
@@ -92,7 +89,7 @@ def test_what_a_snapshot_shows_is_not_stored(level: str, writer: str, has_run: b
 
 @pytest.mark.parametrize("level", USING)
 def test_nor_after_a_write_in_a_transaction_of_its_own(level: str) -> None:
-    with registry.override(Product, LooksAtValues):
+    with registry.override(Product, ByName):
         test_what_a_snapshot_shows_is_not_stored(level, "in autocommit", True)
 
 

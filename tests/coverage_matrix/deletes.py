@@ -2,12 +2,11 @@
 
 from asgiref.sync import async_to_sync
 
-from tests.coverage_matrix.ways import DELETED, VALUES, Section
+from tests.coverage_matrix.ways import DELETED, SPECIAL, VALUES, Section
 from tests.coverage_matrix.world import World
 from tests.testapp.matrix import Item, ItemProxy, Pick
 
 section = Section("Deleting")
-SPECIAL = VALUES | {"child"}
 TWIGS = {"twig_row", "twig_rows", "twig_aggregate", "twig_join", "twig_many_to_many"}
 
 

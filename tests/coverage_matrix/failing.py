@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import DatabaseError, connections, transaction
 
-from tests.coverage_matrix.ways import VALUES, Section
+from tests.coverage_matrix.ways import SPECIAL, VALUES, Section
 from tests.coverage_matrix.world import World
 from tests.moments import Interruption, interrupting
 from tests.testapp.matrix import Item, SpecialItem
@@ -19,7 +19,6 @@ section = Section(
     blind=True,
     few=True,
 )
-SPECIAL = VALUES | {"child"}
 CHILD = 'INSERT INTO "testapp_specialitem"'
 
 

@@ -4,12 +4,11 @@ from asgiref.sync import async_to_sync
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
-from tests.coverage_matrix.ways import VALUES, But, Section
+from tests.coverage_matrix.ways import SPECIAL, VALUES, But, Section
 from tests.coverage_matrix.world import World
 from tests.testapp.matrix import Item, ItemProxy, SpecialItem
 
 section = Section("Writing many rows")
-SPECIAL = VALUES | {"child"}
 
 
 @section.way("`update()` of rows by primary key", seen="statement", seen_by_rule="queryset")

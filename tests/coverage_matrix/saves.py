@@ -11,12 +11,11 @@ from django.db import transaction
 from django.db.models import F
 
 from tests.coverage_matrix.admin import post
-from tests.coverage_matrix.ways import DELETED, UPDATED, VALUES, Section
+from tests.coverage_matrix.ways import DELETED, SPECIAL, UPDATED, VALUES, Section
 from tests.coverage_matrix.world import World
 from tests.testapp.matrix import Item, ItemProxy, SpecialItem
 
 section = Section("Saving one row")
-SPECIAL = VALUES | {"child"}
 
 
 @section.way("`save()` of a new row", seen="save", target="new", changes=VALUES)

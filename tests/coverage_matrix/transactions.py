@@ -12,10 +12,6 @@ from tests.testapp.matrix import Item
 section = Section("Rolled back, or ended by hand")
 
 
-class RolledBackError(Exception):
-    pass
-
-
 def write(world: World, number: int = 1) -> None:
     world.item.name, world.item.number = "written", number
     world.item.save()
@@ -31,12 +27,8 @@ def savepoint(world: World) -> None:
 
 @section.way("A transaction that is rolled back", seen="save", goes="nothing", changes=())
 def rolled_back(world: World) -> None:
-    try:
-        with transaction.atomic(using=world.alias):
-            write(world)
-            raise RolledBackError
-    except RolledBackError:
-        pass
+    with world.undone():
+        write(world)
 
 
 @section.way("A savepoint that is rolled back", seen="save", goes="nothing", changes=())
@@ -64,12 +56,8 @@ def savepoints_of_statements(world: World) -> None:
     with transaction.atomic(using=world.alias):
         world.item.number = 2
         world.objects(Item).bulk_update([world.item], ["number"])
-        try:
-            with transaction.atomic(using=world.alias):
-                world.objects(Item).filter(code="loose").update(number=9)
-                raise RolledBackError
-        except RolledBackError:
-            pass
+        with world.undone():
+            world.objects(Item).filter(code="loose").update(number=9)
 
 
 @contextmanager

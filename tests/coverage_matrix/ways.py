@@ -20,6 +20,8 @@ VALUES: Final = frozenset({"row", "rows", "aggregate", "join", "tracked", "tagge
 UPDATED: Final = VALUES | {"many_to_many"}
 #: Those that show that it is gone, and what hangs on it.
 DELETED: Final = UPDATED | {"many_to_many_reverse", "through", "generic"}
+#: Those that show the values of a multi-table child.
+SPECIAL: Final = VALUES | {"child"}
 LABELED: Final = frozenset({"many_to_many", "many_to_many_reverse"})
 
 

@@ -1,6 +1,7 @@
 """The rows that each cell of the matrix begins with, and what is cached of them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from django.contrib.contenttypes.models import ContentType
@@ -53,6 +54,10 @@ def clear(alias: str) -> None:
             cursor.execute(f'DELETE FROM "{model._meta.db_table}"')
 
 
+class _RolledBackError(Exception):
+    pass
+
+
 class World:
     """An item with all relations, and others: a `loose` one with none, a `special` one.
 
@@ -71,6 +76,13 @@ class World:
 
     def objects(self, model: type[Any]) -> QuerySet[Any]:
         return model.objects.using(self.alias)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Have the block rolled back by what it raises in the end."""
+        with suppress(_RolledBackError), transaction.atomic(using=self.alias):
+            yield
+            raise _RolledBackError
 
     def _names(self, model: type[Any], *names: str) -> list[Any]:
         return self.objects(model).bulk_create([model(name=name) for name in names])

@@ -13,6 +13,7 @@ from model_bakery import baker
 from cache_invalidation import ModelInvalidation, cached, explain, invalidate, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from tests.delivered import commands, delivered
+from tests.ruled import in_force
 from tests.testapp.models import Category, Place, Product, ProductProxy, Restaurant, Unregistered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -25,10 +26,7 @@ class ProductRule(ModelInvalidation):
     entity_type = "article"
 
 
-@pytest.fixture(autouse=True)
-def _rule():
-    with registry.override(Product, ProductRule):
-        yield
+_rule = in_force({Product: ProductRule})
 
 
 @pytest.fixture

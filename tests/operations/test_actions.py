@@ -1,6 +1,5 @@
 """What operators do by hand, whoever asks for it: the admin, REST or a command."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from tests.delivered import delivered
 from tests.delivery.outbox.rows import let_wait
 from tests.elsewhere import elsewhere
 from tests.outages import Use, down, use
+from tests.ruled import in_force
 from tests.testapp.models import Category, Product
 from tests.testapp.unusual import Composite
 
@@ -41,10 +41,7 @@ class Rule(ModelInvalidation):
     keys = ["detail:{pk}"]
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Product, Rule):
-        yield
+rule = in_force({Product: Rule})
 
 
 def make(number: int, using: str = "default") -> list[Product]:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import ModelInvalidation, cached
 from cache_invalidation.operations.overview import FunctionEntry, overview, reads
+from tests.ruled import in_force
 from tests.testapp.models import Category, Product
 
 
@@ -28,10 +29,7 @@ def found_out() -> int:
     return 1
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Any:
-    with registry.override(Product, Rule):
-        yield
+rule = in_force({Product: Rule})
 
 
 def entry_of(function: Any, **which: Any) -> FunctionEntry | None:

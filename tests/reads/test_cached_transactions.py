@@ -6,19 +6,26 @@ from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from tests.ruled import ByCategory, in_force
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-class Rule(ModelInvalidation):
-    tags = ["category:{category_id}"]
+_rule = in_force({Product: ByCategory})
 
 
-@pytest.fixture(autouse=True)
-def _rule():
-    with registry.override(Product, Rule):
-        yield
+@pytest.fixture
+def page():
+    """A function that returns how often it was computed."""
+    computed = []
+
+    @cached(tags=["a"])
+    def page():
+        computed.append(1)
+        return len(computed)
+
+    return page
 
 
 def test_a_transaction_bypasses_only_what_it_has_written_to():
@@ -94,14 +101,7 @@ def test_inner_tags_count_as_much_as_declared_ones_when_the_transaction_has_writ
     assert front(category.pk) == "1 products"
 
 
-def test_an_entry_invalidated_by_name_is_bypassed_until_commit_and_dropped_then():
-    computed = []
-
-    @cached(tags=["a"])
-    def page():
-        computed.append(1)
-        return len(computed)
-
+def test_an_entry_invalidated_by_name_is_bypassed_until_commit_and_dropped_then(page):
     assert page() == 1
     with transaction.atomic():
         page.invalidate()
@@ -110,14 +110,7 @@ def test_an_entry_invalidated_by_name_is_bypassed_until_commit_and_dropped_then(
     assert page() == page() == 4
 
 
-def test_an_entry_invalidated_in_a_transaction_that_is_rolled_back_stays():
-    computed = []
-
-    @cached(tags=["a"])
-    def page():
-        computed.append(1)
-        return len(computed)
-
+def test_an_entry_invalidated_in_a_transaction_that_is_rolled_back_stays(page):
     assert page() == 1
     with pytest.raises(RuntimeError), transaction.atomic():
         page.invalidate()
@@ -126,28 +119,14 @@ def test_an_entry_invalidated_in_a_transaction_that_is_rolled_back_stays():
     assert page() == 1
 
 
-def test_nothing_is_stored_in_a_transaction_that_sees_a_snapshot():
-    computed = []
-
-    @cached(tags=["a"])
-    def page():
-        computed.append(1)
-        return len(computed)
-
+def test_nothing_is_stored_in_a_transaction_that_sees_a_snapshot(page):
     with transaction.atomic(using="sqlite"):
         Category.objects.using("sqlite").count()
         assert (page(), page()) == (1, 2)
     assert page() == page() == 3
 
 
-def test_a_read_committed_transaction_that_writes_nothing_uses_and_fills_the_cache():
-    computed = []
-
-    @cached(tags=["a"])
-    def page():
-        computed.append(1)
-        return len(computed)
-
+def test_a_read_committed_transaction_that_writes_nothing_uses_and_fills_the_cache(page):
     with transaction.atomic():
         Category.objects.count()
         assert page() == page() == 1

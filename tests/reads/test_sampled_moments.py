@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from model_bakery import baker
 
 from cache_invalidation import cached, invalidate
@@ -15,6 +15,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
 from tests.delivered import update_behind_the_back
+from tests.elsewhere import apart, elsewhere
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 
@@ -36,21 +37,6 @@ def checks() -> tuple[int, int]:
     """Return how many hits were checked and how many of them were stale."""
     found = read_metrics()
     return found["checked_hits"], found["stale_hits"]
-
-
-def elsewhere(function: Callable[[], Any]) -> None:
-    """Run `function` on connections of its own, and wait for it."""
-
-    def run() -> None:
-        try:
-            function()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
 
 
 class Between:
@@ -119,11 +105,9 @@ def test_a_write_whose_delivery_comes_a_moment_after_its_commit_is_waited_for(
             assert looked.wait(PATIENCE)
         return deliver(self, delivery)
 
+    @apart
     def write() -> None:
-        try:
-            between.rows.update(stock=3)
-        finally:
-            connections.close_all()
+        between.rows.update(stock=3)
 
     def wait_for_commit() -> None:
         writer.start()

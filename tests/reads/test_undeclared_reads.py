@@ -11,6 +11,7 @@ from django.db import connection
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.exceptions import CacheDependencyWarning, UndeclaredRead
 from cache_invalidation.reads import recorders
+from tests.ruled import ByCategory
 from tests.testapp.models import (
     Author,
     Authorship,
@@ -106,10 +107,6 @@ def test_in_production_nothing_is_compared(production, monkeypatch, caplog):
 
 def one(queryset):
     return lambda: list(queryset)
-
-
-class ByCategory(ModelInvalidation):
-    tags = ["category:{category_id}"]
 
 
 class WithCode(ModelInvalidation):

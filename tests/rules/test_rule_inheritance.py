@@ -1,40 +1,24 @@
 """Rules of parents, children and proxies: one row in several tables fires them all."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
-
 import pytest
-from django.db import models
 from model_bakery import baker
 
 from cache_invalidation import Change, ModelInvalidation, cached, invalidate, registry
 from tests.delivered import delivered
+from tests.ruled import override
 from tests.testapp.models import Place, Product, ProductProxy, Restaurant
 from tests.testapp.unusual import Diner
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-Override = Callable[..., None]
+__all__ = ["override"]
 
 
 def tags_of_row(pk: int) -> set[str]:
     """Return the tags of a row in any of the three tables: who shares a key may share the row."""
     labels = ("testapp.place", "testapp.restaurant", "testapp.diner")
     return {*labels, *(f"{label}:{pk}" for label in labels)}
-
-
-@pytest.fixture
-def override() -> Iterator[Override]:
-    """Give a model a rule until the test ends."""
-    with ExitStack() as stack:
-
-        def enter(model: type[models.Model], **attributes: Any) -> None:
-            declaration = type(f"{model.__name__}Rule", (ModelInvalidation,), attributes)
-            stack.enter_context(registry.override(model, declaration))
-
-        yield enter
 
 
 # A place may be a shop as well, which has a key of its own.

@@ -16,6 +16,7 @@ from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.database_cache import DatabaseCacheStore
 from cache_invalidation.stores.messages import Filling
+from tests.elsewhere import apart
 from tests.stores.steps import (
     MISS,
     PATIENCE,
@@ -53,13 +54,7 @@ def missing_table(settings: Any) -> Store:
 def elsewhere(function: Callable[[], object]) -> threading.Thread:
     """Start `function` in another thread, with database connections of its own."""
 
-    def run() -> None:
-        try:
-            function()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=apart(function))
     thread.start()
     return thread
 

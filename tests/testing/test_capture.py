@@ -1,13 +1,12 @@
 """`capture_invalidations`: what a block makes stale, whatever becomes of it."""
 
-import threading
-
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, cached, invalidate, no_invalidation, registry
 from cache_invalidation.testing import Captured, capture_invalidations
+from tests.elsewhere import elsewhere
 from tests.testapp.models import Category, Product, Restaurant, Tag
 
 
@@ -98,12 +97,9 @@ def test_what_other_threads_commit_is_captured(transactional_db):
     def write() -> None:
         with transaction.atomic():
             invalidate(tags=["there"])
-        connections.close_all()
 
     with capture_invalidations() as captured:
-        thread = threading.Thread(target=write)
-        thread.start()
-        thread.join()
+        elsewhere(write)
     assert captured.tags == {"there"}
 
 

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from tests.elsewhere import elsewhere
+from tests.ruled import ByCategory, ByName, in_force
 from tests.testapp.models import Category, Place, Product, Restaurant, Review
 from tests.testapp.unusual import Generated, Mail
 
@@ -24,18 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqli
 ALL = {"category:*"}
 
 
-class Rule(ModelInvalidation):
-    tags = ["category:{category_id}"]
-
-
-class Named(ModelInvalidation):
-    tags = ["name:{name}"]
-
-
-@pytest.fixture(autouse=True)
-def rule():
-    with registry.override(Product, Rule):
-        yield
+rule = in_force({Product: ByCategory})
 
 
 @pytest.fixture
@@ -252,7 +242,7 @@ def test_a_condition_that_finds_another_row_each_time_leaves_nothing_stale():
 
 
 def test_an_update_of_a_child_names_the_rows_of_its_parents(using, deliveries):
-    with registry.override(Place, Named):
+    with registry.override(Place, ByName):
         place = Restaurant.objects.using(using).create(name="old", cuisine="thai")
         Restaurant.objects.using(using).create(name="other")
         rows = Restaurant.objects.using(using).filter(cuisine="thai")

@@ -6,18 +6,15 @@ from django.db import connections, transaction
 from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from tests.cursors import execute
+from tests.ruled import ByCategory
 from tests.testapp.models import Category, Counter, Product, Restaurant, Review, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-class LooksAtValues(ModelInvalidation):
-    tags = ["category:{category_id}"]
-
-
 @pytest.fixture(params=["no rule", "rule", "values"], autouse=True)
 def rule(request):
-    kinds = {"no rule": None, "rule": ModelInvalidation, "values": LooksAtValues}
+    kinds = {"no rule": None, "rule": ModelInvalidation, "values": ByCategory}
     with registry.override(Product, kinds[request.param]):
         yield
 

@@ -1,17 +1,16 @@
 """`executemany` in autocommit that fails half-way: some drivers have committed the first half."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.core.cache import cache
 from django.db import IntegrityError, connections
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import ModelInvalidation, cached
 from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import is_fence
 from tests.delivery.outbox.rows import rows
 from tests.outages import NOBODY, Use, use
+from tests.ruled import in_force
 from tests.testapp.models import Category
 
 __all__ = ["use"]
@@ -28,10 +27,7 @@ def name_of(pk: int, using: str) -> str:
     return Category.objects.using(using).get(pk=pk).name
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Category, Rule):
-        yield
+rule = in_force({Category: Rule})
 
 
 @pytest.fixture

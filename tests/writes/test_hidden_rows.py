@@ -1,13 +1,14 @@
 """Rows that the managers of a model hide are rows all the same: rules see their values."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from cache_invalidation import ModelInvalidation, registry
+from cache_invalidation import ModelInvalidation
 from tests.delivered import Delivered
+from tests.ruled import in_force
 from tests.testapp.unusual import Letter
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -17,10 +18,7 @@ class LetterRule(ModelInvalidation):
     tags = ["subject:{subject}"]
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Letter, LetterRule):
-        yield
+rule = in_force({Letter: LetterRule})
 
 
 @pytest.fixture(params=["default", "sqlite"])

@@ -10,6 +10,7 @@ from cache_invalidation import Event, Invalidation, ModelInvalidation, cached, p
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions.open_batches import batches
 from tests.elsewhere import elsewhere
+from tests.ruled import in_force
 from tests.testapp.models import Category
 
 pytestmark = [
@@ -30,10 +31,7 @@ def byline(pk: int, using: str) -> str:
     return Category.objects.using(using).get(pk=pk).name
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Category, ModelInvalidation):
-        yield
+rule = in_force({Category: ModelInvalidation})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from cache_invalidation import (
 )
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from tests.delivered import delivered
+from tests.ruled import in_force
 from tests.testapp.models import Category, Product, ProductProxy, Unregistered
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -26,10 +27,7 @@ class Rule(ModelInvalidation):
     patterns = ["list:{category_id}:*"]
 
 
-@pytest.fixture(autouse=True)
-def _rules():
-    with registry.override(Product, Rule), registry.override(Unregistered, None):
-        yield
+_rules = in_force({Product: Rule, Unregistered: None})
 
 
 def test_an_instance_counts_as_saved():

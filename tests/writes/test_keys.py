@@ -1,6 +1,5 @@
 """Keys that are made up before the row exists."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -8,9 +7,10 @@ from django.db import IntegrityError, connection, models
 from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import ModelInvalidation, cached
 from cache_invalidation.writes.bulk import _finds_the_same_again
 from tests.delivered import Delivered
+from tests.ruled import in_force
 from tests.testapp.made import models_forgotten
 from tests.testapp.models import Voucher
 from tests.testapp.unusual import Composite
@@ -22,10 +22,7 @@ class Rule(ModelInvalidation):
     tags = ["voucher:{code}"]
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Voucher, Rule):
-        yield
+rule = in_force({Voucher: Rule})
 
 
 def codes(found: Delivered) -> set[str]:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.test import override_settings
 
 from cache_invalidation import ModelInvalidation, registry
+from tests.elsewhere import apart
 from tests.stores.steps import PATIENCE, wait_until
 from tests.testapp.models import Place, Product, Restaurant, Review, Tag
 
@@ -50,14 +51,13 @@ def errors_of(*transactions: Steps) -> list[Exception]:
     errors: list[Exception] = []
     barrier = threading.Barrier(len(transactions))
 
+    @apart
     def run(steps: Steps) -> None:
         try:
             with transaction.atomic():
                 steps(barrier)
         except Exception as error:
             errors.append(error)
-        finally:
-            connections.close_all()
 
     threads = [threading.Thread(target=run, args=(steps,)) for steps in transactions]
     for thread in threads:

@@ -1,17 +1,18 @@
 """COMMITs of which nobody knows what became of them, while no fence holds."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connections, transaction
 
-from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
+from cache_invalidation import Invalidation, ModelInvalidation, cached
 from cache_invalidation.signals import invalidation_failed
 from tests.delivered import Delivered
 from tests.elsewhere import elsewhere
 from tests.outages import Use, down, use
+from tests.ruled import in_force
 from tests.testapp.models import Category
 
 __all__ = ["down", "use"]
@@ -24,10 +25,7 @@ def name_of(pk: int, using: str = "default") -> str:
     return Category.objects.using(using).get(pk=pk).name
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Category, ModelInvalidation):
-        yield
+rule = in_force({Category: ModelInvalidation})
 
 
 Commit = Callable[[Callable[[], None]], None]

@@ -1,14 +1,13 @@
 """Receivers are connected anew whenever the registry changes; no write slips through meanwhile."""
 
-import threading
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.db.models import signals
 
 from cache_invalidation import ModelInvalidation, registry
 from tests.delivered import Delivered
+from tests.elsewhere import elsewhere
 from tests.testapp.models import Category, Unregistered
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,13 +22,10 @@ def test_a_delete_of_another_thread_is_noticed_while_receivers_are_connected(
     def delete() -> None:
         deleted.append(Category.objects.get().pk)
         Category.objects.all().delete()
-        connections.close_all()
 
     def connect_late(*args: Any, **kwargs: Any) -> None:
         if not deleted:
-            thread = threading.Thread(target=delete)
-            thread.start()
-            thread.join()
+            elsewhere(delete)
         connect(*args, **kwargs)
 
     with registry.override(Category, ModelInvalidation), registry.override(Unregistered, None):

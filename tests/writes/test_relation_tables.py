@@ -19,16 +19,13 @@ from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.writes.receivers import _m2m_changed
 from tests.cursors import execute
 from tests.delivered import Delivered, delivered
+from tests.ruled import ByName
 from tests.testapp.models import Product, Restaurant, Tag, Voucher
 from tests.testapp.related import BestPal, Pal, PalProxy, PalTag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 
 World = SimpleNamespace
-
-
-class LooksAtValues(ModelInvalidation):
-    tags = ["name:{name}"]
 
 
 @pytest.fixture
@@ -273,14 +270,14 @@ def test_nobody_listens_to_a_relation_unless_a_rule_looks_at_values() -> None:
     with registry.override(Pal, ModelInvalidation), registry.override(Restaurant, None):
         assert not m2m_changed.has_listeners(through)
     for model in (Pal, Restaurant):
-        with registry.override(model, LooksAtValues):
+        with registry.override(model, ByName):
             assert m2m_changed.has_listeners(through)
     assert not m2m_changed.has_listeners(through)
 
 
 def test_sql_names_the_values_that_a_rule_looks_at(world: World) -> None:
     insert = "INSERT INTO testapp_pal_restaurants (pal_id, restaurant_id) VALUES (11, 21)"
-    with registry.override(Pal, LooksAtValues), delivered() as found:
+    with registry.override(Pal, ByName), delivered() as found:
         execute(world.using, insert)
         assert found.family("name") == {"name:a"}
         assert ends(found) == {"pal:11", "restaurant:21"}
@@ -292,7 +289,7 @@ def test_sql_names_the_values_that_a_rule_looks_at(world: World) -> None:
 def test_under_a_rule_that_looks_at_values_what_is_added_both_ways_is_counted_once(
     world: World,
 ) -> None:
-    with registry.override(Pal, LooksAtValues), delivered() as found:
+    with registry.override(Pal, ByName), delivered() as found:
         reset_metrics()
         world.a.friends.add(world.b)
         assert found.family("name") == {"name:a", "name:b"}
@@ -304,7 +301,7 @@ def test_under_a_rule_that_looks_at_values_what_is_added_both_ways_is_counted_on
 
 def test_a_signal_tells_only_of_the_statements_between_two_sendings(world: World) -> None:
     insert = "INSERT INTO testapp_pal_restaurants (pal_id, restaurant_id) VALUES (12, 21)"
-    with registry.override(Pal, LooksAtValues), delivered() as found:
+    with registry.override(Pal, ByName), delivered() as found:
         with transaction.atomic(using=world.using):
             world.a.restaurants.add(world.restaurant)
             execute(world.using, insert)
@@ -321,7 +318,7 @@ def test_of_what_failed_halfway_in_a_transaction_that_goes_on_all_rows_are_told(
     through = Pal.restaurants.through
     m2m_changed.connect(fail, sender=through)
     try:
-        with registry.override(Pal, LooksAtValues), delivered() as found:
+        with registry.override(Pal, ByName), delivered() as found:
             # Connected anew, so that it comes after the one that fails.
             m2m_changed.disconnect(_m2m_changed, sender=through)
             m2m_changed.connect(_m2m_changed, sender=through, weak=False)

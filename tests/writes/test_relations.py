@@ -1,7 +1,5 @@
 """Many-to-many relations, deletes and cascades, as rules see them."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.core import serializers
 from django.db import connection, connections
@@ -11,6 +9,7 @@ from django.utils.timezone import now
 
 from cache_invalidation import Change, ModelInvalidation, no_invalidation, registry
 from tests.delivered import Delivered
+from tests.ruled import ByCategory, in_force
 from tests.testapp.models import (
     Author,
     Authorship,
@@ -25,18 +24,11 @@ from tests.testapp.models import (
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
 
-class ProductRule(ModelInvalidation):
-    tags = ["category:{category_id}"]
-
-
 class TagRule(ModelInvalidation):
     tags = ["tag-name:{name}"]
 
 
-@pytest.fixture(autouse=True)
-def rules() -> Iterator[None]:
-    with registry.override(Product, ProductRule), registry.override(Tag, TagRule):
-        yield
+rules = in_force({Product: ByCategory, Tag: TagRule})
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 from django.db.models import Model
 from django.db.models.signals import m2m_changed
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import ModelInvalidation, cached
 from tests.cursors import execute
 from tests.delivered import update_behind_the_back
+from tests.ruled import in_force
 from tests.testapp.models import Product, Tag
 
 pytestmark = [
@@ -38,10 +39,7 @@ class Named(ModelInvalidation):
     tags = ["named:{name}"]
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Product, Named), registry.override(Tag, Named):
-        yield
+rule = in_force({Product: Named, Tag: Named})
 
 
 @contextmanager

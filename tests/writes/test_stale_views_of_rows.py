@@ -1,12 +1,12 @@
 """An instance may hold what is not in the database; tags are made of what is."""
 
-from collections.abc import Iterator
 from enum import Enum
 
 import pytest
 
-from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation import ModelInvalidation, cached
 from tests.delivered import Delivered
+from tests.ruled import in_force
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -24,10 +24,7 @@ class CategoryRule(ModelInvalidation):
     tags = ["slug:{slug}"]
 
 
-@pytest.fixture(autouse=True)
-def rules() -> Iterator[None]:
-    with registry.override(Product, ProductRule), registry.override(Category, CategoryRule):
-        yield
+rules = in_force({Product: ProductRule, Category: CategoryRule})
 
 
 def test_a_related_instance_may_be_older_than_its_row(using: str, deliveries: Delivered) -> None:

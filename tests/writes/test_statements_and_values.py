@@ -16,6 +16,7 @@ from tests.consistency.test_races import (
 )
 from tests.cursors import execute
 from tests.elsewhere import elsewhere
+from tests.ruled import ByCategory, in_force
 from tests.testapp.models import Category, Product, Restaurant
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -23,14 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqli
 MOVE = "UPDATE testapp_product SET category_id = %s WHERE id = %s"
 
 
-class Rule(ModelInvalidation):
-    tags = ["category:{category_id}"]
-
-
-@pytest.fixture(autouse=True)
-def rule():
-    with registry.override(Product, Rule):
-        yield
+rule = in_force({Product: ByCategory})
 
 
 @pytest.mark.parametrize("is_atomic", [False, True], ids=["autocommit", "atomic"])

@@ -1,6 +1,5 @@
 """Batches: one for each transaction, delivered right after COMMIT, dropped on rollback."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -10,10 +9,12 @@ from asgiref.sync import async_to_sync
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
 from django.test import TestCase, override_settings
 
-from cache_invalidation import ModelInvalidation, cached, invalidate, registry
+from cache_invalidation import ModelInvalidation, cached, invalidate
 from cache_invalidation.signals import invalidated
 from cache_invalidation.stores import get_store
 from tests.delivered import Delivered, delivered, update_behind_the_back
+from tests.elsewhere import elsewhere
+from tests.ruled import in_force
 from tests.testapp.models import Category, Counter, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite", "other"])
@@ -24,10 +25,7 @@ def name_of(pk: int, using: str = "default") -> str:
     return Category.objects.using(using).get(pk=pk).name
 
 
-@pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    with registry.override(Category, ModelInvalidation):
-        yield
+rule = in_force({Category: ModelInvalidation})
 
 
 @pytest.fixture(params=["default", "sqlite"])
@@ -174,7 +172,7 @@ def test_a_transaction_managed_by_hand_delivers_at_commit(
         rename(category, "new")
         assert read(category) == "new"
         connection.commit()
-        seen = in_thread(lambda: read(category))
+        seen = elsewhere(lambda: read(category))
         rename(category, "newer")
         connection.commit()
     finally:
@@ -203,21 +201,6 @@ def test_atomic_inside_of_a_transaction_managed_by_hand_waits_for_the_commit_of_
     assert read(category) == "new"
 
 
-def in_thread(function: Any) -> Any:
-    result = []
-
-    def run() -> None:
-        try:
-            result.append(function())
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return result[0]
-
-
 def test_threads_have_batches_of_their_own(category: Category, deliveries: Delivered) -> None:
     if category._state.db == "sqlite":
         pytest.skip("SQLite has one writer at a time")
@@ -225,7 +208,7 @@ def test_threads_have_batches_of_their_own(category: Category, deliveries: Deliv
     deliveries.clear()
     with atomic(category):
         rename(category, "new")
-        in_thread(lambda: rename(other, "newer"))
+        elsewhere(lambda: rename(other, "newer"))
         assert [f"testapp.category:{other.pk}" in d.tags for d in deliveries] == [True]
     assert len(deliveries) == 2
 
@@ -261,7 +244,7 @@ def test_a_connection_lost_in_commit_keeps_its_fence(monkeypatch: pytest.MonkeyP
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             pid = cursor.fetchone()[0]
-        in_thread(lambda: terminate(pid))
+        elsewhere(lambda: terminate(pid))
     tag = f"testapp.category:{category.pk}"
     assert str(get_store().versions([tag])[tag]).startswith("!")
     assert name_of(category.pk) == "old"

@@ -1,17 +1,14 @@
 """Models that few projects have are saved, deleted and related like any other."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from django.core import serializers
 from django.db import transaction
-from django.db.models import F, Model
+from django.db.models import F
 
-from cache_invalidation import ModelInvalidation, registry
 from tests.delivered import Delivered
+from tests.ruled import Override, override
 from tests.testapp.models import Place, Product, Restaurant
 from tests.testapp.unusual import (
     Club,
@@ -27,19 +24,7 @@ from tests.testapp.unusual import (
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
-Override = Callable[..., None]
-
-
-@pytest.fixture
-def override() -> Iterator[Override]:
-    """Give a model a rule until the test ends."""
-    with ExitStack() as stack:
-
-        def enter(model: type[Model], **attributes: Any) -> None:
-            declaration = type(f"{model.__name__}Rule", (ModelInvalidation,), attributes)
-            stack.enter_context(registry.override(model, declaration))
-
-        yield enter
+__all__ = ["override"]
 
 
 @pytest.fixture

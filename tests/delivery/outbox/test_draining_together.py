@@ -10,7 +10,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.delivery.outbox.draining import BATCH, drain
@@ -20,7 +20,7 @@ from cache_invalidation.models import PendingInvalidation
 from tests.cursors import execute
 from tests.delivered import delivered
 from tests.delivery.outbox.rows import let_wait, rows
-from tests.elsewhere import elsewhere
+from tests.elsewhere import apart, elsewhere
 from tests.outages import Use
 from tests.stores.steps import PATIENCE
 
@@ -91,12 +91,10 @@ def test_threads_that_drain_sqlite_together_deliver_each_row_once(up: Use) -> No
     let_wait(1000, "sqlite")
     together = Barrier(3)
 
+    @apart
     def run() -> int:
         together.wait()
-        try:
-            return sum(drain("sqlite"))
-        finally:
-            connections.close_all()
+        return sum(drain("sqlite"))
 
     with ThreadPoolExecutor(3) as pool:
         shares = [future.result(PATIENCE) for future in [pool.submit(run) for _ in range(3)]]
