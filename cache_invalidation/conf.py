@@ -46,6 +46,13 @@ class Setting(Generic[T]):
             return self.default
         return self.check(values[self.name])
 
+    def usable(self) -> T:
+        """Return the value, or the default if it cannot be used: a system check says so."""
+        try:
+            return self.__get__(settings, Settings)
+        except InvalidSetting:
+            return self.default
+
     def check(self, value: Any) -> T:
         """Return `value` in the setting's type; raise `InvalidSetting` if it is not usable."""
         try:

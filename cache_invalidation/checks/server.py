@@ -12,8 +12,7 @@ from django.core.checks import Error, Info, Warning
 
 from cache_invalidation.checks.cache import store
 from cache_invalidation.checks.registering import Messages, register
-from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import InvalidSetting
+from cache_invalidation.conf import Settings
 from cache_invalidation.stores.messages import Condition
 
 # What the policies do that are not for a cache with fences.
@@ -61,19 +60,12 @@ def check_server(**kwargs: Any) -> Messages:
 def _harm(condition: Condition) -> str | None:
     if not condition.memory_limit:
         return None  # Nothing is ever evicted or refused.
-    if condition.eviction.startswith("volatile-") and _entries_last_for_ever():
+    if condition.eviction.startswith("volatile-") and Settings.DEFAULT_TIMEOUT.usable() is None:
         return (
             "it evicts nothing but what expires, and with DEFAULT_TIMEOUT = None entries do not. "
             "Once it is full it refuses fences"
         )
     return _HARM.get(condition.eviction)
-
-
-def _entries_last_for_ever() -> bool:
-    try:
-        return settings.DEFAULT_TIMEOUT is None
-    except InvalidSetting:
-        return False  # E003.
 
 
 @register(deploy=True)

@@ -11,17 +11,15 @@ from multiprocessing import parent_process
 from multiprocessing.util import Finalize, register_after_fork
 from threading import Lock
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
-from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import CacheInvalidationError, InvalidSetting
+from cache_invalidation.conf import Settings
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics import latency
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import RECENT
 
 logger = logging.getLogger("cache_invalidation")
-
-FALLBACK_INTERVAL: Final = 5.0  # seconds between two flushes, if the setting is no number
 
 
 class Counters:
@@ -61,7 +59,8 @@ class Counters:
 
     def flush(self) -> None:
         """Add what was counted to the counters in the store; keep it if the store is down."""
-        self._flush_at = monotonic() + _interval()
+        # No page must fail of a setting.
+        self._flush_at = monotonic() + Settings.METRICS_FLUSH_INTERVAL.usable()
         with self._lock:
             counts, self._counts = self._counts, Counter()
             recent = list(self._recent)
@@ -80,13 +79,6 @@ class Counters:
         with self._lock:
             self._counts.clear()
             self._recent.clear()
-
-
-def _interval() -> float:
-    try:
-        return settings.METRICS_FLUSH_INTERVAL
-    except InvalidSetting:
-        return FALLBACK_INTERVAL  # A system check says so, and no page must fail of it.
 
 
 counters = Counters()

@@ -12,8 +12,7 @@ from django.db.models import Field, Model, QuerySet
 from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 
-from cache_invalidation.conf import Settings, settings
-from cache_invalidation.exceptions import InvalidSetting
+from cache_invalidation.conf import Settings
 from cache_invalidation.rules.loading import as_stored_in
 from cache_invalidation.rules.templates import as_stored, has_column
 from cache_invalidation.tags import table_of
@@ -106,14 +105,8 @@ def is_excluded(model: type[Model]) -> bool:
     if options.app_label == "cache_invalidation":
         return True
     names = {options.app_label.lower(), options.label_lower}
-    return not names.isdisjoint(label.lower() for label in _excluded_labels())
-
-
-def _excluded_labels() -> tuple[str, ...]:
-    try:
-        return settings.EXCLUDE
-    except InvalidSetting:
-        return Settings.EXCLUDE.default  # A system check says so, and no write must fail of it.
+    # No write must fail of a setting.
+    return not names.isdisjoint(label.lower() for label in Settings.EXCLUDE.usable())
 
 
 @cache
