@@ -5,8 +5,8 @@ for saves, which have none, see `cache_invalidation.writes.saves`.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -59,113 +59,95 @@ def _m2m_changed(
         return
     if pk_set is not None and not pk_set:
         return
-    field = _relation(sender, model if reverse else type(instance))
-    note = _note(sender, field, instance, action, reverse, pk_set, using)
+    relations = _Relations(sender, instance, model, reverse, pk_set, using)
+    note = relations.note(action)
     if action.startswith("pre_"):
-        _announce(note, (table_of(type(instance)), table_of(model)), using)
+        relations.announce(note)
     if action in ("pre_clear", "post_add", "post_remove"):
-        _collect_ends(field, instance, reverse, model, pk_set, using)
+        relations.collect()
     if action.startswith("post_"):  # Not before: collecting may query, and be interrupted.
         for batch in batches(connections[using]):
             batch.started.pop(note, None)
 
 
-def _collect_ends(
-    field: Any,
-    instance: Model,
-    reverse: bool,
-    model: type[Model],
-    pk_set: set[Any] | None,
-    using: str,
-) -> None:
-    """Collect what changes at both ends; with None, of all that is related to `instance`."""
-    owner, related = table_of(type(instance)), table_of(model)
-    if field is not None:
-        may_query = registry.plan(owner).needs_state or registry.plan(related).needs_state
-        pk_set = _related_keys(field, instance, reverse, pk_set, using, may_query)
-    if pk_set is not None and not pk_set:
-        return
-    _collect_related(owner, {instance.pk}, using)
-    if pk_set is None:
-        collect(Change(model=related, operation="m2m", using=using))
-    else:
-        _collect_related(related, pk_set, using)
+class _Relations:
+    """Those of `instance` to rows of `model`, of which a signal tells.
 
-
-def _note(
-    through: type[Model],
-    field: Any,
-    instance: Model,
-    action: str,
-    reverse: bool,
-    pk_set: set[Any] | None,
-    using: str,
-) -> Announced:
-    """Return the note of what Django does between two signals; both are sent the same."""
-    values = {}
-    if field is not None:
-        source, target = _ends(field, reverse)
-        referred: Any = through._meta.get_field(source)
-        values = {source: [getattr(instance, referred.target_field.attname)], target: pk_set}
-    kind: Kind = "insert" if action.endswith("_add") else "delete"
-    return announced(through, kind, values, connections[using])
-
-
-def _announce(note: Announced, ends: Sequence[type[Model]], using: str) -> None:
-    """Have the watcher leave to the signals what the statements between two of them do.
-
-    Should the second one not come, since something was raised, COMMIT tells of all rows.
+    The rows are `named` by what the relation refers to them by; all that are related, if by None.
     """
-    connection = connections[using]
-    if in_transaction(connection):
-        tell = partial(_add_unknown, ends=ends, using=using)
-        current_batch(connection, deliver).started[note] = tell
 
+    def __init__(
+        self,
+        through: type[Model],
+        instance: Model,
+        model: type[Model],
+        reverse: bool,
+        named: set[Any] | None,
+        using: str,
+    ) -> None:
+        self.through, self.instance, self.named, self.using = through, instance, named, using
+        self.owner, self.related = table_of(type(instance)), table_of(model)
+        # The many-to-many field, if it is Django's, and its foreign keys to both.
+        fields: Iterable[Any] = (model if reverse else type(instance))._meta.many_to_many
+        self.field = next((f for f in fields if f.remote_field.through is through), None)
+        if self.field is not None:
+            ends = self.field.m2m_field_name(), self.field.m2m_reverse_field_name()
+            self.source, self.target = reversed(ends) if reverse else ends
 
-def _add_unknown(batch: Batch, ends: Sequence[type[Model]], using: str) -> None:
-    for model in ends:
-        add(batch, Change(model=model, operation="m2m", using=using))
+    def note(self, action: str) -> Announced:
+        """Return the note of what Django does between two signals; both are sent the same."""
+        values = {}
+        if self.field is not None:
+            referred: Any = self.through._meta.get_field(self.source)
+            key = getattr(self.instance, referred.target_field.attname)
+            values = {self.source: [key], self.target: self.named}
+        kind: Kind = "insert" if action.endswith("_add") else "delete"
+        return announced(self.through, kind, values, connections[self.using])
 
+    def announce(self, note: Announced) -> None:
+        """Have the watcher leave to the signals what the statements between two of them do.
 
-def _relation(through: type[Model], holder: type[Model]) -> Any:
-    """Return the many-to-many field of `holder` that goes through `through`, if it is Django's."""
-    fields = holder._meta.many_to_many
-    return next((field for field in fields if field.remote_field.through is through), None)
+        Should the second one not come, since something was raised, COMMIT tells of all rows.
+        """
+        connection = connections[self.using]
+        if in_transaction(connection):
+            current_batch(connection, deliver).started[note] = self._add_unknown
 
+    def _add_unknown(self, batch: Batch) -> None:
+        for model in (self.owner, self.related):
+            add(batch, Change(model=model, operation="m2m", using=self.using))
 
-def _ends(field: Any, reverse: bool) -> tuple[str, str]:
-    """Return the names of the foreign keys to the instance that is asked, and to the others."""
-    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
-    return (target, source) if reverse else (source, target)
+    def collect(self) -> None:
+        """Collect what changes at both ends."""
+        keys = self.named if self.field is None else self._keys()
+        if keys is not None and not keys:
+            return
+        _collect_related(self.owner, {self.instance.pk}, self.using)
+        if keys is None:
+            collect(Change(model=self.related, operation="m2m", using=self.using))
+        else:
+            _collect_related(self.related, keys, self.using)
 
+    def _keys(self) -> set[Any] | None:
+        """Return the primary keys of the rows that are related, or cease to be.
 
-def _related_keys(
-    field: Any,
-    instance: Model,
-    reverse: bool,
-    named: set[Any] | None,
-    using: str,
-    may_query: bool,
-) -> set[Any] | None:
-    """Return the primary keys of the rows that are related to `instance`, or cease to be.
-
-    The relation names them by `named`, its ``to_field``; or it is about to be cleared, and does not
-    name them. None if it would take a query.
-    """
-    source, target = _ends(field, reverse)
-    through = field.remote_field.through
-    referred = through._meta.get_field(target).foreign_related_fields[0]
-    if named is not None and referred.primary_key:
-        return named
-    if not may_query:
-        return None
-    if named is not None:
-        found = all_rows(referred.model, using).filter(**{f"{referred.name}__in": named})
-        return set(found.values_list("pk", flat=True))
-    # With this row locked, nobody can add another relation to it meanwhile.
-    rows.read(table_of(type(instance)), instance.pk, using, deleting=True)
-    relations = all_rows(through, using).filter(**{source: instance})
-    return set(relations.values_list(f"{target}__pk", flat=True))
+        The relation names them by its ``to_field``; or it is about to be cleared, and does not name
+        them. None if it would take a query that no rule is worth.
+        """
+        through: Any = self.through
+        referred = through._meta.get_field(self.target).foreign_related_fields[0]
+        if self.named is not None and referred.primary_key:
+            return self.named
+        if not any(registry.plan(model).needs_state for model in (self.owner, self.related)):
+            return None
+        if self.named is not None:
+            found = all_rows(referred.model, self.using)
+            found = found.filter(**{f"{referred.name}__in": self.named})
+            return set(found.values_list("pk", flat=True))
+        # With this row locked, nobody can add another relation to it meanwhile.
+        rows.read(self.owner, self.instance.pk, self.using, deleting=True)
+        relations = all_rows(self.through, self.using).filter(**{self.source: self.instance})
+        return set(relations.values_list(f"{self.target}__pk", flat=True))
 
 
 def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> None:
