@@ -13,14 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cache_invalidation.admin.charts import PERIODS, charts
-from cache_invalidation.admin.pages import (
-    RESET,
-    VIEW,
-    PageAdmin,
-    allows,
-    operator_of,
-    require,
-)
+from cache_invalidation.admin.pages import RESET, VIEW, PageAdmin, allows, operator_of, require
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.report import (
     Delivered,

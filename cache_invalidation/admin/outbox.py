@@ -21,13 +21,7 @@ from cache_invalidation.admin.databases import (
     outboxes,
     why_unseen,
 )
-from cache_invalidation.admin.pages import (
-    INVALIDATE,
-    ReadOnlyAdmin,
-    allows,
-    operator_of,
-    require,
-)
+from cache_invalidation.admin.pages import INVALIDATE, ReadOnlyAdmin, allows, operator_of, require
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.operations.actions import discard, retry

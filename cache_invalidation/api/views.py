@@ -17,12 +17,7 @@ from cache_invalidation.api.access import (
     IsPermittedStaff,
     OperatorThrottle,
 )
-from cache_invalidation.api.answers import (
-    Done,
-    invalidated,
-    unavailable,
-    waiting,
-)
+from cache_invalidation.api.answers import Done, invalidated, unavailable, waiting
 from cache_invalidation.api.fields import QuerySerializer
 from cache_invalidation.api.pagination import Outboxes, OutboxPagination
 from cache_invalidation.api.serializers import (

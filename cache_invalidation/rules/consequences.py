@@ -15,12 +15,7 @@ from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change, Rule, links_to, shares_key
 from cache_invalidation.rules.loading import in_column, with_columns
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.templates import (
-    Template,
-    as_stored,
-    key_as_stored,
-    resolvers_for,
-)
+from cache_invalidation.rules.templates import Template, as_stored, key_as_stored, resolvers_for
 from cache_invalidation.tags import ROOT, Invalidation, every_row_tag, family, row_tag, shorten
 
 logger = logging.getLogger("cache_invalidation")

@@ -11,12 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
 from cache_invalidation.rules.templates import Kind, Template, has_column, parse
-from cache_invalidation.tags import (
-    column_tag,
-    family_tags,
-    model_tag,
-    table_of,
-)
+from cache_invalidation.tags import column_tag, family_tags, model_tag, table_of
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 

@@ -16,12 +16,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.connections import has_begun, is_on_each, on_each
-from cache_invalidation.delivery.fencing import (
-    deliver,
-    end_failed,
-    raise_fence,
-    settle,
-)
+from cache_invalidation.delivery.fencing import deliver, end_failed, raise_fence, settle
 from cache_invalidation.delivery.sending import untold
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store

@@ -18,12 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation.connections import in_transaction, is_open_for_driver, shielded
-from cache_invalidation.delivery.fencing import (
-    deliver,
-    end_failed,
-    raise_fence,
-    withdraw,
-)
+from cache_invalidation.delivery.fencing import deliver, end_failed, raise_fence, withdraw
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing import cascades, relations
 from cache_invalidation.observing.many_to_many import all_written

@@ -20,16 +20,7 @@ from cache_invalidation.stores.messages import (
 )
 from cache_invalidation.stores.redis import entries
 from cache_invalidation.stores.redis.store import RedisStore
-from tests.consistency.exploration import (
-    ENTRY,
-    MARK,
-    TAG,
-    TAGS,
-    Drops,
-    Explorer,
-    Raw,
-    Reader,
-)
+from tests.consistency.exploration import ENTRY, MARK, TAG, TAGS, Drops, Explorer, Raw, Reader
 
 # Everything is explored, however long a busy machine takes for that.
 pytestmark = pytest.mark.slow

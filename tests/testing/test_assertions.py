@@ -9,11 +9,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, cached, invalidate
-from cache_invalidation.testing import (
-    assert_invalidates,
-    assert_not_invalidates,
-    override_rules,
-)
+from cache_invalidation.testing import assert_invalidates, assert_not_invalidates, override_rules
 from tests.testapp.models import Category, Product, ProductProxy, Tag
 
 pytestmark = pytest.mark.django_db

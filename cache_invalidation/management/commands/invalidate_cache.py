@@ -11,12 +11,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments, operator
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Outcome, Request, invalidate, preview
-from cache_invalidation.operations.entities import (
-    Entity,
-    find_event,
-    find_watched_model,
-    parse_key,
-)
+from cache_invalidation.operations.entities import Entity, find_event, find_watched_model, parse_key
 from cache_invalidation.rules.registry import Event
 from cache_invalidation.tags import ROOT
 

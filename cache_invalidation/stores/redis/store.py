@@ -24,12 +24,7 @@ from cache_invalidation.stores.messages import (
     new_token,
     version_name,
 )
-from cache_invalidation.stores.redis.connection import (
-    Command,
-    Primary,
-    Servers,
-    unrefused,
-)
+from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters, spell
 from cache_invalidation.stores.redis.entries import PLAIN, WITH_TAGS, pack, unpack
 from cache_invalidation.stores.redis.scripts import lives_of, ms, script
