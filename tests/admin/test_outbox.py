@@ -5,7 +5,8 @@ from unittest import mock
 import pytest
 from django.db import OperationalError, connections
 
-from cache_invalidation.admin import databases, outbox
+from cache_invalidation import models
+from cache_invalidation.admin import outbox
 from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from tests.admin.conftest import APP, last_entry, page, send
@@ -102,7 +103,7 @@ def test_without_the_table_the_page_says_what_that_means(
     client, settings, monkeypatch, policy, said
 ):
     settings.CACHE_INVALIDATION = {"ON_STORE_FAILURE": policy, "METRICS_FLUSH_INTERVAL": 3600}
-    monkeypatch.setattr(databases, "has_outbox", lambda connection: connection.alias == "sqlite")
+    monkeypatch.setattr(models, "has_outbox", lambda connection: connection.alias == "sqlite")
     text = page(client, LIST)
     assert "There is no outbox on the database “default”" in text
     assert said in text
@@ -111,7 +112,7 @@ def test_without_the_table_the_page_says_what_that_means(
 
 
 def test_why_there_is_no_outbox_is_for_those_who_may_see_it(as_user, monkeypatch):
-    monkeypatch.setattr(databases, "has_outbox", lambda connection: False)
+    monkeypatch.setattr(models, "has_outbox", lambda connection: False)
     page(as_user("invalidate_cache"), LIST, status=403)
 
 
