@@ -7,6 +7,8 @@ from uuid import uuid4
 from django.core.files.storage import InMemoryStorage
 from django.db import models
 
+from tests.testapp.named import Named
+
 
 class HookedField(models.IntegerField):  # type: ignore[type-arg]
     """Calls what a test has put here, right before its table is written."""
@@ -19,11 +21,8 @@ class HookedField(models.IntegerField):  # type: ignore[type-arg]
         return super().pre_save(model_instance, add)
 
 
-class Building(models.Model):
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
+class Building(Named):
+    pass
 
 
 class Depot(Building):

@@ -9,6 +9,8 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init
 from django.dispatch import receiver
 
+from tests.testapp.named import Named
+
 
 class _Named(models.Model):
     name = models.CharField(max_length=100)
@@ -104,12 +106,8 @@ def _rename(instance: "Filed", filename: str) -> str:
     return filename
 
 
-class Filed(models.Model):
-    name = models.CharField(max_length=100)
+class Filed(Named):
     file = models.FileField(upload_to=_rename, storage=InMemoryStorage())
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class OfLower(models.Model):

@@ -6,49 +6,29 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 
 from tests.moments import EventfulText
+from tests.testapp.named import Named
 
 HAS_DB_CASCADE = django.VERSION >= (6, 1)
 
 
-class Topic(models.Model):
+class Topic(Named):
     """Takes its items with it."""
 
-    name = models.CharField(max_length=100)
 
-    def __str__(self) -> str:
-        return self.name
-
-
-class Shelf(models.Model):
+class Shelf(Named):
     """Leaves its items without one."""
 
-    name = models.CharField(max_length=100)
 
-    def __str__(self) -> str:
-        return self.name
-
-
-class Box(models.Model):
+class Box(Named):
     """Leaves its items to the first box."""
 
-    name = models.CharField(max_length=100)
 
-    def __str__(self) -> str:
-        return self.name
-
-
-class Label(models.Model):
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
+class Label(Named):
+    pass
 
 
-class Fan(models.Model):
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
+class Fan(Named):
+    pass
 
 
 class Note(models.Model):
@@ -97,30 +77,17 @@ class SpecialItem(Item):
     extra = EventfulText(max_length=100, default="")
 
 
-class Bystander(models.Model):
+class Bystander(Named):
     """Has nothing to do with any of them."""
-
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 if HAS_DB_CASCADE:
 
-    class Branch(models.Model):
+    class Branch(Named):
         """Its twigs fall with it, and the nests with those: the database does that."""
 
-        name = models.CharField(max_length=100)
-
-        def __str__(self) -> str:
-            return self.name
-
-    class Bird(models.Model):
-        name = models.CharField(max_length=100)
-
-        def __str__(self) -> str:
-            return self.name
+    class Bird(Named):
+        pass
 
     class Twig(models.Model):
         branch = models.ForeignKey(Branch, models.DB_CASCADE, related_name="twigs")

@@ -5,24 +5,18 @@ from uuid import uuid4
 
 from django.db import models
 
+from tests.testapp.named import Named
 
-class Category(models.Model):
-    name = models.CharField(max_length=100)
+
+class Category(Named):
     slug = models.SlugField(max_length=100, default="")
 
-    def __str__(self) -> str:
-        return self.name
+
+class Tag(Named):
+    pass
 
 
-class Tag(models.Model):
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Product(models.Model):
-    name = models.CharField(max_length=100)
+class Product(Named):
     slug = models.SlugField(max_length=100, default="")
     price = models.DecimalField(max_digits=10, decimal_places=2, default=Decimal(0))
     stock = models.IntegerField(default=0)
@@ -32,9 +26,6 @@ class Product(models.Model):
     )
     tags = models.ManyToManyField(Tag, related_name="products")
     created = models.DateTimeField(auto_now_add=True)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class ProductProxy(Product):
@@ -51,12 +42,8 @@ class Review(models.Model):
         return self.text
 
 
-class Place(models.Model):
-    name = models.CharField(max_length=100)
+class Place(Named):
     city = models.CharField(max_length=100, default="")
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Restaurant(Place):
@@ -65,11 +52,8 @@ class Restaurant(Place):
     cuisine = models.CharField(max_length=100, default="")
 
 
-class Author(models.Model):
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
+class Author(Named):
+    pass
 
 
 class Book(models.Model):
@@ -110,13 +94,8 @@ class Voucher(models.Model):
         return self.code
 
 
-class Unregistered(models.Model):
+class Unregistered(Named):
     """A model that no rule mentions."""
-
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 # Last, because one has a child of `Place`; they are imported here to get their tables.

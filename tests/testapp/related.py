@@ -3,18 +3,15 @@
 from django.db import models
 
 from tests.testapp.models import Restaurant, Tag, Voucher
+from tests.testapp.named import Named
 
 
-class Pal(models.Model):
-    name = models.CharField(max_length=100)
+class Pal(Named):
     friends = models.ManyToManyField("self")
     follows = models.ManyToManyField("self", symmetrical=False, related_name="followers")
     restaurants = models.ManyToManyField(Restaurant, related_name="pals")
     vouchers = models.ManyToManyField(Voucher, related_name="pals")
     tags = models.ManyToManyField(Tag, through="PalTag", related_name="pals")
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class BestPal(Pal):

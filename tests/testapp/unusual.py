@@ -8,6 +8,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from tests.testapp.models import Place, Restaurant
+from tests.testapp.named import Named
 
 
 class Ordered(models.Model):
@@ -126,14 +127,10 @@ class Person(models.Model):
         return self.code
 
 
-class Club(models.Model):
+class Club(Named):
     """Names its members by something else than their primary keys."""
 
-    name = models.CharField(max_length=100)
     members = models.ManyToManyField(Person, through="Member", related_name="clubs")
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Member(models.Model):
