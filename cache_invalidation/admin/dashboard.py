@@ -20,11 +20,11 @@ from cache_invalidation.metrics.report import (
     Metrics,
     Rates,
     StoreState,
-    pending_invalidations,
     read_metrics,
     read_recent,
     store_state,
 )
+from cache_invalidation.models import backlog
 from cache_invalidation.operations.actions import reset
 from cache_invalidation.stores.messages import RECENT
 
@@ -94,7 +94,7 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
     return found | {
         "state": state,
         "state_since": _time(state["since"]),
-        "backlog": pending_invalidations(),
+        "backlog": backlog(),
     }
 
 

@@ -14,10 +14,9 @@ from cache_invalidation.metrics.report import (
     Metrics,
     Minute,
     StoreState,
-    pending_invalidations,
     store_state,
 )
-from cache_invalidation.models import AuditEntry, PendingInvalidation
+from cache_invalidation.models import AuditEntry, PendingInvalidation, backlog
 from cache_invalidation.operations.actions import Outcome
 
 STATUS: Final = {
@@ -95,7 +94,7 @@ def unavailable(error: StoreUnavailable) -> Response:
     answer = Unavailable(
         detail=f"The cache does not answer: {error}",
         store=state,
-        pending_invalidations=pending_invalidations(),
+        pending_invalidations=backlog(),
     )
     return Response(answer, status=status.HTTP_503_SERVICE_UNAVAILABLE)
 

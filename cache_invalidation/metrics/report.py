@@ -94,6 +94,9 @@ def read_metrics() -> Metrics:
 
     Raises `StoreUnavailable` if the store does not answer.
     """
+    # Imported late, because there are no models before there are settings.
+    from cache_invalidation.models import backlog
+
     counters.flush()
     found = get_store().counters()
     since, last = found.pop("since", None), found.pop("last", None)
@@ -107,7 +110,7 @@ def read_metrics() -> Metrics:
         key_invalidations=counts.get("keys", 0),
         pattern_invalidations=counts.get("patterns", 0),
         failed_invalidations=counts.get("failed", 0),
-        pending_invalidations=pending_invalidations(),
+        pending_invalidations=backlog(),
         store=store_state(),
         latency=percentiles(counts),
         checked_hits=counts.get("checked_hits", 0),
@@ -117,14 +120,6 @@ def read_metrics() -> Metrics:
         last_invalidation=json.loads(last) if last else None,
         since=since,
     )
-
-
-def pending_invalidations() -> int:
-    """Return how many invalidations wait in the outbox, on all databases that answer."""
-    # Imported late, because there are no models before there are settings.
-    from cache_invalidation.models import backlog
-
-    return backlog()
 
 
 def store_state() -> StoreState:

@@ -13,11 +13,11 @@ from cache_invalidation.metrics.report import (
     Metrics,
     Rates,
     StoreState,
-    pending_invalidations,
     read_metrics,
     read_minutes,
     read_recent,
 )
+from cache_invalidation.models import backlog
 from cache_invalidation.stores.messages import MINUTES, RECENT
 
 HELP = """\
@@ -71,7 +71,7 @@ class Command(ShowingCommand):
         except StoreUnavailable as error:
             raise CommandError(
                 f"The cache does not answer: {sentence(error)} "
-                f"{pending_invalidations()} invalidations wait in the outbox."
+                f"{backlog()} invalidations wait in the outbox."
             ) from error
         if recent:
             extra["recent"] = last
