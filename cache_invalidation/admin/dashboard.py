@@ -86,6 +86,7 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
             "more_recent": RECENT if len(recent) == number < RECENT else None,
             "most_invalidated": Counter(metrics["invalidations_by_entity_type"]).most_common(TOP),
             "least_hit": _least_hit(metrics),
+            "not_stored": _not_stored(metrics),
         }
     except CacheInvalidationError as error:
         found["error"] = error
@@ -96,6 +97,16 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
         "state_since": _time(state["since"]),
         "backlog": backlog(),
     }
+
+
+def _not_stored(metrics: Metrics) -> list[tuple[str, str, int]]:
+    """Return the pages and reasons that were counted most often."""
+    found = [
+        (name, reason, number)
+        for name, reasons in metrics["not_stored"].items()
+        for reason, number in reasons.items()
+    ]
+    return sorted(found, key=lambda each: -each[2])[:TOP]
 
 
 def _state() -> StoreState:

@@ -53,6 +53,7 @@ LAST: Final[dict[str, Any]] = {
 
 METRICS: Final[dict[str, Any]] = RATES | {
     "functions": {"shop.views.category_page": RATES},
+    "not_stored": {"page:shop.views.cart": {"session": 17}},
     "invalidations_by_entity_type": {"product": 12},
     "tag_invalidations": 24,
     "key_invalidations": 36,

@@ -39,10 +39,12 @@ class StoreState(TypedDict):
 class Metrics(Rates):
     """Everything counted since `since` (ISO 8601), by all processes that flushed.
 
-    `pending_invalidations` is the length of the outbox now.
+    `pending_invalidations` is the length of the outbox now. `not_stored` has, by the name of a
+    page, how often it was not stored for which reason.
     """
 
     functions: dict[str, Rates]
+    not_stored: dict[str, dict[str, int]]
     invalidations_by_entity_type: dict[str, int]
     tag_invalidations: int
     key_invalidations: int
@@ -105,6 +107,7 @@ def read_metrics() -> Metrics:
     return Metrics(
         **_rates(counts),
         functions={name: _rates(counts, f":{name}") for name in sorted(named)},
+        not_stored=_not_stored(counts),
         invalidations_by_entity_type=_by_entity_type(counts),
         tag_invalidations=counts.get("tags", 0),
         key_invalidations=counts.get("keys", 0),
@@ -186,6 +189,16 @@ def reset_metrics() -> None:
 
 
 _READS = ("hits:", "misses:", "bypasses:")
+_NOT_STORED = "unstored:"
+
+
+def _not_stored(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for counter in sorted(counts):
+        if counter.startswith(_NOT_STORED):
+            name, _, reason = counter.removeprefix(_NOT_STORED).rpartition(":")
+            found.setdefault(name, {})[reason] = counts[counter]
+    return found
 
 
 def _rates(counts: Mapping[str, int], suffix: str = "") -> Rates:

@@ -39,6 +39,7 @@ def test_before_anything_is_counted_everything_is_zero():
         "bypasses": 0,
         "hit_rate": None,
         "functions": {},
+        "not_stored": {},
         "invalidations_by_entity_type": {},
         "tag_invalidations": 0,
         "key_invalidations": 0,

@@ -44,6 +44,7 @@ def test_bad_requests_are_answered_as_without_the_app(address: str, headers: Any
 
 
 def test_there_is_an_end_to_the_variants_of_a_page(redis_client: redis.Redis) -> None:
+    counters.discard()
     with override_settings(CACHE_INVALIDATION={"VARIANT_LIMIT": 20, "CACHE_STATUS": True}):
         for number in range(50):
             found = Client().get("/agent/", headers={"User-Agent": str(number)})

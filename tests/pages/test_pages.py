@@ -17,6 +17,8 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.generic import View
 
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.views import cache_page, invalidate_page
 from tests.pages.visitors import Visitor
 from tests.shop import views
@@ -464,3 +466,15 @@ def test_nor_with_the_transaction_around_the_view(settings: Any) -> None:
         assert status(get("/products/")) == "fwd=miss; stored"
         assert status(get("/products/")) == "hit"
         assert status(get("/changes/")) == "fwd=bypass; detail=dependencies"
+
+
+def test_why_a_page_is_not_stored_is_counted() -> None:
+    counters.discard()
+    for address in ("/cart/", "/cart/", "/form/", "/products/", "/products/"):
+        get(address)
+    metrics = read_metrics()
+    assert metrics["not_stored"] == {
+        "page:tests.shop.views.cart": {"session": 2},
+        "page:tests.shop.views.form": {"csrf": 1},
+    }
+    assert metrics["functions"]["page:tests.shop.views.products"]["hit_rate"] == 0.5

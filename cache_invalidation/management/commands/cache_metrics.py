@@ -92,6 +92,8 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     yield f"  cache          {_state(metrics['store'])}"
     yield f"  reads          {_rates(metrics)}"
     yield from (f"    {name}  {_rates(rates)}" for name, rates in metrics["functions"].items())
+    for name, reasons in metrics["not_stored"].items():
+        yield f"    {name}  not stored  {', '.join(f'{why} {n}' for why, n in reasons.items())}"
     yield "  invalidations"
     yield from _numbers(metrics["invalidations_by_entity_type"])
     yield "  invalidated"
