@@ -12,13 +12,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.db import connections
-from django.db.transaction import atomic
 
 from cache_invalidation import stores
 from cache_invalidation.conf import Settings
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from example_project.servers import ValkeyServer
+from tests.databases import emptied_with_delete, kept_sessions
 from tests.stores.steps import PATIENCE
 
 AN_HOUR: Final = 3600.0  # seconds
@@ -26,29 +26,11 @@ AN_HOUR: Final = 3600.0  # seconds
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Empty the databases after a test with DELETE: for few rows, TRUNCATE takes ten times as long.
-
-    Content types and permissions are not created again, as `flush` does. No test needs the
-    permissions, and content types are created on demand once they are forgotten: see
-    `empty_caches`.
-    """
-    with django_db_blocker.unblock():
-        deletions = {alias: list(_deletions(connections[alias])) for alias in connections}
-
-    def empty(command: str, *, database: str, **options: Any) -> None:
-        with atomic(using=database):
-            for statement in deletions[database]:
-                connections[database].connection.execute(statement)  # Behind the watcher's back.
-
-    with mock.patch("django.test.testcases.call_command", empty):
+    with ExitStack() as stack:
+        with django_db_blocker.unblock():
+            stack.enter_context(emptied_with_delete(connections))
+        stack.enter_context(kept_sessions())
         yield
-
-
-def _deletions(connection: Any) -> Iterator[str]:
-    tables = connection.introspection.django_table_names(only_existing=True)
-    statements = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
-    # PostgreSQL takes all of them at once.
-    yield from ["; ".join(statements)] if connection.vendor == "postgresql" else statements
 
 
 @pytest.fixture(scope="session")
