@@ -46,8 +46,6 @@ class Look:
 
 
 LOOKS: Final = (Look("light", 1280), Look("dark", 360))
-# For pages with colours and drawings of our own; others are made of what Django has.
-ALL_LOOKS: Final = (*LOOKS, Look("dark", 1280), Look("light", 360))
 
 
 class Window:
@@ -124,6 +122,13 @@ class Window:
         if os.environ.get("DOCS_SCREENSHOTS") and self.look == LOOKS[0]:
             DOCS.mkdir(exist_ok=True)
             self.page.screenshot(path=DOCS / f"{name}.png", full_page=True)
+
+    def inspect_in_both_themes(self, name: str) -> None:
+        """Do what `inspect` does for a page with colours or drawings of our own."""
+        for theme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=theme)
+            self.inspect(f"{name}-{theme}")
+        self.page.emulate_media(color_scheme=self.look.theme)
 
     def inspect(self, name: str) -> None:
         """Check that everybody can use the page; take a picture of it."""
