@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from django import get_version
 
+from tests.once import made_once
+
 pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,34 +40,35 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("packaging")
-
-
-@pytest.fixture(scope="module")
-def wheel(folder: Path) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel built from the source distribution, so that both are complete."""
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
+
+    def build(folder: Path) -> None:
+        run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+
+    (wheel,) = made_once(tmp_path_factory, "wheel", build).glob("*.whl")
     return wheel
 
 
 @pytest.fixture(scope="module")
-def python(folder: Path, wheel: Path) -> Path:
+def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """An environment that holds the wheel and what the wheel asks for."""
-    run(sys.executable, "-m", "venv", "venv", cwd=folder)
-    python = folder / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", wheel, f"django=={get_version()}", cwd=folder)
-    return python
+
+    def install(folder: Path) -> None:
+        run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+        pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
+        run(*pip, "install", wheel, f"django=={get_version()}", cwd=folder)
+
+    return made_once(tmp_path_factory, "environment", install) / "bin" / "python"
 
 
-@pytest.fixture(scope="module")
-def project(folder: Path, python: Path) -> Path:
+@pytest.fixture
+def project(tmp_path: Path, python: Path) -> Path:
     """A new project with the app, and nothing else, added to its settings."""
-    run(python, "-m", "django", "startproject", "fresh", cwd=folder)
-    with (folder / "fresh" / "fresh" / "settings.py").open("a") as settings:
+    run(python, "-m", "django", "startproject", "fresh", cwd=tmp_path)
+    with (tmp_path / "fresh" / "fresh" / "settings.py").open("a") as settings:
         settings.write('\nINSTALLED_APPS.append("cache_invalidation")\n')
-    return folder / "fresh"
+    return tmp_path / "fresh"
 
 
 @contextmanager
@@ -105,8 +108,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_the_package_imports_without_settings(python, folder):
-    assert not run(python, "-W", "error", "-c", "import cache_invalidation", cwd=folder)
+def test_the_package_imports_without_settings(python, tmp_path):
+    assert not run(python, "-W", "error", "-c", "import cache_invalidation", cwd=tmp_path)
 
 
 def test_a_new_project_checks_migrates_and_serves(python, project):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.table import Row, render
+from tests.once import made_once
 from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -19,11 +20,18 @@ SECTIONS = {"write", "watcher", "hit", "invalidate a tag", "memory"}
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """The table and the JSON of a quick run."""
-    file: Path = tmp_path_factory.mktemp("benchmarks") / "rows.json"
-    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", str(file)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
-    assert run.returncode == 0, run.stderr
-    return run.stdout, json.loads(file.read_text())
+
+    def measure(folder: Path) -> None:
+        file = str(folder / "rows.json")
+        command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", file]
+        run = subprocess.run(
+            command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        (folder / "table").write_text(run.stdout)
+
+    folder = made_once(tmp_path_factory, "benchmarks", measure)
+    return (folder / "table").read_text(), json.loads((folder / "rows.json").read_text())
 
 
 def test_every_section_is_measured_and_shown(output: tuple[str, dict[str, Any]]):
