@@ -39,8 +39,8 @@ def test_other_dialects_and_other_tables_are_other_questions() -> None:
     assert analyze("DELETE FROM shop_product # shop_tag", "mysql", KNOWN).reads == ()
 
 
-def test_a_hundred_thousand_statements_do_not_pile_up() -> None:
-    for number in range(100_000):
+def test_ten_thousand_statements_do_not_pile_up() -> None:
+    for number in range(10_000):
         analyze(f'DELETE FROM "shop_tag" WHERE "shop_tag"."id" = {number}', "sqlite", KNOWN)
     assert kept() <= 2 * 2_048
 
