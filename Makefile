@@ -19,6 +19,9 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 # Each process has servers of its own, so there is a limit to what a large machine can do with them.
 PYTEST := pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
+# The tests start hundreds of interpreters, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Two pips in one environment get in each other's way.
