@@ -5,6 +5,7 @@ worker of pytest-xdist has its own, because tests flush them and look at everybo
 """
 
 import argparse
+import gc
 import os
 import platform
 import tempfile
@@ -68,3 +69,18 @@ def _servers() -> Generator[str]:
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many as there are processors: many tests wait, for a server or for time to pass."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage, and never look at what was collected again.
+
+    The tests are half a million objects, which the search for garbage would go through many times.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
