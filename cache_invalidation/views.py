@@ -18,6 +18,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.reads.steps import awalk
+from cache_invalidation.surfaces.pages.outlook import of_user
 from cache_invalidation.surfaces.pages.views import name_of
 from cache_invalidation.surfaces.pages.visits import Options, Visit
 from cache_invalidation.tags import page_tag
@@ -65,7 +66,7 @@ def cache_page(
     options = Options(
         timeout=checked_timeout(timeout),
         key_prefix=key_prefix or "",
-        of_user=_of_user(vary_on or {}),
+        of_user=of_user("cache_page", vary_on or {}),
         lock=lock,
         statuses=frozenset(statuses),
     )
@@ -103,18 +104,6 @@ def invalidate_page(page: str | Callable[..., Any], /, *args: Any, **kwargs: Any
         path = reverse(page, args=args or None, kwargs=kwargs or None)
         name = f"/{path.removeprefix(get_script_prefix())}"
     invalidate(tags=[page_tag(name)])
-
-
-def _of_user(vary_on: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any] | None:
-    if unknown := set(vary_on) - {"user"}:
-        raise ValueError(
-            f"cache_page(vary_on=…) names {', '.join(map(repr, sorted(unknown)))}; only 'user' can "
-            "be made coarser. Everything else that a view looks at is found out."
-        )
-    found = vary_on.get("user")
-    if found is not None and not callable(found):
-        raise TypeError("cache_page(vary_on={'user': …}) takes a function of the user")
-    return found
 
 
 def _function(view: Callable[..., Any], options: Options) -> Any:

@@ -20,6 +20,22 @@ Coarse = Callable[[Any], Any]
 ABSENT: Final = "absent"
 
 
+def of_user(caller: str, vary_on: Mapping[str, Coarse]) -> Coarse | None:
+    """Return what `vary_on` makes of a user, if anything.
+
+    Raises `ValueError` for other names in it, and `TypeError` for what cannot be called.
+    """
+    if unknown := set(vary_on) - {"user"}:
+        raise ValueError(
+            f"{caller}(vary_on=…) names {', '.join(map(repr, sorted(unknown)))}; only 'user' can "
+            "be made coarser. Everything else that a view looks at is found out."
+        )
+    found = vary_on.get("user")
+    if found is not None and not callable(found):
+        raise TypeError(f"{caller}(vary_on={{'user': …}}) takes a function of the user")
+    return found
+
+
 class Outlook:
     """A request, as those see it who do not record."""
 

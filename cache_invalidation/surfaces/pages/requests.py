@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from inspect import getattr_static
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
@@ -278,13 +278,20 @@ def is_recording(request: HttpRequest) -> bool:
     return _KEY in object.__getattribute__(request, "__dict__")
 
 
+class Record(Protocol):
+    """Who is asked for what is looked at of an object."""
+
+    def get(self, looked_at: Any, name: str, /) -> Any:
+        """Return the attribute `name` of the object, and take note of that."""
+
+    def set(self, name: str, /) -> None:
+        """Take note that an attribute is set or deleted."""
+
+
 @contextmanager
-def recording(
-    request: HttpRequest, inputs: Inputs, of_user: Coarse | None = None
-) -> Iterator[None]:
-    """Record in `inputs` what is looked at of `request` inside of the block."""
-    kind, record = type(request), Recording(request, inputs, of_user)
-    held = vars(request)
+def recorded_by(record: Record, request: Any) -> Iterator[None]:
+    """Have `record` asked for each attribute of `request` inside of the block."""
+    kind, held = type(request), vars(request)
     held[_KEY] = record
     request.__class__ = _recording_kind(kind)
     try:
@@ -292,4 +299,16 @@ def recording(
     finally:
         del held[_KEY]
         request.__class__ = kind
+
+
+@contextmanager
+def recording(
+    request: HttpRequest, inputs: Inputs, of_user: Coarse | None = None
+) -> Iterator[None]:
+    """Record in `inputs` what is looked at of `request` inside of the block."""
+    record = Recording(request, inputs, of_user)
+    try:
+        with recorded_by(record, request):
+            yield
+    finally:
         record.close()

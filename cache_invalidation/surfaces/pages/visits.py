@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -92,17 +92,43 @@ class Visit:
         """Return the visit that a request for `view` with the arguments `given` is.
 
         None if it is nobody's business: the middleware is not there or the method is another one,
-        or somebody records the request already, who will know what this view reads.
+        or somebody records the request already, who will know what this view reads. Or if it is
+        the request of REST framework: there is `cached_response` for these.
+        """
+        if not isinstance(request, HttpRequest):
+            counters.add(f"unstored:page:{name_of(view)}:rest")
+            return None
+        return cls.begin(
+            request,
+            name_of(view),
+            lambda: (identity(view, request), given, options.key_prefix),
+            Outlook(request, options.of_user),
+            view,
+            options,
+        )
+
+    @classmethod
+    def begin(
+        cls,
+        request: HttpRequest,
+        name: str,
+        about: Callable[[], tuple[Any, ...]],
+        outlook: Outlook,
+        view: Callable[..., Any],
+        options: Options,
+    ) -> Self | None:
+        """Return a visit of what is called `name`; None as in `of`.
+
+        `about` returns what is an input in any case; it raises `Opaque` for what cannot be told.
         """
         if request.method not in ("GET", "HEAD") or is_recording(request):
             return None
         visits = vars(request).get(VISITS)
         if visits is None:
             return None
-        name = name_of(view)
         try:
             where = request.scheme, host_of(request), request.path_info
-            about = always(*where, identity(view, request), given, options.key_prefix)
+            said = always(*where, *about())
         except Opaque as error:
             logger.debug("The page %s is not cached: %s.", name, error)
             counters.add(f"unstored:page:{name}:opaque")
@@ -110,8 +136,7 @@ class Visit:
             return None
         except Exception:  # noqa: BLE001 - such as a host that is not allowed, which the view finds
             return None
-        outlook = Outlook(request, options.of_user)
-        trail = Trail(f"page:{name}", about, outlook.current)
+        trail = Trail(f"page:{name}", said, outlook.current)
         tags = expand((page_tag(name), page_tag(request.path_info)))
         read = Read(f"page:{name}", trail.key, tags, options.timeout, options.lock, records=True)
         read.function, read.codec = view, stored
@@ -180,18 +205,26 @@ class Visit:
             self._copy(response)
         else:
             late: Any = response
-            self._context = _template_of(late)
+            self._context = self._unrendered(late)
             late.render = partial(self._render, late)
         return self._marked(response)
 
     def _render(self, response: Any) -> Any:
         del response.render
-        if not _same(self._context, _template_of(response)):
+        if not self._is_as_before(response):
             self.inputs.refuse("template", REASONS["template"])
         with self.computing():
             rendered = response.render()
         self._copy(rendered)
         return rendered
+
+    def _unrendered(self, response: Any) -> Any:
+        """Return what `response` is going to be rendered from."""
+        return _template_of(response)
+
+    def _is_as_before(self, response: Any) -> bool:
+        """Whether it still is what the view has returned."""
+        return _same(self._context, self._unrendered(response))
 
     def _copy(self, response: HttpResponseBase) -> None:
         """Keep what the view has returned, before any middleware changes it."""
