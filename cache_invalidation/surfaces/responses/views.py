@@ -1,0 +1,73 @@
+"""Which view a response is of, and what the view was given: that is part of the key, by value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from cache_invalidation.surfaces.inputs.portraits import portray
+from cache_invalidation.surfaces.pages.views import identity
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What makes the response: a method of a view, or the function below `api_view`."""
+
+    view: APIView
+    function: Callable[..., Any]
+    is_method: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called in tags and metrics."""
+        kind = type(self.view)
+        if self.is_method:
+            return f"{kind.__module__}.{kind.__qualname__}.{self.function.__name__}"
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def about(self) -> tuple[Any, ...]:
+        """Return what tells it from all others, and what the view was given.
+
+        Raises `Opaque` for what cannot be told.
+        """
+        kind = type(self.view) if self.is_method else self.function
+        return identity(kind, None), self.function.__qualname__, _given(self.view)
+
+
+def _given(view: APIView) -> list[str]:
+    # The request records what is looked at of it. Methods, such as those that `as_view` binds to
+    # ``get`` and ``head``, are told by their names, as they belong to the class.
+    held = {
+        name: value
+        for name, value in vars(view).items()
+        if name != "request" and not _is_bound_to(view, value)
+    }
+    return [_told(item) for item in sorted(held.items())]
+
+
+def left_on(view: APIView) -> dict[str, Any]:
+    """Return what is on `view` now, to be compared with what is there later."""
+    return {**vars(view), "headers": dict(view.headers)}
+
+
+def view_of(request: Request) -> APIView | None:
+    """Return the view that a request of REST framework is for."""
+    found = request.parser_context.get("view")
+    return found if isinstance(found, APIView) else None
+
+
+def _is_bound_to(view: APIView, value: Any) -> bool:
+    """Whether `value` is a method of `view`, such as the one that as_view() binds to ``get``."""
+    return isinstance(value, MethodType) and value.__self__ is view
+
+
+def _told(value: Any) -> str:
+    """Return the portrait of what a view may have been given, classes and functions among it."""
+    if isinstance(value, type | FunctionType):
+        return identity(value, None)
+    if type(value) in (list, tuple):
+        return f"({','.join([_told(item) for item in value])})"
+    return portray(value)

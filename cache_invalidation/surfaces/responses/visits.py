@@ -1,0 +1,151 @@
+"""One request for a response that is cached: as for pages, but for what the framework adds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+from django.http.response import HttpResponseBase
+from rest_framework.renderers import BrowsableAPIRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from cache_invalidation.surfaces.pages.requests import recorded_by
+from cache_invalidation.surfaces.pages.stored import etag_of
+from cache_invalidation.surfaces.pages.visits import Options, Visit
+from cache_invalidation.surfaces.responses.kept import KeptResponse, shape_of
+from cache_invalidation.surfaces.responses.requests import (
+    ALWAYS_LOOKED_AT,
+    RestOutlook,
+    RestRecording,
+)
+from cache_invalidation.surfaces.responses.views import Called, left_on
+
+# What the view and its mixins leave on the view for themselves, and nobody looks at later.
+_OF_THE_FRAMEWORK: Final = frozenset({"_paginator", "_negotiator"})
+_IN_EVERY_CONTEXT: Final = frozenset({"view", "args", "kwargs", "request", "response"})
+#: Marks a page that was no `Response`, which is not rendered late.
+_PLAIN: Final = "_is_plain"
+
+
+class ResponseVisit(Visit):
+    """One request for the response of a method or function of REST framework."""
+
+    _view: APIView
+    _outer: Request
+    # What was on the view before it was called.
+    _left: dict[str, Any]
+    # As the view has returned it, and before it is rendered if that comes late.
+    _status = 200
+    _headers: Mapping[str, str] = {}
+    _unrendered_headers: Mapping[str, str] | None = None
+
+    @classmethod
+    def to(
+        cls, view: APIView, request: Request, what: Called, given: Any, options: Options
+    ) -> "ResponseVisit | None":
+        """Return the visit that a request for `what` is; None if it is none: see `begin`."""
+        visit = cls.begin(
+            request._request,
+            what.name,
+            lambda: (*what.about(), given, options.key_prefix),
+            RestOutlook(request, options.of_user),
+            what.function,
+            options,
+        )
+        if visit is not None:
+            visit._view, visit._outer, visit._left = view, request, left_on(view)
+        return visit
+
+    def answer(self) -> HttpResponseBase:
+        """Return the response of a hit."""
+        self.page = page = self.read.value
+        attributes = dict(page.attributes)
+        if attributes.pop(_PLAIN, False):
+            return self._marked(replace(page, attributes=attributes).response())
+        return self._marked(KeptResponse(page, self._outer.accepted_renderer))
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Take note of what is looked at and read inside of the block."""
+        if isinstance(self._outer.accepted_renderer, BrowsableAPIRenderer):
+            self.inputs.refuse("browsable", "it is the browsable API, with its forms")
+        record = RestRecording(self._outer, self.inputs, self._options.of_user)
+        for name in ALWAYS_LOOKED_AT:
+            record.look(name)
+        with super().computing(), recorded_by(record, self._outer):
+            yield
+
+    def take(self, response: Any) -> Any:
+        """Take what the view has returned, and return what the framework shall have."""
+        if changed := _changed(self._left, left_on(self._view), self._view):
+            self.inputs.refuse("view", f"it sets self.{min(changed)}")
+        if isinstance(response, HttpResponseBase):
+            self._status, self._headers = response.status_code, dict(response.items())
+        return super().take(response)
+
+    def _unrendered(self, response: Any) -> Any:
+        if not _is_late(response):
+            return super()._unrendered(response)
+        about = response.template_name, response.content_type, len(response._post_render_callbacks)
+        return shape_of(response.data), about
+
+    def _is_as_before(self, response: Any) -> bool:
+        if not _is_late(response):
+            return super()._is_as_before(response)
+        outer, view = self._outer, self._view
+        context = response.renderer_context
+        given = {"view": view, "request": outer, "args": view.args, "kwargs": view.kwargs}
+        try:
+            return (
+                response.accepted_renderer is outer.accepted_renderer
+                and response.accepted_media_type == outer.accepted_media_type
+                and context.keys() <= _IN_EVERY_CONTEXT
+                and all(context.get(name) is value for name, value in given.items())
+                and bool(self._context == self._unrendered(response))
+            )
+        except Exception:  # noqa: BLE001 - values in the data compare as they like
+            return False
+
+    def _render(self, response: Any) -> Any:
+        self._unrendered_headers = dict(response.items())
+        return super()._render(response)
+
+    def _copy(self, response: HttpResponseBase) -> None:
+        super()._copy(response)
+        page = self.page
+        if page is None:
+            return
+        if self._unrendered_headers is None:
+            self.page = replace(page, attributes={**page.attributes, _PLAIN: True})
+            return
+        # Without those that the framework or a middleware has set meanwhile: so it will each time.
+        headers = _with_changes(self._headers, self._unrendered_headers, dict(response.items()))
+        etag = headers.get("ETag") or etag_of(page.body or b"")
+        listed = [[name, str(value)] for name, value in headers.items()]
+        self.page = replace(page, status=self._status, headers=listed, etag=etag)
+
+
+def _is_late(response: object) -> bool:
+    """Whether it is rendered by the framework, and not by Django or already."""
+    return isinstance(response, Response)
+
+
+def _with_changes(
+    headers: Mapping[str, str], before: Mapping[str, str], after: Mapping[str, str]
+) -> dict[str, str]:
+    """Return `headers` with what was changed between `before` and `after`."""
+    kept = {name: value for name, value in headers.items() if name not in before.keys() - after}
+    return kept | {name: value for name, value in after.items() if before.get(name) != value}
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any], view: APIView) -> set[str]:
+    """Return which attributes of `view` are others now, if anybody will see that."""
+    if before["headers"] != after["headers"]:
+        return {"headers"}
+    kind = type(view)
+    if kind.finalize_response is APIView.finalize_response and kind.dispatch is APIView.dispatch:
+        return set()
+    names = (before.keys() | after.keys()) - _OF_THE_FRAMEWORK - {"headers"}
+    return {name for name in names if before.get(name) is not after.get(name)}
