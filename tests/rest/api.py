@@ -24,7 +24,7 @@ from rest_framework.permissions import BasePermission, DjangoModelPermissionsOrA
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.throttling import SimpleRateThrottle
-from rest_framework.versioning import URLPathVersioning
+from rest_framework.versioning import QueryParameterVersioning, URLPathVersioning
 from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
@@ -110,6 +110,11 @@ class CategorySerializer(serializers.ModelSerializer[Category]):
         model = Category
         fields = ["id", "name", "products"]
 
+    def to_representation(self, instance):
+        """Return it as the version has it."""
+        found = super().to_representation(instance)
+        return {"new": found} if self.context["request"].version == "v2" else found
+
 
 class ReviewSerializer(serializers.ModelSerializer[Review]):
     """As it is."""
@@ -122,6 +127,13 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
 class Versions(URLPathVersioning):
     """``/v1/`` and ``/v2/``."""
 
+    allowed_versions = ("v1", "v2")
+
+
+class VersionsByQuery(QueryParameterVersioning):
+    """``?version=v1`` and ``?version=v2``."""
+
+    default_version = "v1"
     allowed_versions = ("v1", "v2")
 
 
@@ -155,7 +167,7 @@ class Common(APIView):
 
     authentication_classes = [TokenAuthentication, SessionAuthentication]
     renderer_classes = [JSONRenderer, BrowsableAPIRenderer, LinesRenderer]
-    versioning_class = Versions
+    versioning_class: Any = Versions
 
 
 class Products(Common, ModelViewSet[Product]):
@@ -177,11 +189,12 @@ class Products(Common, ModelViewSet[Product]):
 
 
 class Categories(Common, ReadOnlyModelViewSet[Category]):
-    """With limits and offsets."""
+    """With limits and offsets, and a version that is no part of the path."""
 
     queryset = Category.objects.prefetch_related("products").order_by("pk")
     serializer_class = CategorySerializer
     pagination_class = Parts
+    versioning_class = VersionsByQuery
 
 
 class Reviews(Common, ReadOnlyModelViewSet[Review]):

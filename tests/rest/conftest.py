@@ -1,13 +1,16 @@
 """The API, with a middleware of each kind, and a client that asks it with and without the cache."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 from cache_invalidation.surfaces.inputs import trail, variants
+from tests import shop
 from tests.testapp.models import Author, Category, Product, Review
 
 MIDDLEWARE = [
@@ -84,3 +87,4 @@ def status(response: Any) -> str:
 
 
 _OURS = {"Cache-Status", "ETag", "Cache-Control", "Content-Length"}
+TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [Path(shop.__file__).parent / "templates"]}]

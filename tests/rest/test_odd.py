@@ -1,0 +1,222 @@
+"""Views that do more than make a response: right, and stored where that is possible."""
+
+from typing import Any
+
+import pytest
+from django.test import RequestFactory, override_settings
+from rest_framework.settings import api_settings
+
+from cache_invalidation import invalidate
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.rest import CachedResponseMixin, cached_response
+from cache_invalidation.stores import get_store
+from tests.rest import odd
+from tests.rest.conftest import MIDDLEWARE, TEMPLATES, Asker, status, told
+from tests.testapp.models import Product
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("goods")]
+
+STORED, HIT = "fwd=miss; stored", "hit"
+
+
+@pytest.fixture(autouse=True)
+def odd_site(site: None) -> Any:
+    with override_settings(ROOT_URLCONF="tests.rest.odd", TEMPLATES=TEMPLATES):
+        yield
+
+
+def same(asker: Asker, path: str, *expected: str) -> None:
+    """Ask as often as `expected` names a status, and see that it is right each time."""
+    for each in expected:
+        right = told(asker.uncached(path))
+        found = asker.get(path)
+        assert (status(found), told(found)) == (each, right)
+
+
+@pytest.mark.parametrize(
+    "name", ["Base", "HeaderOfResponse", "Late", "Initial", "Page", "Nobody", "Inner", "OfShop"]
+)
+def test_these_are_stored(name):
+    same(Asker("alice"), f"/{name}/", STORED, HIT)
+    Product.objects.all()[0].delete()
+    Product.objects.create(name="new")
+    same(Asker("alice"), f"/{name}/", *([STORED] if name in _READING else []), HIT)
+
+
+_READING = ("Base", "HeaderOfResponse", "Late", "Page")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *[("LeavesSomething", "view"), ("SetsHeaders", "view"), ("Context", "template")],
+        *[("Lazy", "authentication"), ("Body", "body"), ("Session", "session")],
+        *[("Cookie", "set-cookie"), ("Never", "cache-control"), ("Raises", "exception")],
+        *[("Accepted", "status")],
+    ],
+)
+def test_these_are_not(name, reason):
+    same(Asker("alice"), f"/{name}/", *[f"fwd=bypass; detail={reason}"] * 2)
+
+
+@pytest.mark.parametrize("name", ["Initial", "Inner", "OfShop", "OfShopOnView", "Lazy"])
+def test_nobody_gets_what_is_for_somebody_else(name):
+    for asker in (Asker("alice"), Asker("bob"), Asker(), Asker("alice")):
+        assert told(asker.get(f"/{name}/")) == told(asker.uncached(f"/{name}/"))
+
+
+def test_what_is_put_around_a_response_is_put_around_one_from_the_cache():
+    asker = Asker()
+    same(asker, "/Envelope/", STORED, HIT)
+    for query in ("envelope=1", "more=1", "more=2", "asked=3"):
+        same(asker, f"/Envelope/?{query}", HIT)
+    same(asker, "/Envelope/", HIT)
+
+
+def test_what_has_an_envelope_is_not_stored():
+    same(Asker(), "/Envelope/?envelope=1", *["fwd=bypass; detail=template"] * 2)
+    same(Asker(), "/Envelope/?more=1", *["fwd=bypass; detail=template"] * 2)
+
+
+def test_the_data_of_json_is_there_from_the_cache():
+    asker = Asker()
+    assert asker.get("/Base/").data == asker.get("/Base/").data == {"total": 7}
+
+
+class Changing:
+    """A middleware that adds to the data before it is rendered, and a header."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request):
+        """Return the response."""
+        return self.get_response(request)
+
+    def process_template_response(self, request, response):
+        """Add what is asked for, and who that is."""
+        if "added" in request.GET:
+            response.data["added"] = request.GET["added"]
+        response.headers["X-Who"] = request.GET.get("who", "")
+        return response
+
+
+def test_middlewares_change_one_from_the_cache_as_well():
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, f"{__name__}.Changing"]):
+        asker = Asker()
+        same(asker, "/Base/?added=0", "fwd=bypass; detail=template")
+        same(asker, "/Base/?who=alice", STORED, HIT)
+        same(asker, "/Base/?who=bob", HIT)
+        same(asker, "/Base/?added=1", HIT)
+
+
+def test_a_user_may_be_looked_at_coarsely():
+    for asker, expected in (
+        (Asker("alice"), STORED),
+        (Asker("bob"), HIT),
+        (Asker("staff"), STORED),
+    ):
+        same(asker, "/ByKind/", expected)
+    same(Asker("alice"), "/ByKind/?name", "fwd=bypass; detail=user")
+    same(Asker("bob"), "/ByKind/?name", "fwd=bypass; detail=user")
+
+
+def test_a_user_may_be_none(monkeypatch):
+    monkeypatch.setattr(api_settings, "UNAUTHENTICATED_USER", None)
+    same(Asker(), "/Nobody/", STORED, HIT)
+    same(Asker("alice"), "/Nobody/", STORED, HIT)
+
+
+def test_it_is_computed_once_if_it_is_decorated_twice():
+    found = [Asker().get("/twice/") for _ in range(2)]
+    assert [status(each) for each in found] == [STORED, HIT]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/on_method/", ""),
+        ("/on_dispatch/", ""),
+        ("/around/", "fwd=bypass; detail=authorization"),
+        ("/both/", "fwd=bypass; detail=authorization"),
+    ],
+)
+def test_cache_page_around_the_framework_stores_nothing(path, expected):
+    for name in ("alice", "bob"):
+        found = Asker(name).get(path)
+        assert (found.status_code, status(found)) == (200, expected)
+        if path.startswith("/on"):
+            assert found.json()["user"] == name
+
+
+def test_cache_page_around_the_framework_says_why_it_stores_nothing():
+    for path in ("/around/", "/both/", "/on_dispatch/", "/on_method/"):
+        assert status(Asker().get(path)) in ("fwd=bypass; detail=authorization", "")
+    assert {
+        "unstored:page:tests.rest.odd.DjangosOnMethod.list:rest",
+        "unstored:page:rest_framework.views.APIView.dispatch:opaque",
+        "unstored:page:tests.rest.odd.WrappedAPIView:authorization",
+    } <= {*_counted()}
+
+
+def test_cache_page_around_the_framework_leaves_throttles_alone():
+    codes = [Asker("alice").get("/on_dispatch/").status_code for _ in range(3)]
+    assert codes == [200, 200, 429]
+
+
+def _counted() -> Any:
+    counters.flush()
+    return get_store().counters()
+
+
+def test_they_are_called_after_the_view_and_the_action():
+    asker = Asker()
+    for _ in range(2):
+        asker.get("/more/v1/products/")
+        asker.get("/more/v1/total/")
+    rates = read_metrics()["functions"]
+    for name in ("page:tests.rest.urls.Products.list", "page:tests.rest.api.total"):
+        assert (rates[name]["hits"], rates[name]["misses"]) == (1, 1)
+    invalidate(tags=["page:tests.rest.urls.Products.list"])
+    assert status(asker.get("/more/v1/products/")) == STORED
+    assert status(asker.get("/more/v1/total/")) == HIT
+
+
+def test_an_option_may_be_given_where_the_view_is_made():
+    same_view = Asker().get("/short/")
+    assert status(same_view) == STORED
+    assert status(Asker().get("/Base/")) == STORED
+
+
+def test_nothing_is_stored_without_the_middleware():
+    with override_settings(MIDDLEWARE=MIDDLEWARE[1:]):
+        assert [status(Asker().get("/Base/")) for _ in range(2)] == ["", ""]
+
+
+def test_a_function_may_be_called_without_a_request():
+    assert cached_response(300)(lambda *args: args)(1, 2) == (1, 2)
+    view = odd.Base()
+    request = RequestFactory().get("/")
+    assert cached_response(300)(lambda self, request: "x")(view, request) == "x"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"cache_timeout": "soon"}, ValueError),
+        ({"cache_vary_on": {"session": len}}, ValueError),
+        ({"cache_vary_on": {"user": "staff"}}, TypeError),
+    ],
+)
+def test_options_that_cannot_work_are_told_when_the_class_is_made(options, problem):
+    with pytest.raises(problem):
+        type("View", (CachedResponseMixin, odd.Base), options)
+
+
+def test_there_are_no_coroutines():
+    async def view(request):
+        return None
+
+    with pytest.raises(TypeError, match="no coroutine"):
+        cached_response(300)(view)
