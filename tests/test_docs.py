@@ -74,9 +74,10 @@ class Shop:
     Files with the same name on one page are parts of one module.
     """
 
-    def __init__(self, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, page: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
         self.page = page
         self.monkeypatch = monkeypatch
+        self.stack = stack
         self.shell: dict[str, object] = {}
         for package in ("shop", "accounts", "blog"):
             self.module(package)
@@ -117,6 +118,10 @@ class Shop:
         limits = with_options(SOCKET_TIMEOUT=1, SOCKET_CONNECT_TIMEOUT=1)
         with limits, override_settings(**namespace):
             assert checks.settings.check_settings() + checks.cache.check_time_limits() == []
+        if "MIDDLEWARE" in namespace:
+            del namespace["INSTALLED_APPS"]
+            # The rest of the page is about a site that is served with these.
+            self.stack.enter_context(override_settings(ROOT_URLCONF="shop.urls", **namespace))
 
     def run_tests(self, module: ModuleType) -> None:
         cases = [
@@ -180,11 +185,12 @@ def goods(transactional_db):
 @pytest.mark.usefixtures("no_rules", "goods")
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_the_examples_of_a_page_run(page, monkeypatch):
-    shop = Shop(page, monkeypatch)
     # What earlier tests counted and did not flush.
     reset_metrics()
-    for block in blocks_of(page):
-        shop.run(block)
+    with ExitStack() as stack:
+        shop = Shop(page, monkeypatch, stack)
+        for block in blocks_of(page):
+            shop.run(block)
 
 
 class Tutorial:
