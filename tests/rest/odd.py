@@ -1,5 +1,6 @@
 """Views that do more than make a response, each cached; ``/uncached`` are those that are not."""
 
+from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -41,6 +42,21 @@ class Envelope(Base):
         found = super().finalize_response(request, response, *args, **kwargs)
         found.headers["X-Asked"] = request.query_params.get("asked", "nothing")
         return found
+
+
+class Typed(Envelope):
+    """Has data that JSON has no types for, and a renderer that is not JSON."""
+
+    renderer_classes = [JSONRenderer, api.LinesRenderer]
+
+    def get(self, request):
+        """Return dates and numbers."""
+        return Response({"on": date(2026, 1, 2), "prices": tuple(Product.objects.values("price"))})
+
+    def finalize_response(self, request, response, *args, **kwargs):
+        """Say in a header which year it is."""
+        response.headers["X-Year"] = str(response.data["on"].year)
+        return super().finalize_response(request, response, *args, **kwargs)
 
 
 class LeavesSomething(Base):
@@ -234,7 +250,7 @@ class Nobody(Base):
 
 
 VIEWS = (
-    *(Base, Envelope, LeavesSomething, SetsHeaders, HeaderOfResponse, Context, OfShop),
+    *(Base, Envelope, Typed, LeavesSomething, SetsHeaders, HeaderOfResponse, Context, OfShop),
     *(OfShopOnView, Lazy, Inner, Body, Session, Cookie, Never, Late, Initial, Page, ByKind),
     *(Raises, Accepted, Nobody),
 )

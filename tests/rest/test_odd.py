@@ -74,6 +74,16 @@ def test_what_is_put_around_a_response_is_put_around_one_from_the_cache():
     same(asker, "/Envelope/", HIT)
 
 
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_the_data_is_what_the_view_returned_whatever_it_is_rendered_as(form):
+    asker = Asker()
+    same(asker, f"/Typed/?format={form}", STORED, HIT)
+    for query in ("envelope=1", "more=1"):
+        same(asker, f"/Typed/?format={form}&{query}", HIT)
+    Product.objects.create(name="dear", price=1000)
+    same(asker, f"/Typed/?format={form}", STORED, HIT)
+
+
 def test_what_has_an_envelope_is_not_stored():
     same(Asker(), "/Envelope/?envelope=1", *["fwd=bypass; detail=template"] * 2)
     same(Asker(), "/Envelope/?more=1", *["fwd=bypass; detail=template"] * 2)

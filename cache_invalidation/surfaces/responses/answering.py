@@ -1,6 +1,7 @@
 """From a call of a view to its response, out of the cache or computed."""
 
 from collections.abc import Callable
+from functools import partial
 from time import sleep
 from typing import Any
 
@@ -32,7 +33,7 @@ def respond(function: Callable[..., Any], options: Options, /, *args: Any, **kwa
     for pause in visit.attempt():
         sleep(pause)
     if visit.read.is_hit:
-        return visit.answer()
+        return visit.answer_with(partial(function, *args, **kwargs))
     with visit.computing():
         response = function(*args, **kwargs)
     return visit.take(response)

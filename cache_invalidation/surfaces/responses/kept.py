@@ -1,27 +1,27 @@
 """A response from the cache: it is rendered already, and is again if somebody changes its data."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 
 from cache_invalidation.surfaces.pages.stored import Page
 
 _UNREAD: Final = object()
+_IN_JSON: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class KeptResponse(Response):
-    """The response that a view returned before, for a view and middlewares to do with as always.
+    """The response that a view returned before, for the view and middlewares to do with as always.
 
-    Kept are the bytes. Whoever asks for its `data` gets what JSON made of it; and if that is
-    changed or replaced, such as by a `finalize_response` that puts something around it, it is
-    rendered again.
+    Kept are the bytes. `made` returns the data that they were made of, for whoever asks for it,
+    such as a `finalize_response` that puts something around it: then it is rendered again.
     """
 
-    def __init__(self, page: Page, renderer: BaseRenderer) -> None:
-        self._renderer = renderer
+    def __init__(self, page: Page, made: Callable[[], Any]) -> None:
         super().__init__(status=page.status)
+        self._made = made
         self._data: Any = _UNREAD
         self._before: Any = _UNREAD
         if page.reason is not None:
@@ -35,14 +35,9 @@ class KeptResponse(Response):
 
     @property
     def data(self) -> Any:
-        """What it was rendered from, as far as that can be told.
-
-        Raises `AttributeError` for what is not JSON.
-        """
+        """What it is rendered from."""
         if self._data is _UNREAD:
-            if not isinstance(self._renderer, JSONRenderer):
-                raise AttributeError("This response is from the cache, which has its bytes only.")
-            self._data = json.loads(self.content) if self.content else None
+            self._data = self._made()
             self._before = shape_of(self._data)
         return self._data
 
@@ -52,7 +47,7 @@ class KeptResponse(Response):
 
     def render(self) -> Any:
         """Return the response with its content, as `Response.render` does."""
-        if self._data is not _UNREAD and self._before != shape_of(self._data):
+        if self._data is not _UNREAD and not is_same(self._before, shape_of(self._data)):
             self._is_rendered = False
         return super().render()
 
@@ -64,3 +59,27 @@ def shape_of(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [shape_of(value) for value in data]
     return data
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two shapes are the same."""
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - what is in them compares as it likes
+        return False
+
+
+def is_json_of(body: bytes, data: Any) -> bool:
+    """Whether `body` is JSON that says all there is to say about `data`."""
+    try:
+        return _is_plain(data) and bool(json.loads(body) == data)
+    except ValueError:
+        return False
+
+
+def _is_plain(data: Any) -> bool:
+    if isinstance(data, dict):
+        return all(type(key) is str and _is_plain(value) for key, value in data.items())
+    if isinstance(data, list):
+        return all(map(_is_plain, data))
+    return type(data) in _IN_JSON

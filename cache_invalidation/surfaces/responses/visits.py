@@ -1,8 +1,10 @@
 """One request for a response that is cached: as for pages, but for what the framework adds."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from django.http.response import HttpResponseBase
@@ -14,7 +16,12 @@ from rest_framework.views import APIView
 from cache_invalidation.surfaces.pages.requests import recorded_by
 from cache_invalidation.surfaces.pages.stored import etag_of
 from cache_invalidation.surfaces.pages.visits import Options, Visit
-from cache_invalidation.surfaces.responses.kept import KeptResponse, shape_of
+from cache_invalidation.surfaces.responses.kept import (
+    KeptResponse,
+    is_json_of,
+    is_same,
+    shape_of,
+)
 from cache_invalidation.surfaces.responses.requests import (
     ALWAYS_LOOKED_AT,
     RestOutlook,
@@ -25,8 +32,10 @@ from cache_invalidation.surfaces.responses.views import Called, left_on
 # What the view and its mixins leave on the view for themselves, and nobody looks at later.
 _OF_THE_FRAMEWORK: Final = frozenset({"_paginator", "_negotiator"})
 _IN_EVERY_CONTEXT: Final = frozenset({"view", "args", "kwargs", "request", "response"})
-#: Marks a page that was no `Response`, which is not rendered late.
-_PLAIN: Final = "_is_plain"
+# Attributes of a page that are not those of its response: whether that was rendered late, and from
+# data that can be read from its body.
+_IS_LATE: Final = "_is_late"
+_IS_JSON: Final = "_is_json"
 
 
 class ResponseVisit(Visit):
@@ -58,13 +67,17 @@ class ResponseVisit(Visit):
             visit._view, visit._outer, visit._left = view, request, left_on(view)
         return visit
 
-    def answer(self) -> HttpResponseBase:
-        """Return the response of a hit."""
+    def answer_with(self, compute: Callable[[], Any]) -> HttpResponseBase:
+        """Return the response of a hit; `compute` makes it anew, if somebody needs its data."""
         self.page = page = self.read.value
         attributes = dict(page.attributes)
-        if attributes.pop(_PLAIN, False):
-            return self._marked(replace(page, attributes=attributes).response())
-        return self._marked(KeptResponse(page, self._outer.accepted_renderer))
+        is_late, is_json = attributes.pop(_IS_LATE, False), attributes.pop(_IS_JSON, False)
+        page = replace(page, attributes=attributes)
+        if not is_late:
+            return self._marked(page.response())
+        if is_json:
+            return self._marked(KeptResponse(page, partial(json.loads, page.body or b"")))
+        return self._marked(KeptResponse(page, lambda: compute().data))
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -97,16 +110,13 @@ class ResponseVisit(Visit):
         outer, view = self._outer, self._view
         context = response.renderer_context
         given = {"view": view, "request": outer, "args": view.args, "kwargs": view.kwargs}
-        try:
-            return (
-                response.accepted_renderer is outer.accepted_renderer
-                and response.accepted_media_type == outer.accepted_media_type
-                and context.keys() <= _IN_EVERY_CONTEXT
-                and all(context.get(name) is value for name, value in given.items())
-                and bool(self._context == self._unrendered(response))
-            )
-        except Exception:  # noqa: BLE001 - values in the data compare as they like
-            return False
+        return (
+            response.accepted_renderer is outer.accepted_renderer
+            and response.accepted_media_type == outer.accepted_media_type
+            and context.keys() <= _IN_EVERY_CONTEXT
+            and all(context.get(name) is value for name, value in given.items())
+            and is_same(self._context, self._unrendered(response))
+        )
 
     def _render(self, response: Any) -> Any:
         self._unrendered_headers = dict(response.items())
@@ -118,13 +128,18 @@ class ResponseVisit(Visit):
         if page is None:
             return
         if self._unrendered_headers is None:
-            self.page = replace(page, attributes={**page.attributes, _PLAIN: True})
             return
         # Without those that the framework or a middleware has set meanwhile: so it will each time.
         headers = _with_changes(self._headers, self._unrendered_headers, dict(response.items()))
-        etag = headers.get("ETag") or etag_of(page.body or b"")
-        listed = [[name, str(value)] for name, value in headers.items()]
-        self.page = replace(page, status=self._status, headers=listed, etag=etag)
+        body = page.body or b""
+        about = {_IS_LATE: True, _IS_JSON: is_json_of(body, getattr(response, "data", None))}
+        self.page = replace(
+            page,
+            status=self._status,
+            headers=[[name, str(value)] for name, value in headers.items()],
+            etag=headers.get("ETag") or etag_of(body),
+            attributes={**page.attributes, **about},
+        )
 
 
 def _is_late(response: object) -> bool:
