@@ -64,11 +64,22 @@ def telling(base: type) -> type:
     for names, make in ((_BY_NAME, _by_name), (_AS_A_WHOLE, _as_a_whole), (_CHANGES, _changing)):
         made |= {name: make(name, base) for name in names if hasattr(base, name)}
     if "__bool__" not in made:
-        made["__bool__"] = lambda self: len(self) > 0
+        made["__bool__"] = _is_filled
     # Nobody wants to know while it is filled, nor of a copy.
     untold = staticmethod(lambda name: None)
-    made |= {"told": untold, "changed": untold, "original": None, "__reduce_ex__": _reduce}
+    made |= {
+        "asked": lambda self: self.told(None),
+        "told": untold,
+        "changed": untold,
+        "original": None,
+        "__reduce_ex__": _reduce,
+    }
     return type(base.__name__, (base,), made)
+
+
+def _is_filled(self: Any) -> bool:
+    self.asked()
+    return dict.__len__(self) > 0
 
 
 def _reduce(self: Any, protocol: Any) -> Any:
@@ -92,12 +103,15 @@ def telling_dict(original: dict[str, Any], told: Told, changed: Told) -> dict[st
     return found
 
 
-def telling_query(original: QueryDict, told: Told) -> QueryDict:
-    """Return a `QueryDict` with the parameters of `original`."""
+def telling_query(original: QueryDict, told: Told, asked: Callable[[], None]) -> QueryDict:
+    """Return a `QueryDict` with the parameters of `original`.
+
+    `asked` is called when somebody only asks whether there are any.
+    """
     made = TellingQuery("", mutable=True, encoding=original.encoding)
     for name, values in original.lists():
         QueryDict.setlist(made, name, values)
-    made._mutable, made.told = original._mutable, told
+    made._mutable, made.told, made.asked = original._mutable, told, asked
     found: QueryDict = made
     return found
 

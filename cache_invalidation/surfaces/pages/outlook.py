@@ -1,8 +1,8 @@
 """What there is to look at of a request, by the names of inputs.
 
-``GET.page`` is a parameter, ``GET`` all of them; likewise ``COOKIES`` and ``META``. ``headers`` are
-all headers, ``user`` is who is logged in, ``messages`` is whether there are any, and ``has.tenant``
-is what somebody has put on the request under that name.
+``GET.page`` is a parameter, ``GET`` all of them, ``some.GET`` whether there are any; likewise
+``COOKIES`` and ``META``. ``headers`` are all headers, ``user`` is who is logged in, ``messages`` is
+whether there are any, and ``has.tenant`` is what somebody has put on the request under that name.
 """
 
 from collections.abc import Callable, Mapping
@@ -97,6 +97,7 @@ _PARTS: Final[Mapping[str, Callable[[Outlook, str], str]]] = {
     "COOKIES": Outlook._cookie,
     "META": Outlook._meta,
     "has": Outlook._attribute,
+    "some": lambda outlook, kind: str(bool(getattr(outlook._request, kind))),
 }
 
 _WHOLES: Final[Mapping[str, Callable[[Outlook], str]]] = {

@@ -96,7 +96,8 @@ class Recording:
         self._look(kind if name is None else f"{kind}.{name}")
 
     def _query(self, request: HttpRequest) -> Any:
-        return telling_query(self._raw("GET", request), partial(self._told, "GET"))
+        told, asked = partial(self._told, "GET"), partial(self._look, "some.GET")
+        return telling_query(self._raw("GET", request), told, asked)
 
     def _cookies(self, request: HttpRequest) -> Any:
         cookies = self._raw("COOKIES", request)
