@@ -207,11 +207,13 @@ class Reviews(Common, ReadOnlyModelViewSet[Review]):
 
 
 class Scarce(Common, ReadOnlyModelViewSet[Product]):
-    """With a throttle."""
+    """With a throttle, and without pages."""
 
     queryset = Product.objects.order_by("pk")
     serializer_class = PricesForStaff
     throttle_classes = [FewAtATime]
+    filter_backends = [filters.DjangoFilterBackend]
+    filterset_fields = {"price": ["gte"]}
 
 
 class Account(Common):

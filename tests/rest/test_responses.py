@@ -58,6 +58,14 @@ def test_parameters_that_nobody_looks_at_make_no_entries():
     assert status(asker.get("/v1/total/?q=2")) == STORED
 
 
+def test_filters_look_at_their_own_parameters_only():
+    asker = Asker()
+    asker.get("/v1/scarce/?price__gte=1&utm_source=x")
+    assert status(asker.get("/v1/scarce/?price__gte=1&utm_source=y")) == HIT
+    assert status(asker.get("/v1/products/?price__gte=1")) == STORED
+    assert status(asker.get("/v1/scarce/?price__gte=2", Authorization="Token bob")) == STORED
+
+
 def test_each_renderer_and_media_type_has_its_own():
     asker = Asker()
     for accept in ("application/json", "application/json; indent=4", "text/plain"):
