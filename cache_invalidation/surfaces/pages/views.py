@@ -21,6 +21,17 @@ def name_of(view: Callable[..., Any]) -> str:
     return f"{module}.{name}"
 
 
+def is_of_rest(view: Any) -> bool:
+    """Whether `view` is one of REST framework, or a method of one: it has a decorator of its own.
+
+    Around such a view, permissions and throttles would not be asked.
+    """
+    while isinstance(view, partial):
+        view = view.func
+    owner = getattr(view, "cls", None) or getattr(view, "__self__", None)
+    return hasattr(owner, "initialize_request")
+
+
 def identity(view: Any, request: Any, depth: int = DEEPEST) -> str:
     """Return text that is the same for views that do the same, as far as they were told what to do.
 

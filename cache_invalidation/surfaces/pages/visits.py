@@ -35,7 +35,7 @@ from cache_invalidation.surfaces.pages.decision import REASONS, Shown, why_not
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
 from cache_invalidation.surfaces.pages.stored import ENOUGH, Page, etag_of
-from cache_invalidation.surfaces.pages.views import identity, name_of
+from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
 from cache_invalidation.tags import expand, page_tag
 
 logger = logging.getLogger("cache_invalidation")
@@ -87,16 +87,17 @@ class Visit:
 
     @classmethod
     def of(
-        cls, request: HttpRequest, view: Callable[..., Any], given: Any, options: Options
+        cls, request: Any, view: Callable[..., Any], given: Any, options: Options
     ) -> "Visit | None":
         """Return the visit that a request for `view` with the arguments `given` is.
 
         None if it is nobody's business: the middleware is not there or the method is another one,
-        or somebody records the request already, who will know what this view reads. Or if it is
-        the request of REST framework: there is `cached_response` for these.
+        or somebody records the request already, who will know what this view reads. Or if it is a
+        view of REST framework: there is `cached_response` for these.
         """
-        if not isinstance(request, HttpRequest):
+        if not isinstance(request, HttpRequest) or is_of_rest(view):
             counters.add(f"unstored:page:{name_of(view)}:rest")
+            vars(getattr(request, "_request", request))[PASSED_BY] = "rest"
             return None
         return cls.begin(
             request,
