@@ -4,8 +4,7 @@ from unittest import mock
 
 import pytest
 
-from cache_invalidation import cached, invalidate
-from cache_invalidation.admin import databases
+from cache_invalidation import cached, invalidate, models
 from tests.outages import down, use
 
 __all__ = ["down", "use"]
@@ -68,7 +67,7 @@ def test_without_an_outbox_there_is_the_reason_and_the_way_to_others(window):
     def has_outbox(connection):
         return connection.alias != "default"
 
-    with mock.patch.object(databases, "has_outbox", has_outbox):
+    with mock.patch.object(models, "has_outbox", has_outbox):
         window.go(f"{APP}pendinginvalidation/")
         window.inspect("no-outbox")
         assert "There is no outbox on the database “default”" in window.text()
