@@ -133,9 +133,10 @@ class Trail:
     def _shorten(self, seen: Mapping[str, str]) -> list[tuple[str, Step]]:
         """End the trail at the first step that names what was not looked at, and name less there.
 
-        It is the way that all computations share; what not all of them look at comes later.
+        It is the way that all computations share; what not all of them look at comes later. The
+        last step names whatever any of them has looked at.
         """
-        for index, place in enumerate(self._places[1:], 1):
+        for index, place in enumerate(self._places[1:LONGEST], 1):
             used = {name: value for name, value in place.by.items() if name in seen}
             if used and len(used) < len(place.by):
                 del self._places[index:]
