@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.surfaces.pages.outlook import of_user
-from cache_invalidation.surfaces.pages.visits import Options
+from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE, Options
 from cache_invalidation.surfaces.responses.answering import respond
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,6 +50,7 @@ def cached_response(
         def cached_view(*args: Any, **kwargs: Any) -> Any:
             return respond(function, options, *args, **kwargs)
 
+        setattr(cached_view, NEEDS_MIDDLEWARE, True)
         return cached_view
 
     return decorate
@@ -69,6 +70,8 @@ class CachedResponseMixin:
     cache_key_prefix: str | None = None
     cache_lock: bool = False
     cache_statuses: Collection[int] = (200,)
+
+    _cache_invalidation_needs_middleware = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raise `TypeError` or `ValueError` for options that cannot work."""

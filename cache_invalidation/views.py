@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from functools import wraps
-from threading import Event
 from time import sleep
 from typing import Any, Final, TypeVar
 
@@ -20,7 +19,7 @@ from cache_invalidation.reads.protocol import Default
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.surfaces.pages.outlook import of_user
 from cache_invalidation.surfaces.pages.views import name_of
-from cache_invalidation.surfaces.pages.visits import Options, Visit
+from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE, Options, Visit
 from cache_invalidation.tags import page_tag
 from cache_invalidation.writes.invalidate import invalidate
 
@@ -72,19 +71,9 @@ def cache_page(
     )
 
     def decorate(view: Any) -> Any:
-        _used.set()
         return _coroutine(view, options) if iscoroutinefunction(view) else _function(view, options)
 
     return decorate
-
-
-# Set by the first view that is decorated; for the system check that looks for the middleware.
-_used = Event()
-
-
-def is_used() -> bool:
-    """Whether any view is decorated with `cache_page`, as far as it is loaded."""
-    return _used.is_set()
 
 
 def invalidate_page(page: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
@@ -120,6 +109,7 @@ def _function(view: Callable[..., Any], options: Options) -> Any:
             response = view(request, *args, **kwargs)
         return visit.take(response)
 
+    setattr(cached_view, NEEDS_MIDDLEWARE, True)
     return cached_view
 
 
@@ -136,4 +126,5 @@ def _coroutine(view: Callable[..., Awaitable[Any]], options: Options) -> Any:
             response = await view(request, *args, **kwargs)
         return visit.take(response)
 
+    setattr(cached_view, NEEDS_MIDDLEWARE, True)
     return cached_view

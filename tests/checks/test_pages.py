@@ -1,10 +1,22 @@
 """System checks of what is decorated with `cache_page`."""
 
+import sys
+from types import ModuleType
+from typing import Any
+
 import pytest
 from django.core.checks import Error, Warning
+from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
+from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.generic import View
+from rest_framework.views import APIView
 
 from cache_invalidation.middleware import CachePageMiddleware
+from cache_invalidation.rest import CachedResponseMixin
+from cache_invalidation.views import cache_page
 from tests.checks.reporting import only, reported
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -24,6 +36,48 @@ with_pages = override_settings(ROOT_URLCONF="tests.shop.urls")
 @override_settings(MIDDLEWARE=[OTHER])
 def test_e017_pages_without_the_middleware():
     assert OURS in str(only(reported(), Error, "E017").hint)
+
+
+def view(request: HttpRequest) -> HttpResponse:
+    """A page."""
+    return HttpResponse("here")
+
+
+class ByMethod(View):
+    """Cached for one method."""
+
+    get = method_decorator(cache_page(60))(lambda self, request: HttpResponse("here"))
+
+
+class ByDispatch(View):
+    """Cached for all."""
+
+    dispatch = method_decorator(cache_page(60))(View.dispatch)
+
+
+class Listed(CachedResponseMixin, APIView):
+    """A view of REST framework."""
+
+
+VIEWS: dict[str, tuple[Any, bool]] = {
+    "none": (view, False),
+    "function": (cache_page(60)(view), True),
+    "under another decorator": (never_cache(cache_page(60)(view)), True),
+    "method": (ByMethod.as_view(), True),
+    "dispatch": (ByDispatch.as_view(), True),
+    "rest": (Listed.as_view(), True),
+}
+
+
+@override_settings(MIDDLEWARE=[OTHER])
+@pytest.mark.parametrize("name", VIEWS)
+def test_it_is_found_out_which_views_are_cached(name: str, monkeypatch: pytest.MonkeyPatch):
+    checked, needs_it = VIEWS[name]
+    urls: Any = ModuleType("some_urls")
+    urls.urlpatterns = [path("", include([path("x/", checked)]))]
+    monkeypatch.setitem(sys.modules, "some_urls", urls)
+    with override_settings(ROOT_URLCONF="some_urls"):
+        assert [message.id for message in reported()] == ["cache_invalidation.E017"] * needs_it
 
 
 @with_pages

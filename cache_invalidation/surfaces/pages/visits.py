@@ -47,6 +47,9 @@ VISIT: Final = "_cache_invalidation_visit"
 #: Why a request was nobody's visit, on the request.
 PASSED_BY: Final = "_cache_invalidation_passed_by"
 
+#: On views, for the system check that looks for the middleware.
+NEEDS_MIDDLEWARE: Final = "_cache_invalidation_needs_middleware"
+
 #: Seconds that a step is kept at least: it is worth more than one page.
 STEP_LIFETIME: Final = 86_400.0
 
