@@ -34,7 +34,7 @@ class Inputs:
         try:
             self.seen[name] = portrait()
         except Opaque as error:
-            self.refuse("opaque", f"{name}: {error}")
+            self.refuse(error.reason, f"{name}: {error}")
         except Exception as error:  # noqa: BLE001 - the project's own, and raised to it as well
             self.refuse("opaque", f"{name} could not be evaluated: {error!r}")
 

@@ -28,7 +28,12 @@ LARGEST: Final = 20_000
 
 
 class Opaque(CacheInvalidationError):
-    """A value of which nobody can tell whether another one is the same; the text says why."""
+    """A value of which nobody can tell whether another one is the same; the text says why.
+
+    `reason` is a short name for that, as it is counted.
+    """
+
+    reason = "opaque"
 
 
 class _Plain:
@@ -145,10 +150,12 @@ class _Painter:
         # The class of the model is in the SQL; hints are for the router, which has been asked.
         for name in ("_query", "_hints", "_deferred_filter", "model"):
             parts.pop(name, None)
+        # How rows fetch what they lack, which Django has since 6.1.
+        mode = full_name(type(parts.pop("_fetch_mode", None)))
         iterable = full_name(parts.pop("_iterable_class"))
         related = {str(field): rows for field, rows in known}
         # With the SQL even if there are rows, since a template can ask it for more.
-        return iterable + self.all([value.db, _sql(value), related, parts])
+        return iterable + self.all([value.db, _sql(value), related, mode, parts])
 
 
 def _shows_everything(kind: type) -> bool:

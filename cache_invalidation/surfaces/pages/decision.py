@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 
 from cache_invalidation.surfaces.pages.stored import Scalar
 
-#: Reasons, as they are counted and shown; what comes in as an input has its own: see `Inputs`.
+#: Reasons, as they are counted and shown; others are those of `Inputs` and of `keeping`.
 REASONS: Final[Mapping[str, str]] = {
     "method": "only GET is stored",
     "streaming": "its content is streamed",
@@ -19,10 +19,6 @@ REASONS: Final[Mapping[str, str]] = {
     "replaced": "a middleware returned another response",
     "template": "a middleware changed the context or the template",
     "response": "the view puts more on its response than can be kept",
-    "dependencies": "what it reads may not be stored, or has changed meanwhile",
-    "unavailable": "the cache could not be used when the view was called, or a write was under way",
-    "exception": "the view raised an exception",
-    "variants": "there are too many versions of this page",
 }
 
 _FORBIDDING: Final = frozenset({"private", "no-store", "no-cache"})

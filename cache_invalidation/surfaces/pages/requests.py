@@ -44,11 +44,19 @@ _BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_
 class Recording:
     """What was looked at of one request while its class is swapped."""
 
-    def __init__(self, request: HttpRequest, inputs: Inputs, of_user: Coarse | None) -> None:
+    def __init__(
+        self,
+        request: HttpRequest,
+        inputs: Inputs,
+        of_user: Coarse | None,
+        outer: "Recording | None" = None,
+    ) -> None:
         self.inputs = inputs
         self._outlook = Outlook(request, of_user)
         self._of_user = of_user
-        self._held: dict[str, Any] = vars(request)
+        self._outer = outer
+        self._held: dict[str, Any] = _held_by(request)
+        self._added = self._messages_added()
         self._shown: dict[str, Any] = {}
         # While it looks itself, such as for who the user is.
         self._is_aside = False
@@ -64,9 +72,9 @@ class Recording:
         if name in ("path", "path_info", "resolver_match"):
             self._look(name)
         elif name in ("__dict__", "__getstate__", "__reduce_ex__"):
-            self.inputs.refuse("request", "it takes the request apart")
+            self.refuse("request", "it takes the request apart")
         elif name in _BODY:
-            self.inputs.refuse("body", "it looks at the body of the request")
+            self.refuse("body", "it looks at the body of the request")
         found = getattr_static(type(request), name, None)
         if isinstance(found, cached_property):
             return found.func(request)
@@ -77,11 +85,19 @@ class Recording:
     def set(self, name: str) -> None:
         """Take note that something is put on the request, which a hit would not do."""
         if not self._is_aside and name not in _SET_BY_DJANGO:
-            self.inputs.refuse("request", f"it sets request.{name}")
+            self.refuse("request", f"it sets request.{name}")
+
+    def refuse(self, reason: str, detail: str) -> None:
+        """Keep from being stored what is computed, and all that it is a part of."""
+        self.inputs.refuse(reason, detail)
+        if self._outer is not None:
+            self._outer.refuse(reason, detail)
 
     def _look(self, name: str) -> None:
         with self._aside():
             self.inputs.look_by(name, partial(self._outlook.current, name))
+            if self._outer is not None:
+                self._outer._look(name)
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
@@ -91,6 +107,15 @@ class Recording:
             yield
         finally:
             self._is_aside = was_aside
+
+    def tell(self, name: str) -> None:
+        """Take note that somebody looks at all that is under `name`, of whom it is a part."""
+        self._look(name)
+        recording: Recording | None = self
+        while name == "user" and recording is not None:
+            if recording._of_user is not None:
+                recording.refuse("user", "a part of it is made for one user")
+            recording = recording._outer
 
     def _told(self, kind: str, name: str | None) -> None:
         self._look(kind if name is None else f"{kind}.{name}")
@@ -108,20 +133,20 @@ class Recording:
 
     def _told_of_meta(self, name: str | None) -> None:
         if name is None:
-            self.inputs.refuse("request", "it goes through request.META")
+            self.refuse("request", "it goes through request.META")
         elif name.startswith("CSRF_COOKIE"):
-            self.inputs.refuse("csrf", "it shows a CSRF token")
+            self.refuse("csrf", "it shows a CSRF token")
         elif name == "HTTP_AUTHORIZATION":
-            self.inputs.refuse("authorization", "it looks at the header Authorization")
+            self.refuse("authorization", "it looks at the header Authorization")
         else:
             self._look(f"META.{name}")
 
     def _changed_meta(self, name: str | None) -> None:
         is_token = name is None or name.startswith("CSRF_COOKIE")
         if is_token:
-            self.inputs.refuse("csrf", "it shows a CSRF token")
+            self.refuse("csrf", "it shows a CSRF token")
         else:
-            self.inputs.refuse("request", "it changes request.META")
+            self.refuse("request", "it changes request.META")
 
     def _headers(self, request: HttpRequest) -> Any:
         return TellingHeaders(self._held["META"], self._told_of_header)
@@ -154,6 +179,8 @@ class Recording:
         def evaluate() -> Any:
             self._look("user")
             user = self._held["user"]
+            if self._outer is not None:
+                user = self._outer.get(request, "user")
             if self._of_user is None:
                 return user
             return reading_no_more_than(self._of_user, user, self.inputs)
@@ -181,7 +208,7 @@ class Recording:
             return self._missing("session")
 
         def evaluate() -> Any:
-            self.inputs.refuse("session", "it looks at the session")
+            self.refuse("session", "it looks at the session")
             return self._held["session"]
 
         return SimpleLazyObject(evaluate)
@@ -194,7 +221,7 @@ class Recording:
         def evaluate() -> Any:
             self._look("messages")
             if len(self._held["_messages"]) > 0:
-                self.inputs.refuse("messages", "it shows messages")
+                self.refuse("messages", "it shows messages")
             return self._held["_messages"]
 
         return SimpleLazyObject(evaluate)
@@ -204,16 +231,18 @@ class Recording:
             return self._missing(name)
 
         def evaluate() -> Any:
-            self.inputs.refuse("nonce", "it uses the nonce of the Content-Security-Policy")
+            self.refuse("nonce", "it uses the nonce of the Content-Security-Policy")
             return self._held[name]
 
         return SimpleLazyObject(evaluate)
 
     def close(self) -> None:
         """Take note of what shows only at the end."""
-        messages = self._held.get("_messages")
-        if getattr(messages, "added_new", False):
-            self.inputs.refuse("messages", "it adds a message")
+        if self._messages_added() > self._added:
+            self.refuse("messages", "it adds a message")
+
+    def _messages_added(self) -> int:
+        return len(getattr(self._held.get("_messages"), "_queued_messages", ()))
 
 
 _MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
@@ -274,9 +303,21 @@ def _made(kind: type) -> Any:
     return type(kind.__name__, (kind,), made)
 
 
+def _held_by(request: HttpRequest) -> dict[str, Any]:
+    found: dict[str, Any] = object.__getattribute__(request, "__dict__")
+    return found
+
+
 def is_recording(request: HttpRequest) -> bool:
     """Whether somebody records already what is looked at of the request."""
-    return _KEY in object.__getattribute__(request, "__dict__")
+    return _KEY in _held_by(request)
+
+
+def tell(request: HttpRequest, name: str) -> None:
+    """Let those who record know that all that is under `name` is looked at."""
+    recording = _held_by(request).get(_KEY)
+    if recording is not None:
+        recording.tell(name)
 
 
 class Record(Protocol):
@@ -292,22 +333,30 @@ class Record(Protocol):
 @contextmanager
 def recorded_by(record: Record, request: Any) -> Iterator[None]:
     """Have `record` asked for each attribute of `request` inside of the block."""
-    kind, held = type(request), vars(request)
+    kind, held = type(request), _held_by(request)
+    outer = held.get(_KEY)
     held[_KEY] = record
-    request.__class__ = _recording_kind(kind)
+    if outer is None:
+        request.__class__ = _recording_kind(kind)
     try:
         yield
     finally:
-        del held[_KEY]
-        request.__class__ = kind
+        if outer is None:
+            del held[_KEY]
+            request.__class__ = kind
+        else:
+            held[_KEY] = outer
 
 
 @contextmanager
 def recording(
     request: HttpRequest, inputs: Inputs, of_user: Coarse | None = None
 ) -> Iterator[None]:
-    """Record in `inputs` what is looked at of `request` inside of the block."""
-    record = Recording(request, inputs, of_user)
+    """Record in `inputs` what is looked at of `request` inside of the block.
+
+    Whoever records it already, since this is a part of something larger, gets to know it, too.
+    """
+    record = Recording(request, inputs, of_user, _held_by(request).get(_KEY))
     try:
         with recorded_by(record, request):
             yield

@@ -1,7 +1,7 @@
 """One request for a page that is cached: look it up, or compute it and take note, and keep it."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,23 +13,11 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import parse_etags
 
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
-from cache_invalidation.reads.protocol import (
-    Default,
-    Outcome,
-    Read,
-    attempt,
-    fail,
-    finish,
-    give_up,
-    move,
-    put,
-)
+from cache_invalidation.reads.protocol import Default, Outcome, Read, give_up
 from cache_invalidation.surfaces.inputs.always import always
-from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.portraits import Opaque
-from cache_invalidation.surfaces.inputs.trail import Step, Trail
-from cache_invalidation.surfaces.inputs.variants import admits
+from cache_invalidation.surfaces.inputs.trail import Trail
+from cache_invalidation.surfaces.keeping import Keeping
 from cache_invalidation.surfaces.pages import stored
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, why_not
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
@@ -49,9 +37,6 @@ PASSED_BY: Final = "_cache_invalidation_passed_by"
 
 #: On views, for the system check that looks for the middleware.
 NEEDS_MIDDLEWARE: Final = "_cache_invalidation_needs_middleware"
-
-#: Seconds that a step is kept at least: it is worth more than one page.
-STEP_LIFETIME: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +60,14 @@ class Visit:
 
     def __init__(self, request: HttpRequest, read: Read, trail: Trail, options: Options) -> None:
         self.read = read
-        self.inputs = Inputs()
         #: Why the page is not stored, once that is known.
         self.reasons: dict[str, str] = {}
         self.is_stored = False
         self.page: Page | None = None
         self._request = request
-        self._trail = trail
-        self._shape = trail.key
+        self._keeping = Keeping(read, trail)
+        self.inputs = self._keeping.inputs
         self._options = options
-        self._dependencies: Dependencies | None = None
         self._context: Any = None
         self._shown: Shown | None = None
 
@@ -157,16 +140,16 @@ class Visit:
         tags = parse_etags(vars(self._request)["META"].get("HTTP_IF_NONE_MATCH", ""))
         if tags and self._options.statuses == {200}:
             self.read.head = ENOUGH
-        yield from attempt(self.read, self._look)
+        yield from self._keeping.attempt(self._look)
 
     def _look(self, read: Read) -> Outcome:
-        outcome = self._trail.look(read)
+        outcome = self._keeping.trail.look(read)
         if read.is_hit and read.head:
             page = read.value
             if isinstance(page, Page) and (page.body is not None or self._has(page)):
                 return outcome
             read.head = 0
-            outcome = self._trail.look(read)
+            outcome = self._keeping.trail.look(read)
         return outcome
 
     def _has(self, page: Page) -> bool:
@@ -187,22 +170,15 @@ class Visit:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Take note of what is looked at and read inside of the block."""
-        if self._dependencies is None:
-            self._dependencies = self.read.dependencies()
-        try:
-            with (
-                recording(self._request, self.inputs, self._options.of_user),
-                collecting(self._dependencies),
-            ):
-                yield
-        except BaseException:
-            self.inputs.refuse("exception", REASONS["exception"])
-            raise
+        with (
+            recording(self._request, self.inputs, self._options.of_user),
+            self._keeping.computing(),
+        ):
+            yield
 
     def take(self, response: Any) -> Any:
         """Take what the view has returned, and return what the handler shall have."""
-        if self._dependencies is not None:
-            hand_up(self._dependencies.versions, self._dependencies.storable)
+        self._keeping.hand_up()
         if not isinstance(response, HttpResponseBase):
             return response  # Which Django says something about.
         if getattr(response, "is_rendered", True):
@@ -249,42 +225,18 @@ class Visit:
 
     def end(self, final: HttpResponseBase) -> None:
         """Store the page if that is right; called with what the outermost middleware returns."""
-        if self.read.is_hit or self._dependencies is None:
+        if self.read.is_hit or not self._keeping.is_computed:
             return
-        self.reasons = self._why_not(final)
-        if not self.reasons:
-            steps = self._trail.lead_to(self.inputs)
-            self.reasons = dict(self.inputs.refusals) or self._store(steps, self._dependencies)
-        if self.reasons:
-            counters.add(*[f"unstored:{self.read.name}:{reason}" for reason in self.reasons])
-            fail(self.read, self._dependencies)
-
-    def _why_not(self, final: HttpResponseBase) -> dict[str, str]:
         is_same = vars(final).get(VISIT) is self
-        found = why_not(
+        refusals = why_not(
             self._request.method,
             self.inputs.refusals,
             self._shown,
             Shown.of(final) if is_same else None,
             self._options.statuses,
         )
-        if not (found or self.read.storable):
-            return {"unavailable": REASONS["unavailable"]}
-        return found
-
-    def _store(
-        self, steps: Sequence[tuple[str, Step]], dependencies: Dependencies
-    ) -> dict[str, str]:
-        """Store the page where it belongs, and what leads there; return why not."""
-        read = self.read
-        if not admits(self._shape, self._trail.key, read.lifetime):
-            return {"variants": REASONS["variants"]}
-        if dependencies.storable:
-            for key, step in steps:
-                put(read, key, step, max(STEP_LIFETIME, read.lifetime or 0))
-        move(read, self._trail.key)
-        self.is_stored = finish(read, self.page, dependencies)
-        return {} if self.is_stored else {"dependencies": REASONS["dependencies"]}
+        self.reasons = self._keeping.keep(self.page, refusals)
+        self.is_stored = not self.reasons
 
     def give_up(self) -> None:
         """Let others compute the page, if nothing came of it."""

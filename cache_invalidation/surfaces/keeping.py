@@ -1,0 +1,104 @@
+"""Something that is cached, on its way: looked for along a trail, computed, kept where it belongs.
+
+Pages and blocks are looked for and kept by this; they differ in what there is to look at.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
+from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
+from cache_invalidation.surfaces.inputs.inputs import Inputs
+from cache_invalidation.surfaces.inputs.trail import Trail
+from cache_invalidation.surfaces.inputs.variants import admits
+
+#: Seconds that a step is kept at least: it is worth more than one entry.
+STEP_LIFETIME: Final = 86_400.0
+
+#: Why something is not stored, whatever it is; what comes in as an input has its own reasons.
+REASONS: Final[Mapping[str, str]] = {
+    "dependencies": "what it reads may not be stored, or has changed meanwhile",
+    "unavailable": "the cache could not be used when it was computed, or a write was under way",
+    "exception": "computing it raised an exception",
+    "variants": "there are too many versions of it",
+}
+
+
+class Keeping:
+    """One lookup of `read` along `trail`, and what came of it.
+
+    After `attempt`, either `read.is_hit` is set; or the value has to be computed, inside of
+    `computing`, with what is looked at noted in `inputs`, and handed to `keep`.
+    """
+
+    def __init__(self, read: Read, trail: Trail) -> None:
+        self.read = read
+        self.inputs = Inputs()
+        self.trail = trail
+        self._shape = trail.key
+        self._dependencies: Dependencies | None = None
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether there was anything inside of `computing`."""
+        return self._dependencies is not None
+
+    def attempt(
+        self, look: Callable[[Read], Outcome] | None = None
+    ) -> Generator[float, None, None]:
+        """Look for the value, as `protocol.attempt` does."""
+        return attempt(self.read, look or self.trail.look)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Take note of what is read inside of the block; a value may be computed in several."""
+        if self._dependencies is None:
+            self._dependencies = self.read.dependencies()
+        try:
+            with collecting(self._dependencies):
+                yield
+        except BaseException:
+            self.inputs.refuse("exception", REASONS["exception"])
+            raise
+
+    def hand_up(self) -> None:
+        """Tell the computation that is running what the value depends on so far."""
+        if self._dependencies is not None:
+            hand_up(self._dependencies.versions, self._dependencies.storable)
+
+    def keep(self, value: Any, refusals: Mapping[str, str]) -> dict[str, str]:
+        """Store what was computed where it belongs; return why not, which is counted.
+
+        `refusals` are reasons that are known, those of `inputs` among them.
+        """
+        dependencies = self._dependencies
+        if dependencies is None:
+            return dict(refusals)
+        reasons = dict(refusals)
+        if not (reasons or self.read.storable):
+            reasons = {"unavailable": REASONS["unavailable"]}
+        if not reasons:
+            reasons = self._store(value, dependencies)
+        else:
+            fail(self.read, dependencies)
+        counters.add(*[f"unstored:{self.read.name}:{reason}" for reason in reasons])
+        return reasons
+
+    def _store(self, value: Any, dependencies: Dependencies) -> dict[str, str]:
+        """Store the value, and what leads there."""
+        read, steps = self.read, self.trail.lead_to(self.inputs)
+        reasons = dict(self.inputs.refusals)
+        if not (reasons or admits(self._shape, self.trail.key, read.lifetime)):
+            reasons = {"variants": REASONS["variants"]}
+        if reasons:
+            fail(read, dependencies)
+            return reasons
+        if dependencies.storable:
+            for key, step in steps:
+                put(read, key, step, max(STEP_LIFETIME, read.lifetime or 0))
+        move(read, self.trail.key)
+        if finish(read, value, dependencies):
+            return {}
+        return {"dependencies": REASONS["dependencies"]}
