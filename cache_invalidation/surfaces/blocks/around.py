@@ -1,0 +1,181 @@
+"""What there is to look at from a block, by the names of inputs.
+
+``name.product`` is what the context holds under that name, ``names`` is all that it holds,
+``loop.counter`` an item of the ``forloop`` that the block is in. ``template.0.shop/row.html`` is
+the source of a template, ``blocks`` what templates that extend others have put into their blocks.
+``cycle.0`` is whether a ``{% cycle %}`` of the block has begun. The rest are those of a request.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, Protocol
+
+from django.contrib.messages.storage.base import BaseStorage
+from django.http import HttpRequest
+from django.template import Context, Engine, NodeList
+from django.template.base import Origin
+from django.template.defaulttags import CycleNode
+from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
+
+from cache_invalidation.reads.dependencies import apart
+from cache_invalidation.surfaces.blocks.sources import ABSENT, source_at, source_now, tell
+from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
+from cache_invalidation.surfaces.pages.outlook import Outlook
+from cache_invalidation.surfaces.pages.requests import tell as tell_of_request
+
+#: Names of what is made for one visit; touching it says nothing, evaluating it does.
+SECRETS: Final[Mapping[str, str]] = {
+    "csrf_token": "csrf",
+    "csp_nonce": "nonce",
+    "CSP_NONCE": "nonce",
+}
+
+#: What each context begins with.
+CONSTANTS: Final[Mapping[str, Any]] = {"True": True, "False": False, "None": None}
+
+MISSING: Final = object()
+
+
+class Momentary(Opaque):
+    """Something that is what it is at this moment of rendering, for `reason`."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class Cacheable(Protocol):
+    """The node of a block, as far as it matters what is around it."""
+
+    nodelist: NodeList
+    origin: Origin
+
+    @property
+    def cycles(self) -> list[CycleNode]:
+        """The ``{% cycle %}`` nodes inside of it."""
+
+
+class Around:
+    """What is around a block when its rendering begins."""
+
+    def __init__(self, node: Cacheable, context: Context) -> None:
+        self.dicts: list[Any] = list(context.dicts)
+        self.frame: Any = context.render_context.dicts[-1]
+        self.request = self._request_of(context)
+        self._node = node
+        self._templates = context.render_context.template, context.template
+        self._engine: Engine = context.template.engine  # type: ignore[union-attr]
+
+    def _request_of(self, context: Context) -> HttpRequest | None:
+        found = getattr(context, "request", None)
+        if found is None:
+            with apart():
+                found = self.find("request")
+        return found if isinstance(found, HttpRequest) else None
+
+    def find(self, name: str) -> Any:
+        """Return what the context holds under `name`, or `MISSING`."""
+        for held in reversed(self.dicts):
+            if name in held:
+                return held[name]
+        return MISSING
+
+    def names(self) -> Iterator[str]:
+        """Iterate over all names that the context holds."""
+        found = dict.fromkeys(name for held in self.dicts for name in held)
+        return iter([name for name in found if name not in CONSTANTS])
+
+    def current(self, name: str) -> str:
+        """Return what the input `name` is now, as text; raise `Opaque` if nobody can tell."""
+        kind, _, rest = name.partition(".")
+        look = _KINDS.get(kind) or partial(_of_request, name=name)
+        with apart():
+            try:
+                return look(self, rest)
+            except Opaque:
+                raise
+            except Exception as error:  # Of the project's own, which rendering comes upon as well.
+                raise Opaque(f"it could not be evaluated: {error!r}") from error
+
+    def source(self, origin: Origin) -> str:
+        """Return the digest of the source of what is rendered and came from `origin`."""
+        found = source_at(self._engine, origin, self._templates)
+        if found is None:
+            raise Momentary("template", f"the source of {origin} is not to be found")
+        return found
+
+    def is_of(self, engine: Engine) -> bool:
+        """Whether a template that `engine` was asked for can be asked for again."""
+        return engine is self._engine
+
+    def _name(self, name: str) -> str:
+        found = self.find(name)
+        if found is MISSING:
+            return ABSENT
+        if name in SECRETS:
+            return portray(found is None)
+        if name == "forloop" and isinstance(found, Mapping):
+            return "a loop"  # Its items are inputs of their own.
+        if name == "block" and isinstance(found, BlockNode):
+            return found.name
+        if isinstance(found, HttpRequest):
+            return self._is_the_request(found)
+        if isinstance(found, BaseStorage):
+            if len(found):
+                raise Momentary("messages", "it shows messages")
+            return "no messages"
+        return portray(found)
+
+    def _is_the_request(self, found: HttpRequest) -> str:
+        if found is not self.request:
+            raise Opaque("it is another request")
+        return "the request"
+
+    def _names(self, rest: str) -> str:
+        return portray([(name, self._name(name)) for name in self.names()])
+
+    def _loop(self, path: str) -> str:
+        found = self.find("forloop")
+        for part in path.split(".") if path else ():
+            if not (isinstance(found, Mapping) and part in found):
+                return ABSENT
+            found = found[part]
+        return portray(dict(found) if isinstance(found, Mapping) else found)
+
+    def _template(self, rest: str) -> str:
+        skipped, _, name = rest.partition(".")
+        tell(self._engine, name, int(skipped))
+        return source_now(self._engine, name, int(skipped))
+
+    def _blocks(self, rest: str) -> str:
+        if BLOCK_CONTEXT_KEY not in self.frame:
+            return ABSENT
+        chains = self.frame[BLOCK_CONTEXT_KEY].blocks
+        return portray(
+            {
+                name: [(str(node.origin), self.source(node.origin)) for node in chain]
+                for name, chain in chains.items()
+            }
+        )
+
+    def _cycle(self, number: str) -> str:
+        if self._node.cycles[int(number)] in self.frame:
+            raise Momentary("state", "a cycle goes on that has begun outside")
+        return ABSENT
+
+
+def _of_request(around: Around, rest: str, *, name: str) -> str:
+    if around.request is None:
+        raise Opaque("there is no request")
+    tell_of_request(around.request, name)
+    return Outlook(around.request).current(name)
+
+
+_KINDS: Final[Mapping[str, Callable[[Around, str], str]]] = {
+    "name": Around._name,
+    "names": Around._names,
+    "loop": Around._loop,
+    "template": Around._template,
+    "blocks": Around._blocks,
+    "cycle": Around._cycle,
+}

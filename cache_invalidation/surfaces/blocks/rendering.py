@@ -1,0 +1,178 @@
+"""One rendering of a block: look it up, or render it and take note, and keep it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from functools import partial
+from typing import Any, Final, Protocol, cast
+
+from django.template import Context, Engine
+from django.template.loader_tags import BLOCK_CONTEXT_KEY
+from django.utils.functional import SimpleLazyObject
+from django.utils.safestring import SafeString
+
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.protocol import Default, Read
+from cache_invalidation.reads.steps import walk
+from cache_invalidation.surfaces.blocks import stored
+from cache_invalidation.surfaces.blocks.around import CONSTANTS, Around, Cacheable
+from cache_invalidation.surfaces.blocks.sources import noticing, tell
+from cache_invalidation.surfaces.blocks.stored import PLAIN, Block
+from cache_invalidation.surfaces.blocks.telling import Frame, Outside, Telling
+from cache_invalidation.surfaces.inputs.always import always
+from cache_invalidation.surfaces.inputs.portraits import Opaque
+from cache_invalidation.surfaces.inputs.trail import Trail
+from cache_invalidation.surfaces.keeping import Keeping
+from cache_invalidation.surfaces.pages.requests import recording
+from cache_invalidation.tags import escape, expand, shorten
+
+logger = logging.getLogger("cache_invalidation")
+
+#: The name of a template that has none, such as one that was made from a text.
+NAMELESS: Final = "unknown"
+
+
+class CacheableNode(Cacheable, Protocol):
+    """The node of a block. `about` is what it is known by besides the source of its template."""
+
+    fragment: str
+    about: str
+
+
+def block_tags(template: str, fragment: str) -> tuple[str, ...]:
+    """Return the tags for all blocks of a template, and for those with a name of their own."""
+    of_template = f"block:{escape(template)}"
+    further = [f"{of_template}:{escape(fragment)}"] if fragment else []
+    return tuple(map(shorten, (of_template, *further)))
+
+
+def rendered(
+    node: CacheableNode, context: Context, timeout: float | Default | None, given: Any
+) -> SafeString:
+    """Return what `node` is rendered to, from the cache if it is there.
+
+    `given` are further inputs. Raises what rendering raises, and nothing for a failing cache.
+    """
+    around = Around(node, context)
+    keeping = _keeping(node, context, around, timeout, given)
+    if keeping is None:
+        return node.nodelist.render(context)
+    walk(keeping.attempt())
+    if keeping.read.is_hit:
+        return _shown(node, context, keeping.read.value)
+    return _computed(node, context, around, keeping)
+
+
+def _keeping(
+    node: CacheableNode,
+    context: Context,
+    around: Around,
+    timeout: float | Default | None,
+    given: Any,
+) -> Keeping | None:
+    """Return how the block is looked for and kept; None if nobody can tell it from others."""
+    template = node.origin.template_name
+    tags = block_tags(str(template or NAMELESS), node.fragment)
+    name = tags[-1]
+    try:
+        engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
+        how = context.autoescape, context.use_l10n, context.use_tz, engine.string_if_invalid
+        about = always(node.about, around.source(node.origin), how, given)
+    except Opaque as error:
+        counters.add(f"unstored:{name}:{error.reason}")
+        logger.debug("The block %s is not cached: %s.", name, error)
+        return None
+    except CacheInvalidationError:  # Settings that a system check has something to say about.
+        return None
+    trail = Trail(name, about, around.current)
+    read = Read(name, trail.key, expand(tags), timeout, records=True, codec=stored)
+    return Keeping(read, trail)
+
+
+def _computed(
+    node: CacheableNode, context: Context, around: Around, keeping: Keeping
+) -> SafeString:
+    value: Block | None = None
+    try:
+        request = around.request
+        recorded = nullcontext() if request is None else recording(request, keeping.inputs)
+        with recorded, keeping.computing(), _telling(node, context, around, keeping) as left:
+            text = node.nodelist.render(context)
+        names, frame = left
+        value = _block(text, names, frame)
+    finally:
+        keeping.keep(value, keeping.inputs.refusals)
+    return text
+
+
+def _block(text: str, names: dict[str, Any], frame: Frame) -> Block:
+    plain = {name: held for name, held in names.items() if type(held) in PLAIN}
+    further = tuple(name for name in names if name not in plain)
+    return Block(text, plain, further, frame.begun)
+
+
+@contextmanager
+def _telling(
+    node: CacheableNode, context: Context, around: Around, keeping: Keeping
+) -> Iterator[tuple[dict[str, Any], Frame]]:
+    """Have `context` tell what is looked at, and set names in a dictionary of their own.
+
+    They are set in the context afterwards.
+    """
+    telling = Telling(around, keeping.inputs)
+    names: dict[str, Any] = {}
+    frame = Frame(telling, node.cycles)
+    dicts, frames = context.dicts, context.render_context.dicts
+    held: Any = frame
+    context.dicts = [dict(CONSTANTS), Outside(telling), names]
+    # In the first of these, tags keep the templates that they have found.
+    context.render_context.dicts = [{}, *frames[1:-1], held]
+    try:
+        with noticing(partial(_note_template, telling)):
+            yield names, frame
+    finally:
+        context.dicts, context.render_context.dicts = dicts, frames
+        dicts[-1].update(names)
+
+
+def _note_template(telling: Telling, engine: Engine, name: str, skipped: int) -> None:
+    if telling.around.is_of(engine):
+        telling.look(f"template.{skipped}.{name}")
+    else:
+        telling.inputs.refuse("template", f"{name} is a template of another engine")
+        tell(engine, name, skipped)
+
+
+def _shown(node: CacheableNode, context: Context, block: Block) -> SafeString:
+    """Return the text of a hit, and leave what rendering it would have left."""
+    for number, times in block.cycles.items():
+        cycle = node.cycles[number]
+        cycle.reset(context)
+        for _ in range(times % len(cycle.cyclevars)):
+            next(context.render_context[cycle])
+    if block.further:
+        again = partial(_rendered_again, node, _snapshot(context))
+        for name in block.further:
+            context[name] = SimpleLazyObject(partial(again, name))
+    for name, value in block.names.items():
+        context[name] = value
+    return cast(SafeString, block.text)
+
+
+def _snapshot(context: Context) -> Context:
+    found = copy(context)
+    found.dicts = [dict(held) if isinstance(held, dict) else held for held in context.dicts]
+    frame = context.render_context.dicts[-1]
+    blocks: Any = (
+        {BLOCK_CONTEXT_KEY: frame[BLOCK_CONTEXT_KEY]} if BLOCK_CONTEXT_KEY in frame else {}
+    )
+    found.render_context.dicts[-1] = blocks
+    return found
+
+
+def _rendered_again(node: CacheableNode, context: Context, name: str) -> Any:
+    """Return what rendering sets `name` to, for whoever asks for it after a hit."""
+    node.nodelist.render(context)
+    return context.get(name)

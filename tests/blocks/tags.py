@@ -1,0 +1,66 @@
+"""Tags as projects write them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.template import Context, Library, Node, NodeList
+from django.template.base import Parser, Token
+from django.utils.safestring import SafeString
+
+register = Library()
+
+#: How often ``{% seen %}`` was rendered.
+seen_times = 0
+
+
+@register.simple_tag
+def seen() -> str:
+    """Take note that it is rendered."""
+    global seen_times
+    seen_times += 1
+    return ""
+
+
+@register.simple_tag(takes_context=True)
+def look_up(context: Context, name: str) -> Any:
+    """Take a value from the context."""
+    found = context.get(name, "nothing")
+    return found if isinstance(found, str) else str(found)
+
+
+@register.simple_tag(takes_context=True)
+def all_names(context: Context) -> str:
+    """Take all that the context holds."""
+    flat: Mapping[Any, Any] = context.flatten()
+    return ", ".join(f"{name}={flat[name]}" for name in sorted(flat) if flat[name] is not name)
+
+
+@register.simple_tag
+def pair(first: Any, second: Any) -> list[Any]:
+    """Return what is no plain value."""
+    return [first, second]
+
+
+@register.inclusion_tag("included", takes_context=True)
+def includes(context: Context, label: str) -> dict[str, Any]:
+    """Render a template with what it is given."""
+    return {"label": label, "name": context.get("name")}
+
+
+class PlainNode(Node):
+    """What stands in a template in the place of a block, if nothing is to be cached."""
+
+    def __init__(self, nodelist: NodeList) -> None:
+        self.nodelist = nodelist
+
+    def render(self, context: Context) -> SafeString:
+        """Return what is inside."""
+        return self.nodelist.render(context)
+
+
+@register.tag
+def plain(parser: Parser, token: Token) -> PlainNode:
+    """Parse ``{% plain %} … {% endplain %}``."""
+    nodelist = parser.parse(("endplain",))
+    parser.delete_first_token()
+    return PlainNode(nodelist)
