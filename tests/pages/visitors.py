@@ -37,7 +37,7 @@ def seen(response: Any) -> tuple[int, bytes, Mapping[str, str]]:
     headers = {
         name: value
         for name, value in response.items()
-        if name not in ("Cache-Control", "Cache-Status", "ETag", "Content-Length")
+        if name not in ("Cache-Control", "Cache-Status", "ETag", "Content-Length", "Expires")
     }
     body = b"" if response.status_code == 304 else response.getvalue()
     return response.status_code, _TOKEN.sub(b"token", body), headers

@@ -86,5 +86,6 @@ def status(response: Any) -> str:
     return str(response.headers.get("Cache-Status", "")).removeprefix("cache_invalidation; ")
 
 
-_OURS = {"Cache-Status", "ETag", "Cache-Control", "Content-Length"}
+# The time of an answer is another one for the next.
+_OURS = {"Cache-Status", "ETag", "Cache-Control", "Content-Length", "Expires"}
 TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [Path(shop.__file__).parent / "templates"]}]
