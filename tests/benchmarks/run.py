@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from tests.benchmarks import hits, memory, popular_tags, statements, writes
+from tests.benchmarks import hits, memory, pages, popular_tags, statements, writes
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale
 
@@ -13,6 +13,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "writes": writes.measure,
     "watcher": statements.measure,
     "hits": hits.measure,
+    "pages": pages.measure,
     "tags": popular_tags.measure,
     "memory": memory.measure,
 }
