@@ -10,6 +10,7 @@ from typing import Any, Final
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
+from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.inputs.variants import admits
@@ -21,6 +22,7 @@ STEP_LIFETIME: Final = 86_400.0
 REASONS: Final[Mapping[str, str]] = {
     "dependencies": "what it reads may not be stored, or has changed meanwhile",
     "unavailable": "the cache could not be used when it was computed, or a write was under way",
+    "unwatched": "it reads or writes what nobody watches: see EXCLUDE",
     "exception": "computing it raised an exception",
     "variants": "there are too many versions of it",
 }
@@ -92,6 +94,8 @@ class Keeping:
         reasons = dict(self.inputs.refusals)
         if not (reasons or admits(self._shape, self.trail.key, read.lifetime)):
             reasons = {"variants": REASONS["variants"]}
+        if not reasons and isinstance(dependencies, Sampled) and dependencies.unwatched:
+            reasons = {"unwatched": f"{REASONS['unwatched']}: {', '.join(dependencies.unwatched)}"}
         if reasons:
             fail(read, dependencies)
             return reasons

@@ -125,3 +125,17 @@ def test_bytes_that_are_not_those_of_the_view_have_no_tag(settings: Any) -> None
         assert "ETag" not in found.headers
         assert found.content.endswith(f"<!-- {number} -->".encode())
     assert found.headers["Cache-Status"].endswith("hit")
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        ("If-Match", '"another"'),
+        ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT"),
+        ("Range", "bytes=0-1"),
+    ],
+)
+def test_other_conditions_are_none_of_our_business(condition: str, value: str) -> None:
+    for _ in range(2):
+        assert Client().get("/json/", headers={condition: value}).status_code == 200

@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from decimal import Decimal
 from typing import Any, Final
 from unittest import mock
@@ -135,6 +135,15 @@ def _of(table: Any, name: str) -> AbstractContextManager[Any]:
     return mock.patch.dict(table, {name: _constant})
 
 
+@contextmanager
+def _together(*sabotages: AbstractContextManager[Any]) -> Iterator[None]:
+    """What two pieces of code take note of is only forgotten if both do."""
+    with ExitStack() as stack:
+        for sabotage in sabotages:
+            stack.enter_context(sabotage)
+        yield
+
+
 def _without_auth(self: Sampled, statement: Any, *rest: Any) -> None:
     if not any(read.table.startswith("auth") for read in statement.reads):
         _READS(self, statement, *rest)
@@ -150,8 +159,9 @@ SABOTAGES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "all parameters": lambda: _of(outlook._WHOLES, "GET"),
     "the language": lambda: mock.patch.object(always, "get_language", _constant),
     "the time zone": lambda: mock.patch.object(always, "get_current_timezone", _constant),
-    "the host": lambda: mock.patch.object(visits, "host_of", _constant),
-    "the path": lambda: _of(outlook._WHOLES, "path"),
+    "the host": lambda: _together(
+        mock.patch.object(visits, "host_of", _constant), _of(outlook._PARTS, "META")
+    ),
     "messages": lambda: mock.patch.dict(requests._MADE, {"_messages": _messages}),
     "the token": lambda: mock.patch.object(requests.Recording, "_changed_meta", _constant),
     "a permission": lambda: mock.patch.object(Sampled, "reads", _without_auth),

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
@@ -234,6 +235,11 @@ def _puts(request: HttpRequest) -> HttpResponse:
 
 
 @cache_page(60)
+def _counts(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(Session.objects.count()))
+
+
+@cache_page(60)
 def _knows(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(getattr(request, "tenant", "nobody")))
 
@@ -324,6 +330,7 @@ urlpatterns = [
     path("dispatching/", _dispatching),
     path("adds/", _adds_message),
     path("puts/", _puts),
+    path("counts/", _counts),
     path("knows/", _knows),
     path("for-staff/", _for_staff),
     path("says-more/", _says_more),
@@ -369,6 +376,7 @@ def test_views_that_are_made_by_a_function_are_told_apart() -> None:
     [
         ("/adds/", "messages"),
         ("/puts/", "request"),
+        ("/counts/", "unwatched"),
         ("/never/", "cache-control"),
         ("/never-outside/", "cache-control"),
     ],
@@ -478,3 +486,37 @@ def test_why_a_page_is_not_stored_is_counted() -> None:
         "page:tests.shop.views.form": {"csrf": 1},
     }
     assert metrics["functions"]["page:tests.shop.views.products"]["hit_rate"] == 0.5
+
+
+class _Stamps:
+    """Says for whom a page is, where it is rendered late."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request)
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        for place in request.GET.getlist("stamp"):
+            if place == "header":
+                response.headers["X-Stamp"] = request.GET["by"]
+            elif place == "cookie":
+                response.set_cookie("stamp", request.GET["by"])
+            else:
+                response.context_data = {**response.context_data, "stamp": request.GET["by"]}
+        return response
+
+
+@pytest.mark.parametrize("place", ["header", "cookie", "context"])
+def test_what_a_middleware_changes_before_it_is_rendered_is_not_stored(
+    settings: Any, place: str
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}._Stamps"]
+    for by in "ab":
+        found = get(f"/late/?stamp={place}&by={by}")
+        assert status(found) == "fwd=bypass; detail=template"
+        if place == "header":
+            assert found.headers["X-Stamp"] == by
+    assert status(get("/late/")) == "fwd=miss; stored"
+    assert status(get("/late/")) == "hit"

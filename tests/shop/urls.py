@@ -9,7 +9,7 @@ from cache_invalidation.views import cache_page
 from tests.shop import views
 
 FUNCTIONS = (
-    *("products", "links", "prices", "staff", "edit", "account", "experiment", "agent"),
+    *("products", "links", "here", "prices", "staff", "edit", "account", "experiment", "agent"),
     *("greeting", "form", "notices", "notify", "cart", "remember", "where", "stream"),
     *("missing", "late", "json", "awaited"),
 )

@@ -40,7 +40,12 @@ def links(request: HttpRequest) -> HttpResponse:
     """Goes through all parameters."""
     query = request.GET.copy()
     query["page"] = "2"
-    return HttpResponse(f"next: ?{query.urlencode()} at {request.get_full_path()}")
+    return HttpResponse(f"next: ?{query.urlencode()}")
+
+
+def here(request: HttpRequest) -> HttpResponse:
+    """Shows its own address."""
+    return HttpResponse(request.get_full_path())
 
 
 def prices(request: HttpRequest) -> HttpResponse:

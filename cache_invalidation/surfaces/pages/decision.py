@@ -17,7 +17,7 @@ REASONS: Final[Mapping[str, str]] = {
     "cache-control": "Cache-Control forbids it",
     "vary": "Vary is *",
     "replaced": "a middleware returned another response",
-    "template": "a middleware changed the context or the template",
+    "template": "a middleware changed the response before it was rendered",
     "response": "the view puts more on its response than can be kept",
 }
 

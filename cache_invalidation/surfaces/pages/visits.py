@@ -19,7 +19,7 @@ from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping
 from cache_invalidation.surfaces.pages import stored
-from cache_invalidation.surfaces.pages.decision import REASONS, Shown, why_not
+from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
 from cache_invalidation.surfaces.pages.stored import ENOUGH, Page, etag_of
@@ -244,14 +244,16 @@ class Visit:
 
 
 def _template_of(response: Any) -> Any:
+    """Return what is not yet rendered: what a middleware may change, for a miss only."""
     context = response.context_data
     items = None if context is None else dict(context)
-    return response.template_name, items, len(response._post_render_callbacks)
+    told = dict(response.items()), response.cookies.output(), attributes(response)
+    return told, len(response._post_render_callbacks), response.template_name, items
 
 
 def _same(one: Any, other: Any) -> bool:
-    (name, items, callbacks), (name_now, items_now, callbacks_now) = one, other
-    if name is not name_now or callbacks != callbacks_now or (items is None) != (items_now is None):
+    (*plain, name, items), (*plain_now, name_now, items_now) = one, other
+    if plain != plain_now or name is not name_now or (items is None) != (items_now is None):
         return False
     if items is None:
         return True
