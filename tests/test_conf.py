@@ -22,6 +22,9 @@ DEFAULTS = {
     "LOCK_TIMEOUT": 5.0,
     "RETRY_INTERVAL": 1.0,
     "METRICS_FLUSH_INTERVAL": 5.0,
+    "CODE_VERSION": "",
+    "VARIANT_LIMIT": 1000,
+    "CACHE_STATUS": None,
 }
 
 
@@ -121,6 +124,12 @@ def test_reads_that_are_not_declared_may_be_warned_of_refused_or_ignored(value):
         ("LOCK_TIMEOUT", 0),
         ("RETRY_INTERVAL", 0),
         ("METRICS_FLUSH_INTERVAL", -1),
+        ("CODE_VERSION", None),
+        ("CODE_VERSION", 3),
+        ("VARIANT_LIMIT", 0),
+        ("VARIANT_LIMIT", None),
+        ("CACHE_STATUS", 1),
+        ("CACHE_STATUS", "yes"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_with_its_key(name, value):

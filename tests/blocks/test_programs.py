@@ -156,6 +156,7 @@ def sabotaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(around, "_KINDS", kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("sabotaged")
 def test_whoever_forgets_something_is_found_out(site: Site) -> None:
     with pytest.raises(Different):

@@ -38,6 +38,8 @@ _OWN: Final = frozenset(
 _SET_BY_DJANGO: Final = frozenset(
     {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", _KEY}
 )
+# What is known by its name, and no mapping.
+_PLAIN: Final = frozenset({"path", "path_info", "resolver_match"})
 _BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_body", "scope"})
 
 
@@ -69,7 +71,7 @@ class Recording:
             if name not in self._shown:
                 self._shown[name] = _MADE[name](self, request)
             return self._shown[name]
-        if name in ("path", "path_info", "resolver_match"):
+        if name in _PLAIN:
             self._look(name)
         elif name in ("__dict__", "__getstate__", "__reduce_ex__"):
             self.refuse("request", "it takes the request apart")
@@ -78,7 +80,7 @@ class Recording:
         found = getattr_static(type(request), name, None)
         if isinstance(found, cached_property):
             return found.func(request)
-        if found is None and name not in _OWN and name[:2] != "__" and name != "method":
+        if found is None and name not in _OWN | _PLAIN and name[:2] != "__" and name != "method":
             self._look(f"has.{name}")
         return object.__getattribute__(request, name)
 
