@@ -2,9 +2,10 @@
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connections
+from django.db import connections, transaction
 
 from cache_invalidation import ModelInvalidation, cached, invalidate, registry
+from cache_invalidation.stores import get_store
 from tests.delivered import commands, update_behind_the_back
 from tests.testapp.models import (
     Author,
@@ -244,3 +245,25 @@ def test_brackets_may_be_left_out():
     Category.objects.create(name="a")
     assert number_of_categories() == 1
     assert number_of_categories.key().endswith("number_of_categories")
+
+
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_what_it_has_written_and_taken_back_is_not_stored(using):
+    product = Product.objects.using(using).create(name="P")
+
+    @cached()
+    def what_if(name):
+        with transaction.atomic(using):
+            Product.objects.using(using).filter(pk=product.pk).update(name=name)
+            found = Product.objects.using(using).get(pk=product.pk).name
+            transaction.set_rollback(True, using)
+        return found
+
+    @cached()
+    def outer(name):
+        return what_if(name)
+
+    assert outer("Q") == "Q"
+    for function in (what_if, outer):
+        store = get_store()
+        assert store.lookup(store.entry_place(function.key("Q")), ()).entry is None
