@@ -18,7 +18,7 @@ def both(address: str, **headers: str) -> tuple[Any, Any]:
     for plain in ({}, {"X-Plain": "1"}):
         client = Client(raise_request_exception=False)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        found.append(seen(client.get(address, headers={**named, **plain})))
+        found.append(seen(client.get(address, headers={**named, **plain}), client))
     return found[0], found[1]
 
 

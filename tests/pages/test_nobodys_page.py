@@ -163,11 +163,25 @@ SABOTAGES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
         mock.patch.object(visits, "host_of", _constant), _of(outlook._PARTS, "META")
     ),
     "messages": lambda: mock.patch.dict(requests._MADE, {"_messages": _messages}),
-    "the token": lambda: mock.patch.object(requests.Recording, "_changed_meta", _constant),
+    "the token": lambda: _together(
+        mock.patch.object(requests.Recording, "_changed_meta", _but_the_token(_CHANGED)),
+        mock.patch.object(requests.Recording, "_told_of_meta", _but_the_token(_TOLD)),
+    ),
     "a permission": lambda: mock.patch.object(Sampled, "reads", _without_auth),
     "the session": lambda: mock.patch.dict(requests._MADE, {"session": _session}),
-    "what the view was given": lambda: mock.patch.object(visits, "identity", _constant),
 }
+
+
+_CHANGED: Final[Any] = requests.Recording._changed_meta
+_TOLD: Final[Any] = requests.Recording._told_of_meta
+
+
+def _but_the_token(original: Any) -> Any:
+    def note(self: Any, name: str | None) -> None:
+        if name is not None and not name.startswith("CSRF_COOKIE"):
+            original(self, name)
+
+    return note
 
 
 def _messages(self: Any, request: Any) -> Any:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.contrib.auth.models import User
+from django.middleware.csrf import _does_token_match  # type: ignore[attr-defined]
 from django.test import Client
 
-_TOKEN: Final = re.compile(rb"value='[^']{32,}'")
+_TOKEN: Final = re.compile(rb"value='([^']{32,})'")
 
 
 class Visitor:
@@ -29,15 +30,21 @@ class Visitor:
         plain = self.plain.get(
             path, headers={"X-Plain": "1", **headers.pop("headers", {})}, **headers
         )
-        return seen(cached), seen(plain)
+        return seen(cached, self.cached), seen(plain, self.plain)
 
 
-def seen(response: Any) -> tuple[int, bytes, Mapping[str, str]]:
-    """Return what a visitor sees, but for a token, which is another one each time."""
+def seen(response: Any, browser: Client) -> tuple[int, bytes, Mapping[str, str]]:
+    """Return what a visitor sees; of a token, which is another one each time, whose it is."""
     headers = {
         name: value
         for name, value in response.items()
         if name not in ("Cache-Control", "Cache-Status", "ETag", "Content-Length", "Expires")
     }
     body = b"" if response.status_code == 304 else response.getvalue()
-    return response.status_code, _TOKEN.sub(b"token", body), headers
+
+    def whose(match: re.Match[bytes]) -> bytes:
+        cookie = browser.cookies.get("csrftoken")
+        is_own = cookie is not None and _does_token_match(match[1].decode(), cookie.value)
+        return b"own token" if is_own else b"token of somebody else"
+
+    return response.status_code, _TOKEN.sub(whose, body), headers
