@@ -218,12 +218,11 @@ def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
 
 
 def move(read: Read, key: str) -> None:
-    """Have `read` end at `key`, where its value turned out to belong."""
-    read.key = key
-    try:
-        read.entry = get_store().entry_place(key)
-    except CacheInvalidationError:
-        read.storable = False
+    """Have `read` end at `key`, where its value turned out to belong.
+
+    Raises `CacheInvalidationError` if nobody can tell where that is.
+    """
+    read.key, read.entry = key, get_store().entry_place(key)
 
 
 def put(read: Read, key: str, value: Any, lifetime: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
@@ -96,13 +97,18 @@ class Keeping:
             reasons = {"variants": REASONS["variants"]}
         if not reasons and isinstance(dependencies, Sampled) and dependencies.unwatched:
             reasons = {"unwatched": f"{REASONS['unwatched']}: {', '.join(dependencies.unwatched)}"}
+        if not reasons:
+            try:
+                move(read, self.trail.key)
+            except CacheInvalidationError:
+                # Where the lookup has ended is the place of something else.
+                reasons = {"unavailable": REASONS["unavailable"]}
         if reasons:
             fail(read, dependencies)
             return reasons
         if dependencies.storable:
             for key, step in steps:
                 put(read, key, step, max(STEP_LIFETIME, read.lifetime or 0))
-        move(read, self.trail.key)
         if finish(read, value, dependencies):
             return {}
         return {"dependencies": REASONS["dependencies"]}

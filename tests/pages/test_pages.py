@@ -18,8 +18,13 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.generic import View
 
+from cache_invalidation.exceptions import StoreRefused
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.reads.protocol import Outcome, Read
+from cache_invalidation.stores.redis.store import RedisStore
+from cache_invalidation.surfaces.inputs import trail
+from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.views import cache_page, invalidate_page
 from tests.pages.visitors import Visitor
 from tests.shop import views
@@ -520,3 +525,28 @@ def test_what_a_middleware_changes_before_it_is_rendered_is_not_stored(
             assert found.headers["X-Stamp"] == by
     assert status(get("/late/")) == "fwd=miss; stored"
     assert status(get("/late/")) == "hit"
+
+
+def test_a_page_whose_place_cannot_be_told_is_at_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, refused = RedisStore.entry_place, [False]
+
+    def entry_place(self: RedisStore, key: str) -> str:
+        if refused[0]:
+            raise StoreRefused("the KEY_FUNCTION failed")
+        return original(self, key)
+
+    def look(self: Trail, read: Read) -> Outcome:
+        refused[0] = False
+        outcome = lookup(self, read)
+        refused[0] = True
+        return outcome
+
+    lookup = Trail.look
+    with monkeypatch.context() as failing:
+        failing.setattr(RedisStore, "entry_place", entry_place)
+        failing.setattr(Trail, "look", look)
+        assert status(get("/experiment/")) == "fwd=bypass; detail=unavailable"
+    trail.steps.clear()
+    other = Client()
+    other.cookies["ab"] = "b"
+    assert get("/experiment/", other).content == b"variant b"
