@@ -16,10 +16,9 @@ from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Default, Read
 from cache_invalidation.reads.steps import walk
-from cache_invalidation.surfaces.blocks import stored
 from cache_invalidation.surfaces.blocks.around import CONSTANTS, Around, Cacheable
 from cache_invalidation.surfaces.blocks.sources import noticing, tell
-from cache_invalidation.surfaces.blocks.stored import PLAIN, Block
+from cache_invalidation.surfaces.blocks.stored import CODEC, PLAIN, Block
 from cache_invalidation.surfaces.blocks.telling import Frame, Outside, Telling
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.portraits import Opaque
@@ -87,7 +86,7 @@ def _keeping(
     except CacheInvalidationError:  # Settings that a system check has something to say about.
         return None
     trail = Trail(name, about, around.current)
-    read = Read(name, trail.key, expand(tags), timeout, records=True, codec=stored)
+    read = Read(name, trail.key, expand(tags), timeout, records=True, codec=CODEC)
     return Keeping(read, trail)
 
 

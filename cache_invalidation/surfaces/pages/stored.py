@@ -1,6 +1,5 @@
-"""Pages and steps as they are kept in the cache, whatever its serializer can take."""
+"""Pages as they are kept in the cache."""
 
-import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,14 +8,7 @@ from typing import Any, Final
 
 from django.http import HttpResponse, HttpResponseNotModified
 
-from cache_invalidation.stores.base import Store
-from cache_invalidation.surfaces.inputs.trail import Step
-
-STEP: Final = b"\x00ci step"
-PAGE: Final = b"\x00ci page"
-
-#: Where the length of what is known about a page is, and where it begins.
-_HEAD: Final = len(PAGE) + 4
+from cache_invalidation.surfaces.framing import Framed
 
 #: Bytes that are enough for all but the body of most pages.
 ENOUGH: Final = 4096
@@ -61,45 +53,22 @@ class Page:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Truncated:
-    """What was asked for the head only, which was not enough."""
-
-
 def etag_of(body: bytes) -> str:
     """Return a strong entity tag: the same for the same bytes, and for no others."""
     return f'"{urlsafe_b64encode(blake2b(body, digest_size=15).digest()).decode()}"'
 
 
-def encode(value: Any, store: Store) -> bytes:
-    """Return a `Page` or a `Step` as `decode` takes it."""
-    if isinstance(value, Step):
-        return _framed(STEP, value.names, b"")
-    about = asdict(value)
-    body = about.pop("body")
-    return _framed(PAGE, about, body)
+def _pack(page: Page) -> tuple[Any, bytes]:
+    about = asdict(page)
+    return about, about.pop("body")
 
 
-def _framed(kind: bytes, about: Any, body: bytes) -> bytes:
-    head = json.dumps(about).encode()
-    return b"".join((kind, len(head).to_bytes(4), head, body))
-
-
-def decode(payload: Any, store: Store) -> Any:
-    """Return what `encode` was given; raise `ValueError` if it is unreadable.
-
-    Of a payload that is not all there, a `Page` without its body, or `Truncated`.
-    """
-    if not isinstance(payload, bytes) or payload[: len(PAGE)] not in (PAGE, STEP):
-        raise ValueError("it is neither a page nor a step")
-    end = _HEAD + int.from_bytes(payload[len(PAGE) : _HEAD])
-    if len(payload) < end:
-        return Truncated()
+def _unpack(about: Any, body: bytes) -> Page:
     try:
-        about = json.loads(payload[_HEAD:end])
-        if payload.startswith(STEP):
-            return Step(tuple(about))
-        body = payload[end:]
         return Page(**about, body=body if len(body) == about["length"] else None)
     except (TypeError, KeyError) as error:
         raise ValueError(f"unreadable page: {error}") from error
+
+
+#: How pages are kept. One that is not all there comes back without its body.
+CODEC: Final = Framed(b"\x00ci page", _pack, _unpack)

@@ -18,11 +18,10 @@ from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping
-from cache_invalidation.surfaces.pages import stored
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
-from cache_invalidation.surfaces.pages.stored import ENOUGH, Page, etag_of
+from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
 from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
 from cache_invalidation.tags import expand, page_tag
 
@@ -126,7 +125,7 @@ class Visit:
         trail = Trail(f"page:{name}", said, outlook.current)
         tags = expand((page_tag(name), page_tag(request.path_info)))
         read = Read(f"page:{name}", trail.key, tags, options.timeout, options.lock, records=True)
-        read.function, read.codec = view, stored
+        read.function, read.codec = view, CODEC
         visit = cls(request, read, trail, options)
         visits.append(visit)
         return visit
