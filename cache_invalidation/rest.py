@@ -4,20 +4,16 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial, wraps
 from types import MethodType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from rest_framework.request import Request
 
-from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import Default
-from cache_invalidation.surfaces.pages.outlook import of_user
+from cache_invalidation.reads.protocol import DEFAULT, Default
 from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE, Options
 from cache_invalidation.surfaces.responses.answering import respond
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT: Final = Default()
 
 
 def cached_response(
@@ -40,7 +36,7 @@ def cached_response(
     Raises `TypeError` or `ValueError` for options that cannot work, and `TypeError` for a
     coroutine.
     """
-    options = _options("cached_response", timeout, key_prefix, vary_on, lock, statuses)
+    options = Options.checked("cached_response", timeout, key_prefix, vary_on, lock, statuses)
 
     def decorate(function: Any) -> Any:
         if iscoroutinefunction(function):
@@ -90,28 +86,11 @@ class CachedResponseMixin:
 
 
 def _options_of(view: Any, caller: str) -> Options:
-    return _options(
+    return Options.checked(
         caller,
         view.cache_timeout,
         view.cache_key_prefix,
         view.cache_vary_on,
         view.cache_lock,
         view.cache_statuses,
-    )
-
-
-def _options(
-    caller: str,
-    timeout: float | timedelta | Default | None,
-    key_prefix: str | None,
-    vary_on: Mapping[str, Callable[[Any], Any]] | None,
-    lock: bool,
-    statuses: Collection[int],
-) -> Options:
-    return Options(
-        timeout=checked_timeout(timeout),
-        key_prefix=key_prefix or "",
-        of_user=of_user(caller, vary_on or {}),
-        lock=lock,
-        statuses=frozenset(statuses),
     )

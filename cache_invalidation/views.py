@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from functools import wraps
 from time import sleep
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
@@ -14,18 +14,14 @@ from django.http.response import HttpResponseBase
 from django.urls import get_script_prefix, reverse
 
 from cache_invalidation.conf import settings
-from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.protocol import DEFAULT, Default
 from cache_invalidation.reads.steps import awalk
-from cache_invalidation.surfaces.pages.outlook import of_user
 from cache_invalidation.surfaces.pages.views import name_of
 from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE, Options, Visit
 from cache_invalidation.tags import page_tag
 from cache_invalidation.writes.invalidate import invalidate
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]])
-
-DEFAULT: Final = Default()
 
 
 def cache_page(
@@ -62,13 +58,7 @@ def cache_page(
             f"cache_page(cache={cache!r}): pages are kept in the cache that CACHE_INVALIDATION "
             f"names, which is {settings.CACHE!r}. Leave the argument out."
         )
-    options = Options(
-        timeout=checked_timeout(timeout),
-        key_prefix=key_prefix or "",
-        of_user=of_user("cache_page", vary_on or {}),
-        lock=lock,
-        statuses=frozenset(statuses),
-    )
+    options = Options.checked("cache_page", timeout, key_prefix, vary_on, lock, statuses)
 
     def decorate(view: Any) -> Any:
         return _coroutine(view, options) if iscoroutinefunction(view) else _function(view, options)

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from cache_invalidation.reads.cached_functions import CachedCoroutine, CachedFunction
 from cache_invalidation.reads.declared_tags import Tags
 from cache_invalidation.reads.decorated import check as check_decorated
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.options import checked
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.protocol import DEFAULT, Default
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-DEFAULT: Final = Default()
 
 
 class _Decorator:

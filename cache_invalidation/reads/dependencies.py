@@ -1,9 +1,10 @@
 """What a running computation turns out to depend on, handed up from the inner to the outer one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
+from cache_invalidation.context import during
 from cache_invalidation.observing.watcher import Recorder, recorder
 from cache_invalidation.stores.messages import Version, Versions
 
@@ -44,24 +45,13 @@ def hand_up(versions: Versions, storable: bool) -> None:
 
 
 @contextmanager
-def collecting(dependencies: Dependencies) -> Iterator[None]:
-    """Have everything that is read inside of the block handed up to `dependencies`."""
-    running = _running.set(dependencies)
-    recording = recorder.set(dependencies.recorder)
-    try:
+def collecting(dependencies: Dependencies | None) -> Iterator[None]:
+    """Have everything that is read inside of the block handed up to `dependencies`, if any."""
+    told = None if dependencies is None else dependencies.recorder
+    with during(_running, dependencies), during(recorder, told):
         yield
-    finally:
-        recorder.reset(recording)
-        _running.reset(running)
 
 
-@contextmanager
-def apart() -> Iterator[None]:
+def apart() -> AbstractContextManager[None]:
     """Keep what is read inside of the block from being anybody's dependency."""
-    running = _running.set(None)
-    recording = recorder.set(None)
-    try:
-        yield
-    finally:
-        recorder.reset(recording)
-        _running.reset(running)
+    return collecting(None)

@@ -30,6 +30,7 @@ POLL_INTERVAL: Final = 0.02  # seconds between two looks of a caller that waits 
 HINTS: Final = 10_000
 
 Outcome = Literal["hits", "misses", "bypasses"]
+Look = Callable[["Read"], Outcome]
 
 
 class Default:
@@ -37,6 +38,9 @@ class Default:
 
     def __repr__(self) -> str:
         return "DEFAULT_TIMEOUT"
+
+
+DEFAULT: Final = Default()
 
 
 class Codec(Protocol):
@@ -109,12 +113,10 @@ class Read:
 hints: dict[str, tuple[str, ...]] = {}
 
 
-def attempt(
-    read: Read, look: "Callable[[Read], Outcome] | None" = None
-) -> Generator[float, None, None]:
+def attempt(read: Read, look: Look | None = None) -> Generator[float, None, None]:
     """Look for the value of `read`; yield the seconds to wait between looks if it is locked.
 
-    `look` is how to do that once, if not as `look` does.
+    `look` is how to do that once, if not as `look_once` does.
 
     Never raises for a failure of the store: then the value is computed and not stored.
     """
@@ -131,7 +133,7 @@ def attempt(
         hand_up(read.versions, True)
 
 
-def _take_turn(read: Read, look: "Callable[[Read], Outcome]") -> Generator[float, None, Outcome]:
+def _take_turn(read: Read, look: Look) -> Generator[float, None, Outcome]:
     """Wait until the value is there or this caller is the one to compute it; not for ever."""
     store, token, deadline = get_store(), new_token(), monotonic() + settings.LOCK_TIMEOUT
     while True:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.template import Context, Node, NodeList, TemplateSyntaxError
@@ -11,11 +11,9 @@ from django.template.defaulttags import CycleNode
 from django.utils.safestring import SafeString
 
 from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.protocol import DEFAULT, Default
 from cache_invalidation.surfaces.blocks.rendering import rendered
 from cache_invalidation.surfaces.inputs.trail import digest
-
-DEFAULT: Final = Default()
 
 Timeout = float | Default | None
 

@@ -31,7 +31,7 @@ _OWN: Final = frozenset(
         *("_encoding", "_read_started", "_upload_handlers", "csrf_processing_done"),
         *("_dont_enforce_csrf_checks", "content_type", "content_params", "script_name"),
         *("_cached_user", "_acached_user", "LANGUAGE_CODE", "urlconf", "current_app"),
-        _KEY,
+        *("method", _KEY),
     }
 )
 # What a view may put there without anybody after it seeing it on a miss only.
@@ -40,6 +40,7 @@ _SET_BY_DJANGO: Final = frozenset(
 )
 # What is known by its name, and no mapping.
 _PLAIN: Final = frozenset({"path", "path_info", "resolver_match"})
+_KNOWN: Final = _OWN | _PLAIN
 _BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_body", "scope"})
 
 
@@ -80,7 +81,7 @@ class Recording:
         found = getattr_static(type(request), name, None)
         if isinstance(found, cached_property):
             return found.func(request)
-        if found is None and name not in _OWN | _PLAIN and name[:2] != "__" and name != "method":
+        if found is None and name not in _KNOWN and name[:2] != "__":
             self._look(f"has.{name}")
         return object.__getattribute__(request, name)
 

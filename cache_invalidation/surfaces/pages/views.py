@@ -83,7 +83,7 @@ def _of_class(kind: type) -> str:
     return name if is_found_by_name(kind) else f"{name}@{id(kind)}"
 
 
-def _is_own_method(value: Any, instance: Any) -> bool:
+def is_own_method(value: Any, instance: Any) -> bool:
     """Whether a value is a method of the instance that has it, such as ``head`` of Django's."""
     return isinstance(value, MethodType) and value.__self__ is instance
 
@@ -95,6 +95,6 @@ def _of_instance(instance: Any, request: Any) -> str:
     given = {
         name: value
         for name, value in vars(instance).items()
-        if value is not request and not _is_own_method(value, instance)
+        if value is not request and not is_own_method(value, instance)
     }
     return f"{_of_class(type(instance))}{portray(given)}"

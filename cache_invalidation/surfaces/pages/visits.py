@@ -1,9 +1,10 @@
 """One request for a page that is cached: look it up, or compute it and take note, and keep it."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Self
 
@@ -13,13 +14,14 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import parse_etags
 
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.protocol import Default, Outcome, Read, give_up
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
-from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
+from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook, of_user
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
 from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
 from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
@@ -47,6 +49,28 @@ class Options:
     of_user: Coarse | None
     lock: bool
     statuses: Collection[int]
+
+    @classmethod
+    def checked(
+        cls,
+        caller: str,
+        timeout: float | timedelta | Default | None,
+        key_prefix: str | None,
+        vary_on: Mapping[str, Coarse] | None,
+        lock: bool,
+        statuses: Collection[int],
+    ) -> "Options":
+        """Return the options as `caller` was given them.
+
+        Raises `TypeError` or `ValueError` for those that cannot work.
+        """
+        return cls(
+            timeout=checked_timeout(timeout),
+            key_prefix=key_prefix or "",
+            of_user=of_user(caller, vary_on or {}),
+            lock=lock,
+            statuses=frozenset(statuses),
+        )
 
 
 def host_of(request: HttpRequest) -> str:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from cache_invalidation.surfaces.inputs.portraits import portray
-from cache_invalidation.surfaces.pages.views import identity
+from cache_invalidation.surfaces.pages.views import identity, is_own_method
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _given(view: APIView) -> list[str]:
     held = {
         name: value
         for name, value in vars(view).items()
-        if name != "request" and not _is_bound_to(view, value)
+        if name != "request" and not is_own_method(value, view)
     }
     return [_told(item) for item in sorted(held.items())]
 
@@ -57,11 +57,6 @@ def view_of(request: Request) -> APIView | None:
     """Return the view that a request of REST framework is for."""
     found = request.parser_context.get("view")
     return found if isinstance(found, APIView) else None
-
-
-def _is_bound_to(view: APIView, value: Any) -> bool:
-    """Whether `value` is a method of `view`, such as the one that as_view() binds to ``get``."""
-    return isinstance(value, MethodType) and value.__self__ is view
 
 
 def _told(value: Any) -> str:
