@@ -304,6 +304,24 @@ def _part(request: HttpRequest) -> HttpResponse:
 
 
 @cache_page(60)
+def _greets(request: HttpRequest) -> HttpResponse:
+    name = request.user.get_username() if request.GET.get("by") == "name" else ""
+    return HttpResponse(f"hello {name}")
+
+
+def _breaking(get_response: Any) -> Any:
+    def fail() -> Any:
+        raise OSError("nobody knows who it is")
+
+    def middleware(request: HttpRequest) -> Any:
+        if "broken" in request.COOKIES:
+            request.user = SimpleLazyObject(fail)  # type: ignore[assignment]
+        return get_response(request)
+
+    return middleware
+
+
+@cache_page(60)
 def _trusted(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"<script nonce={request.csp_nonce}>")  # type: ignore[attr-defined]
 
@@ -343,6 +361,7 @@ urlpatterns = [
     path("outer/", _outer),
     path("part/", _part),
     path("trusted/", _trusted),
+    path("greets/", _greets),
     path("changes/", _changes_its_mind),
     path("never/", cache_page(60)(never_cache(_asks))),
     path("never-outside/", never_cache(cache_page(60)(_asks))),
@@ -550,3 +569,14 @@ def test_a_page_whose_place_cannot_be_told_is_at_no_other(monkeypatch: pytest.Mo
     other = Client()
     other.cookies["ab"] = "b"
     assert get("/experiment/", other).content == b"variant b"
+
+
+@here
+def test_what_cannot_be_found_out_fails_for_those_alone_who_look_at_it(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}._breaking"]
+    assert status(get("/greets/?by=name")) == "fwd=miss; stored"
+    broken = Client()
+    broken.cookies["broken"] = "1"
+    assert get("/greets/", broken).content == b"hello "
+    with pytest.raises(OSError, match="nobody knows"):
+        get("/greets/?by=name", broken)

@@ -86,16 +86,13 @@ class Around:
         return iter([name for name in found if name not in CONSTANTS])
 
     def current(self, name: str) -> str:
-        """Return what the input `name` is now, as text; raise `Opaque` if nobody can tell."""
+        """Return what the input `name` is now, as text.
+
+        Raises `Opaque` if nobody can tell, and what evaluating it raises.
+        """
         kind, _, rest = name.partition(".")
         look = _KINDS.get(kind) or partial(_of_request, name=name)
-        with apart():
-            try:
-                return look(self, rest)
-            except Opaque:
-                raise
-            except Exception as error:  # Of the project's own, which rendering comes upon as well.
-                raise Opaque(f"it could not be evaluated: {error!r}") from error
+        return look(self, rest)
 
     def source(self, origin: Origin) -> str:
         """Return the digest of the source of what is rendered and came from `origin`."""

@@ -1,9 +1,10 @@
 """The record of what one computation has looked at."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
+from cache_invalidation.reads.dependencies import apart
+from cache_invalidation.surfaces.inputs.portraits import Opaque
 
 #: So many inputs of one computation at most; a page that looks at more is one of a kind.
 MOST: Final = 100
@@ -20,19 +21,20 @@ class Inputs:
         #: Short names of reasons, such as "session", with what there is to say about each.
         self.refusals: dict[str, str] = {}
 
-    def look(self, name: str, value: Any) -> None:
-        """Take note that `value` was looked at under `name`; or refuse what cannot be portrayed."""
-        self.look_by(name, lambda: portray(value))
-
     def look_by(self, name: str, portrait: Callable[[], str]) -> None:
-        """Do the same for what `portrait` returns, unless it is known already."""
+        """Take note of the input `name`, of which `portrait` returns the portrait as it is now.
+
+        Or refuse what has none. Queries behind it, such as those for a session or a user, are
+        nobody's dependencies: a login drops nothing.
+        """
         if name in self.seen:
             return
         if len(self.seen) >= MOST:
             self.refuse("inputs", f"it looks at more than {MOST} inputs")
             return
         try:
-            self.seen[name] = portrait()
+            with apart():
+                self.seen[name] = portrait()
         except Opaque as error:
             self.refuse(error.reason, f"{name}: {error}")
         except Exception as error:  # noqa: BLE001 - the project's own, and raised to it as well

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.reads.protocol import Outcome, Read, look_once
 from cache_invalidation.surfaces.inputs.inputs import Inputs
-from cache_invalidation.surfaces.inputs.portraits import Opaque
 
 LONGEST: Final = 3  # steps
 REMEMBERED: Final = 10_000  # steps that a process remembers
@@ -54,7 +54,7 @@ class Trail:
     """The way of one lookup.
 
     `always` is what is an input in any case, as text. `current` returns the portrait of an input
-    as it is now; it raises `Opaque` if there is none.
+    as it is now; it raises `Opaque` if there is none, and whatever evaluating it raises.
     """
 
     def __init__(self, shape: str, always: str, current: Callable[[str], str]) -> None:
@@ -97,9 +97,11 @@ class Trail:
         if step is None or len(self._places) > LONGEST:
             return False
         try:
-            self._go({name: self._current(name) for name in step.names})
-        except Opaque:
-            return False  # What is computed now will not be stored.
+            with apart():
+                by = {name: self._current(name) for name in step.names}
+        except Exception:  # noqa: BLE001 - Opaque, or the project's own, for those who look at it
+            return False
+        self._go(by)
         return True
 
     def _go(self, by: Mapping[str, str]) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
 
-from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.surfaces.inputs.portraits import portray
 
 #: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
@@ -51,9 +50,7 @@ class Outlook:
         Raises `Opaque` for what nobody can tell, and what evaluating it raises.
         """
         kind, dot, rest = name.partition(".")
-        # The queries behind a session or a user are nobody's dependencies: a login drops nothing.
-        with apart():
-            return _PARTS[kind](self, rest) if dot else _WHOLES[kind](self)
+        return _PARTS[kind](self, rest) if dot else _WHOLES[kind](self)
 
     def _parameter(self, name: str) -> str:
         query = self._request.GET
