@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Prefetch
 from django.http import HttpResponse
 from django_filters import rest_framework as filters
 from rest_framework import serializers
@@ -191,7 +192,10 @@ class Products(Common, ModelViewSet[Product]):
 class Categories(Common, ReadOnlyModelViewSet[Category]):
     """With limits and offsets, and a version that is no part of the path."""
 
-    queryset = Category.objects.prefetch_related("products").order_by("pk")
+    # Rows without an order come as the database likes, which may change without a write.
+    queryset = Category.objects.order_by("pk").prefetch_related(
+        Prefetch("products", Product.objects.order_by("pk"))
+    )
     serializer_class = CategorySerializer
     pagination_class = Parts
     versioning_class = VersionsByQuery

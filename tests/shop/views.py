@@ -146,7 +146,9 @@ def late(request: HttpRequest) -> TemplateResponse:
 
 def json(request: HttpRequest) -> JsonResponse:
     """Is no text."""
-    return JsonResponse({"products": list(Product.objects.values_list("name", flat=True))})
+    return JsonResponse(
+        {"products": list(Product.objects.order_by("pk").values_list("name", flat=True))}
+    )
 
 
 async def awaited(request: HttpRequest) -> HttpResponse:
