@@ -1,14 +1,14 @@
 """A request that records what is looked at, for as long as a view has it.
 
-Its class is swapped for a subclass: whatever holds the request, such as a class-based view or the
-context of a template, holds one that records.
+Its class is swapped, so that whatever holds the request, such as a class-based view or the context
+of a template, holds one that records.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from inspect import getattr_static
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
@@ -21,9 +21,8 @@ from cache_invalidation.surfaces.pages.mappings import (
     telling_query,
 )
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
+from cache_invalidation.surfaces.pages.swapping import KEY, held_by, record_of, recorded_by
 from cache_invalidation.surfaces.pages.users import reading_no_more_than
-
-_KEY: Final = "_cache_invalidation_recording"
 
 # What Django itself keeps on a request, and says nothing about who it is from.
 _OWN: Final = frozenset(
@@ -31,12 +30,12 @@ _OWN: Final = frozenset(
         *("_encoding", "_read_started", "_upload_handlers", "csrf_processing_done"),
         *("_dont_enforce_csrf_checks", "content_type", "content_params", "script_name"),
         *("_cached_user", "_acached_user", "LANGUAGE_CODE", "urlconf", "current_app"),
-        *("method", _KEY),
+        *("method", KEY),
     }
 )
 # What a view may put there without anybody after it seeing it on a miss only.
 _SET_BY_DJANGO: Final = frozenset(
-    {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", _KEY}
+    {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", KEY}
 )
 # What is known by its name, and no mapping.
 _PLAIN: Final = frozenset({"path", "path_info", "resolver_match"})
@@ -58,7 +57,7 @@ class Recording:
         self._outlook = Outlook(request, of_user)
         self._of_user = of_user
         self._outer = outer
-        self._held: dict[str, Any] = _held_by(request)
+        self._held: dict[str, Any] = held_by(request)
         self._added = self._messages_added()
         self._shown: dict[str, Any] = {}
         # While it looks itself, such as for who the user is.
@@ -264,14 +263,6 @@ _MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
 }
 
 
-_kinds: dict[type, Any] = {}
-
-
-def _recording_kind(kind: type) -> Any:
-    """Return the subclass of `kind` whose instances record; made once."""
-    return _kinds.get(kind) or _kinds.setdefault(kind, _made(kind))
-
-
 def _with_twin(function: Any, request: HttpRequest) -> Any:
     """Return `function` bound to a request with the same attributes that does not record."""
     if not isinstance(function, partial):
@@ -282,73 +273,16 @@ def _with_twin(function: Any, request: HttpRequest) -> Any:
     return partial(function.func, *args, **function.keywords)
 
 
-def _made(kind: type) -> Any:
-    def get(self: HttpRequest, name: str) -> Any:
-        held = object.__getattribute__(self, "__dict__")
-        recording = held.get(_KEY)
-        if recording is None or name == "__class__":
-            return object.__getattribute__(self, name)
-        return recording.get(self, name)
-
-    def put(self: HttpRequest, name: str, value: Any) -> None:
-        recording = object.__getattribute__(self, "__dict__").get(_KEY)
-        if recording is not None:
-            recording.set(name)
-        object.__setattr__(self, name, value)
-
-    def drop(self: HttpRequest, name: str) -> None:
-        recording = object.__getattribute__(self, "__dict__").get(_KEY)
-        if recording is not None:
-            recording.set(name)
-        object.__delattr__(self, name)
-
-    made = {"__getattribute__": get, "__setattr__": put, "__delattr__": drop}
-    return type(kind.__name__, (kind,), made)
-
-
-def _held_by(request: HttpRequest) -> dict[str, Any]:
-    found: dict[str, Any] = object.__getattribute__(request, "__dict__")
-    return found
-
-
 def is_recording(request: HttpRequest) -> bool:
     """Whether somebody records already what is looked at of the request."""
-    return _KEY in _held_by(request)
+    return record_of(request) is not None
 
 
 def tell(request: HttpRequest, name: str) -> None:
     """Let those who record know that all that is under `name` is looked at."""
-    recording = _held_by(request).get(_KEY)
+    recording = record_of(request)
     if recording is not None:
         recording.tell(name)
-
-
-class Record(Protocol):
-    """Who is asked for what is looked at of an object."""
-
-    def get(self, looked_at: Any, name: str, /) -> Any:
-        """Return the attribute `name` of the object, and take note of that."""
-
-    def set(self, name: str, /) -> None:
-        """Take note that an attribute is set or deleted."""
-
-
-@contextmanager
-def recorded_by(record: Record, request: Any) -> Iterator[None]:
-    """Have `record` asked for each attribute of `request` inside of the block."""
-    kind, held = type(request), _held_by(request)
-    outer = held.get(_KEY)
-    held[_KEY] = record
-    if outer is None:
-        request.__class__ = _recording_kind(kind)
-    try:
-        yield
-    finally:
-        if outer is None:
-            del held[_KEY]
-            request.__class__ = kind
-        else:
-            held[_KEY] = outer
 
 
 @contextmanager
@@ -359,7 +293,7 @@ def recording(
 
     Whoever records it already, since this is a part of something larger, gets to know it, too.
     """
-    record = Recording(request, inputs, of_user, _held_by(request).get(_KEY))
+    record = Recording(request, inputs, of_user, record_of(request))
     try:
         with recorded_by(record, request):
             yield

@@ -1,6 +1,7 @@
 """A user of whom a page may know no more than what it was made for."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from cache_invalidation.reads.dependencies import apart
@@ -29,22 +30,17 @@ def reading_no_more_than(of_user: Callable[[Any], Any], user: Any, inputs: Input
 
 def _telling(user: Any, told: Callable[[str], None]) -> Any:
     """Return a copy of `user` that tells which of its values are read."""
-    kind = type(user)
+    kind: Any = type(user)
     made = object.__new__(_telling_kind(kind))
     object.__getattribute__(made, "__dict__").update(vars(user))
     object.__getattribute__(made, "__dict__")[_KEY] = told
     return made
 
 
-_kinds: dict[type, Any] = {}
+@cache
+def _telling_kind(kind: Any) -> Any:
+    """Return the subclass of `kind` whose instances tell."""
 
-
-def _telling_kind(kind: type) -> Any:
-    """Return the subclass of `kind` whose instances tell; made once."""
-    return _kinds.get(kind) or _kinds.setdefault(kind, _made(kind))
-
-
-def _made(kind: type) -> Any:
     def get(self: Any, name: str) -> Any:
         held = object.__getattribute__(self, "__dict__")
         if name not in _SAYS_NOTHING:

@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cache_invalidation.reads.protocol import Outcome, Read
-from cache_invalidation.surfaces.pages.requests import recorded_by
 from cache_invalidation.surfaces.pages.stored import etag_of
+from cache_invalidation.surfaces.pages.swapping import recorded_by
 from cache_invalidation.surfaces.pages.visits import Options, Visit
 from cache_invalidation.surfaces.responses.kept import (
     KeptResponse,

@@ -1,0 +1,75 @@
+"""An object whose class is swapped for a subclass that asks somebody for each attribute."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final, Protocol
+
+#: Where the one who is asked is kept, among the attributes of the object.
+KEY: Final = "_cache_invalidation_recording"
+
+
+class Record(Protocol):
+    """Who is asked for what is looked at of an object."""
+
+    def get(self, looked_at: Any, name: str, /) -> Any:
+        """Return the attribute `name` of the object, and take note of that."""
+
+    def set(self, name: str, /) -> None:
+        """Take note that an attribute is set or deleted."""
+
+
+def held_by(looked_at: Any) -> dict[str, Any]:
+    """Return the attributes of an object, without anybody being asked."""
+    found: dict[str, Any] = object.__getattribute__(looked_at, "__dict__")
+    return found
+
+
+def record_of(looked_at: Any) -> Any:
+    """Return who is asked for the attributes of an object now, if anybody is."""
+    return held_by(looked_at).get(KEY)
+
+
+@contextmanager
+def recorded_by(record: Record, looked_at: Any) -> Iterator[None]:
+    """Have `record` asked for each attribute of `looked_at` inside of the block."""
+    kind: Any = type(looked_at)
+    held = held_by(looked_at)
+    outer = held.get(KEY)
+    held[KEY] = record
+    if outer is None:
+        looked_at.__class__ = _recording_kind(kind)
+    try:
+        yield
+    finally:
+        if outer is None:
+            del held[KEY]
+            looked_at.__class__ = kind
+        else:
+            held[KEY] = outer
+
+
+@cache
+def _recording_kind(kind: Any) -> Any:
+    """Return the subclass of `kind` whose instances ask who records."""
+
+    def get(self: Any, name: str) -> Any:
+        record = record_of(self)
+        if record is None or name == "__class__":
+            return object.__getattribute__(self, name)
+        return record.get(self, name)
+
+    def put(self: Any, name: str, value: Any) -> None:
+        record = record_of(self)
+        if record is not None:
+            record.set(name)
+        object.__setattr__(self, name, value)
+
+    def drop(self: Any, name: str) -> None:
+        record = record_of(self)
+        if record is not None:
+            record.set(name)
+        object.__delattr__(self, name)
+
+    made = {"__getattribute__": get, "__setattr__": put, "__delattr__": drop}
+    return type(kind.__name__, (kind,), made)
