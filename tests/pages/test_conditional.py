@@ -8,14 +8,10 @@ import redis
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.pages.visitors import get
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def get(address: str, client: Client | None = None, **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (client or Client()).get(address, headers=named)
 
 
 @pytest.fixture(autouse=True)

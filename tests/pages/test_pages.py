@@ -26,7 +26,7 @@ from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.surfaces.inputs import trail
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.views import cache_page, invalidate_page
-from tests.pages.visitors import Visitor
+from tests.pages.visitors import Visitor, get, status
 from tests.shop import views
 from tests.shop.urls import urlpatterns as shop
 from tests.testapp.models import Category, Product
@@ -39,15 +39,6 @@ def products() -> list[Product]:
     """What the shop has."""
     category = Category.objects.create(name="shoes")
     return [Product.objects.create(name=name, category=category) for name in ("boot", "clog")]
-
-
-def status(response: Any) -> str:
-    return str(response.headers["Cache-Status"].removeprefix("cache_invalidation; "))
-
-
-def get(address: str, client: Client | None = None, **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (client or Client()).get(address, headers=named)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,17 @@ from django.test import Client
 _TOKEN: Final = re.compile(rb"value='([^']{32,})'")
 
 
+def get(address: str, client: Client | None = None, **headers: str) -> Any:
+    """Return the answer to somebody, with headers that are spelled like names."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (client or Client()).get(address, headers=named)
+
+
+def status(response: Any) -> str:
+    """Return what became of the page, as the response says."""
+    return str(response.headers["Cache-Status"].removeprefix("cache_invalidation; "))
+
+
 class Visitor:
     """Somebody with two browsers, which do the same; one of them never meets the cache."""
 
