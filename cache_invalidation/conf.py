@@ -161,8 +161,7 @@ class Settings:
     # Above this many tags of one family in one batch, the family tag stands in for them.
     ROW_TAG_LIMIT = Setting[int](500, positive_int)
 
-    # Any text, such as the release: with another one, no page and no block is used that was made
-    # before.
+    # Any text, such as the release: with another one, nothing is used that was computed before.
     CODE_VERSION = Setting[str]("", anything)
 
     # So many entries for one page or block at most: for users, cookies, parameters, headers that it

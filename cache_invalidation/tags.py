@@ -146,6 +146,11 @@ def page_tag(name: str) -> str:
     return shorten(f"page:{escape(name)}")
 
 
+def call_tag(key: str) -> str:
+    """Return the tag for all that is cached for one call: for each language, say."""
+    return shorten(f"call:{escape(key)}")
+
+
 def family(tag: str) -> str | None:
     """Return the family tag that stands above `tag`, or None for a tag without a colon."""
     head, colon, _ = tag.partition(":")

@@ -60,14 +60,15 @@ class Signature:
             error = other
         raise TypeError(f"{self.name}(): {error}") from None
 
-    def key(self, arguments: Mapping[str, Any]) -> str:
-        """Return the key for these arguments.
+    def key(self, arguments: Mapping[str, Any], variant: tuple[str, ...] = ()) -> str:
+        """Return the key for these arguments; of several, that of one `variant`.
 
         Raises `TypeError`, naming the argument, for one that has no stable spelling.
         """
-        if not arguments:
+        if not (arguments or variant):
             return self.name
-        spelled = "\n".join([self._spell(name, value) for name, value in arguments.items()])
+        lines = [self._spell(name, value) for name, value in arguments.items()]
+        spelled = "\n".join([*lines, *(f"~{each}" for each in variant)])
         digest = blake2b(spelled.encode(), digest_size=12).digest()
         return f"{self.name}:{urlsafe_b64encode(digest).decode()}"
 

@@ -1,6 +1,6 @@
 """`cached`: values that are never older than the data they were computed from."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -10,6 +10,7 @@ from cache_invalidation.reads.decorated import check as check_decorated
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.options import checked
 from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.reads.varying import Source
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +48,7 @@ def cached(
     lock: bool = False,
     name: str | None = None,
     sample: float | None = None,
+    vary_on: Source | Iterable[Source] | None = None,
 ) -> _Decorator: ...
 def cached(
     function: Any = None,
@@ -57,6 +59,7 @@ def cached(
     lock: bool = False,
     name: str | None = None,
     sample: float | None = None,
+    vary_on: Source | Iterable[Source] | None = None,
 ) -> Any:
     """Keep the values of a function until something that they depend on changes.
 
@@ -71,6 +74,11 @@ def cached(
     left out. With `lock`, one caller computes and the others wait for it, up to ``LOCK_TIMEOUT``.
     `name` stands for the function in keys and metrics; it has to be unique.
 
+    `vary_on` names what the value is for besides the arguments: ``"language"``, ``"timezone"``, and
+    functions without arguments, such as one that returns the name of the tenant; there is a value
+    for each of theirs. A cached function that calls this one has to say the same. With another
+    ``CODE_VERSION``, no value is used that was computed before.
+
     On the share `sample` of its hits, above 0 and up to 1, the function is called all the same, and
     the cached value compared with what it returns. If it is stale, that is logged and counted, the
     entry dropped and the new value returned. `check_cache_consistency` does it for all entries.
@@ -82,5 +90,6 @@ def cached(
     Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
     called, for arguments that cannot be part of a key.
     """
-    decorator = _Decorator(tags=tags, **checked(timeout, lock, name, sample))
+    options = checked(timeout, lock, name, sample)
+    decorator = _Decorator(tags=tags, vary_on=vary_on, **options)
     return decorator if function is None else decorator(function)

@@ -1,7 +1,7 @@
 """What `cached` makes of functions, coroutine functions and methods."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
 from time import sleep
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
@@ -16,11 +16,12 @@ from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
-from cache_invalidation.reads.dependencies import collecting
+from cache_invalidation.reads.dependencies import NOTHING, collecting, hand_up
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
+from cache_invalidation.reads.varying import Source, Varying, code_version, etag_of
 from cache_invalidation.stores import get_store
-from cache_invalidation.tags import ROOT
+from cache_invalidation.tags import ROOT, call_tag, expand
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -43,7 +44,7 @@ class _Cached(Generic[P, R]):
     """
 
     __slots__ = (
-        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample"),
+        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "varying"),
         *("_spelled", "_told", "__dict__", "__weakref__"),
     )
     __name__: str
@@ -56,6 +57,7 @@ class _Cached(Generic[P, R]):
         lock: bool,
         name: str | None,
         sample: float | None,
+        vary_on: Source | Iterable[Source] | None,
     ) -> None:
         self.uncached = function
         self.signature = Signature(function, name)
@@ -64,6 +66,7 @@ class _Cached(Generic[P, R]):
         self.timeout = timeout
         self.lock = lock
         self.sample = sample
+        self.varying = Varying(vary_on, self.signature.name)
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         self._told: set[str] = set()
         self._look_like(function)
@@ -88,46 +91,65 @@ class _Cached(Generic[P, R]):
 
         Raises `TypeError` for an argument that cannot be part of a key.
         """
-        return self.signature.key(self.signature.bind(args, kwargs))
+        return self.signature.key(self.signature.bind(args, kwargs), self._variant(self._varied()))
+
+    def _varied(self) -> Mapping[str, str]:
+        return self.varying.now() if self.varying.names else NOTHING
+
+    def _variant(self, varied: Mapping[str, str]) -> tuple[str, ...]:
+        """Return which of the values for the same arguments it is, if there may be several."""
+        code = code_version()
+        return (code, *varied.values()) if code or varied else ()
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Read:
-        kinds = tuple(map(type, args))
+        varied = self._varied()
+        if varied:
+            hand_up({}, True, varied)
+        kinds, variant = tuple(map(type, args)), self._variant(varied)
         if kwargs or self.tags.callables or not PLAIN.issuperset(kinds):
-            key, tags = self._spell(args, kwargs)
+            key, tags = self._spell(args, kwargs, variant)
         else:
-            call = args, kinds  # With the types, because 1 and True are equal.
+            call = args, kinds, variant  # With the types, because 1 and True are equal.
             spelled = self._spelled.get(call)
             if spelled is None:
                 if len(self._spelled) >= CALLS:
                     self._spelled.clear()
-                spelled = self._spelled[call] = self._spell(args, kwargs)
+                spelled = self._spelled[call] = self._spell(args, kwargs, variant)
             key, tags = spelled
         return Read(
             *(self.signature.name, key, tags, self.timeout, self.lock, self.records),
             function=self.uncached,
+            varies=self.varying.names,
             told=self._told,
         )
 
-    def _spell(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    def _spell(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], variant: tuple[str, ...] = ()
+    ) -> tuple[str, tuple[str, ...]]:
         """Return the key and the expanded tags of a call."""
         arguments = self.signature.bind(args, kwargs)
-        return self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
+        key, tags = self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
+        if variant:
+            tags = expand({*tags, call_tag(key)})
+            key = self.signature.key(arguments, variant)
+        return key, tags
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        key, opened = self.key(*args, **kwargs), connections.all(initialized_only=True)
+        key = self.signature.key(self.signature.bind(args, kwargs))
+        opened = connections.all(initialized_only=True)
+        # What was computed for another language, or by another release, is only found by its tag.
+        tags = {call_tag(key)} if self.varying.names or code_version() else set()
         try:
-            place = get_store().entry_place(key)
+            places = {get_store().entry_place(key): key}
         except CacheInvalidationError as error:
             logger.error("Cannot tell where %r is kept, so everything is dropped: %s", key, error)
-            place = None
+            places, tags = {}, {ROOT}
         # It may depend on what any of the open transactions is about to commit.
         first, *others = list(filter(in_transaction, opened)) or [connections[DEFAULT_DB_ALIAS]]
         for connection in (first, *others):
             with batch_of(connection.alias) as batch:
-                if place is None:
-                    batch.tags.add(ROOT)
-                else:
-                    batch.entry_places[place] = key
+                batch.tags |= tags
+                batch.entry_places |= places
                 if connection is first:
                     batch.count(self.signature.name, "manual")
 
@@ -163,6 +185,21 @@ class CachedFunction(_Cached[P, R]):
         Nothing else that depends on the same tags is touched.
         """
         self._drop(args, kwargs)
+
+    def etag(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Return a strong entity tag for the value, which is computed if it is not cached.
+
+        For `django.views.decorators.http.condition`. It is the same for the same value, language,
+        time zone and ``CODE_VERSION``, and for no others; None if the value cannot be stored now.
+        """
+        if recomputing.get() is not None:
+            return None
+        read = self._read(args, kwargs)
+        for pause in attempt(read):
+            sleep(pause)
+        if not read.is_hit:
+            self._compute(read, args, kwargs)
+        return etag_of(read.payload)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the value anew, whatever is cached; store and return it."""
@@ -211,6 +248,16 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
         """Make the value for these arguments stale. See `CachedFunction.invalidate`."""
         await sync_to_async(self._drop)(args, kwargs)
 
+    async def etag(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Return a strong entity tag for the value. See `CachedFunction.etag`."""
+        if recomputing.get() is not None:
+            return None
+        read = await sync_to_async(self._read)(args, kwargs)
+        await awalk(attempt(read))
+        if not read.is_hit:
+            await self._compute(read, args, kwargs)
+        return etag_of(read.payload)
+
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the value anew, whatever is cached; store and return it."""
         if recomputing.get() is not None:
@@ -245,6 +292,7 @@ class BoundCached:
         self.key = partial(function.key, instance)
         self.invalidate = partial(function.invalidate, instance)
         self.refresh = partial(function.refresh, instance)
+        self.etag = partial(function.etag, instance)
         self.uncached = partial(function.uncached, instance)
         self._call: Callable[..., Any] = partial(function, instance)
 

@@ -1,20 +1,24 @@
 """What a running computation turns out to depend on, handed up from the inner to the outer one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Final
 
 from cache_invalidation.context import during
 from cache_invalidation.observing.watcher import Recorder, recorder
 from cache_invalidation.stores.messages import Version, Versions
+
+NOTHING: Final[Mapping[str, str]] = {}
 
 
 class Dependencies:
     """Tags, with the versions they had before anything that depends on them was read.
 
     `storable` turns False for good once something was read that must not be stored, or one tag
-    was met with two versions, which means that it was invalidated meanwhile. `recorder` is told of
-    the queries of the computation itself.
+    was met with two versions, which means that it was invalidated meanwhile. `varied` is what
+    inner computations are cached for besides their arguments, by name. `recorder` is told of the
+    queries of the computation itself.
     """
 
     recorder: Recorder | None = None
@@ -22,8 +26,11 @@ class Dependencies:
     def __init__(self, versions: Versions, storable: bool) -> None:
         self.versions: dict[str, Version] = dict(versions)
         self.storable = storable
+        self.varied: dict[str, str] = {}
 
-    def absorb(self, versions: Versions, storable: bool) -> None:
+    def absorb(
+        self, versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING
+    ) -> None:
         """Depend on what an inner computation depends on, too.
 
         Threads that share a computation may do so at the same time: the first version of a tag
@@ -32,16 +39,21 @@ class Dependencies:
         agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
         if not (storable and all(agreed)):
             self.storable = False
+        for name, value in varied.items():
+            self.varied.setdefault(name, value)
 
 
 _running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)
 
 
-def hand_up(versions: Versions, storable: bool) -> None:
-    """Tell the computation that is running, if any, what the value it gets depends on."""
+def hand_up(versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING) -> None:
+    """Tell the computation that is running, if any, what the value it gets depends on.
+
+    And what it is for, if that is more than what it was asked for.
+    """
     outer = _running.get()
     if outer is not None:
-        outer.absorb(versions, storable)
+        outer.absorb(versions, storable, varied)
 
 
 @contextmanager

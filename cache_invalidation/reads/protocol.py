@@ -71,6 +71,8 @@ class Read:
     records: bool = False
     function: Any = None
     codec: Codec = values
+    # Names of what it is known to be for, besides its arguments: see `varying`.
+    varies: frozenset[str] = frozenset()
     # What has been logged about the function, once for all of its calls.
     told: set[str] = field(default_factory=set)
     refresh: bool = False
@@ -88,7 +90,7 @@ class Read:
     # The lock that the caller has, and the entry that it is for.
     token: str = ""
     locked: str = ""
-    # What was found, as it is stored; and the call, if it is to be kept with what is stored.
+    # What was found, or may be stored; and the call, if it is to be kept with what is stored.
     payload: Any = None
     call: Arguments | None = None
 
@@ -259,15 +261,19 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> bool:
             except Exception as error:  # noqa: BLE001 - serializers raise what they like
                 problem = error
         versions = dependencies.versions
+        unsaid = sorted(dependencies.varied.keys() - read.varies)
+        if unsaid:
+            dependencies.storable = False  # Who gets it would not be who it is for.
         # The function may have written itself, in a transaction that is still open.
         storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
-        hand_up(versions, storable)
+        hand_up(versions, storable, dependencies.varied)
         if isinstance(dependencies, Sampled):
             further = dependencies.tags.union(versions).difference(read.tags)
             _remember(read.key, tuple(sorted(further)))
-        report(read.name, dependencies, read.function)
+        report(read.name, dependencies, read.function, unsaid)
         if problem is not None:
             tell(read.name, value, problem, read.told)
+        read.payload = payload if storable else None
         return storable and payload is not None and _store(read, payload, versions)
     finally:
         give_up(read)
@@ -292,7 +298,7 @@ def _store(read: Read, payload: bytes, versions: Versions) -> bool:
 
 def fail(read: Read, dependencies: Dependencies) -> None:
     """Take note that the function raised: who catches it depends on what it has read, too."""
-    hand_up(dependencies.versions, dependencies.storable)
+    hand_up(dependencies.versions, dependencies.storable, dependencies.varied)
     give_up(read)
 
 

@@ -176,10 +176,12 @@ def _sides(through: type[Model]) -> list[type[Model]]:
     return [side for field in fields if isinstance(side := field.related_model, type)]
 
 
-def report(name: str, dependencies: Dependencies, function: Callable[..., Any]) -> None:
+def report(
+    name: str, dependencies: Dependencies, function: Callable[..., Any], unsaid: Collection[str]
+) -> None:
     """Say what the function `name` reads whose changes do not reach it, as the project wants it.
 
-    Raises `UndeclaredRead` if that is to be an error.
+    `unsaid` are names of what it should vary on. Raises `UndeclaredRead` if that is to be an error.
     """
     messages = []
     if isinstance(dependencies, Audited) and dependencies.undeclared:
@@ -203,6 +205,11 @@ def report(name: str, dependencies: Dependencies, function: Callable[..., Any]) 
         messages.append(
             f"{name}() is not stored: it has written to {', '.join(dependencies.written)}, and a "
             "hit would not. Write outside of it: a cached function only reads."
+        )
+    if unsaid:
+        messages.append(
+            f"{name}() is not stored: what it calls varies on {', '.join(unsaid)}, and it does "
+            "not. Say so in its vary_on, too."
         )
     for message in messages:
         _say(message, function)

@@ -5,6 +5,7 @@ Pages and blocks are looked for and kept by this; they differ in what there is t
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from cache_invalidation.exceptions import CacheInvalidationError
@@ -12,12 +13,16 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
 from cache_invalidation.reads.recorders import Sampled
+from cache_invalidation.reads.varying import NAMED, is_nameless
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.inputs.variants import admits
 
 #: Seconds that a step is kept at least: it is worth more than one entry.
 STEP_LIFETIME: Final = 86_400.0
+
+#: What inputs are called that cached functions inside vary on.
+VARIES: Final = "varies"
 
 #: Why something is not stored, whatever it is; what comes in as an input has its own reasons.
 REASONS: Final[Mapping[str, str]] = {
@@ -26,6 +31,7 @@ REASONS: Final[Mapping[str, str]] = {
     "unwatched": "it reads or writes what nobody watches: see EXCLUDE",
     "exception": "computing it raised an exception",
     "variants": "there are too many versions of it",
+    "varies": "what it calls varies on a function that only one process knows",
 }
 
 
@@ -52,7 +58,9 @@ class Keeping:
         self, look: Callable[[Read], Outcome] | None = None
     ) -> Generator[float, None, None]:
         """Look for the value, as `protocol.attempt` does."""
-        return attempt(self.read, look or self.trail.look)
+        yield from attempt(self.read, look or self.trail.look)
+        if self.read.is_hit and (varied := self.trail.given(VARIES)):
+            hand_up({}, True, varied)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -69,7 +77,8 @@ class Keeping:
     def hand_up(self) -> None:
         """Tell the computation that is running what the value depends on so far."""
         if self._dependencies is not None:
-            hand_up(self._dependencies.versions, self._dependencies.storable)
+            dependencies = self._dependencies
+            hand_up(dependencies.versions, dependencies.storable, dependencies.varied)
 
     def keep(self, value: Any, refusals: Mapping[str, str]) -> dict[str, str]:
         """Store what was computed where it belongs; return why not, which is counted.
@@ -89,8 +98,18 @@ class Keeping:
         counters.add(*[f"unstored:{self.read.name}:{reason}" for reason in reasons])
         return reasons
 
+    def _vary(self, varied: Mapping[str, str]) -> None:
+        """Have what cached functions inside vary on be inputs, but for what always is one."""
+        self.read.varies = frozenset(varied)
+        for name in varied.keys() - NAMED.keys():
+            if is_nameless(name):
+                self.inputs.refuse("varies", f"{name} cannot be found by its name elsewhere")
+            else:
+                self.inputs.look_by(f"{VARIES}.{name}", partial(varied.__getitem__, name))
+
     def _store(self, value: Any, dependencies: Dependencies) -> dict[str, str]:
         """Store the value, and what leads there."""
+        self._vary(dependencies.varied)
         read, steps = self.read, self.trail.lead_to(self.inputs)
         reasons = dict(self.inputs.refusals)
         if not (reasons or admits(self._shape, self.trail.key, read.lifetime)):

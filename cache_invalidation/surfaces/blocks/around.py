@@ -17,6 +17,7 @@ from django.template.base import Origin
 from django.template.defaulttags import CycleNode
 from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
 
+from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.surfaces.blocks.sources import ABSENT, source_at, source_now, tell
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
@@ -175,4 +176,5 @@ _KINDS: Final[Mapping[str, Callable[[Around, str], str]]] = {
     "template": Around._template,
     "blocks": Around._blocks,
     "cycle": Around._cycle,
+    "varies": lambda around, name: varying.current(name),
 }

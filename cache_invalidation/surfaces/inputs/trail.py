@@ -67,6 +67,15 @@ class Trail:
         """Where the trail has come to."""
         return self._places[-1].key
 
+    def given(self, kind: str) -> dict[str, str]:
+        """Return the inputs of one kind on the way, by what stands behind the kind."""
+        by = [item for place in self._places for item in place.by.items()]
+        return {
+            name.removeprefix(f"{kind}."): value
+            for name, value in by
+            if name.startswith(f"{kind}.")
+        }
+
     def look(self, read: Read) -> Outcome:
         """Look for the entry of `read` at the end of the trail, as `protocol.look` does.
 

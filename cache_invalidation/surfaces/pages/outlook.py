@@ -3,6 +3,7 @@
 ``GET.page`` is a parameter, ``GET`` all of them, ``some.GET`` whether there are any; likewise
 ``COOKIES`` and ``META``. ``headers`` are all headers, ``user`` is who is logged in, ``messages`` is
 whether there are any, and ``has.tenant`` is what somebody has put on the request under that name.
+``varies.shop.tenants.current`` is what a function says on which something that is cached varies.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
 
+from cache_invalidation.reads import varying
 from cache_invalidation.surfaces.inputs.portraits import portray
 
 #: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
@@ -94,6 +96,7 @@ _PARTS: Final[Mapping[str, Callable[[Outlook, str], str]]] = {
     "COOKIES": Outlook._cookie,
     "META": Outlook._meta,
     "has": Outlook._attribute,
+    "varies": lambda outlook, name: varying.current(name),
     "some": lambda outlook, kind: str(bool(getattr(outlook._request, kind))),
 }
 

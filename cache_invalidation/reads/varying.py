@@ -1,0 +1,131 @@
+"""What a function varies on besides its arguments: what is in force where it is called."""
+
+import inspect
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from itertools import count
+from typing import Any, Final, cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
+
+from cache_invalidation.conf import Settings
+from cache_invalidation.reads.kept_calls import unwrap
+from cache_invalidation.reads.spelling import full_name, is_found_by_name, spell
+
+Source = str | Callable[[], Any]
+
+#: What can be named, and what it is now.
+NAMED: Final[Mapping[str, Callable[[], Any]]] = {
+    "language": get_language,
+    "timezone": lambda: str(get_current_timezone()),
+}
+
+_numbers = count()
+
+# What is called for a name, in this process.
+_sources: dict[str, Callable[[], Any]] = {}
+
+
+class Varying:
+    """What `vary_on` of one function says, looked at when it is declared.
+
+    `names` are those of its sources; each stands for the same thing in every process, but for those
+    of functions that cannot be found by their names, which end in ``@`` and a number.
+    """
+
+    def __init__(self, vary_on: Source | Iterable[Source] | None, caller: str) -> None:
+        self._caller = caller
+        listed = () if vary_on is None else self._listed(vary_on)
+        self._sources = {self._name(source): self._called(source) for source in listed}
+        self.names = frozenset(self._sources)
+        _sources.update(self._sources)
+
+    def _listed(self, vary_on: Any) -> list[Any]:
+        if isinstance(vary_on, str) or callable(vary_on):
+            return [vary_on]
+        if isinstance(vary_on, Mapping | bytes) or not isinstance(vary_on, Iterable):
+            raise self._wrong(vary_on)
+        return list(vary_on)
+
+    def _wrong(self, found: Any) -> TypeError:
+        return TypeError(
+            f"{self._caller}(): vary_on= names {found!r}; it takes a list of "
+            f"{', '.join(map(repr, NAMED))} and functions without arguments that return what the "
+            "value is for."
+        )
+
+    def _called(self, source: Any) -> Callable[[], Any]:
+        found: Any = NAMED.get(source) if isinstance(source, str) else source
+        if not callable(found) or not _takes_nothing(found):
+            raise self._wrong(source)
+        return cast(Callable[[], Any], found)
+
+    @staticmethod
+    def _name(source: Any) -> str:
+        if isinstance(source, str):
+            return source
+        named = source if hasattr(source, "__qualname__") else type(source)
+        is_found = named is source and is_found_by_name(source)
+        return full_name(named) if is_found else f"{full_name(named)}@{next(_numbers)}"
+
+    def now(self) -> dict[str, str]:
+        """Return the values now, by name, spelled as in a key.
+
+        Raises `TypeError` for one that cannot be part of a key, and what the functions raise.
+        """
+        return {name: self._spell(name, source()) for name, source in self._sources.items()}
+
+    def _spell(self, name: str, value: Any) -> str:
+        try:
+            return spell(value)
+        except TypeError as error:
+            raise TypeError(
+                f"{self._caller}() cannot be cached for what {name}() returns: {error}."
+            ) from None
+
+
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    if inspect.iscoroutinefunction(function):
+        return False
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # One of those written in C that do not say what they take.
+        return True
+    return True
+
+
+def is_nameless(name: str) -> bool:
+    """Whether the name means something in this process only."""
+    return "@" in name
+
+
+def current(name: str) -> str:
+    """Return what the source of this name says now; raise `LookupError` if it is not known here."""
+    return spell(_sources[name]())
+
+
+def code_version() -> str:
+    """Return ``CODE_VERSION``; a system check says so if it cannot be used."""
+    try:
+        return Settings.CODE_VERSION.usable()
+    except ImproperlyConfigured:
+        return ""  # Keys can be made before there are settings.
+
+
+def etag_of(payload: bytes | None) -> str | None:
+    """Return an entity tag for what is made of a value that is kept as `payload`, None for none.
+
+    Another tag for another language, time zone or release, each of which may make something else
+    of it.
+    """
+    if payload is None:
+        return None
+    said = [code_version(), *(str(now()) for now in NAMED.values())]
+    value = blake2b(unwrap(payload), digest_size=15, key=b"etag")
+    value.update("\n".join(said).encode(errors="surrogatepass"))
+    return f'"{urlsafe_b64encode(value.digest()).decode()}"'
