@@ -1,7 +1,7 @@
 """What a running computation turns out to depend on, handed up from the inner to the outer one."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Final
 
@@ -43,6 +43,8 @@ class Dependencies:
             self.varied.setdefault(name, value)
 
 
+_NOBODY: Final = nullcontext()
+
 _running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)
 
 
@@ -66,4 +68,6 @@ def collecting(dependencies: Dependencies | None) -> Iterator[None]:
 
 def apart() -> AbstractContextManager[None]:
     """Keep what is read inside of the block from being anybody's dependency."""
+    if _running.get() is None and recorder.get() is None:
+        return _NOBODY  # As in all lookups of what nothing cached is around.
     return collecting(None)
