@@ -1,0 +1,80 @@
+"""Blocks of Jinja2 templates that are cached: an extension for the options of its engine."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.exceptions import TemplateRuntimeError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.runtime import Context, Macro
+
+from cache_invalidation.reads.options import checked_timeout
+from cache_invalidation.reads.protocol import DEFAULT
+from cache_invalidation.surfaces.jinja.around import Around
+from cache_invalidation.surfaces.jinja.reading import Reading, read
+from cache_invalidation.surfaces.jinja.rendering import rendered
+
+
+class CachedExtension(Extension):
+    """``{% cached [timeout [, name [, further inputs …]]] %} … {% endcached %}``.
+
+    The block is kept until what it reads from the databases changes, and has an entry for each
+    value of the names that stand in it. `timeout` is in seconds or a `timedelta`, None for "until
+    invalidated", ``DEFAULT_TIMEOUT`` if left out; at 0 the block is just rendered. What is set in
+    the block stays in it.
+
+    Raises `TemplateRuntimeError` for a timeout that is none.
+    """
+
+    tags = {"cached"}
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """Return the block as a call of `render` with what it is rendered by."""
+        line = next(parser.stream).lineno
+        given: list[nodes.Expr] = []
+        while parser.stream.current.type != "block_end":
+            given.append(parser.parse_expression())
+            if not parser.stream.skip_if("comma"):
+                break
+        body = parser.parse_statements(("name:endcached",), drop_needle=True)
+        reading = read(body, self.identifier)
+        args: list[nodes.Expr] = [
+            nodes.ContextReference(),
+            nodes.DerivedContextReference(),
+            nodes.Const(reading.spelled()),
+            nodes.List(given),
+            # As the block itself sees them, which is not always what the context says.
+            nodes.Dict([_pair(name) for name in sorted(reading.names)]),
+        ]
+        call = self.call_method("render", args, lineno=line)
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def render(
+        self,
+        context: Context,
+        visible: Context,
+        spelled: Any,
+        given: list[Any],
+        names: dict[str, Any],
+        caller: Macro,
+    ) -> Any:
+        """Return what is in the block, from the cache if it is there."""
+        if self.environment.is_async:
+            return caller()
+        timeout, *further = given or [DEFAULT]
+        if isinstance(timeout, timedelta):
+            timeout = timeout.total_seconds()
+        if isinstance(timeout, int | float) and timeout <= 0:
+            return caller()
+        try:
+            lifetime = checked_timeout(timeout)
+        except (TypeError, ValueError) as error:
+            raise TemplateRuntimeError(f"{{% cached %}}: {error}") from None
+        outlook = partial(Around, visible, Reading.of(spelled), names, self.identifier)
+        return rendered(context, outlook, lifetime, further, caller)
+
+
+def _pair(name: str) -> nodes.Pair:
+    return nodes.Pair(nodes.Const(name), nodes.Name(name, "load"))
