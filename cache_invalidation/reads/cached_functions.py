@@ -189,8 +189,9 @@ class CachedFunction(_Cached[P, R]):
     def etag(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Return a strong entity tag for the value, which is computed if it is not cached.
 
-        For `django.views.decorators.http.condition`. It is the same for the same value, language,
-        time zone and ``CODE_VERSION``, and for no others; None if the value cannot be stored now.
+        For `django.views.decorators.http.condition`. It is another one when the value has changed
+        or may have, and for each language, time zone and ``CODE_VERSION``; None if the value cannot
+        be stored now.
         """
         if recomputing.get() is not None:
             return None
@@ -199,7 +200,7 @@ class CachedFunction(_Cached[P, R]):
             sleep(pause)
         if not read.is_hit:
             self._compute(read, args, kwargs)
-        return etag_of(read.payload)
+        return etag_of(read.payload, read.versions)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the value anew, whatever is cached; store and return it."""
@@ -256,7 +257,7 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
         await awalk(attempt(read))
         if not read.is_hit:
             await self._compute(read, args, kwargs)
-        return etag_of(read.payload)
+        return etag_of(read.payload, read.versions)
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute the value anew, whatever is cached; store and return it."""

@@ -273,7 +273,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> bool:
         report(read.name, dependencies, read.function, unsaid)
         if problem is not None:
             tell(read.name, value, problem, read.told)
-        read.payload = payload if storable else None
+        read.payload, read.versions = payload if storable else None, versions
         return storable and payload is not None and _store(read, payload, versions)
     finally:
         give_up(read)

@@ -14,6 +14,7 @@ from django.utils.translation import get_language
 from cache_invalidation.conf import Settings
 from cache_invalidation.reads.kept_calls import unwrap
 from cache_invalidation.reads.spelling import full_name, is_found_by_name, spell
+from cache_invalidation.stores.messages import Versions
 
 Source = str | Callable[[], Any]
 
@@ -117,15 +118,17 @@ def code_version() -> str:
         return ""  # Keys can be made before there are settings.
 
 
-def etag_of(payload: bytes | None) -> str | None:
+def etag_of(payload: bytes | None, versions: Versions | None) -> str | None:
     """Return an entity tag for what is made of a value that is kept as `payload`, None for none.
 
     Another tag for another language, time zone or release, each of which may make something else
-    of it.
+    of it. And for other `versions`: a write may come between this and what is made of the value,
+    and when it is taken back, nobody must be told that he has what he has not.
     """
     if payload is None:
         return None
     said = [code_version(), *(str(now()) for now in NAMED.values())]
+    said += [f"{tag}={version}" for tag, version in sorted((versions or {}).items())]
     value = blake2b(unwrap(payload), digest_size=15, key=b"etag")
     value.update("\n".join(said).encode(errors="surrogatepass"))
     return f'"{urlsafe_b64encode(value.digest()).decode()}"'

@@ -40,8 +40,20 @@ def test_who_has_the_page_of_a_value_is_told_so_until_it_changes(product):
     Product.objects.filter(pk=product.pk).update(name="lamp")
     changed = ask(product.pk, held)
     assert (changed.status_code, changed.content) == (200, b"<h1>lamp</h1>")
+
+
+def test_nobody_is_told_that_he_has_what_was_written_while_it_was_made(product):
+    def view(request, pk):
+        if request.META.get("HTTP_X_WRITE"):
+            Product.objects.filter(pk=pk).update(name="lamp")
+        return HttpResponse(named(pk))
+
+    page = condition(etag_func=lambda request, pk: named.etag(pk))(view)
+    got = page(RequestFactory().get("/", headers={"X-Write": "1"}), product.pk)
+    assert got.content == b"lamp"
     Product.objects.filter(pk=product.pk).update(name="desk")
-    assert ask(product.pk, held).status_code == 304  # It is what it was then.
+    again = page(RequestFactory().get("/", headers={"If-None-Match": got["ETag"]}), product.pk)
+    assert (again.status_code, again.content) == (200, b"desk")
 
 
 def test_it_costs_one_look_at_the_cache(product, redis_client):
