@@ -224,6 +224,16 @@ class ByKind(Base):
         return Response({"staff": request.user.is_staff})
 
 
+class ByWhetherNamed(Base):
+    """Is one for those who have a name, and shows it."""
+
+    cache_vary_on: Any = {"user": lambda user: bool(user.username)}
+
+    def get(self, request):
+        """Return the name."""
+        return Response({"name": request.user.username})
+
+
 class Raises(Base):
     """Does not come to an end."""
 
@@ -252,7 +262,7 @@ class Nobody(Base):
 VIEWS = (
     *(Base, Envelope, Typed, LeavesSomething, SetsHeaders, HeaderOfResponse, Context, OfShop),
     *(OfShopOnView, Lazy, Inner, Body, Session, Cookie, Never, Late, Initial, Page, ByKind),
-    *(Raises, Accepted, Nobody),
+    *(ByWhetherNamed, Raises, Accepted, Nobody),
 )
 
 

@@ -61,7 +61,9 @@ def test_these_are_not(name, reason):
     same(Asker("alice"), f"/{name}/", *[f"fwd=bypass; detail={reason}"] * 2)
 
 
-@pytest.mark.parametrize("name", ["Initial", "Inner", "OfShop", "OfShopOnView", "Lazy"])
+@pytest.mark.parametrize(
+    "name", ["Initial", "Inner", "OfShop", "OfShopOnView", "Lazy", "ByWhetherNamed"]
+)
 def test_nobody_gets_what_is_for_somebody_else(name):
     for asker in (Asker("alice"), Asker("bob"), Asker(), Asker("alice")):
         assert told(asker.get(f"/{name}/")) == told(asker.uncached(f"/{name}/"))

@@ -52,6 +52,8 @@ def _changing(name: str, base: type) -> Any:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         self.changed(args[0] if args and type(args[0]) is str else None)
         if self.original is not None:
+            if base is QueryDict:
+                self.original._mutable = self._mutable
             getattr(self.original, name)(*args, **kwargs)
         return original(self, *args, **kwargs)
 
@@ -103,8 +105,10 @@ def telling_dict(original: dict[str, Any], told: Told, changed: Told) -> dict[st
     return found
 
 
-def telling_query(original: QueryDict, told: Told, asked: Callable[[], None]) -> QueryDict:
-    """Return a `QueryDict` with the parameters of `original`.
+def telling_query(
+    original: QueryDict, told: Told, asked: Callable[[], None], changed: Told
+) -> QueryDict:
+    """Return a `QueryDict` with the parameters of `original`, to which changes are made as well.
 
     `asked` is called when somebody only asks whether there are any.
     """
@@ -112,6 +116,7 @@ def telling_query(original: QueryDict, told: Told, asked: Callable[[], None]) ->
     for name, values in original.lists():
         QueryDict.setlist(made, name, values)
     made._mutable, made.told, made.asked = original._mutable, told, asked
+    made.original, made.changed = original, changed
     found: QueryDict = made
     return found
 

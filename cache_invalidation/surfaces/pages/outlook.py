@@ -1,8 +1,9 @@
 """What there is to look at of a request, by the names of inputs.
 
 ``GET.page`` is a parameter, ``GET`` all of them, ``some.GET`` whether there are any; likewise
-``COOKIES`` and ``META``. ``headers`` are all headers, ``user`` is who is logged in, ``messages`` is
-whether there are any, and ``has.tenant`` is what somebody has put on the request under that name.
+``COOKIES`` and ``META``. ``headers`` are all headers, ``user`` is who is logged in, or what counts
+of that, and ``user.email`` one thing about them. ``messages`` is whether there are any, and
+``has.tenant`` is what somebody has put on the request under that name.
 ``varies.shop.tenants.current`` is what a function says on which something that is cached varies.
 """
 
@@ -77,6 +78,9 @@ class Outlook:
         user = self._held["user"]
         return portray(user if self._of_user is None else self._of_user(user))
 
+    def _of(self, name: str) -> str:
+        return one_of(self._held.get("user"), name)
+
     def _messages(self) -> str:
         return str(len(self._held.get("_messages", ())) > 0)
 
@@ -85,6 +89,14 @@ class Outlook:
         if match is None:
             return ABSENT
         return portray([match.view_name, match.route, list(match.args), dict(match.kwargs)])
+
+
+def one_of(user: Any, name: str) -> str:
+    """Return the portrait of one attribute of a user."""
+    try:
+        return portray(getattr(user, name))
+    except AttributeError:
+        return ABSENT
 
 
 def _item(values: Mapping[str, Any], name: str) -> str:
@@ -97,6 +109,7 @@ _PARTS: Final[Mapping[str, Callable[[Outlook, str], str]]] = {
     "META": Outlook._meta,
     "has": Outlook._attribute,
     "varies": lambda outlook, name: varying.current(name),
+    "user": Outlook._of,
     "some": lambda outlook, kind: str(bool(getattr(outlook._request, kind))),
 }
 

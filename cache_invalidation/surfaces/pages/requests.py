@@ -15,22 +15,29 @@ from django.utils.functional import SimpleLazyObject, cached_property
 
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.surfaces.inputs.inputs import Inputs
+from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.mappings import (
     TellingHeaders,
     telling_dict,
     telling_query,
 )
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
-from cache_invalidation.surfaces.pages.swapping import KEY, held_by, record_of, recorded_by
-from cache_invalidation.surfaces.pages.users import reading_no_more_than
+from cache_invalidation.surfaces.pages.swapping import (
+    KEY,
+    aside,
+    held_by,
+    is_aside,
+    record_of,
+    recorded_by,
+    with_twin,
+)
+from cache_invalidation.surfaces.pages.users import reading_no_more_than, stands_for
 
 # What Django itself keeps on a request, and says nothing about who it is from.
 _OWN: Final = frozenset(
     {
-        *("_encoding", "_read_started", "_upload_handlers", "csrf_processing_done"),
-        *("_dont_enforce_csrf_checks", "content_type", "content_params", "script_name"),
-        *("_cached_user", "_acached_user", "LANGUAGE_CODE", "urlconf", "current_app"),
-        *("method", KEY),
+        *("_read_started", "_upload_handlers", "csrf_processing_done", "script_name"),
+        *("_dont_enforce_csrf_checks", "_cached_user", "_acached_user", "method", KEY),
     }
 )
 # What a view may put there without anybody after it seeing it on a miss only.
@@ -40,6 +47,8 @@ _SET_BY_DJANGO: Final = frozenset(
 # What is known by its name, and no mapping.
 _PLAIN: Final = frozenset({"path", "path_info", "resolver_match"})
 _KNOWN: Final = _OWN | _PLAIN
+# By what may be set, what was made of it.
+_MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {"META": ("META", "environ", "headers")}
 _BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_body", "scope"})
 
 
@@ -60,12 +69,12 @@ class Recording:
         self._held: dict[str, Any] = held_by(request)
         self._added = self._messages_added()
         self._shown: dict[str, Any] = {}
-        # While it looks itself, such as for who the user is.
-        self._is_aside = False
+        # What was in what others have put on it.
+        self._looked_into: dict[str, Any] = {}
 
     def get(self, request: HttpRequest, name: str) -> Any:
         """Return the attribute `name` of the request, and take note of that."""
-        if self._is_aside:
+        if is_aside(self):
             return object.__getattribute__(request, name)
         if name in _MADE:
             if name not in self._shown:
@@ -82,12 +91,22 @@ class Recording:
             return found.func(request)
         if found is None and name not in _KNOWN and name[:2] != "__":
             self._look(f"has.{name}")
+            if name in self._held and name not in self._looked_into:
+                self._looked_into[name] = contents(self._held[name])
         return object.__getattribute__(request, name)
 
     def set(self, name: str) -> None:
         """Take note that something is put on the request, which a hit would not do."""
-        if not self._is_aside and name not in _SET_BY_DJANGO:
+        for made in _MADE_OF.get(name, (name,)):
+            self._forget(made)
+        if not is_aside(self) and name not in _SET_BY_DJANGO:
             self.refuse("request", f"it sets request.{name}")
+
+    def _forget(self, name: str) -> None:
+        """Have what is shown under `name` made anew."""
+        self._shown.pop(name, None)
+        if self._outer is not None:
+            self._outer._forget(name)
 
     def refuse(self, reason: str, detail: str) -> None:
         """Keep from being stored what is computed, and all that it is a part of."""
@@ -96,19 +115,10 @@ class Recording:
             self._outer.refuse(reason, detail)
 
     def _look(self, name: str) -> None:
-        with self._aside():
+        with aside(self):
             self.inputs.look_by(name, partial(self._outlook.current, name))
             if self._outer is not None:
                 self._outer._look(name)
-
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Take no note inside of the block."""
-        was_aside, self._is_aside = self._is_aside, True
-        try:
-            yield
-        finally:
-            self._is_aside = was_aside
 
     def tell(self, name: str) -> None:
         """Take note that somebody looks at all that is under `name`, of whom it is a part."""
@@ -124,7 +134,10 @@ class Recording:
 
     def _query(self, request: HttpRequest) -> Any:
         told, asked = partial(self._told, "GET"), partial(self._look, "some.GET")
-        return telling_query(self._raw("GET", request), told, asked)
+        return telling_query(self._raw("GET", request), told, asked, self._changed_query)
+
+    def _changed_query(self, name: str | None) -> None:
+        self.refuse("request", "it changes request.GET")
 
     def _cookies(self, request: HttpRequest) -> Any:
         cookies = self._raw("COOKIES", request)
@@ -164,7 +177,7 @@ class Recording:
         if name not in self._held:
             found = getattr_static(type(request), name)
             # It is made of the whole header, of which the view may look at a part.
-            with self._aside():
+            with aside(self):
                 if not isinstance(found, cached_property):
                     return found.__get__(request)
                 self._held[name] = found.func(request)
@@ -177,6 +190,9 @@ class Recording:
         if "user" not in self._held:
             self._look("user")
             return self._missing("user")
+        if self._held["user"] is None:
+            self._look("user")
+            return None
 
         def evaluate() -> Any:
             self._look("user")
@@ -185,7 +201,10 @@ class Recording:
                 user = self._outer.get(request, "user")
             if self._of_user is None:
                 return user
-            return reading_no_more_than(self._of_user, user, self.inputs)
+            with aside(self), apart():
+                user = stands_for(user)
+            look = partial(self._told, "user")
+            return reading_no_more_than(self._of_user, user, self.inputs, look)
 
         return SimpleLazyObject(evaluate)
 
@@ -197,7 +216,7 @@ class Recording:
         async def auser() -> Any:
             with apart():
                 # Of a request that does not record; others may look at this one meanwhile.
-                self._held["user"] = await _with_twin(original, request)()
+                self._held["user"] = await with_twin(original, request)()
             user = self.get(request, "user")
             bool(user.__class__)  # Evaluates it here, where that takes no query.
             return user
@@ -242,6 +261,9 @@ class Recording:
         """Take note of what shows only at the end."""
         if self._messages_added() > self._added:
             self.refuse("messages", "it adds a message")
+        for name, before in self._looked_into.items():
+            if before != contents(self._held.get(name)):
+                self.refuse("request", f"it changes what is in request.{name}")
 
     def _messages_added(self) -> int:
         return len(getattr(self._held.get("_messages"), "_queued_messages", ()))
@@ -261,16 +283,6 @@ _MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
     "_csp_nonce": lambda recording, request: recording._nonce("_csp_nonce", request),
     "csp_nonce": lambda recording, request: recording._nonce("csp_nonce", request),
 }
-
-
-def _with_twin(function: Any, request: HttpRequest) -> Any:
-    """Return `function` bound to a request with the same attributes that does not record."""
-    if not isinstance(function, partial):
-        return function
-    twin: Any = object.__new__(type(request).__base__ or HttpRequest)
-    object.__setattr__(twin, "__dict__", object.__getattribute__(request, "__dict__"))
-    args = [twin if value is request else value for value in function.args]
-    return partial(function.func, *args, **function.keywords)
 
 
 def is_recording(request: HttpRequest) -> bool:

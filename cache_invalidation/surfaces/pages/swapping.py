@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from contextvars import ContextVar
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 #: Where the one who is asked is kept, among the attributes of the object.
 KEY: Final = "_cache_invalidation_recording"
+
+# Per thread and task: while one of them looks for itself, another one may have the view's work.
+_aside: ContextVar[tuple[Any, ...]] = ContextVar("cache_invalidation_aside", default=())
 
 
 class Record(Protocol):
@@ -30,6 +34,21 @@ def record_of(looked_at: Any) -> Any:
     return held_by(looked_at).get(KEY)
 
 
+def is_aside(record: Any) -> bool:
+    """Whether this is inside of a block `aside` of `record`."""
+    return any(each is record for each in _aside.get())
+
+
+@contextmanager
+def aside(record: Any) -> Iterator[None]:
+    """Have `record` take no note of what is looked at inside of the block."""
+    token = _aside.set((*_aside.get(), record))
+    try:
+        yield
+    finally:
+        _aside.reset(token)
+
+
 @contextmanager
 def recorded_by(record: Record, looked_at: Any) -> Iterator[None]:
     """Have `record` asked for each attribute of `looked_at` inside of the block."""
@@ -47,6 +66,16 @@ def recorded_by(record: Record, looked_at: Any) -> Iterator[None]:
             looked_at.__class__ = kind
         else:
             held[KEY] = outer
+
+
+def with_twin(function: Any, looked_at: Any) -> Any:
+    """Return `function` bound to one with the attributes of `looked_at` that nobody records."""
+    if not isinstance(function, partial):
+        return function
+    twin: Any = object.__new__(type(looked_at).__base__ or type(looked_at))
+    object.__setattr__(twin, "__dict__", held_by(looked_at))
+    args = [twin if value is looked_at else value for value in function.args]
+    return partial(function.func, *args, **function.keywords)
 
 
 @cache

@@ -15,7 +15,8 @@ from rest_framework.request import Request
 
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.portraits import portray
-from cache_invalidation.surfaces.pages.outlook import ABSENT, Coarse, Outlook
+from cache_invalidation.surfaces.pages.outlook import ABSENT, Coarse, Outlook, one_of
+from cache_invalidation.surfaces.pages.swapping import aside, is_aside
 from cache_invalidation.surfaces.pages.users import reading_no_more_than
 
 #: Inputs of every response: renderers and links hinge on them without asking the request.
@@ -47,6 +48,8 @@ class RestOutlook(Outlook):
         part = name.removeprefix("rest.")
         if part.startswith("has."):
             return self._held_under(part.removeprefix("has."))
+        if part.startswith("user."):
+            return one_of(self._outer.get("_user"), part.removeprefix("user."))
         return _CURRENT[part](self)
 
     def _held_under(self, *names: str) -> str:
@@ -78,11 +81,10 @@ class RestRecording:
         self._of_user = of_user
         self._held: dict[str, Any] = vars(request)
         self._user: Any = None
-        self._is_aside = False
 
     def get(self, request: Request, name: str) -> Any:
         """Return the attribute `name` of the request, and take note of that."""
-        if self._is_aside or name == "_request":
+        if name == "_request" or is_aside(self):
             return object.__getattribute__(request, name)
         if name in ("user", "_user"):
             return self._get_user(request, name)
@@ -101,16 +103,14 @@ class RestRecording:
 
     def set(self, name: str) -> None:
         """Take note that something is put on the request, which a hit would not do."""
-        if not self._is_aside:
+        self._user = None
+        if not is_aside(self):
             self.inputs.refuse("request", f"it sets request.{name}")
 
     def look(self, name: str) -> None:
         """Take note of the input `name`."""
-        was_aside, self._is_aside = self._is_aside, True
-        try:
+        with aside(self):
             self.inputs.look_by(name, partial(self._outlook.current, name))
-        finally:
-            self._is_aside = was_aside
 
     def _get_user(self, request: Request, name: str) -> Any:
         if "_user" not in self._held:
@@ -121,8 +121,11 @@ class RestRecording:
         if self._of_user is None or user is None:
             return user
         if self._user is None:
-            self._user = reading_no_more_than(self._of_user, user, self.inputs)
+            self._user = reading_no_more_than(self._of_user, user, self.inputs, self._look_at_user)
         return self._user
+
+    def _look_at_user(self, name: str) -> None:
+        self.look(f"rest.user.{name}")
 
 
 _LATE: Final = "nobody was authenticated before the view asked"
