@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import redis
 from django.contrib.auth.models import User
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, override_settings
+from django.urls import path
 
+from cache_invalidation.views import cache_page
 from tests.pages.visitors import get
 from tests.testapp.models import Product
 
@@ -73,6 +76,21 @@ def test_the_body_stays_in_the_cache(product: Product, redis_client: redis.Redis
     assert get("/json/", If_None_Match=tag).status_code == 304
     after = redis_client.info("stats")
     assert after["total_net_output_bytes"] - before["total_net_output_bytes"] < 30_000
+
+
+@cache_page(60)
+def _first_of_many(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("boot", headers={"X-Total": str(Product.objects.count())})
+
+
+def test_headers_are_a_part_of_what_a_client_has() -> None:
+    with override_settings(ROOT_URLCONF=(path("first/", _first_of_many),)):
+        tag = get("/first/").headers["ETag"]
+        assert get("/first/", If_None_Match=tag).status_code == 304
+        Product.objects.create(name="clog")
+        for _ in range(2):
+            found = get("/first/", If_None_Match=tag)
+            assert (found.status_code, found.headers["X-Total"]) == (200, "2")
 
 
 def test_permission_comes_first() -> None:

@@ -1,5 +1,6 @@
 """Pages as they are kept in the cache."""
 
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -53,9 +54,14 @@ class Page:
         return made
 
 
-def etag_of(body: bytes) -> str:
-    """Return a strong entity tag: the same for the same bytes, and for no others."""
-    return f'"{urlsafe_b64encode(blake2b(body, digest_size=15).digest()).decode()}"'
+def etag_of(body: bytes, headers: list[list[str]]) -> str:
+    """Return a strong entity tag: the same for the same page, and for no other.
+
+    Headers are a part of it, such as one that says how many pages there are, but for those that a
+    304 brings along.
+    """
+    told = json.dumps(sorted(each for each in headers if each[0] not in _KEPT)).encode()
+    return f'"{urlsafe_b64encode(blake2b(told + body, digest_size=15).digest()).decode()}"'
 
 
 def _pack(page: Page) -> tuple[Any, bytes]:

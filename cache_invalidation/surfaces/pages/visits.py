@@ -20,6 +20,7 @@ from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping
+from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook, of_user
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
@@ -214,7 +215,7 @@ class Visit:
 
     def _render(self, response: Any) -> Any:
         del response.render
-        if not self._is_as_before(response):
+        if response.is_rendered or not self._is_as_before(response):
             self.inputs.refuse("template", REASONS["template"])
         with self.computing():
             rendered = response.render()
@@ -227,7 +228,7 @@ class Visit:
 
     def _is_as_before(self, response: Any) -> bool:
         """Whether it still is what the view has returned."""
-        return _same(self._context, self._unrendered(response))
+        return bool(self._context == self._unrendered(response))
 
     def _copy(self, response: HttpResponseBase) -> None:
         """Keep what the view has returned, before any middleware changes it."""
@@ -235,12 +236,13 @@ class Visit:
         if response.streaming:
             return
         body = response.content  # type: ignore[attr-defined]
+        headers = [[name, str(value)] for name, value in response.items()]
         self.page = Page(
             status=response.status_code,
             reason=getattr(response, "_reason_phrase", None),
             charset=getattr(response, "_charset", None),
-            etag=response.headers.get("ETag") or etag_of(body),
-            headers=[[name, str(value)] for name, value in response.items()],
+            etag=response.headers.get("ETag") or etag_of(body, headers),
+            headers=headers,
             attributes=self._shown.attributes or {},
             length=len(body),
             body=body,
@@ -268,18 +270,6 @@ class Visit:
 
 def _template_of(response: Any) -> Any:
     """Return what is not yet rendered: what a middleware may change, for a miss only."""
-    context = response.context_data
-    items = None if context is None else dict(context)
     told = dict(response.items()), response.cookies.output(), attributes(response)
-    return told, len(response._post_render_callbacks), response.template_name, items
-
-
-def _same(one: Any, other: Any) -> bool:
-    (*plain, name, items), (*plain_now, name_now, items_now) = one, other
-    if plain != plain_now or name is not name_now or (items is None) != (items_now is None):
-        return False
-    if items is None:
-        return True
-    return items.keys() == items_now.keys() and all(
-        value is items_now[key] for key, value in items.items()
-    )
+    made_of = contents(response.template_name), contents(response.context_data)
+    return told, response.status_code, len(response._post_render_callbacks), made_of

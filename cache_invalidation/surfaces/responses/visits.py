@@ -141,11 +141,12 @@ class ResponseVisit(Visit):
         headers = _with_changes(self._headers, self._unrendered_headers, dict(response.items()))
         body = page.body or b""
         about = {_IS_LATE: True, _IS_JSON: is_json_of(body, getattr(response, "data", None))}
+        listed = [[name, str(value)] for name, value in headers.items()]
         self.page = replace(
             page,
             status=self._status,
-            headers=[[name, str(value)] for name, value in headers.items()],
-            etag=headers.get("ETag") or etag_of(body),
+            headers=listed,
+            etag=headers.get("ETag") or etag_of(body, listed),
             attributes={**page.attributes, **about},
         )
 
