@@ -1,7 +1,10 @@
 """Clients that have a page already: 304 for one lookup, and never for what is another page."""
 
+import copy
 import gzip
+import pickle
 from typing import Any
+from unittest import mock
 
 import pytest
 import redis
@@ -9,7 +12,13 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
+from django.views.decorators.clickjacking import xframe_options_exempt
 
+from cache_invalidation import invalidate
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.surfaces.inputs.trail import Trail
+from cache_invalidation.surfaces.pages.stored import Page
+from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.views import cache_page
 from tests.pages.visitors import get
 from tests.testapp.models import Product
@@ -67,7 +76,8 @@ def test_a_malformed_one_is_no_reason(sent: str) -> None:
     assert "X-Injected" not in found.headers
 
 
-def test_the_body_stays_in_the_cache(product: Product, redis_client: redis.Redis) -> None:
+def test_the_body_stays_in_the_cache(settings: Any, redis_client: redis.Redis) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "gzip" not in name]
     Product.objects.create(name="x" * 90)
     Product.objects.bulk_create([Product(name=f"{number:090}") for number in range(1000)])
     tag = get("/json/").headers["ETag"]
@@ -91,6 +101,76 @@ def test_headers_are_a_part_of_what_a_client_has() -> None:
         for _ in range(2):
             found = get("/first/", If_None_Match=tag)
             assert (found.status_code, found.headers["X-Total"]) == (200, "2")
+
+
+@cache_page(60)
+@xframe_options_exempt
+def _long(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("<!-- banner -->" + "long " * 2000)
+
+
+class _Banner:
+    """Says who is there, as packages do that let staff act as somebody else."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        response = self.get_response(request)
+        if request.user.is_authenticated:
+            name = request.user.get_username().encode()
+            response.content = response.content.replace(b"<!-- banner -->", name)
+        return response
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_middleware_sees_the_page_that_a_client_has(settings: Any, zipped: bool) -> None:
+    names = [*settings.MIDDLEWARE, f"{__name__}._Banner"]
+    settings.MIDDLEWARE = [name for name in names if zipped or "gzip" not in name]
+    client = Client()
+    with override_settings(ROOT_URLCONF=(path("long/", _long),)):
+        tag = get("/long/", client).headers["ETag"]
+        for _ in range(2):
+            found = get("/long/", client, If_None_Match=tag)
+            assert (found.status_code, found.content) == (304, b"")
+            assert not {"X-Frame-Options", "Content-Length"} & found.headers.keys()
+        client.force_login(User.objects.create_user("anna"))
+        found = get("/long/", client, If_None_Match=tag)
+        assert (found.status_code, found.content[:9]) == (200, b"annalong ")
+        assert found.headers["Content-Length"] == str(len(found.content))
+        assert "ETag" not in found.headers
+        assert found.headers["Cache-Status"].endswith("hit")
+
+
+@pytest.mark.parametrize("lost", ["dropped", "down"])
+def test_a_body_that_is_gone_when_somebody_looks_at_it_is_computed(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    def body(self: Visit, *args: Any) -> bytes:
+        with monkeypatch.context() as failing:
+            if lost == "dropped":
+                invalidate(tags=["page:*"])
+            else:
+                failing.setattr(Trail, "look", mock.Mock(side_effect=StoreUnavailable("down")))
+            return original(self, *args)
+
+    original = Visit._body
+    monkeypatch.setattr(Visit, "_body", body)
+    with override_settings(ROOT_URLCONF=(path("long/", _long),)):
+        tag = get("/long/").headers["ETag"]
+        found = get("/long/", If_None_Match=tag)
+    assert (found.status_code, len(found.content)) == (200, 10_015)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_what_is_not_read_yet_is_read_by_who_copies_it(copied: Any) -> None:
+    headers = [["X-A", "b"]]
+    page = Page(status=200, reason="Yes", charset=None, etag='"a"', headers=headers, length=4)
+    for made in (page.response(lambda: b"body"), copied(page.response(lambda: b"body"))):
+        assert (made.content, made.headers["X-A"], made.reason_phrase) == (b"body", "b", "Yes")
+        made.write(b" more")
+        assert b"".join(made) == b"body more"
+        assert "Content-Length" not in made.headers
 
 
 def test_permission_comes_first() -> None:

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 
 from cache_invalidation.conf import settings
-from cache_invalidation.surfaces.pages.stored import Page
+from cache_invalidation.surfaces.pages.stored import Page, Unread
 from cache_invalidation.surfaces.pages.visits import PASSED_BY, VISIT, VISITS, Visit
 
 #: Browsers keep a page, and ask each time whether it still holds.
@@ -54,7 +54,7 @@ def _etag(response: Any, page: Page) -> str | None:
     """Return the entity tag, if what goes out is what the view returned, or the same compressed."""
     if response.streaming:
         return None
-    if response.content == page.body:
+    if (isinstance(response, Unread) and response.is_unread) or response.content == page.body:
         return page.etag
     is_zipped = response.headers.get("Content-Encoding") == "gzip"
     if is_zipped and _unzipped(response.content) == page.body:

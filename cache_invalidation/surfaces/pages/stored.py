@@ -2,12 +2,12 @@
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-from django.http import HttpResponse, HttpResponseNotModified
+from django.http import HttpResponse
 
 from cache_invalidation.surfaces.framing import Framed
 
@@ -34,24 +34,69 @@ class Page:
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
     body: bytes | None = None
 
-    def not_modified(self) -> HttpResponseNotModified:
-        """Return a response which says that it is what the client has."""
-        made = HttpResponseNotModified()
-        for name, value in self.headers:
-            if name in _KEPT:
-                made.headers[name] = value
-        made.headers["ETag"] = self.etag
-        return made
-
-    def response(self) -> HttpResponse:
-        """Return a new response that is the same."""
-        made = HttpResponse(self.body or b"", status=self.status, reason=self.reason)
+    def response(self, fetch: Callable[[], bytes] | None = None) -> HttpResponse:
+        """Return a new response that is the same; `fetch` returns its body, if that is not here."""
+        made = Unread() if fetch else HttpResponse(self.body or b"")
+        made.status_code = self.status
+        if self.reason is not None:
+            made.reason_phrase = self.reason
         made._charset = self.charset  # type: ignore[attr-defined]
         del made.headers["Content-Type"]
         for name, value in self.headers:
             made.headers[name] = value
         vars(made).update(self.attributes)
+        if fetch and isinstance(made, Unread):
+            made.unread(fetch, self.length)
         return made
+
+
+class Unread(HttpResponse):
+    """The response of a page whose body is fetched as soon as somebody looks at it.
+
+    So middlewares see what they see of any page, though the client has it already.
+    """
+
+    _fetch: Callable[[], bytes] | None = None
+    _length = ""
+
+    def unread(self, fetch: Callable[[], bytes], length: int) -> None:
+        """Have the body fetched when somebody looks at it, and say already how long it is."""
+        # So nobody has to look at it for that.
+        if not self.has_header("Content-Length"):
+            self.headers["Content-Length"] = self._length = str(length)
+        self._fetch = fetch
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nobody has looked at the body, nor changed it."""
+        return self._fetch is not None
+
+    # Where Django keeps the body of a response, whoever reads or writes it.
+    @property
+    def _container(self) -> list[bytes]:
+        if self._fetch is not None:
+            self._container = [self._fetch()]
+        return self._body
+
+    @_container.setter
+    def _container(self, body: list[bytes]) -> None:
+        self._fetch, self._body = None, body
+        if self._length and self.headers.get("Content-Length") == self._length:
+            del self.headers["Content-Length"]
+        self._length = ""
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle it as what it stands for."""
+        plain = HttpResponse(self.content)
+        own = ("_fetch", "_length", "_body")
+        vars(plain).update({name: held for name, held in vars(self).items() if name not in own})
+        return _made_of, (vars(plain),)
+
+
+def _made_of(held: Mapping[str, Any]) -> HttpResponse:
+    made = HttpResponse()
+    vars(made).update(held)
+    return made
 
 
 def etag_of(body: bytes, headers: list[list[str]]) -> str:

@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Self
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import parse_etags
 
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.protocol import Default, Outcome, Read, give_up
@@ -155,6 +157,10 @@ class Visit:
         visits.append(visit)
         return visit
 
+    def __reduce__(self) -> Any:
+        """Be None where a response is pickled, as by the cache of somebody else."""
+        return type(None), ()
+
     def attempt(self) -> Generator[float, None, None]:
         """Look for the page, as `protocol.attempt` does.
 
@@ -162,9 +168,14 @@ class Visit:
         come.
         """
         tags = parse_etags(vars(self._request)["META"].get("HTTP_IF_NONE_MATCH", ""))
-        if tags and self._options.statuses == {200}:
+        if tags and self._options.statuses == {200} and self._may_be_fetched_later():
             self.read.head = ENOUGH
         yield from self._keeping.attempt(self._look)
+
+    def _may_be_fetched_later(self) -> bool:
+        """Whether the body can be fetched when a middleware looks at it."""
+        # That may be in an event loop, where nobody may wait for it.
+        return not isinstance(self._request, ASGIRequest)
 
     def _look(self, read: Read) -> Outcome:
         outcome = self._keeping.trail.look(read)
@@ -181,11 +192,29 @@ class Visit:
         held = get_conditional_response(self._request, page.etag, response=None)
         return held is not None and held.status_code == 304
 
-    def answer(self) -> HttpResponseBase:
-        """Return the response of a hit."""
-        page: Page = self.read.value
-        self.page = page
-        return self._marked(page.not_modified() if page.body is None else page.response())
+    def answer(self, compute: Callable[[], Any]) -> HttpResponseBase:
+        """Return the response of a hit; `compute` makes it anew, should its body be gone."""
+        self.page = page = self.read.value
+        fetch = partial(self._body, page, compute) if page.body is None else None
+        return self._marked(page.response(fetch))
+
+    def _body(self, known: Page, compute: Callable[[], Any]) -> bytes:
+        """Return the body of a page of which the head is known."""
+        read = replace(self.read, head=0)
+        try:
+            self._keeping.trail.look(read)
+        except CacheInvalidationError:
+            read.is_hit = False
+        page = read.value if read.is_hit else None
+        if isinstance(page, Page) and page.body is not None:
+            if page.etag == known.etag:
+                self.page = page  # Else it gets no tag: the head is that of another one.
+            return page.body
+        response = compute()
+        if not getattr(response, "is_rendered", True):
+            response.render()
+        found: bytes = response.getvalue()
+        return found
 
     def _marked(self, response: HttpResponseBase) -> HttpResponseBase:
         vars(response)[VISIT] = self
@@ -236,10 +265,11 @@ class Visit:
         if response.streaming:
             return
         body = response.content  # type: ignore[attr-defined]
+        reason = getattr(response, "_reason_phrase", None)
         headers = [[name, str(value)] for name, value in response.items()]
         self.page = Page(
             status=response.status_code,
-            reason=getattr(response, "_reason_phrase", None),
+            reason=None if reason is None else str(reason),
             charset=getattr(response, "_charset", None),
             etag=response.headers.get("ETag") or etag_of(body, headers),
             headers=headers,

@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cache_invalidation.reads.protocol import Outcome, Read
 from cache_invalidation.surfaces.pages.stored import etag_of
 from cache_invalidation.surfaces.pages.swapping import recorded_by
 from cache_invalidation.surfaces.pages.visits import Options, Visit
@@ -68,16 +67,12 @@ class ResponseVisit(Visit):
             visit._view, visit._outer, visit._left = view, request, left_on(view)
         return visit
 
-    def _look(self, read: Read) -> Outcome:
-        if type(self._view).finalize_response is not APIView.finalize_response:
-            read.head = 0  # It may still make another body of this one.
-        return super()._look(read)
+    def _may_be_fetched_later(self) -> bool:
+        return False  # Whoever gets the response may want its data, which is made of the body.
 
     def answer_with(self, compute: Callable[[], Any]) -> HttpResponseBase:
         """Return the response of a hit; `compute` makes it anew, if somebody needs its data."""
         self.page = page = self.read.value
-        if page.body is None:
-            return self.answer()  # The client has it.
         attributes = dict(page.attributes)
         is_late, is_json = attributes.pop(_IS_LATE, False), attributes.pop(_IS_JSON, False)
         page = replace(page, attributes=attributes)
