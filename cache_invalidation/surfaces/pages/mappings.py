@@ -4,7 +4,9 @@ They are the dictionaries that they stand for, with the same items. What is aske
 told by its name; whatever else is done with one looks at all of it.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any, Final
 
 from django.http import QueryDict
@@ -67,6 +69,8 @@ def telling(base: type) -> type:
         made |= {name: make(name, base) for name in names if hasattr(base, name)}
     if "__bool__" not in made:
         made["__bool__"] = _is_filled
+    if base is QueryDict:
+        made |= {"keys": _keys, "__getitem__": _item, "merging": None}
     # Nobody wants to know while it is filled, nor of a copy.
     untold = staticmethod(lambda name: None)
     made |= {
@@ -77,6 +81,29 @@ def telling(base: type) -> type:
         "__reduce_ex__": _reduce,
     }
     return type(base.__name__, (base,), made)
+
+
+def _keys(self: Any) -> Any:
+    self.told(None)
+    self.merging = _instruction()
+    return QueryDict.keys(self)
+
+
+def _item(self: Any, key: Any) -> Any:
+    self.told(key if type(key) is str else None)
+    if self.merging is not None and self.merging == _instruction():
+        return dict.__getitem__(self, key)
+    return QueryDict.__getitem__(self, key)
+
+
+def _instruction() -> tuple[int, CodeType, int]:
+    """Return which instruction of which frame has called the method that asks.
+
+    One that asks for the keys and the items at once, such as ``dict(request.GET)``, looks into the
+    dictionary of Django without asking it, and gets the lists that are in it.
+    """
+    frame = sys._getframe(2)
+    return id(frame), frame.f_code, frame.f_lasti
 
 
 def _is_filled(self: Any) -> bool:

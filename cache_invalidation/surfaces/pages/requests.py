@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject, cached_property
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.pages.contents import contents
+from cache_invalidation.surfaces.pages.known import BODY, KNOWN, MADE_OF, PLAIN, SET_BY_DJANGO
 from cache_invalidation.surfaces.pages.mappings import (
     TellingHeaders,
     telling_dict,
@@ -23,7 +24,6 @@ from cache_invalidation.surfaces.pages.mappings import (
 )
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.swapping import (
-    KEY,
     aside,
     held_by,
     is_aside,
@@ -32,24 +32,6 @@ from cache_invalidation.surfaces.pages.swapping import (
     with_twin,
 )
 from cache_invalidation.surfaces.pages.users import reading_no_more_than, stands_for
-
-# What Django itself keeps on a request, and says nothing about who it is from.
-_OWN: Final = frozenset(
-    {
-        *("_read_started", "_upload_handlers", "csrf_processing_done", "script_name"),
-        *("_dont_enforce_csrf_checks", "_cached_user", "_acached_user", "method", KEY),
-    }
-)
-# What a view may put there without anybody after it seeing it on a miss only.
-_SET_BY_DJANGO: Final = frozenset(
-    {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", KEY}
-)
-# What is known by its name, and no mapping.
-_PLAIN: Final = frozenset({"path", "path_info", "resolver_match"})
-_KNOWN: Final = _OWN | _PLAIN
-# By what may be set, what was made of it.
-_MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {"META": ("META", "environ", "headers")}
-_BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_body", "scope"})
 
 
 class Recording:
@@ -69,6 +51,7 @@ class Recording:
         self._held: dict[str, Any] = held_by(request)
         self._added = self._messages_added()
         self._shown: dict[str, Any] = {}
+        self._placed: set[str] = set()
         # What was in what others have put on it.
         self._looked_into: dict[str, Any] = {}
 
@@ -77,34 +60,44 @@ class Recording:
         if is_aside(self):
             return object.__getattribute__(request, name)
         if name in _MADE:
-            if name not in self._shown:
-                self._shown[name] = _MADE[name](self, request)
-            return self._shown[name]
-        if name in _PLAIN:
+            return self._show(name, partial(_MADE[name], self, request))
+        self._take_note(name)
+        found = getattr_static(type(request), name, None)
+        if isinstance(found, cached_property) and name not in self._placed:
+            return self._show(name, partial(found.func, request))
+        if found is None and name not in KNOWN and name[:2] != "__":
+            self._look_into(name)
+        return object.__getattribute__(request, name)
+
+    def _show(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._shown:
+            self._shown[name] = make()
+        return self._shown[name]
+
+    def _take_note(self, name: str) -> None:
+        if name in PLAIN:
             self._look(name)
         elif name in ("__dict__", "__getstate__", "__reduce_ex__"):
             self.refuse("request", "it takes the request apart")
-        elif name in _BODY:
+        elif name in BODY:
             self.refuse("body", "it looks at the body of the request")
-        found = getattr_static(type(request), name, None)
-        if isinstance(found, cached_property):
-            return found.func(request)
-        if found is None and name not in _KNOWN and name[:2] != "__":
-            self._look(f"has.{name}")
-            if name in self._held and name not in self._looked_into:
-                self._looked_into[name] = contents(self._held[name])
-        return object.__getattribute__(request, name)
+
+    def _look_into(self, name: str) -> None:
+        self._look(f"has.{name}")
+        if name in self._held and name not in self._looked_into:
+            self._looked_into[name] = contents(self._held[name])
 
     def set(self, name: str) -> None:
         """Take note that something is put on the request, which a hit would not do."""
-        for made in _MADE_OF.get(name, (name,)):
+        for made in MADE_OF.get(name, (name,)):
             self._forget(made)
-        if not is_aside(self) and name not in _SET_BY_DJANGO:
+        if not is_aside(self) and name not in SET_BY_DJANGO:
             self.refuse("request", f"it sets request.{name}")
 
     def _forget(self, name: str) -> None:
-        """Have what is shown under `name` made anew."""
+        """Show under `name` what somebody has put there."""
         self._shown.pop(name, None)
+        self._placed.add(name)
         if self._outer is not None:
             self._outer._forget(name)
 
@@ -145,6 +138,9 @@ class Recording:
 
     def _meta(self, request: HttpRequest) -> Any:
         return telling_dict(self._held["META"], self._told_of_meta, self._changed_meta)
+
+    def _environ(self, request: HttpRequest) -> Any:
+        return self._meta(request) if "environ" in self._held else self._missing("environ")
 
     def _told_of_meta(self, name: str | None) -> None:
         if name is None:
@@ -273,7 +269,7 @@ _MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
     "GET": Recording._query,
     "COOKIES": Recording._cookies,
     "META": Recording._meta,
-    "environ": Recording._meta,
+    "environ": Recording._environ,
     "headers": Recording._headers,
     "user": Recording._user,
     "auser": Recording._auser,

@@ -100,5 +100,20 @@ def _recording_kind(kind: Any) -> Any:
             record.set(name)
         object.__delattr__(self, name)
 
-    made = {"__getattribute__": get, "__setattr__": put, "__delattr__": drop}
+    def reduce(self: Any, protocol: Any) -> Any:
+        held = dict(held_by(self))
+        record = held.pop(KEY, None)
+        if record is not None:
+            record.get(self, "__reduce_ex__")
+        # Nobody asks of a copy: it goes its own way.
+        plain: Any = object.__new__(kind)
+        vars(plain).update(held)
+        return plain.__reduce_ex__(protocol)
+
+    made = {
+        "__getattribute__": get,
+        "__setattr__": put,
+        "__delattr__": drop,
+        "__reduce_ex__": reduce,
+    }
     return type(kind.__name__, (kind,), made)
