@@ -8,7 +8,6 @@ from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import path
-from django.utils.translation import gettext_lazy
 
 from cache_invalidation.views import cache_page
 from tests.pages.visitors import get, status
@@ -62,14 +61,9 @@ def _shows(view: Any) -> Any:
     return shown
 
 
-def _reasoned(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("why", reason=gettext_lazy("Yes"))
-
-
 urlpatterns = [
     *[path(f"{view.__name__}/", cache_page(60)(_shows(view))) for view in VIEWS],
     *[path(f"plain/{view.__name__}/", _shows(view)) for view in VIEWS],
-    path("reasoned/", cache_page(60)(_reasoned)),
 ]
 
 
@@ -95,13 +89,6 @@ def test_a_copy_of_the_request_goes_its_own_way() -> None:
         found = get("/copied/?q=1")
         assert found.content == b"('another', '1', True)"
         assert status(found) == "fwd=bypass; detail=request"
-
-
-def test_a_reason_may_be_lazy() -> None:
-    for _ in range(2):
-        found = get("/reasoned/")
-        assert found.reason_phrase == "Yes"
-    assert status(found) == "hit"
 
 
 @pytest.mark.parametrize("address", ["/products/", "/late/"])

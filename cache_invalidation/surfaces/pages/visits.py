@@ -265,11 +265,10 @@ class Visit:
         if response.streaming:
             return
         body = response.content  # type: ignore[attr-defined]
-        reason = getattr(response, "_reason_phrase", None)
         headers = [[name, str(value)] for name, value in response.items()]
         self.page = Page(
             status=response.status_code,
-            reason=None if reason is None else str(reason),
+            reason=getattr(response, "_reason_phrase", None),
             charset=getattr(response, "_charset", None),
             etag=response.headers.get("ETag") or etag_of(body, headers),
             headers=headers,
