@@ -58,10 +58,19 @@ def spell(value: Any) -> str:
 
 def evaluated(value: Promise) -> Any:
     """Return what a lazy value stands for now; raise `TypeError` if that is not known yet."""
-    made_by, (function, args, kwargs, *_) = value.__reduce__()[:2]  # type: ignore[misc]
-    if made_by is not functional._lazy_proxy_unpickle:  # type: ignore[attr-defined]
-        raise TypeError("the text needs a number before it is one; pass the text itself")
+    function, args, kwargs = made_by(value)
     return function(*args, **kwargs)
+
+
+def made_by(value: Promise) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """Return the function that makes a lazy value, and its arguments.
+
+    Raises `TypeError` if they are not known yet.
+    """
+    unpickle, (function, args, kwargs, *_) = value.__reduce__()[:2]  # type: ignore[misc]
+    if unpickle is not functional._lazy_proxy_unpickle:  # type: ignore[attr-defined]
+        raise TypeError("the text needs a number before it is one; pass the text itself")
+    return function, args, kwargs
 
 
 def named(value: Any, base: type) -> str:

@@ -5,16 +5,18 @@ from collections import OrderedDict, namedtuple
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.core.paginator import Paginator
-from django.db.models import Prefetch
+from django.db.models import FileField, Prefetch
+from django.db.models.fields.files import FieldFile
 from django.http import QueryDict
-from django.utils.functional import SimpleLazyObject
+from django.utils.functional import SimpleLazyObject, lazy
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext_lazy, override
+from django.utils.translation import gettext_lazy, override, pgettext_lazy
 
 from cache_invalidation.surfaces.inputs.portraits import LARGEST, Opaque, portray
 from tests.testapp.models import Category, Product, Review, Tag
@@ -99,11 +101,38 @@ def test_what_is_too_large_is_opaque() -> None:
         portray(list(range(LARGEST + 1)))
 
 
-def test_a_lazy_text_is_what_it_says_now() -> None:
+def test_a_lazy_text_is_what_it_says_now_and_in_every_language() -> None:
     text = gettext_lazy("Yes")
     with override("de"):
         german = portray(text)
-    assert german != portray(text) == portray("Yes")
+    assert german != portray(text) == portray(gettext_lazy("Yes"))
+    # They differ in German.
+    month, short = pgettext_lazy("alt. month", "May"), pgettext_lazy("abbrev. month", "May")
+    assert len({portray(value) for value in ("May", month, short)}) == 3
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda: "x", Money("x").__str__, partial(str, "x")],
+    ids=["lambda", "method", "partial"],
+)
+def test_what_is_made_lazily_by_what_may_carry_anything_is_opaque(function: Any) -> None:
+    with pytest.raises(Opaque):
+        portray(lazy(function, str)())
+
+
+def test_what_is_too_deep_is_opaque() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    with pytest.raises(Opaque):
+        portray(deep)
+
+
+def test_a_file_is_of_a_row() -> None:
+    field = FileField(name="file")
+    ann, bob = (FieldFile(Category(name=name), field, "file.txt") for name in ("Ann", "Bob"))
+    assert portray(ann) != portray(bob)
 
 
 def test_a_row_is_everything_that_it_carries() -> None:

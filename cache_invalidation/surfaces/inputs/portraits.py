@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
+from types import FunctionType
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
@@ -21,7 +22,7 @@ from django.utils.safestring import SafeString
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads.dependencies import apart
-from cache_invalidation.reads.spelling import evaluated, full_name, is_found_by_name, named, spell
+from cache_invalidation.reads.spelling import full_name, is_found_by_name, made_by, named, spell
 
 #: So many values in one another make up a portrait at most; what is larger costs more than a miss.
 LARGEST: Final = 20_000
@@ -49,8 +50,11 @@ def portray(value: Any, but: object = None) -> str:
     Raises `Opaque` for a value that may keep something where it cannot be seen.
     """
     painter = _Painter(but)
-    with apart():
-        return painter.portray(value)
+    try:
+        with apart():
+            return painter.portray(value)
+    except RecursionError:
+        raise Opaque("it holds values in values too deep to be followed") from None
 
 
 class _Painter:
@@ -120,10 +124,16 @@ class _Painter:
         return self.portray(value._wrapped)
 
     def _promise(self, value: Promise) -> str:
+        """Show what it says now, and how it is made: in another language it says something else."""
         try:
-            return self.portray(evaluated(value))
+            function, args, kwargs = made_by(value)
         except TypeError as error:
             raise Opaque(str(error)) from None
+        name = getattr(function, "__qualname__", "<nameless>")
+        if not isinstance(function, FunctionType | type) or "<" in name:
+            raise Opaque(f"what is lazy is made by {name}, which may carry anything")
+        name = f"{function.__module__}.{name}"
+        return self.all([function(*args, **kwargs), name, tuple(args), dict(kwargs)])
 
     def _object(self, value: Any) -> str:
         if not is_found_by_name(type(value)):
@@ -141,7 +151,9 @@ class _Painter:
     def _file(self, value: FieldFile) -> str:
         if getattr(value, "_file", None) is not None:
             raise Opaque("it is an open file")
-        return self.all([value.name, str(value.field)])
+        # Where it is kept is a matter of the field.
+        carried = {k: v for k, v in vars(value).items() if k not in ("field", "storage")}
+        return self.all([str(value.field), carried])
 
     def _query(self, value: QuerySet[Any]) -> str:
         """Show the query, and the rows that were fetched; those that were not are dependencies."""
@@ -201,7 +213,7 @@ _KINDS: Final[Mapping[type, Callable[[_Painter, Any], str]]] = {
     SafeString: lambda painter, value: str.__repr__(value),
 }
 
-_STANDS_FOR_ANOTHER: Final = (_Painter._lazy, _Painter._promise)
+_STANDS_FOR_ANOTHER: Final = (_Painter._lazy,)
 
 _BASES: Final[Mapping[type, Callable[[_Painter, Any], str]]] = {
     LazyObject: _Painter._lazy,
