@@ -35,6 +35,33 @@ def all_names(context: Context) -> str:
     return ", ".join(f"{name}={flat[name]}" for name in sorted(flat) if flat[name] is not name)
 
 
+@register.simple_tag(takes_context=True)
+def asked_for(context: Context) -> str:
+    """Take the path of the request that a context was made for."""
+    request: Any = getattr(context, "request", None)
+    return "nothing" if request is None else str(request.path)
+
+
+@register.simple_tag(takes_context=True)
+def for_all(context: Context, name: Any, value: Any) -> str:
+    """Set a name where the whole template sees it."""
+    context.dicts[0][name] = value
+    return ""
+
+
+@register.simple_tag(takes_context=True)
+def of_all(context: Context, name: Any) -> Any:
+    """Take a name from where the whole template sees it."""
+    return context.dicts[0].get(name, "nothing")
+
+
+@register.simple_tag(takes_context=True)
+def put(context: Context, name: Any, value: Any) -> str:
+    """Set what may be no name."""
+    context[name] = value
+    return ""
+
+
 @register.simple_tag
 def pair(first: Any, second: Any) -> list[Any]:
     """Return what is no plain value."""

@@ -1,13 +1,17 @@
 """What a block has looked at is what it is cached by."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from datetime import timezone as fixed_zone
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.template import Context
+from django.template import Context, RequestContext
 from django.test import RequestFactory, override_settings
 from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
+from rest_framework.request import Request
 
 from tests.testapp.models import Category, Product
 
@@ -123,6 +127,23 @@ def test_the_time_zone_and_whether_it_is_used_are_inputs(site):
             assert site.render("page", t=moment) == expected
 
 
+def test_time_zones_of_one_name_are_told_apart(site):
+    site.write(page="{% cached %}{{ time|date:'H' }}{% endcached %}")
+    time = datetime(2026, 11, 1, tzinfo=UTC)
+    for hours in (1, 5):
+        with timezone.override(fixed_zone(timedelta(hours=hours), "browser")):
+            assert site.render("page", time=time) == f"0{hours}"
+
+
+def test_what_is_too_deep_to_be_compared_breaks_no_template(site):
+    site.write(page="{% cached 300 name deep %}{{ deep|length }}{% endcached %}")
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    assert site.render("page", deep=deep) == "1"
+    assert site.reasons == {"opaque"}
+
+
 def test_whether_text_is_escaped_is_an_input(site):
     site.write(
         part="{% cached %}{{ x }}{% endcached %}",
@@ -146,6 +167,41 @@ def test_the_request_records(site):
     assert site.render("page", request("/?q=2", ann)) == "2ann"
     assert site.render("page", request("/", AnonymousUser())) == ""
     assert not site.rendered("page", request("/?q=1&utm_source=x", ann))
+
+
+@pytest.mark.parametrize(
+    "name", ["method", "LANGUAGE_CODE", "current_app", "urlconf", "encoding", "content_type"]
+)
+def test_what_django_keeps_on_the_request_is_an_input(site, name):
+    site.write(page=f"{{% cached %}}{{% seen %}}{{{{ request.{name} }}}}{{% endcached %}}")
+    for value in ("GET", "HEAD", "POST"):
+        request = RequestFactory().get("/")
+        request.user = AnonymousUser()
+        setattr(request, name, value)
+        assert site.render("page", request) == value
+        assert not site.rendered("page", request)
+
+
+def test_it_matters_whether_there_is_a_request(site):
+    site.write(page="{% cached %}{% asked_for %}{% endcached %}")
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    plain, named = Context(), Context({"request": request})
+    for context in (plain, named, RequestContext(request)) * 2:
+        expected = "/" if isinstance(context, RequestContext) else "nothing"
+        assert site.engine.get_template("page").render(context) == expected
+
+
+@pytest.mark.parametrize(
+    "like", [Request, lambda found: SimpleLazyObject(lambda: found)], ids=["rest", "lazy"]
+)
+def test_what_cannot_record_is_not_stored(site, like):
+    site.write(page="{% cached %}{% asked_for %}{% endcached %}")
+    for path in ("/a", "/b", "/a"):
+        request = like(RequestFactory().get(path))
+        request.user = AnonymousUser()
+        assert site.render("page", request) == path
+    assert site.reasons == {"opaque"}
 
 
 def test_what_takes_one_name_of_the_context_looks_at_that(site):

@@ -19,10 +19,12 @@ from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
 
 from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
+from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.surfaces.blocks.sources import ABSENT, source_at, source_now, tell
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 from cache_invalidation.surfaces.pages.outlook import Outlook
 from cache_invalidation.surfaces.pages.requests import tell as tell_of_request
+from cache_invalidation.surfaces.pages.swapping import held_by
 
 #: Names of what is made for one visit; touching it says nothing, evaluating it does.
 SECRETS: Final[Mapping[str, str]] = {
@@ -62,17 +64,32 @@ class Around:
     def __init__(self, node: Cacheable, context: Context) -> None:
         self.dicts: list[Any] = list(context.dicts)
         self.frame: Any = context.render_context.dicts[-1]
-        self.request = self._request_of(context)
+        self._given = getattr(context, "request", None)
+        self.request = self._request_of()
         self._node = node
         self._templates = context.render_context.template, context.template
         self._engine: Engine = context.template.engine  # type: ignore[union-attr]
 
-    def _request_of(self, context: Context) -> HttpRequest | None:
-        found = getattr(context, "request", None)
+    def _request_of(self) -> HttpRequest | None:
+        found = self._given
         if found is None:
             with apart():
                 found = self.find("request")
-        return found if isinstance(found, HttpRequest) else None
+        # By its type, since what is only like a request cannot record.
+        return found if issubclass(type(found), HttpRequest) else None
+
+    def kind_of_request(self) -> str:
+        """Return how the context has a request, and whether it is one for a head only.
+
+        What was made for the head of a page has the inputs of a GET otherwise. Raises `Opaque` for
+        a request that cannot record, such as that of REST framework.
+        """
+        if self.request is None:
+            if self._given is not None:
+                raise Opaque(f"a {full_name(type(self._given))} cannot record what is looked at")
+            return "none"
+        method = held_by(self.request).get("method")
+        return f"{self._given is not None} {method == 'HEAD'}"
 
     def find(self, name: str) -> Any:
         """Return what the context holds under `name`, or `MISSING`."""

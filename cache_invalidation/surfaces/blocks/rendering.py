@@ -78,7 +78,8 @@ def _keeping(
     try:
         engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
         how = context.autoescape, context.use_l10n, context.use_tz, engine.string_if_invalid
-        about = always(node.about, around.source(node.origin), how, given)
+        what = node.about, around.source(node.origin)
+        about = always(*what, how, around.kind_of_request(), given)
     except Opaque as error:
         counters.add(f"unstored:{name}:{error.reason}")
         logger.debug("The block %s is not cached: %s.", name, error)

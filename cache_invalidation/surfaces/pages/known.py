@@ -9,7 +9,7 @@ from cache_invalidation.surfaces.pages.swapping import KEY
 _OWN: Final = frozenset(
     {
         *("_read_started", "_upload_handlers", "csrf_processing_done", "script_name"),
-        *("_dont_enforce_csrf_checks", "_cached_user", "_acached_user", "method", KEY),
+        *("_dont_enforce_csrf_checks", "_cached_user", "_acached_user", KEY),
     }
 )
 # What a view may put there without anybody after it seeing it on a miss only.
@@ -17,7 +17,7 @@ SET_BY_DJANGO: Final = frozenset(
     {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", KEY}
 )
 # What is known by its name, and no mapping.
-PLAIN: Final = frozenset({"path", "path_info", "resolver_match"})
+PLAIN: Final = frozenset({"method", "path", "path_info", "resolver_match"})
 KNOWN: Final = _OWN | PLAIN
 # By what may be set, what was made of it.
 MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {"META": ("META", "environ", "headers")}

@@ -84,6 +84,11 @@ class Outlook:
     def _messages(self) -> str:
         return str(len(self._held.get("_messages", ())) > 0)
 
+    def _method(self) -> str:
+        # What was made for GET answers HEAD as well.
+        method = self._request.method
+        return repr("GET" if method == "HEAD" else method)
+
     def _resolved(self) -> str:
         match = self._held.get("resolver_match")
         if match is None:
@@ -118,6 +123,7 @@ _WHOLES: Final[Mapping[str, Callable[[Outlook], str]]] = {
     "COOKIES": lambda outlook: repr(sorted(outlook._request.COOKIES.items())),
     "headers": Outlook._headers,
     "messages": Outlook._messages,
+    "method": Outlook._method,
     "path": lambda outlook: repr(outlook._request.path),
     "path_info": lambda outlook: repr(outlook._request.path_info),
     "resolver_match": Outlook._resolved,
