@@ -1,7 +1,10 @@
 """A block is another one when a template that it uses is another one."""
 
+import sys
+from types import ModuleType
+
 import pytest
-from django.template import Context
+from django.template import Context, Engine, Library
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
 
@@ -107,3 +110,32 @@ def test_templates_without_a_name(site):
     for text in ("one", "two", "one"):
         template = site.engine.from_string(f"{{% cached %}}{text}{{% endcached %}}")
         assert template.render(Context()) == text
+
+
+def test_two_engines_do_not_share_what_libraries_of_one_name_make_of_it(monkeypatch):
+    sources = {"page": "{% cached %}{% include 'part' %}{% endcached %}"}
+    sources["part"] = "{% load greetings %}{% greet %}"
+    for word in ("Hello", "Bye", "Hello"):
+        library = ModuleType(f"greetings_{word}")
+        vars(library)["register"] = Library()
+        vars(library)["register"].simple_tag(lambda word=word: word, name="greet")
+        monkeypatch.setitem(sys.modules, library.__name__, library)
+        engine = Engine(
+            loaders=[("django.template.loaders.locmem.Loader", sources)],
+            libraries={"greetings": library.__name__},
+            builtins=["cache_invalidation.templatetags.cache_invalidation"],
+        )
+        assert engine.get_template("page").render(Context()) == word
+
+
+def test_two_blocks_of_one_text_are_not_one_block(site):
+    block = "{% cached %}{% cycle c %}{% endcached %}"
+    never = "{{% if no %}}{{% cycle '{}' 'z' as c %}}{{% endif %}}"
+    site.write(page=never.format("a") + block + never.format("b") + block)
+    assert [site.render("page") for _ in range(3)] == ["ab"] * 3
+
+
+def test_a_part_of_a_template_can_be_rendered(site):
+    site.write(page="{% cached %}{{ name }}{% endcached %}")
+    nodes = site.engine.get_template("page").nodelist
+    assert [nodes.render(Context({"name": name})) for name in ("Ann", "Bob")] == ["Ann", "Bob"]

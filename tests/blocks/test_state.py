@@ -114,6 +114,40 @@ def test_names_that_a_block_sets_are_there_whatever_they_are(site):
     assert is_kept(site, y="a")
 
 
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        ("{{ x|json_script:'x' }}", '<script id="x" type="application/json">["a", "b"]</script>'),
+        ("{{ x|pprint }}", "[&#x27;a&#x27;, &#x27;b&#x27;]"),
+        ("{% if x >= low %}!{% endif %}", "!"),
+        ("{% with x='c' %}{{ x }}{% endwith %}{{ x.0 }}", "ca"),
+        ("{% look_up 'y' as x %}{{ x }}", "a"),
+    ],
+)
+def test_names_that_a_block_sets_are_what_it_has_set_and_no_more(site, shown, text):
+    page = "{% cached %}{% seen %}{% pair y 'b' as x %}{% endcached %}" + shown
+    assert same_each_time(site, page, y="a", low=["a"]) == text
+    page = "{% cached %}{% cached %}{% pair y 'b' as x %}{% endcached %}{% endcached %}" + shown
+    assert same_each_time(site, page, y="a", low=["a"]) == text
+
+
+def test_names_that_a_block_sets_are_of_its_language_and_time_zone(site):
+    page = (
+        "{% load i18n tz %}{% language 'de' %}{% timezone 'Asia/Tokyo' %}{% cached %}{% seen %}"
+        "{% translate 'Yes' as y %}{% get_current_timezone as z %}{% pair y z as x %}"
+        "{% endcached %}{% endtimezone %}{% endlanguage %}{{ x|join:' ' }}"
+    )
+    assert same_each_time(site, page) == "Ja Asia/Tokyo"
+
+
+def test_names_that_a_block_sets_are_of_its_turn_of_a_loop(site):
+    page = (
+        "{% for i in '12' %}{% if forloop.first %}{% cached %}{% pair forloop.counter 'b' as x %}"
+        "{% endcached %}{% else %}{{ x.0 }}{% endif %}{% endfor %}"
+    )
+    assert same_each_time(site, page) == "1"
+
+
 def test_groups_of_a_block_are_kept(site):
     page = (
         "{% cached %}{% seen %}{% regroup xs by a as groups %}"
@@ -132,4 +166,22 @@ def test_a_name_that_was_there_before_can_be_set_inside(site):
 def test_a_cycle_that_sets_a_name_from_outside_is_not_kept(site):
     page = "{% with c='z' %}{% cached %}{% cycle 'a' 'b' as c %}{% endcached %}{{ c }}{% endwith %}"
     assert same_each_time(site, page) == "aa"
+    assert site.reasons == {"context"}
+
+
+def test_a_name_that_is_set_for_the_whole_template_is_not_kept(site):
+    page = "{% with z=1 %}{% cached %}{% for_all 'x' y %}{% endcached %}{% endwith %}{{ x }}"
+    assert same_each_time(site, page, y="<") == "&lt;"
+    assert site.reasons == {"context"}
+
+
+def test_a_name_that_was_set_for_the_whole_template_is_seen(site):
+    page = "{% for_all 'x' y %}{% cached %}{% of_all 'x' %}{{ x }}{% endcached %}"
+    site.write(page=page)
+    assert [site.render("page", y=y) for y in ("a", "a", "b")] == ["aa", "aa", "bb"]
+
+
+def test_what_is_no_name_can_be_set(site):
+    page = "{% cached %}{% put names 'x' %}a{% endcached %}"
+    assert same_each_time(site, page, names=(1, 2)) == "a"
     assert site.reasons == {"context"}

@@ -3,23 +3,21 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from copy import copy
 from functools import partial
 from typing import Any, Final, Protocol, cast
 
 from django.template import Context, Engine
-from django.template.loader_tags import BLOCK_CONTEXT_KEY
-from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Default, Read
 from cache_invalidation.reads.steps import walk
-from cache_invalidation.surfaces.blocks.around import CONSTANTS, Around, Cacheable
-from cache_invalidation.surfaces.blocks.sources import noticing, tell
+from cache_invalidation.surfaces.blocks.around import Around, Cacheable
+from cache_invalidation.surfaces.blocks.left import again, later_of, leave
+from cache_invalidation.surfaces.blocks.sources import libraries_of, noticing, tell
 from cache_invalidation.surfaces.blocks.stored import CODEC, PLAIN, Block
-from cache_invalidation.surfaces.blocks.telling import Frame, Outside, Telling
+from cache_invalidation.surfaces.blocks.telling import Beneath, Frame, Outside, Telling
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
@@ -54,6 +52,8 @@ def rendered(
 
     `given` are further inputs. Raises what rendering raises, and nothing for a failing cache.
     """
+    if context.template is None:  # Somebody renders a part of one, without saying of which.
+        return node.nodelist.render(context)
     around = Around(node, context)
     keeping = _keeping(node, context, around, timeout, given)
     if keeping is None:
@@ -78,7 +78,7 @@ def _keeping(
     try:
         engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
         how = context.autoescape, context.use_l10n, context.use_tz, engine.string_if_invalid
-        what = node.about, around.source(node.origin)
+        what = node.about, around.source(node.origin), libraries_of(engine)
         about = always(*what, how, around.kind_of_request(), given)
     except Opaque as error:
         counters.add(f"unstored:{name}:{error.reason}")
@@ -100,15 +100,18 @@ def _computed(
         recorded = nullcontext() if request is None else recording(request, keeping.inputs)
         with recorded, keeping.computing(), _telling(node, context, around, keeping) as left:
             text = node.nodelist.render(context)
-        names, frame = left
-        value = _block(text, names, frame)
+        value = _block(text, *left)
+        if any(type(name) is not str for name in left[0][-1]):
+            keeping.inputs.refuse("context", "it sets something that has no name")
     finally:
         keeping.keep(value, keeping.inputs.refusals)
     return text
 
 
-def _block(text: str, names: dict[str, Any], frame: Frame) -> Block:
-    plain = {name: held for name, held in names.items() if type(held) in PLAIN}
+def _block(text: str, dicts: list[Any], frame: Frame) -> Block:
+    names = dicts[-1]
+    known = [name for name in names if name not in later_of(names)]
+    plain = {name: names[name] for name in known if type(names[name]) in PLAIN}
     further = tuple(name for name in names if name not in plain)
     return Block(text, plain, further, frame.begun)
 
@@ -116,25 +119,26 @@ def _block(text: str, names: dict[str, Any], frame: Frame) -> Block:
 @contextmanager
 def _telling(
     node: CacheableNode, context: Context, around: Around, keeping: Keeping
-) -> Iterator[tuple[dict[str, Any], Frame]]:
+) -> Iterator[tuple[list[Any], Frame]]:
     """Have `context` tell what is looked at, and set names in a dictionary of their own.
 
-    They are set in the context afterwards.
+    It is the last of those that are there inside of it. They are set in the context afterwards.
     """
     telling = Telling(around, keeping.inputs)
-    names: dict[str, Any] = {}
     frame = Frame(telling, node.cycles)
     dicts, frames = context.dicts, context.render_context.dicts
     held: Any = frame
-    context.dicts = [dict(CONSTANTS), Outside(telling), names]
+    inside: list[Any] = [Beneath(telling), Outside(telling), {}]
+    context.dicts = inside
     # In the first of these, tags keep the templates that they have found.
     context.render_context.dicts = [{}, *frames[1:-1], held]
     try:
         with noticing(partial(_note_template, telling)):
-            yield names, frame
+            yield inside, frame
     finally:
         context.dicts, context.render_context.dicts = dicts, frames
-        dicts[-1].update(names)
+        later = later_of(inside[-1])
+        leave(context, {k: inside[-1][k] for k in inside[-1] if k not in later}, later)
 
 
 def _note_template(telling: Telling, engine: Engine, name: str, skipped: int) -> None:
@@ -152,27 +156,6 @@ def _shown(node: CacheableNode, context: Context, block: Block) -> SafeString:
         cycle.reset(context)
         for _ in range(times % len(cycle.cyclevars)):
             next(context.render_context[cycle])
-    if block.further:
-        again = partial(_rendered_again, node, _snapshot(context))
-        for name in block.further:
-            context[name] = SimpleLazyObject(partial(again, name))
-    for name, value in block.names.items():
-        context[name] = value
+    later = again(node.nodelist.render, context, block.further) if block.further else {}
+    leave(context, block.names, later)
     return cast(SafeString, block.text)
-
-
-def _snapshot(context: Context) -> Context:
-    found = copy(context)
-    found.dicts = [dict(held) if isinstance(held, dict) else held for held in context.dicts]
-    frame = context.render_context.dicts[-1]
-    blocks: Any = (
-        {BLOCK_CONTEXT_KEY: frame[BLOCK_CONTEXT_KEY]} if BLOCK_CONTEXT_KEY in frame else {}
-    )
-    found.render_context.dicts[-1] = blocks
-    return found
-
-
-def _rendered_again(node: CacheableNode, context: Context, name: str) -> Any:
-    """Return what rendering sets `name` to, for whoever asks for it after a hit."""
-    node.nodelist.render(context)
-    return context.get(name)

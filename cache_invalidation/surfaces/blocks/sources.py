@@ -117,3 +117,13 @@ def digest_of(template: Any) -> str:
         held[_DIGEST] = digest(str(template.source))
     found: str = held[_DIGEST]
     return found
+
+
+def libraries_of(engine: Engine) -> str:
+    """Return what stands for the tags and filters that templates of an engine can load."""
+    held = vars(engine)
+    if _DIGEST not in held:
+        found = [f"{name}={path}" for name, path in sorted(engine.libraries.items())]
+        held[_DIGEST] = digest("\0".join([*found, *map(str, engine.builtins)]))
+    said: str = held[_DIGEST]
+    return said

@@ -137,7 +137,8 @@ def _parse_until(parser: Parser, end: str) -> tuple[NodeList, str]:
     text = [f"{each.token_type}{each.contents}" for each in before[len(parser.tokens) :]]
     means = [f"{name}={_name_of(each)}" for name, each in sorted(parser.tags.items())]
     means += [f"{name}={_name_of(each)}" for name, each in sorted(parser.filters.items())]
-    return nodelist, digest("\0".join([*text, *means]))
+    # With its place: another block of this text may go on with another cycle.
+    return nodelist, digest("\0".join([str(len(before)), *text, *means]))
 
 
 def _name_of(function: Any) -> str:

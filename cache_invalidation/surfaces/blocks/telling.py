@@ -81,6 +81,39 @@ class Outside(MutableMapping[Any, Any]):
         return next((held for held in reversed(dicts) if name in held), dicts[-1])
 
 
+class Beneath(MutableMapping[Any, Any]):
+    """What a context begins with: constants, and what a tag has put there to be seen everywhere."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._held: Any = telling.around.dicts[0]
+        self._inputs = telling.inputs
+
+    def _refuse(self) -> None:
+        self._inputs.refuse("context", "it goes to the beginning of the context")
+
+    def __getitem__(self, name: Any) -> Any:
+        if name not in CONSTANTS and name in self._held:
+            self._refuse()
+        return self._held[name]
+
+    def __setitem__(self, name: Any, value: Any) -> None:
+        self._refuse()
+        self._held[name] = value
+
+    def __delitem__(self, name: Any) -> None:
+        self._refuse()
+        del self._held[name]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class Loop(MutableMapping[Any, Any]):
     """A ``forloop``; `path` is where it is, such as ``parentloop.``."""
 
