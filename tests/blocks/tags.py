@@ -63,6 +63,20 @@ def put(context: Context, name: Any, value: Any) -> str:
 
 
 @register.simple_tag
+def add_to(values: Any, value: Any) -> str:
+    """Add a value to a list that others look at as well."""
+    values.append(value)
+    return ""
+
+
+@register.simple_tag
+def set_attribute(value: Any, name: str, to: Any) -> str:
+    """Set an attribute of what others look at as well."""
+    setattr(value, name, to)
+    return ""
+
+
+@register.simple_tag
 def pair(first: Any, second: Any) -> list[Any]:
     """Return what is no plain value."""
     return [first, second]

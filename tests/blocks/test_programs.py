@@ -162,7 +162,9 @@ def test_nor_is_it_forgotten_whether_text_is_escaped(
     monkeypatch.setattr(
         rendering,
         "always",
-        lambda about, source, how, given: always(about, source, how[1:], given),
+        lambda about, source, libraries, how, *further: always(
+            about, source, libraries, how[1:], *further
+        ),
     )
     # It takes thousands of programs until one renders the same block in both ways.
     with pytest.raises(AssertionError):

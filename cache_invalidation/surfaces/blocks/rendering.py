@@ -135,6 +135,8 @@ def _telling(
     try:
         with noticing(partial(_note_template, telling)):
             yield inside, frame
+        if not keeping.inputs.refusals and telling.changes.any():
+            telling.inputs.refuse("context", "it changes something that it looks at")
     finally:
         context.dicts, context.render_context.dicts = dicts, frames
         later = later_of(inside[-1])

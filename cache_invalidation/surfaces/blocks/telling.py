@@ -13,6 +13,7 @@ from django.template.loader_tags import BLOCK_CONTEXT_KEY
 from django.utils.functional import SimpleLazyObject
 
 from cache_invalidation.surfaces.blocks.around import CONSTANTS, MISSING, SECRETS, Around
+from cache_invalidation.surfaces.blocks.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 
 
@@ -22,6 +23,7 @@ class Telling:
     def __init__(self, around: Around, inputs: Inputs) -> None:
         self.around = around
         self.inputs = inputs
+        self.changes = Changes()
 
     def look(self, name: str) -> None:
         """Take note that the input `name` is looked at."""
@@ -38,6 +40,7 @@ class Outside(MutableMapping[Any, Any]):
     def __getitem__(self, name: Any) -> Any:
         if name in CONSTANTS:
             raise KeyError(name)  # It is found where each context has it.
+        is_first = f"name.{name}" not in self._telling.inputs.seen
         if not isinstance(name, str):
             self._refuse("the context holds something that has no name")
         else:
@@ -49,6 +52,8 @@ class Outside(MutableMapping[Any, Any]):
             return SimpleLazyObject(partial(self._reveal, name, found))
         if name == "forloop" and isinstance(found, Mapping):
             return Loop(self._telling, found)
+        if is_first and not self._telling.inputs.refusals:
+            self._telling.changes.watch(found)
         return found
 
     def _reveal(self, name: str, found: Any) -> Any:

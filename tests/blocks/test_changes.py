@@ -1,0 +1,92 @@
+"""What a block changes that was there before, a hit would not change."""
+
+from typing import Any
+
+import pytest
+from django.core.paginator import Paginator
+from django.utils.functional import cached_property
+
+from tests.blocks.test_state import is_kept
+from tests.testapp.models import Category, Product
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
+
+
+class Numbers:
+    """Numbers that are given once each."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def next(self) -> int:
+        """Return the next number."""
+        self.number += 1
+        return self.number
+
+    @cached_property
+    def all(self) -> list[int]:
+        """All numbers."""
+        return [1, 2]
+
+
+def shown(site, **make):
+    """Return what a page shows each time that it is rendered with new values."""
+    return [site.render("page", **{k: m() for k, m in make.items()}) for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("x", list),
+        ("x.a", lambda: {"a": []}),
+        ("x.0.a.0", lambda: ({"a": [[]]},)),
+    ],
+)
+def test_a_list_that_something_is_added_to(site, name, make):
+    adding = f"{{% add_to {name} 'a' %}}"
+    site.write(page=f"{{% cached %}}{adding}{{% endcached %}}{{{{ {name}|join:'-' }}}}")
+    assert shown(site, x=make) == ["a"] * 3
+    assert site.reasons == {"context"}
+
+
+def test_an_object_that_is_another_one_afterwards(site):
+    site.write(page="{% for i in '123' %}{% cached %}{{ x.next }}{% endcached %}{% endfor %}")
+    assert shown(site, x=Numbers) == ["123"] * 3
+
+
+def test_a_row_that_is_another_one_afterwards(site):
+    set_name = "{% cached %}{% set_attribute x.0 'name' 'b' %}{% endcached %}{{ x.0.name }}"
+    site.write(page=set_name)
+    assert shown(site, x=lambda: [Category(name="a")]) == ["b"] * 3
+    site.write(page=set_name.replace("name", "title"))
+    assert shown(site, x=lambda: [Category(name="a")]) == ["b"] * 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Product.objects.defer("name").get(),
+        lambda: {"name": "boot", "category": Category.objects.prefetch_related("products")[0]},
+        Numbers,
+    ],
+    ids=["row", "dict", "object"],
+)
+def test_what_is_found_out_by_being_looked_at_is_no_change(site, make):
+    Product.objects.create(name="boot", category=Category.objects.create(name="shoes"))
+    site.write(
+        page="{% cached %}{% seen %}{{ x.name }}{{ x.category.name }}{{ x.all }}{% endcached %}"
+    )
+    shown(site, x=make)
+    assert is_kept(site, x=make())
+
+
+def test_a_page_of_a_paginator_is_kept(site):
+    Product.objects.bulk_create([Product(name=name) for name in "abc"])
+
+    def make() -> Any:
+        return Paginator(Product.objects.order_by("pk"), 2).get_page(1)
+
+    loop = "{% for each in x %}{{ each.name }}{% endfor %}{{ x.paginator.count }}"
+    site.write(page="{% cached %}{% seen %}" + loop + "{% endcached %}")
+    assert shown(site, x=make) == ["ab3"] * 3
+    assert is_kept(site, x=make())
