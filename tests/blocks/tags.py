@@ -6,6 +6,7 @@ from typing import Any
 from django.template import Context, Library, Node, NodeList
 from django.template.base import Parser, Token
 from django.utils.safestring import SafeString
+from django.utils.translation import activate
 
 register = Library()
 
@@ -59,6 +60,35 @@ def of_all(context: Context, name: Any) -> Any:
 def put(context: Context, name: Any, value: Any) -> str:
     """Set what may be no name."""
     context[name] = value
+    return ""
+
+
+@register.simple_tag(takes_context=True)
+def push(context: Context, **names: Any) -> str:
+    """Have names in a dictionary of their own, which stays there."""
+    context.update(names)
+    return ""
+
+
+@register.simple_tag(takes_context=True)
+def pop(context: Context) -> str:
+    """Take away the last dictionary."""
+    context.pop()
+    return ""
+
+
+@register.simple_tag(takes_context=True)
+def on_context(context: Context, name: str, value: Any = None) -> Any:
+    """Set an attribute of the context, if there is a value, and show it."""
+    if value is not None:
+        setattr(context, name, value)
+    return str(getattr(context, name, ""))
+
+
+@register.simple_tag
+def speak(language: str) -> str:
+    """Go on in another language."""
+    activate(language)
     return ""
 
 

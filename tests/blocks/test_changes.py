@@ -6,7 +6,7 @@ import pytest
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
-from tests.blocks.test_state import is_kept
+from tests.blocks.test_state import is_kept, same_each_time
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
@@ -60,6 +60,41 @@ def test_a_row_that_is_another_one_afterwards(site):
     assert shown(site, x=lambda: [Category(name="a")]) == ["b"] * 3
     site.write(page=set_name.replace("name", "title"))
     assert shown(site, x=lambda: [Category(name="a")]) == ["b"] * 3
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("{% cached %}{% on_context 'autoescape' no %}{% endcached %}{{ x }}", "False<"),
+        (
+            "{% cached %}{% on_context 'color' x %}{% endcached %}{% on_context 'color' %}",
+            "&lt;" * 2,
+        ),
+        (
+            "{% load i18n %}{% language 'en' %}{% cached %}{% speak 'de' %}{% endcached %}"
+            "{% translate 'Yes' %}{% endlanguage %}",
+            "Ja",
+        ),
+    ],
+    ids=["escaping", "attribute", "language"],
+)
+def test_how_what_comes_after_it_is_rendered(site, page, text):
+    site.write(page=page)
+    assert shown(site, x=lambda: "<", no=lambda: False) == [text] * 3
+    assert site.reasons == {"context"}
+
+
+def test_what_was_put_on_the_context_is_an_input(site):
+    site.write(page="{% on_context 'color' x %}{% cached %}{% on_context 'color' %}{% endcached %}")
+    assert [site.render("page", x=x) for x in "aab"] == ["aa", "aa", "bb"]
+
+
+def test_a_tag_that_leaves_more_or_less_than_it_was_given(site):
+    tags = "{% cached %}{% put 'b' 2 %}{% push a=x %}{{ a }}{% endcached %}{{ a }}{{ b }}"
+    page = "{% with q=1 %}" + tags + "{% endwith %}{{ a }}{{ b }}{{ q }}"
+    assert same_each_time(site, page, x="x") == "xx221"
+    page = "{% with a=1 %}{% push a=x %}{% cached %}{% pop %}{% endcached %}{{ a }}{% endwith %}"
+    assert same_each_time(site, page, x="x") == "1"
 
 
 @pytest.mark.parametrize(

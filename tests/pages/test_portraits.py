@@ -19,7 +19,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy, override, pgettext_lazy
 
 from cache_invalidation.surfaces.inputs.portraits import LARGEST, Opaque, portray
-from tests.testapp.models import Category, Product, Review, Tag
+from tests.testapp.models import Category, Product, ProductProxy, Review, Tag
 
 pytestmark = pytest.mark.django_db
 
@@ -211,6 +211,10 @@ def test_a_page_of_a_paginator_is_what_is_on_it() -> None:
     Product.objects.bulk_create([Product(name=str(number)) for number in range(3)])
     pages = Paginator(Product.objects.order_by("name"), 2)
     assert portray(pages.get_page(1)) != portray(pages.get_page(2))
+
+
+def test_a_query_of_a_proxy_is_not_that_of_its_model() -> None:
+    assert portray(Product.objects.all()) != portray(ProductProxy.objects.all())
 
 
 def test_what_is_lazy_is_what_it_stands_for() -> None:

@@ -16,6 +16,8 @@ from django.template import Context, Engine, NodeList
 from django.template.base import Origin
 from django.template.defaulttags import CycleNode
 from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
 
 from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
@@ -35,6 +37,14 @@ SECRETS: Final[Mapping[str, str]] = {
 
 #: What each context begins with.
 CONSTANTS: Final[Mapping[str, Any]] = {"True": True, "False": False, "None": None}
+
+#: What Django itself keeps on a context, beside what is asked for by name.
+_OF_DJANGO: Final = frozenset(
+    {
+        *("dicts", "render_context", "template", "template_name", "request"),
+        *("autoescape", "use_l10n", "use_tz", "_processors", "_processors_index"),
+    }
+)
 
 MISSING: Final = object()
 
@@ -67,6 +77,7 @@ class Around:
         self._given = getattr(context, "request", None)
         self.request = self._request_of()
         self._node = node
+        self._context = context
         self._templates = context.render_context.template, context.template
         self._engine: Engine = context.template.engine  # type: ignore[union-attr]
 
@@ -90,6 +101,16 @@ class Around:
             return "none"
         method = held_by(self.request).get("method")
         return f"{self._given is not None} {method == 'HEAD'}"
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What somebody has put on the context, for tags to find."""
+        return {k: held for k, held in vars(self._context).items() if k not in _OF_DJANGO}
+
+    def manner(self) -> tuple[Any, ...]:
+        """Return how the context is rendered, so that one sees whether that has changed."""
+        how = self._context.autoescape, self._context.use_l10n, self._context.use_tz
+        return *how, get_language(), get_current_timezone()
 
     def find(self, name: str) -> Any:
         """Return what the context holds under `name`, or `MISSING`."""

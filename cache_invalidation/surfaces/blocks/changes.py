@@ -47,6 +47,12 @@ class Changes:
             self._seen[id(found)] = found
             todo.extend(self._parts(found))
 
+    def remember(self, look: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
+        """Return what `look` returns, and have it told by `any` when that is something else."""
+        before = look()
+        self._checks.append(lambda: _differ(before, look()))
+        return before
+
     def any(self) -> bool:
         """Whether something of it is not what it was."""
         return any(check() for check in self._checks)
@@ -64,21 +70,15 @@ class Changes:
         if issubclass(kind, Model):
             return self._row(value)
         if issubclass(kind, dict):
-            return self._remember(lambda: dict(value)).values()
+            return self.remember(lambda: dict(value)).values()
         if issubclass(kind, list | tuple | set | frozenset):
-            return self._remember(lambda: dict(enumerate(value))).values()
+            return self.remember(lambda: dict(enumerate(value))).values()
         return self._object(value)
-
-    def _remember(self, look: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
-        """Return what `look` returns, and have it told when that is something else."""
-        before = look()
-        self._checks.append(lambda: _differ(before, look()))
-        return before
 
     def _row(self, value: Model) -> Iterable[Any]:
         held = vars(value)
         lacking = {field.attname for field in value._meta.fields}.difference(held)
-        before = self._remember(
+        before = self.remember(
             lambda: {
                 name: each
                 for name, each in held.items()
@@ -93,7 +93,7 @@ class Changes:
             held: dict[str, Any] = vars(value)
         except TypeError:  # It is nothing that can be changed.
             return ()
-        self._remember(lambda: {k: v for k, v in held.items() if not _is_found_out(value, k)})
+        self.remember(lambda: {k: v for k, v in held.items() if not _is_found_out(value, k)})
         return [*held.values()]
 
 

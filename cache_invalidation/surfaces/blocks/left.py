@@ -66,6 +66,20 @@ def leave(context: Context, names: Mapping[Any, Any], later: Mapping[Any, Later]
         dicts[-1] = Names(held, {**later_of(dicts[-1]), **later})
 
 
+def settle(context: Context, inside: list[Any]) -> bool:
+    """Leave in the context what a block has set in the last of three dictionaries, `inside`.
+
+    Return whether these are still three: a tag may have put more on them, or have taken one away.
+    """
+    if len(inside) >= 3:
+        names, later = inside[2], later_of(inside[2])
+        leave(context, {name: names[name] for name in names if name not in later}, later)
+    dicts: list[Any] = context.dicts
+    dicts.extend(inside[3:])
+    del dicts[len(dicts) - max(3 - len(inside), 0) :]
+    return len(inside) == 3
+
+
 def again(render: Callable[[Context], Any], context: Context, names: tuple[str, ...]) -> Any:
     """Return, by name, what finds out what `render` sets `names` to in what `context` is now."""
     snapshot = _snapshot(context)

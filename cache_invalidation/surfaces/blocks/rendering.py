@@ -14,7 +14,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Default, Read
 from cache_invalidation.reads.steps import walk
 from cache_invalidation.surfaces.blocks.around import Around, Cacheable
-from cache_invalidation.surfaces.blocks.left import again, later_of, leave
+from cache_invalidation.surfaces.blocks.left import again, later_of, leave, settle
 from cache_invalidation.surfaces.blocks.sources import libraries_of, noticing, tell
 from cache_invalidation.surfaces.blocks.stored import CODEC, PLAIN, Block
 from cache_invalidation.surfaces.blocks.telling import Beneath, Frame, Outside, Telling
@@ -79,7 +79,7 @@ def _keeping(
         engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
         how = context.autoescape, context.use_l10n, context.use_tz, engine.string_if_invalid
         what = node.about, around.source(node.origin), libraries_of(engine)
-        about = always(*what, how, around.kind_of_request(), given)
+        about = always(*what, how, around.kind_of_request(), around.attributes, given)
     except Opaque as error:
         counters.add(f"unstored:{name}:{error.reason}")
         logger.debug("The block %s is not cached: %s.", name, error)
@@ -100,9 +100,8 @@ def _computed(
         recorded = nullcontext() if request is None else recording(request, keeping.inputs)
         with recorded, keeping.computing(), _telling(node, context, around, keeping) as left:
             text = node.nodelist.render(context)
-        value = _block(text, *left)
-        if any(type(name) is not str for name in left[0][-1]):
-            keeping.inputs.refuse("context", "it sets something that has no name")
+        if not keeping.inputs.refusals:
+            value = _block(text, *left)
     finally:
         keeping.keep(value, keeping.inputs.refusals)
     return text
@@ -126,6 +125,9 @@ def _telling(
     """
     telling = Telling(around, keeping.inputs)
     frame = Frame(telling, node.cycles)
+    manner = around.manner()
+    for put in telling.changes.remember(lambda: around.attributes).values():
+        telling.changes.watch(put)
     dicts, frames = context.dicts, context.render_context.dicts
     held: Any = frame
     inside: list[Any] = [Beneath(telling), Outside(telling), {}]
@@ -135,12 +137,17 @@ def _telling(
     try:
         with noticing(partial(_note_template, telling)):
             yield inside, frame
-        if not keeping.inputs.refusals and telling.changes.any():
-            telling.inputs.refuse("context", "it changes something that it looks at")
     finally:
         context.dicts, context.render_context.dicts = dicts, frames
-        later = later_of(inside[-1])
-        leave(context, {k: inside[-1][k] for k in inside[-1] if k not in later}, later)
+        if not settle(context, inside):
+            telling.refuse("it leaves more, or less, than it was given")
+    if around.manner() != manner:
+        telling.refuse("it changes how what comes after it is rendered")
+    elif not keeping.inputs.refusals:
+        if telling.changes.any():
+            telling.refuse("it changes something that it looks at")
+        elif any(type(name) is not str for name in inside[-1]):
+            telling.refuse("it sets something that has no name")
 
 
 def _note_template(telling: Telling, engine: Engine, name: str, skipped: int) -> None:

@@ -29,6 +29,10 @@ class Telling:
         """Take note that the input `name` is looked at."""
         self.inputs.look_by(name, partial(self.around.current, name))
 
+    def refuse(self, text: str) -> None:
+        """Have nothing stored, for the sake of the context."""
+        self.inputs.refuse("context", text)
+
 
 class Outside(MutableMapping[Any, Any]):
     """The names that a context holds."""
@@ -42,7 +46,7 @@ class Outside(MutableMapping[Any, Any]):
             raise KeyError(name)  # It is found where each context has it.
         is_first = f"name.{name}" not in self._telling.inputs.seen
         if not isinstance(name, str):
-            self._refuse("the context holds something that has no name")
+            self._telling.refuse("the context holds something that has no name")
         else:
             self._telling.look(f"name.{name}")
         found = self._around.find(name)
@@ -60,9 +64,6 @@ class Outside(MutableMapping[Any, Any]):
         self._telling.inputs.refuse(SECRETS[name], f"it shows {name}")
         return found
 
-    def _refuse(self, text: str) -> None:
-        self._telling.inputs.refuse("context", text)
-
     def __iter__(self) -> Iterator[Any]:
         self._telling.look("names")
         return self._around.names()
@@ -74,11 +75,11 @@ class Outside(MutableMapping[Any, Any]):
         return repr(dict(self))
 
     def __setitem__(self, name: Any, value: Any) -> None:
-        self._refuse(f"it sets {name!r}, which was there before")
+        self._telling.refuse(f"it sets {name!r}, which was there before")
         self._holder(name)[name] = value
 
     def __delitem__(self, name: Any) -> None:
-        self._refuse(f"it takes {name!r} away")
+        self._telling.refuse(f"it takes {name!r} away")
         del self._holder(name)[name]
 
     def _holder(self, name: Any) -> Any:
@@ -91,10 +92,10 @@ class Beneath(MutableMapping[Any, Any]):
 
     def __init__(self, telling: Telling) -> None:
         self._held: Any = telling.around.dicts[0]
-        self._inputs = telling.inputs
+        self._telling = telling
 
     def _refuse(self) -> None:
-        self._inputs.refuse("context", "it goes to the beginning of the context")
+        self._telling.refuse("it goes to the beginning of the context")
 
     def __getitem__(self, name: Any) -> Any:
         if name not in CONSTANTS and name in self._held:

@@ -158,16 +158,17 @@ class _Painter:
     def _query(self, value: QuerySet[Any]) -> str:
         """Show the query, and the rows that were fetched; those that were not are dependencies."""
         parts = dict(vars(value))
+        model = full_name(parts.pop("model"))  # A proxy has the same SQL.
         known = parts.pop("_known_related_objects").items()
-        # The class of the model is in the SQL; hints are for the router, which has been asked.
-        for name in ("_query", "_hints", "_deferred_filter", "model"):
+        # Hints are for the router, which has been asked.
+        for name in ("_query", "_hints", "_deferred_filter"):
             parts.pop(name, None)
         # How rows fetch what they lack, which Django has since 6.1.
         mode = full_name(type(parts.pop("_fetch_mode", None)))
         iterable = full_name(parts.pop("_iterable_class"))
         related = {str(field): rows for field, rows in known}
         # With the SQL even if there are rows, since a template can ask it for more.
-        return iterable + self.all([value.db, _sql(value), related, mode, parts])
+        return iterable + self.all([model, value.db, _sql(value), related, mode, parts])
 
 
 def _shows_everything(kind: type) -> bool:
