@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.middleware import get_user
 from django.template import Context, Library, Node, NodeList
 from django.template.base import Parser, Token
 from django.utils.safestring import SafeString
@@ -90,6 +91,13 @@ def speak(language: str) -> str:
     """Go on in another language."""
     activate(language)
     return ""
+
+
+@register.simple_tag(takes_context=True)
+def who(context: Context) -> str:
+    """Ask the middleware of Django for the user."""
+    request: Any = context.get("request")
+    return str(get_user(request))
 
 
 @register.simple_tag

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.paginator import Paginator
+from django.test import RequestFactory
 from django.utils.functional import cached_property
 
 from tests.blocks.test_state import is_kept, same_each_time
@@ -46,6 +48,16 @@ def test_a_list_that_something_is_added_to(site, name, make):
     adding = f"{{% add_to {name} 'a' %}}"
     site.write(page=f"{{% cached %}}{adding}{{% endcached %}}{{{{ {name}|join:'-' }}}}")
     assert shown(site, x=make) == ["a"] * 3
+    assert site.reasons == {"context"}
+
+
+def test_a_list_on_the_request_that_something_is_added_to(site):
+    adding = "{% cached %}{% add_to request.assets 'a' %}{% endcached %}"
+    site.write(page=adding + "{{ request.assets|join:'-' }}")
+    for _ in range(3):
+        request = RequestFactory().get("/")
+        vars(request).update(user=AnonymousUser(), assets=[])
+        assert site.render("page", request) == "a"
     assert site.reasons == {"context"}
 
 

@@ -182,6 +182,14 @@ def test_what_django_keeps_on_the_request_is_an_input(site, name):
         assert not site.rendered("page", request)
 
 
+def test_whoever_asks_elsewhere_for_the_user_is_told_as_well(site):
+    site.write(page="{% cached %}{% who %}{% endcached %}")
+    for name in ("Ann", "Bob", "Ann"):
+        request = RequestFactory().get("/")
+        vars(request).update(_cached_user=User(username=name), user=User(username=name))
+        assert site.render("page", request) == name
+
+
 def test_it_matters_whether_there_is_a_request(site):
     site.write(page="{% cached %}{% asked_for %}{% endcached %}")
     request = RequestFactory().get("/")

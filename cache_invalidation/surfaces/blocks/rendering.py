@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, Protocol, cast
 
@@ -95,16 +95,22 @@ def _computed(
     node: CacheableNode, context: Context, around: Around, keeping: Keeping
 ) -> SafeString:
     value: Block | None = None
+    telling = Telling(around, keeping.inputs)
     try:
-        request = around.request
-        recorded = nullcontext() if request is None else recording(request, keeping.inputs)
-        with recorded, keeping.computing(), _telling(node, context, around, keeping) as left:
+        with keeping.computing(), _recorded(telling), _telling(node, context, telling) as left:
             text = node.nodelist.render(context)
         if not keeping.inputs.refusals:
             value = _block(text, *left)
     finally:
         keeping.keep(value, keeping.inputs.refusals)
     return text
+
+
+def _recorded(telling: Telling) -> AbstractContextManager[None]:
+    request = telling.around.request
+    if request is None:
+        return nullcontext()
+    return recording(request, telling.inputs)
 
 
 def _block(text: str, dicts: list[Any], frame: Frame) -> Block:
@@ -117,14 +123,13 @@ def _block(text: str, dicts: list[Any], frame: Frame) -> Block:
 
 @contextmanager
 def _telling(
-    node: CacheableNode, context: Context, around: Around, keeping: Keeping
+    node: CacheableNode, context: Context, telling: Telling
 ) -> Iterator[tuple[list[Any], Frame]]:
     """Have `context` tell what is looked at, and set names in a dictionary of their own.
 
     It is the last of those that are there inside of it. They are set in the context afterwards.
     """
-    telling = Telling(around, keeping.inputs)
-    frame = Frame(telling, node.cycles)
+    around, frame = telling.around, Frame(telling, node.cycles)
     manner = around.manner()
     for put in telling.changes.remember(lambda: around.attributes).values():
         telling.changes.watch(put)
@@ -143,7 +148,7 @@ def _telling(
             telling.refuse("it leaves more, or less, than it was given")
     if around.manner() != manner:
         telling.refuse("it changes how what comes after it is rendered")
-    elif not keeping.inputs.refusals:
+    elif not telling.inputs.refusals:
         if telling.changes.any():
             telling.refuse("it changes something that it looks at")
         elif any(type(name) is not str for name in inside[-1]):

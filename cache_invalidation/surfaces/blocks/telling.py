@@ -13,7 +13,7 @@ from django.template.loader_tags import BLOCK_CONTEXT_KEY
 from django.utils.functional import SimpleLazyObject
 
 from cache_invalidation.surfaces.blocks.around import CONSTANTS, MISSING, SECRETS, Around
-from cache_invalidation.surfaces.blocks.changes import Changes
+from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 
 

@@ -9,16 +9,18 @@ from cache_invalidation.surfaces.pages.swapping import KEY
 _OWN: Final = frozenset(
     {
         *("_read_started", "_upload_handlers", "csrf_processing_done", "script_name"),
-        *("_dont_enforce_csrf_checks", "_cached_user", "_acached_user", KEY),
+        *("_dont_enforce_csrf_checks", KEY),
     }
 )
+# Where Django keeps who the user is.
+USERS: Final = frozenset({"_cached_user", "_acached_user"})
 # What a view may put there without anybody after it seeing it on a miss only.
 SET_BY_DJANGO: Final = frozenset(
-    {"_cached_user", "_acached_user", "_read_started", "_encoding", "_current_scheme_host", KEY}
+    {*USERS, "_read_started", "_encoding", "_current_scheme_host", KEY}
 )
 # What is known by its name, and no mapping.
 PLAIN: Final = frozenset({"method", "path", "path_info", "resolver_match"})
-KNOWN: Final = _OWN | PLAIN
+KNOWN: Final = _OWN | USERS | PLAIN
 # By what may be set, what was made of it.
 MADE_OF: Final[Mapping[str, tuple[str, ...]]] = {"META": ("META", "environ", "headers")}
 BODY: Final = frozenset({"body", "_stream", "read", "readline", "readlines", "_body", "scope"})

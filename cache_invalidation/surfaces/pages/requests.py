@@ -14,9 +14,16 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
 from cache_invalidation.reads.dependencies import apart
+from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
-from cache_invalidation.surfaces.pages.contents import contents
-from cache_invalidation.surfaces.pages.known import BODY, KNOWN, MADE_OF, PLAIN, SET_BY_DJANGO
+from cache_invalidation.surfaces.pages.known import (
+    BODY,
+    KNOWN,
+    MADE_OF,
+    PLAIN,
+    SET_BY_DJANGO,
+    USERS,
+)
 from cache_invalidation.surfaces.pages.mappings import (
     TellingHeaders,
     telling_dict,
@@ -52,8 +59,8 @@ class Recording:
         self._added = self._messages_added()
         self._shown: dict[str, Any] = {}
         self._placed: set[str] = set()
-        # What was in what others have put on it.
-        self._looked_into: dict[str, Any] = {}
+        # To what others have put on it.
+        self._changes = Changes()
 
     def get(self, request: HttpRequest, name: str) -> Any:
         """Return the attribute `name` of the request, and take note of that."""
@@ -77,6 +84,8 @@ class Recording:
     def _take_note(self, name: str) -> None:
         if name in PLAIN:
             self._look(name)
+        elif name in USERS:
+            self.tell("user")
         elif name in ("__dict__", "__getstate__", "__reduce_ex__"):
             self.refuse("request", "it takes the request apart")
         elif name in BODY:
@@ -84,8 +93,8 @@ class Recording:
 
     def _look_into(self, name: str) -> None:
         self._look(f"has.{name}")
-        if name in self._held and name not in self._looked_into:
-            self._looked_into[name] = contents(self._held[name])
+        if name in self._held:
+            self._changes.watch(self._held[name])
 
     def set(self, name: str) -> None:
         """Take note that something is put on the request, which a hit would not do."""
@@ -257,9 +266,8 @@ class Recording:
         """Take note of what shows only at the end."""
         if self._messages_added() > self._added:
             self.refuse("messages", "it adds a message")
-        for name, before in self._looked_into.items():
-            if before != contents(self._held.get(name)):
-                self.refuse("request", f"it changes what is in request.{name}")
+        if self._changes.any():
+            self.refuse("request", "it changes what is in something that was put on the request")
 
     def _messages_added(self) -> int:
         return len(getattr(self._held.get("_messages"), "_queued_messages", ()))
