@@ -58,7 +58,7 @@ def test_a_list_on_the_request_that_something_is_added_to(site):
         request = RequestFactory().get("/")
         vars(request).update(user=AnonymousUser(), assets=[])
         assert site.render("page", request) == "a"
-    assert site.reasons == {"context"}
+    assert site.reasons == {"request"}
 
 
 def test_an_object_that_is_another_one_afterwards(site):
