@@ -2,7 +2,9 @@
 
 import pickle
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings as django_settings
 from django.urls import get_script_prefix, get_urlconf
@@ -18,19 +20,27 @@ def always(*further: Any) -> str:
 
     And of `further`. Raises `Opaque` for one that cannot be portrayed.
     """
-    return portray(
-        (
-            *(get_language(), _zone(get_current_timezone())),
-            *(django_settings.USE_TZ, django_settings.USE_I18N),
-            *(django_settings.USE_THOUSAND_SEPARATOR, django_settings.DEBUG),
-            *(str(get_urlconf()), get_script_prefix(), settings.CODE_VERSION),
-            *further,
-        )
+    said = (
+        *(get_language(), _zone(get_current_timezone())),
+        *(bool(django_settings.USE_TZ), bool(django_settings.USE_I18N)),
+        *(bool(django_settings.USE_THOUSAND_SEPARATOR), bool(django_settings.DEBUG)),
+        *(str(get_urlconf()), get_script_prefix(), settings.CODE_VERSION),
     )
+    return f"{said!r}{portray(further)}"
 
 
-def _zone(zone: tzinfo) -> Any:
+def _zone(zone: tzinfo) -> str | bytes:
     """Return what tells a time zone from others, of which some have the same name."""
+    return _zone_of_python(zone) if type(zone) is ZoneInfo else _portrait(zone)
+
+
+# Of these, none is equal to another one.
+@lru_cache(maxsize=1000)
+def _zone_of_python(zone: ZoneInfo) -> str | bytes:
+    return _portrait(zone)
+
+
+def _portrait(zone: tzinfo) -> str | bytes:
     try:
         return portray(zone)
     except Opaque:

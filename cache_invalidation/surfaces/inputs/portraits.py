@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, Final
 
@@ -105,10 +106,19 @@ class _Painter:
             raise Opaque(f"a {full_name(kind)} {called}".rstrip() + " may carry anything") from None
 
     def all(self, values: Iterable[Any]) -> str:
-        return f"({','.join([self.portray(value) for value in values])})"
+        return f"({','.join(self._each(values))})"
 
     def items(self, values: Iterable[tuple[Any, Any]]) -> str:
-        return f"{{{','.join([f'{self.portray(k)}={self.portray(v)}' for k, v in values])}}}"
+        shown = self._each([each for pair in values for each in pair])
+        return f"{{{','.join(map('='.join, zip(shown[::2], shown[1::2], strict=True)))}}}"
+
+    def _each(self, values: Iterable[Any]) -> list[str]:
+        # Most of what there is is plain, and a call for each of it would take most of the time.
+        listed = list(values)
+        self._size += len(listed)
+        return [
+            spell(value) if type(value) in _SPELLED else self.portray(value) for value in listed
+        ]
 
     def _set(self, values: Any) -> str:
         return f"({','.join(sorted(self.portray(value) for value in values))})"
@@ -171,6 +181,7 @@ class _Painter:
         return iterable + self.all([model, value.db, _sql(value), related, mode, parts])
 
 
+@lru_cache(maxsize=1000)
 def _shows_everything(kind: type) -> bool:
     """Whether what an instance carries is all in its ``__dict__``."""
     return (
