@@ -3,7 +3,7 @@
 Pages and blocks are looked for and kept by this; they differ in what there is to look at.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -73,6 +73,9 @@ class Keeping:
         except BaseException:
             self.inputs.refuse("exception", REASONS["exception"])
             raise
+        if _unwatched(self._dependencies):
+            # Nor may anything be stored that this is a part of.
+            self._dependencies.storable = False
 
     def hand_up(self) -> None:
         """Tell the computation that is running what the value depends on so far."""
@@ -114,8 +117,8 @@ class Keeping:
         reasons = dict(self.inputs.refusals)
         if not (reasons or admits(self._shape, self.trail.key, read.lifetime)):
             reasons = {"variants": REASONS["variants"]}
-        if not reasons and isinstance(dependencies, Sampled) and dependencies.unwatched:
-            reasons = {"unwatched": f"{REASONS['unwatched']}: {', '.join(dependencies.unwatched)}"}
+        if not reasons and (unwatched := _unwatched(dependencies)):
+            reasons = {"unwatched": f"{REASONS['unwatched']}: {', '.join(unwatched)}"}
         if not reasons:
             try:
                 move(read, self.trail.key)
@@ -131,3 +134,8 @@ class Keeping:
         if finish(read, value, dependencies):
             return {}
         return {"dependencies": REASONS["dependencies"]}
+
+
+def _unwatched(dependencies: Dependencies) -> Collection[str]:
+    """Return the models whose rows were read though nobody watches them, by their labels."""
+    return dependencies.unwatched if isinstance(dependencies, Sampled) else ()

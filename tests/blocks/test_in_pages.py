@@ -101,3 +101,15 @@ def test_a_page_with_a_token_in_a_block_is_not_stored(site):
     visit = visitor(site)
     assert [visit()[1], visit()[1]] == [False, False]
     assert "csrf" in site.reasons
+
+
+def test_a_page_is_not_stored_if_its_block_reads_what_nobody_watches(site):
+    site.write(
+        page="{% cached %}{% for category in categories %}{{ category }}{% endfor %}{% endcached %}"
+    )
+    excluding = {"CACHE_STATUS": True, "EXCLUDE": ["testapp.Category"]}
+    with override_settings(CACHE_INVALIDATION=excluding):
+        visit = visitor(site)
+        assert visit() == ("", False)
+        Category.objects.create(name="Tea")
+        assert visit() == ("Tea", False)
