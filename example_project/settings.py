@@ -31,6 +31,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cache_invalidation.middleware.CachePageMiddleware",
     "example_project.airports.middleware.PageCostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -89,7 +90,12 @@ DATABASES = {"default": _database()}
 CACHES = {"default": _cache()}
 
 # Every key has a default: which cache to use, what to do while it is down, and so on.
-CACHE_INVALIDATION: dict[str, Any] = {}
+CACHE_INVALIDATION: dict[str, Any] = {
+    # Each page says in a header whether it came from the cache, also without DEBUG.
+    "CACHE_STATUS": True,
+    # The default without the log of the admin, which is shown to those who have edited something.
+    "EXCLUDE": ("sessions", "migrations"),
+}
 
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 SPECTACULAR_SETTINGS = {"TITLE": "Airport directory", "VERSION": "1"}

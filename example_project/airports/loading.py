@@ -8,7 +8,6 @@ from pathlib import Path
 import airportsdata
 from django.db import transaction
 
-from cache_invalidation import invalidate
 from example_project.airports.models import Airport, Country
 
 COUNTRIES = Path(__file__).with_name("data") / "countries.csv"
@@ -84,9 +83,4 @@ def load(
             batch, update_conflicts=True, unique_fields=["icao"], update_fields=FIELDS
         )
         progress(len(batch))
-    # Django sends no signals for bulk writes.
-    if new_countries:
-        invalidate(Country)
-    if different:
-        invalidate(Airport)
     return len(different)

@@ -1,4 +1,4 @@
-"""How much work a page was: shown in its footer and in the ``Server-Timing`` header."""
+"""How much work a request was: in the ``Server-Timing`` header, from which pages show it."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,14 +29,13 @@ class PageCost:
 
 
 class PageCostMiddleware:
-    """Gives each request a `PageCost` as ``request.page_cost``."""
+    """Tells browsers what each request cost, those that are answered from the cache as well."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         cost = PageCost()
-        request.page_cost = cost  # type: ignore[attr-defined]
         with ExitStack() as stack:
             for connection in connections.all():
                 stack.enter_context(connection.execute_wrapper(cost.count_query))

@@ -1,4 +1,7 @@
-"""What the pages show. Every function with `@cached` names the tags that it depends on.
+"""What the pages show.
+
+The pages are cached, and find out what is read here. What several of them need is cached on its own
+as well.
 
 They return plain values instead of model instances: small to store, and nothing that a template
 does with them can run a query behind the cache's back.
@@ -32,8 +35,7 @@ _LINE = ("icao", "iata", "name", "city", "subdivision", "country_id", "elevation
 _DETAIL = (*_LINE, "country__name", "latitude", "longitude", "timezone")
 
 
-# A country's airports are counted anew when one is added, removed or moved, not at every edit.
-@cached(timeout=DAY, tags=[Country, "statistics:airports-per-country"])
+@cached(timeout=DAY)
 def countries() -> tuple[CountryLine, ...]:
     """Return the countries that have airports, by name."""
     counted = Country.objects.annotate(count=Count("airports")).filter(count__gt=0)
@@ -42,7 +44,6 @@ def countries() -> tuple[CountryLine, ...]:
     )
 
 
-@cached(timeout=DAY, tags=["country:{code}", "airports.country:{code}"])
 def country_statistics(code: str) -> CountryStatistics | None:
     """Return the figures of one country, or None if there is no such country."""
     country = Country.objects.filter(code=code).first()
@@ -71,7 +72,6 @@ def country_statistics(code: str) -> CountryStatistics | None:
     )
 
 
-@cached(timeout=DAY, tags=["country:{code}"])
 def country_airports(code: str, page: int) -> tuple[AirportLine, ...]:
     """Return one page of a country's airports, by name; pages count from 1."""
     start = (page - 1) * PAGE_SIZE
@@ -79,13 +79,15 @@ def country_airports(code: str, page: int) -> tuple[AirportLine, ...]:
     return tuple(AirportLine(*row) for row in rows)
 
 
-# Which country it will be in is not known from the code alone. Countries are renamed about once
-# in a decade, so the page may as well depend on all of them.
-@cached(timeout=DAY, tags=["airport:{icao}", Country])
 def airport(icao: str) -> AirportDetail | None:
     """Return one airport, or None if there is none with this code."""
-    row = Airport.objects.filter(icao=icao).values_list(*_DETAIL).first()
-    return AirportDetail(*row) if row else None
+    row = Airport.objects.filter(icao=icao).first()
+    if row is None:
+        return None
+    # The country in a query of its own: the page depends on this one, and through a join on all.
+    line = [getattr(row, name) for name in _LINE]
+    detail = [*line, row.country.name, row.latitude, row.longitude, row.timezone]
+    return AirportDetail(*detail)
 
 
 def nearest(place: AirportDetail) -> tuple[Neighbour, ...]:
@@ -100,6 +102,8 @@ def nearest(place: AirportDetail) -> tuple[Neighbour, ...]:
     return tuple(neighbour for neighbour in found if neighbour.icao != place.icao)[:NEAREST]
 
 
+# The one place that names tags. A search by latitude and longitude would depend on the whole table,
+# and so would each page of an airport: no query shows that what is far away does not count.
 @cached(timeout=DAY, tags=tags_of_search)
 def nearest_within(latitude: float, longitude: float, radius_km: int) -> tuple[Neighbour, ...]:
     """Return the airports nearest to a point, those within `radius_km` of it only."""
@@ -117,15 +121,12 @@ def nearest_within(latitude: float, longitude: float, radius_km: int) -> tuple[N
     )
 
 
-@cached(timeout=DAY, tags=[Airport])
+@cached(timeout=DAY)
 def nearest_on_earth(latitude: float, longitude: float) -> tuple[Neighbour, ...]:
     """Return the airports nearest to a point, however far; for the emptiest places on earth."""
     return tuple(_nearest_of(Airport.objects.all(), latitude, longitude))
 
 
-# Any airport might be the new highest one. Several visitors who find the page outdated wait for
-# the first of them to compute it, rather than all sorting the whole table.
-@cached(timeout=DAY, tags=[Airport, Country], lock=True)
 def records() -> Records:
     """Return the airports and countries that stand out."""
     airports = Airport.objects.all()

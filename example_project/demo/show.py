@@ -26,6 +26,8 @@ def run(console: Console | None = None) -> bool:
     call_command("load_airports")
     console.rule("What a page costs")
     pages.show(console)
+    console.rule("Two users look at the same page")
+    pages.show_visitors(console)
     console.rule("Readers and writers on the same rows")
     return show_race(console)
 

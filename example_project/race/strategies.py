@@ -76,11 +76,11 @@ class Hand(Strategy):
 
 
 class Ours(Strategy):
-    """This app: `cached`, and the rule in `example_project.airports.invalidation`."""
+    """This app: `cached`. A rule in `example_project.airports.invalidation` tracks the code."""
 
     def __init__(self, pause: float) -> None:
         super().__init__(pause)
-        self._elevation = cached(timeout=TIMEOUT, tags=["airport:{icao}"])(self.query)
+        self._elevation = cached(timeout=TIMEOUT)(self.query)
 
     def read(self, icao: str) -> int:
         return self._elevation(icao)

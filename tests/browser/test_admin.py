@@ -138,7 +138,7 @@ def test_a_superuser_invalidates(window, airport):
     window.click("button", "Preview")
     window.inspect("preview")
     window.publish("invalidate-preview")
-    assert "country:CH" in window.text()
+    assert "country_id:CH" in window.text()
     assert "AirportInvalidation" in window.text()
     window.click("button", "Change it")
     window.page.get_by_label("Tags").fill("homepage")

@@ -74,7 +74,7 @@ def test_an_edit_of_an_airport_shows_on_the_dashboard(served, visitor):
     visitor.click("link", "Dashboard")
     visitor.click("button", "Update every 5 seconds")
     recent = visitor.find("section[aria-labelledby=ci-recent]")
-    assert "airport:LSZH" not in recent.inner_text()
+    assert "icao:LSZH" not in recent.inner_text()
 
     editor = visitor.context.new_page()
     editor.goto("/admin/airports/airport/?q=LSZH")
@@ -83,9 +83,18 @@ def test_an_edit_of_an_airport_shows_on_the_dashboard(served, visitor):
     editor.get_by_role("button", name="Save", exact=True).click()
     editor.get_by_text("was changed successfully").wait_for()
 
-    recent.get_by_text("airport:LSZH").first.wait_for()
-    row = recent.locator("tr", has_text="airport:LSZH").first.inner_text()
+    recent.get_by_text("icao:LSZH").first.wait_for()
+    row = recent.locator("tr", has_text="icao:LSZH").first.inner_text()
     assert "update" in row
     assert re.search(r"/admin/airports/airport/\d+/change/", row)
-    assert "country:CH" in row
+    assert "country_id:CH" in row
     visitor.photograph("dashboard")
+
+
+def test_a_page_says_what_it_cost_this_time(visitor):
+    visitor.go("/records/")
+    first = visitor.find("#cost").inner_text()
+    assert "database queries" in first
+    assert "took 0 " not in first
+    visitor.go("/records/")
+    assert "took 0 database queries" in visitor.find("#cost").inner_text()

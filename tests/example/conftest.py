@@ -9,8 +9,11 @@ from example_project.airports.loading import load, read_airports
 def site(settings: Settings) -> None:
     """The pages of the example project, with the cache and the databases of the tests."""
     settings.ROOT_URLCONF = "example_project.urls"
+    settings.ALLOWED_HOSTS = ["127.0.0.1", "testserver"]
+    settings.CACHE_INVALIDATION = {"CACHE_STATUS": True, "EXCLUDE": ("sessions", "migrations")}
     settings.STATIC_URL = "static/"
     settings.MIDDLEWARE = [
+        "cache_invalidation.middleware.CachePageMiddleware",
         "example_project.airports.middleware.PageCostMiddleware",
         *settings.MIDDLEWARE,
     ]

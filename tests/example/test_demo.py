@@ -20,11 +20,31 @@ def test_the_pages_are_shown_with_the_tags_of_the_edit(site, console):
     load(read_airports(["FR", "CH", "BR"]))
     pages.show(console)
     text = console.file.getvalue()
-    assert "country:CH" in text
-    assert "country:FR" in text
-    assert "airport:LFSB" in text
-    assert "country:BR" not in text
+    assert "airports.airport.country_id:CH" in text
+    assert "airports.airport.country_id:FR" in text
+    assert "airports.airport.icao:LFSB" in text
+    assert "country_id:BR" not in text
     assert Airport.objects.get(icao="LFSB").country_id == "CH"
+
+
+def test_a_hit_a_304_and_what_the_edit_leaves_alone_ask_for_nothing(site, console):
+    load(read_airports(["FR", "CH", "BR"]))
+    pages.show(console)
+    rows = [row.split("│")[1:-1] for row in console.file.getvalue().splitlines() if "│" in row]
+    costs = {name.strip(): [cost.split()[0] for cost in row] for name, *row in rows}
+    assert costs.keys() == pages.PAGES.keys()
+    for page, (computed, hit, same, edited) in costs.items():
+        assert (computed != "0", hit, same) == (True, "0", "0"), page
+        assert (edited == "0") == (page in ("Brazil", "São Paulo")), page
+
+
+def test_two_users_are_shown_to_have_pages_of_their_own_where_they_are_on_them(site, console):
+    load(read_airports(["CH"]))
+    pages.show_visitors(console)
+    rows = [row.split("│")[1:-1] for row in console.file.getvalue().splitlines() if "│" in row]
+    seen = {name.strip(): [text.strip() for text in row] for name, *row in rows}
+    assert seen["Countries"] == ["made for ann", "made for ben", "hit for ann", "hit for ben"]
+    assert seen["Zürich"] == ["made for all", "hit for all", "hit for all", "hit for all"]
 
 
 RAN = {"reads": 1000, "misses": 100, "stale": 0, "writes": 50, "left_stale": 0, "seconds": 5.0}

@@ -1,6 +1,8 @@
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from example_project.airports.loading import load, read_airports
@@ -53,10 +55,16 @@ def test_what_does_not_exist_is_not_found(client, url):
 
 
 def test_a_page_says_what_it_cost(client):
-    text_of(client, "/")
-    response = client.get("/")
-    assert 'db;desc="0"' in response["Server-Timing"]
-    assert "0 database" in response.content.decode()
+    assert 'db;desc="0"' not in client.get("/")["Server-Timing"]
+    assert 'db;desc="0"' in client.get("/")["Server-Timing"]
+
+
+@pytest.mark.parametrize("url", [url for url in URLS if "search" not in url])
+def test_who_has_a_page_is_told_that_it_is_the_same(client, url):
+    held = {"If-None-Match": client.get(url)["ETag"]}
+    response = client.get(url, headers=held)
+    assert (response.status_code, response.content) == (304, b"")
+    assert response["Cache-Status"] == "cache_invalidation; hit"
 
 
 def test_moving_an_airport_refreshes_both_countries_and_what_counts_them(client):
@@ -78,14 +86,16 @@ def test_moving_an_airport_refreshes_both_countries_and_what_counts_them(client)
         assert f'<span class="count">{count}</span>' in text_of(client, "/records/")
 
 
-def test_an_edit_that_moves_nothing_leaves_the_counts_cached(client):
-    text_of(client, "/")
-    airport = Airport.objects.get(icao="LSZH")
+def test_an_edit_leaves_pages_of_airports_far_away_cached(client):
+    text_of(client, "/airports/LOWW/")
+    text_of(client, "/airports/LSZH/")
+    airport = Airport.objects.get(icao="LSGG")
     airport.elevation_ft += 1
     airport.save()
-    assert queries_of(client, "/") == 0
-    assert queries_of(client, "/countries/AT/") > 0
-    assert queries_of(client, "/countries/CH/") > 0
+    assert queries_of(client, "/airports/LOWW/") == 0
+    airport.latitude, airport.longitude = 48.1, 16.5
+    airport.save()
+    assert airport.name in text_of(client, "/airports/LOWW/")
 
 
 def test_an_edit_leaves_other_countries_cached(client):
@@ -176,6 +186,63 @@ def test_an_edit_in_the_admin_is_on_the_page(editor):
     assert "Kloten" in page
     assert "Liechtenstein" in page
     assert "Kloten" in text_of(editor, "/countries/LI/")
+
+
+@pytest.fixture
+def visitors(site):
+    """Two who are logged in, one who has edited something, and somebody else."""
+    found = {name: Client() for name in ("ann", "ben", "")}
+    for name in ("ann", "ben"):
+        user = get_user_model().objects.create_user(name)
+        found[name].force_login(user)
+    log_edit("ann", "LSZH")
+    return found
+
+
+def log_edit(name, icao):
+    user = get_user_model().objects.get(username=name)
+    airports = Airport.objects.filter(icao=icao)
+    LogEntry.objects.log_actions(user.pk, airports, CHANGE, "", single_object=True)
+
+
+@pytest.mark.parametrize("url", ["/", "/search/?q=vienna"])
+def test_visitors_see_their_own_edits_and_nobody_elses(visitors, url):
+    for _ in range(2):
+        assert "LSZH" in text_of(visitors["ann"], url)
+        assert "ben" in (page := text_of(visitors["ben"], url))
+        assert "LSZH" not in page
+        assert "What you edited last" not in text_of(visitors[""], url)
+    log_edit("ben", "LOWI")
+    assert "LOWI" in text_of(visitors["ben"], url)
+    assert "LOWI" not in text_of(visitors["ann"], url)
+
+
+def test_the_block_of_a_page_that_is_not_cached_is_cached(visitors):
+    with CaptureQueriesContext(connection) as first:
+        text_of(visitors["ann"], "/search/?q=vienna")
+    with CaptureQueriesContext(connection) as second:
+        text_of(visitors["ann"], "/search/?q=zurich")
+    assert "django_admin_log" in str(first.captured_queries)
+    assert "django_admin_log" not in str(second.captured_queries)
+
+
+def status_of(client, url):
+    return client.get(url)["Cache-Status"].partition("; ")[2]
+
+
+def test_a_page_that_does_not_look_at_the_user_is_one_for_all(visitors):
+    statuses = [status_of(client, "/airports/LSZH/") for client in visitors.values()]
+    assert statuses == ["fwd=miss; stored", "hit", "hit"]
+    assert {status_of(client, "/") for client in visitors.values()} == {"fwd=miss; stored"}
+    assert {status_of(client, "/") for client in visitors.values()} == {"hit"}
+
+
+@pytest.mark.parametrize("url", ["/api/airports/?search=CH", "/api/airports/LSZH/"])
+def test_an_edit_is_in_the_list_that_is_cached(client, url):
+    assert status_of(client, url) == "fwd=miss; stored"
+    assert status_of(client, url) == "hit"
+    Airport.objects.filter(icao="LSZH").update(name="Kloten")
+    assert "Kloten" in text_of(client, url)
 
 
 @pytest.mark.parametrize(
