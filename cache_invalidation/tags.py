@@ -141,14 +141,32 @@ def every_row_tag(model: type[Model]) -> str:
     return f"{model_tag(model)}:*"
 
 
+def function_tag(name: str) -> str:
+    """Return the tag for all values of the cached function `name`, whatever its arguments.
+
+    Without a colon, since every hit would have to look at its family as well.
+    """
+    return f"{_as_head(escape(name).replace(':', '%3A'))}()"
+
+
+def call_tag(name: str, digest: str) -> str:
+    """Return the tag for all that is cached for one call of a function: for each language, say.
+
+    `digest` stands for the arguments; without any, that is the tag of the function.
+    """
+    return f"{function_tag(name)[:-1]}{digest})"
+
+
 def page_tag(name: str) -> str:
     """Return the tag for the pages of a view, by its name, or for those at a path."""
     return shorten(f"page:{escape(name)}")
 
 
-def call_tag(key: str) -> str:
-    """Return the tag for all that is cached for one call: for each language, say."""
-    return shorten(f"call:{escape(key)}")
+def block_tags(template: str, fragment: str) -> tuple[str, ...]:
+    """Return the tags for all blocks of a template, and for those with a name of their own."""
+    of_template = f"block:{escape(template)}"
+    further = [f"{of_template}:{escape(fragment)}"] if fragment else []
+    return tuple(map(shorten, (of_template, *further)))
 
 
 def family(tag: str) -> str | None:

@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_event, find_watched_model, parse_key
+from cache_invalidation.operations.names import KnownNames, Named
 from cache_invalidation.rules.registry import Event
-from cache_invalidation.tags import ROOT, check_name
+from cache_invalidation.tags import ROOT, check_characters, check_name
 
 MOST: Final = 1000  # lines in one field
 
@@ -92,6 +93,15 @@ class InvalidateForm(forms.Form):
             "say of them is invalidated."
         ),
     )
+    names = LinesField(
+        parse=lambda line: check_characters(line, "name"),
+        label=gettext_lazy("Functions, pages and blocks"),
+        help_text=gettext_lazy(
+            "One per line: shop.queries.menu for a cached function with all of its arguments, "
+            "shop.views.product or /products/3/ for pages, shop/base.html for the blocks of a "
+            "template."
+        ),
+    )
     tags = LinesField(
         parse=name_of("tag"), label=gettext_lazy("Tags"), help_text=gettext_lazy("One per line.")
     )
@@ -129,6 +139,20 @@ class InvalidateForm(forms.Form):
     )
     request: Request
 
+    def clean_names(self) -> list[Named]:
+        names = self.cleaned_data["names"]
+        if not names:
+            return []
+        known, found, errors = KnownNames(), [], []
+        for name in names:
+            try:
+                found += known.find(name)
+            except ValueError as error:
+                errors.append(str(error))
+        if errors:
+            raise ValidationError(errors)
+        return found
+
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if self.errors:
@@ -143,6 +167,7 @@ class InvalidateForm(forms.Form):
                 keys=data["keys"],
                 patterns=data["patterns"],
                 entities=data["entities"],
+                names=data["names"],
                 events=data["events"],
                 everything=everything,
             )

@@ -9,6 +9,9 @@ REQUEST: Final[dict[str, Any]] = {
     "keys": ["product-detail:42"],
     "patterns": ["product-list:3:*"],
     "entities": [{"type": "shop.product", "id": 42}],
+    "functions": ["shop.queries.menu"],
+    "pages": ["/products/42/", "shop.views.cart"],
+    "blocks": ["shop/base.html:menu"],
     "dry_run": False,
     "reason": "Prices were corrected by hand",
 }

@@ -1,16 +1,23 @@
 """Fields that take what they say and nothing else: no number for a string, no "yes" for true."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.settings import api_settings
 
 from cache_invalidation.api.limits import MAX_NAMES
+from cache_invalidation.operations.names import Kind
 from cache_invalidation.tags import MAX_LENGTH, check_name
 
 UNKNOWN_SHOWN = 10  # of the fields that there are not
+
+_NAMED_BY: Final[Mapping[Kind, str]] = {
+    "function": "Cached functions, by name: all values of each, whatever its arguments.",
+    "page": "Cached pages and responses, by path or by the dotted name of their view.",
+    "block": "Cached blocks, by the template they are in; behind a colon, by their own name.",
+}
 
 
 class Text(serializers.CharField):
@@ -45,6 +52,15 @@ class Names(serializers.ListField):
 
     def __init__(self, kind: Literal["tag", "key", "pattern"]) -> None:
         super().__init__(child=Name(kind), required=False, max_length=MAX_NAMES)
+
+
+class CachedNames(serializers.ListField):
+    """A list of names of cached functions, pages or blocks; none if it is left out."""
+
+    def __init__(self, kind: Kind) -> None:
+        named = _NAMED_BY[kind]
+        child = Text(min_length=1, max_length=MAX_LENGTH)
+        super().__init__(child=child, required=False, max_length=MAX_NAMES, help_text=named)
 
 
 class Flag(serializers.BooleanField):

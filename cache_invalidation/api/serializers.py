@@ -9,7 +9,15 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import ListSerializer
 
-from cache_invalidation.api.fields import Flag, Key, Names, QuerySerializer, StrictSerializer, Text
+from cache_invalidation.api.fields import (
+    CachedNames,
+    Flag,
+    Key,
+    Names,
+    QuerySerializer,
+    StrictSerializer,
+    Text,
+)
 from cache_invalidation.api.limits import (
     MAX_ENTITIES,
     MAX_IDEMPOTENCY_KEY,
@@ -19,6 +27,7 @@ from cache_invalidation.api.limits import (
 )
 from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
+from cache_invalidation.operations.names import KINDS, KnownNames, Named
 from cache_invalidation.stores.messages import MINUTES, RECENT
 from cache_invalidation.tags import MAX_LENGTH
 
@@ -67,10 +76,16 @@ class InvalidationSerializer(ReasonSerializer):
     entities = ListSerializer[Any](
         child=EntitySerializer(), required=False, max_length=MAX_ENTITIES
     )
+    functions = CachedNames("function")
+    pages = CachedNames("page")
+    blocks = CachedNames("block")
     everything = Flag(help_text="Needed for the root tag and for patterns that match every key.")
     dry_run = Flag(help_text="Only say what would go.")
 
-    field_order = ["tags", "keys", "patterns", "entities", "everything", "dry_run", "reason"]
+    field_order = [
+        *("tags", "keys", "patterns", "entities", "functions", "pages", "blocks"),
+        *("everything", "dry_run", "reason"),
+    ]
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
@@ -79,15 +94,35 @@ class InvalidationSerializer(ReasonSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         named = {name: attrs.get(name, []) for name in ("tags", "keys", "patterns", "entities")}
         try:
-            request = Request(**named, everything=True)
+            request = Request(**named, names=_names(attrs), everything=True)
         except ValueError as error:  # Other names have been looked at.
             raise ValidationError({"patterns": [str(error)]}) from None
         if not request:
-            raise ValidationError("Name at least one tag, key, pattern or entity.")
+            raise ValidationError(
+                "Name at least one tag, key, pattern, entity, function, page or block."
+            )
         if request.emptied and not attrs.get("everything"):
             drops = " and ".join(request.emptied)
             raise ValidationError({"everything": [f"This drops {drops}; send true for that."]})
         return attrs | {"request": request}
+
+
+def _names(attrs: Mapping[str, Any]) -> list[Named]:
+    """Return the functions, pages and blocks that are named; raise `ValidationError` by field."""
+    wanted = {kind: attrs.get(f"{kind}s", []) for kind in KINDS}
+    if not any(wanted.values()):
+        return []
+    known, found = KnownNames(), []
+    errors: dict[str, dict[int, list[str]]] = {}
+    for kind, names in wanted.items():
+        for index, name in enumerate(names):
+            try:
+                found += known.find(name, [kind])
+            except ValueError as error:
+                errors.setdefault(f"{kind}s", {})[index] = [str(error)]
+    if errors:
+        raise ValidationError(errors)
+    return found
 
 
 class MetricsQuery(QuerySerializer):

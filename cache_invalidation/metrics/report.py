@@ -103,10 +103,9 @@ def read_metrics() -> Metrics:
     found = get_store().counters()
     since, last = found.pop("since", None), found.pop("last", None)
     counts = {name: int(value) for name, value in found.items()}
-    named = {name.partition(":")[2] for name in counts if name.startswith(_READS)}
     return Metrics(
         **_rates(counts),
-        functions={name: _rates(counts, f":{name}") for name in sorted(named)},
+        functions={name: _rates(counts, f":{name}") for name in sorted(_read(counts))},
         not_stored=_not_stored(counts),
         invalidations_by_entity_type=_by_entity_type(counts),
         tag_invalidations=counts.get("tags", 0),
@@ -123,6 +122,17 @@ def read_metrics() -> Metrics:
         last_invalidation=json.loads(last) if last else None,
         since=since,
     )
+
+
+def names_counted() -> set[str]:
+    """Return the names of all that any process has counted reads of, or has not stored.
+
+    Those of pages and blocks begin with ``page:`` and ``block:``. Raises `StoreUnavailable` if the
+    store does not answer.
+    """
+    counters.flush()
+    counts = dict.fromkeys(get_store().counters(), 0)
+    return {*_read(counts), *_not_stored(counts)}
 
 
 def store_state() -> StoreState:
@@ -190,6 +200,10 @@ def reset_metrics() -> None:
 
 _READS = ("hits:", "misses:", "bypasses:")
 _NOT_STORED = "unstored:"
+
+
+def _read(counts: Mapping[str, int]) -> set[str]:
+    return {name.partition(":")[2] for name in counts if name.startswith(_READS)}
 
 
 def _not_stored(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:

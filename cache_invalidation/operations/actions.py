@@ -24,12 +24,20 @@ from cache_invalidation.metrics.report import reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.operations import audit
 from cache_invalidation.operations.entities import Entity
+from cache_invalidation.operations.names import Named
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.consequences import consequences, say
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import Event, registry
 from cache_invalidation.stores import get_store
-from cache_invalidation.tags import ROOT, Invalidation, collapse, is_catch_all, table_of
+from cache_invalidation.tags import (
+    ROOT,
+    Invalidation,
+    check_names,
+    collapse,
+    is_catch_all,
+    table_of,
+)
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.writes.events import add_targets
 
@@ -49,6 +57,8 @@ def at_once(view: View) -> View:
 class Request:
     """What is to be invalidated by hand. Names are checked when it is made.
 
+    `names` are those of cached functions, pages and blocks; what is `named` has their tags.
+
     Raises `ValueError` for a name that cannot be one, for a pattern that matches every key unless
     `everything` is set, and for patterns where the cache cannot list its keys.
     """
@@ -57,13 +67,15 @@ class Request:
     keys: Iterable[str] = ()
     patterns: Iterable[str] = ()
     entities: Sequence[Entity] = ()
+    names: Sequence[Named] = ()
     events: Sequence[Event] = ()
     everything: bool = False
     named: Invalidation = field(init=False)
 
     def __post_init__(self) -> None:
+        tags = [*check_names(self.tags), *(named.tag for named in self.names)]
         self.named = Invalidation(
-            tags=self.tags, keys=self.keys, patterns=self.patterns, everything=self.everything
+            tags=tags, keys=self.keys, patterns=self.patterns, everything=self.everything
         )
         if self.named.patterns and not _knows_patterns():
             raise ValueError("This cache cannot list its keys, so it knows no patterns.")

@@ -26,10 +26,15 @@ class Entity:
     using: str | None = None
 
 
+class NoSuchModel(ValueError):
+    """No model is called so."""
+
+
 def find_model(name: str) -> type[Model]:
     """Return the model with this label, in any case, or the one whose rule has this entity type.
 
-    Raises `ValueError`, fit to be shown, if there is none, or if several rules share the type.
+    Raises `ValueError`, fit to be shown, if there is none, which is `NoSuchModel`, or if several
+    rules share the type.
     """
     labels = {m._meta.label_lower: m for m in apps.get_models(include_auto_created=True)}
     if model := labels.get(name.lower()):
@@ -43,7 +48,8 @@ def find_model(name: str) -> type[Model]:
     if found:
         names = ", ".join(model._meta.label for model in found)
         raise ValueError(f"{name!r} stands for several models; name one of {names}.")
-    raise ValueError(f"There is no model {name!r}. {_nearest_models(name.lower(), labels)}")
+    close = nearest_models(name)
+    raise NoSuchModel(f"There is no model {name!r}. {suggest(close, 'Its name is app.Model.')}")
 
 
 def find_watched_model(name: str) -> type[Model]:
@@ -100,10 +106,12 @@ def _parse(field: Any, value: Any) -> Any:
     return key
 
 
-def _nearest_models(name: str, labels: dict[str, type[Model]]) -> str:
-    close = [
+def nearest_models(name: str) -> list[str]:
+    """Return the labels of the models that are meant by `name`, or that come close to it."""
+    labels = {m._meta.label_lower: m for m in apps.get_models(include_auto_created=True)}
+    name = name.lower()
+    return [
         model._meta.label
         for model in labels.values()
         if name in (model._meta.model_name, model._meta.db_table.lower())
     ] or [labels[label]._meta.label for label in get_close_matches(name, labels, 3)]
-    return suggest(close, "Its name is app.Model.")

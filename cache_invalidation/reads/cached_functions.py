@@ -130,15 +130,19 @@ class _Cached(Generic[P, R]):
         arguments = self.signature.bind(args, kwargs)
         key, tags = self.signature.key(arguments), self.tags.of_call(arguments, args, kwargs)
         if variant:
-            tags = expand({*tags, call_tag(key)})
+            tags = expand({*tags, self._call_tag(key)})
             key = self.signature.key(arguments, variant)
         return key, tags
+
+    def _call_tag(self, key: str) -> str:
+        name = self.signature.name
+        return call_tag(name, key.removeprefix(name)[1:])
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         key = self.signature.key(self.signature.bind(args, kwargs))
         opened = connections.all(initialized_only=True)
         # What was computed for another language, or by another release, is only found by its tag.
-        tags = {call_tag(key)} if self.varying.names or code_version() else set()
+        tags = {self._call_tag(key)} if self.varying.names or code_version() else set()
         try:
             places = {get_store().entry_place(key): key}
         except CacheInvalidationError as error:

@@ -9,7 +9,7 @@ from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import Template, parse
-from cache_invalidation.tags import check_name, expand, model_tag, row_tag, shorten
+from cache_invalidation.tags import check_name, expand, function_tag, model_tag, row_tag, shorten
 
 Tag = str | type[Model] | Model | Callable[..., Any]
 Tags = Tag | Iterable[Tag]
@@ -19,13 +19,14 @@ class DeclaredTags:
     """Templates over the arguments, models (any row), instances (that row), and callables.
 
     A callable gets the arguments of the call and returns tags, models or instances, one or many.
+    Besides, each call depends on the tag of the function itself.
     """
 
     def __init__(self, tags: Tags, signature: Signature) -> None:
         self.signature = signature
         listed = self._listed(tags)
         self.sources = tuple(listed)
-        self._static: set[str] = set()
+        self._static = {function_tag(signature.name)}
         self._templates: list[Template] = []
         self.callables: list[Callable[..., Any]] = []
         for tag in listed:

@@ -11,7 +11,7 @@ from django.db.models import Model
 from cache_invalidation.explain.explanation import why_unwatched
 from cache_invalidation.reads.declared_tags import spell
 from cache_invalidation.stores.locmem import as_fnmatch
-from cache_invalidation.tags import ROOT, check_name, check_names, expand
+from cache_invalidation.tags import ROOT, check_name, check_names, expand, function_tag
 from cache_invalidation.testing.calls import Call, call_of
 from cache_invalidation.testing.capture import Capture, Captured
 
@@ -95,7 +95,8 @@ def _resolved(target: Any) -> str | type[Model] | Model | Call:
 def _dependant(target: str | type[Model] | Model | Call) -> Dependant:
     if isinstance(target, Call):
         tags = target.tags()
-        shown = sorted(tag for tag in tags if tag != ROOT and not tag.endswith(":*"))
+        always = {ROOT, function_tag(target.function.signature.name)}
+        shown = sorted(tag for tag in tags - always if not tag.endswith(":*"))
         label = f"call    {target}, which depends on {', '.join(shown) or 'nothing'}"
         return Dependant(label, tags, target.entry)
     tag = spell(target)

@@ -7,6 +7,7 @@ from django.db import connection
 
 from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
 from cache_invalidation.admin import invalidating
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.tags import row_tag
 from tests.admin.conftest import last_entry, page, send
@@ -263,3 +264,30 @@ def test_the_result_of_another_is_for_those_who_see_the_log(client, as_user):
 def test_only_invalidations_have_a_result(client):
     entry = AuditEntry.objects.create(action="reset-metrics", user="x", origin="admin")
     page(client, f"invalidate/{entry.pk}/", status=404)
+
+
+def test_a_function_is_dropped_by_its_name(client):
+    value, other = read("x"), read("other")
+    text = send(client, "invalidate/", preview="1", names=f"{__name__}.read")
+    assert f"<code>{__name__}.read()</code>" in text
+    assert f'name="names" value="{__name__}.read"' in text
+    assert (read("x"), read("other")) == (value, other)
+    with delivered() as found:
+        assert "It was invalidated." in confirm(client, names=f"{__name__}.read")
+    assert found.tags == {f"{__name__}.read()"}
+    assert read("x") != value
+    assert read("other") != other
+
+
+def test_pages_are_dropped_by_view_and_path(client):
+    counters.add("hits:page:shop.views.cart")
+    with delivered() as found:
+        confirm(client, names="shop.views.cart\n/admin/")
+    assert found.tags == {"page:shop.views.cart", "page:/admin/"}
+
+
+def test_a_name_that_nobody_knows_is_refused_with_what_comes_close(client):
+    text = confirm(client, names=f"{__name__}.raed\n/nowhere/")
+    assert f"No cached function, page or block is called &#x27;{__name__}.raed&#x27;" in text
+    assert f"Did you mean {__name__}.read" in text
+    assert "No URL in ROOT_URLCONF leads to a page at &#x27;/nowhere/&#x27;" in text

@@ -15,6 +15,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events
 
 from cache_invalidation.api import examples
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import Metrics, Minute
 from tests.api.conftest import PERMISSIONS, PREFIX, Api, make_user
 from tests.stores.steps import PATIENCE
@@ -94,7 +95,13 @@ def test_the_example_of_the_metrics_leaves_nothing_out():
 
 
 def test_the_example_of_a_request_is_taken(api: Api):
-    body = examples.REQUEST | {"entities": [{"type": "testapp.product", "id": 42}]}
+    # What is named there has been asked for in some process.
+    counters.add("hits:shop.queries.menu", "hits:page:shop.views.cart")
+    counters.add("hits:block:shop/base.html:menu")
+    body = examples.REQUEST | {
+        "entities": [{"type": "testapp.product", "id": 42}],
+        "pages": ["/admin/login/", "shop.views.cart"],
+    }
     assert api.post("cache/invalidate", body).status == 200
 
 

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from cache_invalidation import Event, Invalidation, ModelInvalidation, cached, on_event, registry
 from cache_invalidation.delivery.outbox import rows
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.stores import get_store
@@ -351,3 +352,36 @@ def test_an_audit_log_that_cannot_be_written_keeps_nobody_from_acting(monkeypatc
     assert run("--tag", "category:1")["result"] == "done"
     assert not is_cached(1)
     assert "is not in the audit log" in caplog.text
+
+
+def test_all_values_of_a_function_go_by_its_name():
+    page(1), page(2)
+    assert run("invalidate.page")["tags"] == ["invalidate.page()"]
+    assert not is_cached(1)
+    assert not is_cached(2)
+
+
+def test_several_names_go_at_once():
+    counters.add("hits:page:shop.views.cart", "hits:block:shop/base.html:menu")
+    found = run("invalidate.page", "--name", "shop.views.cart", "--name", "shop/base.html")
+    assert found["tags"] == ["block:shop/base.html", "invalidate.page()", "page:shop.views.cart"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["invalidate.pag"],
+            r"no model 'invalidate.pag', and no .* Did you mean invalidate.page\?",
+        ),
+        (["testapp.Prodct"], r"no model 'testapp.Prodct', and no .* mean testapp.Product"),
+        (["--name", "invalidate.pag"], r"is called 'invalidate.pag'. Did you mean invalidate.page"),
+        (["invalidate.page", "1"], r"There is no model 'invalidate.page'"),
+        (["/nowhere/"], r"^No URL in ROOT_URLCONF leads to a page at"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_an_error(arguments, message):
+    page(1)
+    with pytest.raises(CommandError, match=message):
+        run(*arguments)
+    assert is_cached(1)

@@ -9,7 +9,7 @@ from cache_invalidation import ModelInvalidation, cached, invalidate, registry
 from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
-from cache_invalidation.tags import expand
+from cache_invalidation.tags import expand, function_tag
 from tests.delivered import update_behind_the_back
 from tests.testapp.models import Category, Product, ProductProxy, Unregistered
 
@@ -18,13 +18,15 @@ def page(category_id, product=None, *rest, lang="en", **more): ...
 
 
 def tags_of(tags: Tags, function: Callable[..., Any], *args: Any, **kwargs: Any) -> set[str]:
-    """Return what a call depends on, less what everything depends on and less families."""
+    """Return what a call depends on, less what every call does and less families."""
     signature = Signature(function)
     declared = DeclaredTags(tags, signature)
     found = declared.of_call(signature.bind(args, kwargs), args, kwargs)
     named = {tag for tag in found if not tag.endswith("*")}
     assert found == expand(named)
-    return named
+    own = {function_tag(signature.name)}
+    assert own <= named
+    return named - own
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,31 @@ from cache_invalidation.conf import settings
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments, operator
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Outcome, Request, invalidate, preview
-from cache_invalidation.operations.entities import Entity, find_event, find_watched_model, parse_key
+from cache_invalidation.operations.entities import (
+    Entity,
+    NoSuchModel,
+    find_event,
+    find_watched_model,
+    parse_key,
+)
+from cache_invalidation.operations.names import KnownNames, Named
 from cache_invalidation.rules.registry import Event
 from cache_invalidation.tags import ROOT
 
 HELP = """\
-Invalidate what depends on rows, models, tags or events, and delete plain cache keys. It happens at
-once, and is written into the audit log.
+Invalidate what depends on rows, models, tags or events, cached functions, pages and blocks by name,
+and delete plain cache keys. It happens at once, and is written into the audit log.
 
   invalidate_cache shop.Product 42
       as if this row had been saved: its tags, and what its rules name
 
   invalidate_cache shop.Product
       as if every row of the model had been
+
+  invalidate_cache shop.queries.menu
+      a cached function, with all of its arguments; likewise a page by its view (shop.views.product)
+      or its path (/products/3/), and the blocks of a template (shop/base.html). More of them with
+      --name
 
   invalidate_cache --tag category:3 --tag homepage --key product-detail:42 --pattern "list:3:*"
       by name
@@ -40,7 +52,7 @@ See what would go with --dry-run, and by which rule with explain_invalidation.
 
 
 class Command(ShowingCommand):
-    """``manage.py invalidate_cache [MODEL [PK]] [--tag …] [--key …] [--dry-run]``"""
+    """``manage.py invalidate_cache [MODEL [PK] | NAME] [--tag …] [--key …] [--dry-run]``"""
 
     help = HELP
 
@@ -51,6 +63,12 @@ class Command(ShowingCommand):
             choices=tuple(connections),
             help="with a model: the alias of the database that its rows are in; default: the one "
             "that the project's routers write it to",
+        )
+        parser.add_argument(
+            "--name",
+            action="append",
+            default=[],
+            help="a cached function, a page or a block; may be repeated",
         )
         for name in ("tag", "key", "pattern"):
             parser.add_argument(
@@ -103,21 +121,45 @@ def _request(options: Mapping[str, Any]) -> Request:
         raise CommandError("--payload goes with --event only.")
     if options["database"] and not options["model"]:
         raise CommandError("--database goes with a model only.")
+    entities, names = _targets(options)
     tags = [*options["tag"], *([ROOT] if options["everything"] else [])]
     try:
         request = Request(
             tags=tags,
             keys=options["key"],
             patterns=options["pattern"],
-            entities=[_entity(options)] if options["model"] else [],
+            entities=entities,
+            names=names,
             events=[_event(options)] if options["event"] else [],
             everything=True,  # It asks, which is better than to refuse.
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
     if not request:
-        raise CommandError("Say what: a model, --tag, --key, --pattern, --event or --everything.")
+        raise CommandError(
+            "Say what: a model, the name of something that is cached, --tag, --key, --pattern, "
+            "--event or --everything."
+        )
     return request
+
+
+def _targets(options: Mapping[str, Any]) -> tuple[list[Entity], list[Named]]:
+    """Return the rows and the names that are meant; raise `CommandError` if there is no such."""
+    entities, names = [], []
+    try:
+        if options["model"]:
+            try:
+                entities.append(_entity(options))
+            except NoSuchModel:
+                if options["pk"] or options["database"]:
+                    raise
+                names += KnownNames().find_any(options["model"])
+        if options["name"]:
+            known = KnownNames()
+            names += [found for name in options["name"] for found in known.find(name)]
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    return entities, names
 
 
 def _entity(options: Mapping[str, Any]) -> Entity:

@@ -23,7 +23,7 @@ from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping
 from cache_invalidation.surfaces.pages.requests import recording
-from cache_invalidation.tags import escape, expand, shorten
+from cache_invalidation.tags import block_tags, expand
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -36,13 +36,6 @@ class CacheableNode(Cacheable, Protocol):
 
     fragment: str
     about: str
-
-
-def block_tags(template: str, fragment: str) -> tuple[str, ...]:
-    """Return the tags for all blocks of a template, and for those with a name of their own."""
-    of_template = f"block:{escape(template)}"
-    further = [f"{of_template}:{escape(fragment)}"] if fragment else []
-    return tuple(map(shorten, (of_template, *further)))
 
 
 def rendered(

@@ -1,0 +1,138 @@
+"""How people name what is cached: functions, pages and blocks, all entries of each."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, Literal, get_args
+
+from django.conf import settings as django_settings
+from django.urls import Resolver404, resolve
+from django.utils import translation
+
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.metrics.report import names_counted
+from cache_invalidation.operations.entities import nearest_models, suggest
+from cache_invalidation.reads import functions
+from cache_invalidation.tags import block_tags, check_characters, function_tag, page_tag
+
+Kind = Literal["function", "page", "block"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+SUGGESTED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """All that is cached of a function, a page or a block; dropping `tag` drops it."""
+
+    kind: Kind
+    name: str
+    tag: str
+
+
+class KnownNames:
+    """The names of what is cached: what this process has loaded, and any process has counted.
+
+    Of pages, that is the name of their view. `is_complete` is not set if the cache did not answer.
+    """
+
+    def __init__(self) -> None:
+        self.is_complete = True
+        counted: Iterable[str] = ()
+        try:
+            counted = names_counted()
+        except StoreUnavailable:
+            self.is_complete = False
+        self.names: Mapping[Kind, set[str]] = {kind: set() for kind in KINDS}
+        self.names["function"].update(functions.by_name())
+        for name in counted:
+            kind, bare = split(name)
+            self.names[kind].add(bare)
+
+    def find(self, name: str, kinds: Sequence[Kind] = KINDS) -> list[Named]:
+        """Return what is called `name`; a page by its view or its path, a block by its template.
+
+        As in the metrics, ``page:`` or ``block:`` may stand before it. Raises `ValueError`, fit to
+        be shown, if nothing is called so.
+        """
+        check_characters(name, "name")
+        if found := [*self._found(name, kinds)]:
+            return found
+        what = " or ".join([", ".join(kinds[:-1]), kinds[-1]] if kinds[1:] else kinds)
+        raise ValueError(f"No cached {what} is called {name!r}. {self._hint(name, kinds)}")
+
+    def find_any(self, name: str) -> list[Named]:
+        """Do the same for a `name` that no model has; models are suggested, too."""
+        try:
+            return self.find(name)
+        except ValueError:
+            if name.startswith("/"):
+                raise  # No model is called like that, and nobody means one.
+            hint = self._hint(name, KINDS, nearest_models(name))
+            raise ValueError(
+                f"There is no model {name!r}, and no cached function, page or block. {hint}"
+            ) from None
+
+    def _found(self, name: str, kinds: Sequence[Kind]) -> Iterator[Named]:
+        if name.startswith("/"):
+            if "page" in kinds:
+                yield Named(kind="page", name=name, tag=page_tag(_checked_path(name)))
+            return
+        only, bare = split(name)
+        for kind in kinds:
+            wanted = bare if kind == only else name
+            if self._knows(kind, wanted):
+                yield Named(kind=kind, name=wanted, tag=_tag(kind, wanted))
+
+    def _knows(self, kind: Kind, name: str) -> bool:
+        if kind != "block":
+            return name in self.names[kind]
+        # Blocks are counted by their tags; those of a template begin with its own.
+        tag = _tag(kind, name)
+        tags = [f"block:{known}" for known in self.names[kind]]
+        return any(known == tag or known.startswith(f"{tag}:") for known in tags)
+
+    def _hint(self, name: str, kinds: Sequence[Kind], further: Sequence[str] = ()) -> str:
+        known = sorted({*further, *(known for kind in kinds for known in self.names[kind])})
+        last = [other for other in known if other.rpartition(".")[2] == name]
+        close = last[:SUGGESTED] or get_close_matches(name, known, SUGGESTED)
+        otherwise = f"{len(known)} others are known." if known else "None is known."
+        hint = suggest(close or list(further), otherwise)
+        if not self.is_complete:
+            hint += " The cache does not answer, so only functions of this process are known."
+        return hint
+
+
+def split(name: str) -> tuple[Kind, str]:
+    """Return what the metrics mean by `name`, and its name without the prefix of its kind."""
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in ("page", "block"):
+        return ("page" if prefix == "page" else "block"), rest
+    return "function", name
+
+
+def _tag(kind: Kind, name: str) -> str:
+    if kind == "function":
+        return function_tag(name)
+    return page_tag(name) if kind == "page" else block_tags(name, "")[-1]
+
+
+def _checked_path(path: str) -> str:
+    """Return `path`; raise `ValueError`, fit to be shown, if no URL of the project is like that."""
+    if _leads_somewhere(path):
+        return path
+    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    hint = suggest([other] if _leads_somewhere(other) else [], f"Its tag is {page_tag(path)}.")
+    raise ValueError(f"No URL in ROOT_URLCONF leads to a page at {path!r}. {hint}")
+
+
+def _leads_somewhere(path: str) -> bool:
+    if not hasattr(django_settings, "ROOT_URLCONF"):
+        return False
+    language = translation.get_language_from_path(path) or translation.get_language()
+    try:
+        with translation.override(language):
+            resolve(path)
+    except Resolver404:
+        return False
+    return True
