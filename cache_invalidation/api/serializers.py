@@ -113,7 +113,7 @@ def _names(attrs: Mapping[str, Any]) -> list[Named]:
     if not any(wanted.values()):
         return []
     known, found = KnownNames(), []
-    errors: dict[str, dict[int, list[str]]] = {}
+    errors: dict[str, Any] = {}
     for kind, names in wanted.items():
         for index, name in enumerate(names):
             try:

@@ -5,25 +5,31 @@ import json
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize, register_after_fork
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from cache_invalidation.conf import Settings
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics import latency
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import RECENT
+from cache_invalidation.stores.messages import NAMES_FOUND, RECENT, TAGS_FOUND
+from cache_invalidation.tags import ROOT, family
 
 logger = logging.getLogger("cache_invalidation")
 
+TELL_AGAIN: Final = 3600.0  # seconds after which the store is told again what it was told
+
+_IN_ALL: Final = frozenset({ROOT})
+_NOTHING: Final[frozenset[str]] = frozenset()
+
 
 class Counters:
-    """What this process counted and has not yet added to the counters in the store.
+    """What this process counted, and found out, and has not yet added to what is in the store.
 
     Losing the store loses no count as long as the process lives.
     """
@@ -36,6 +42,10 @@ class Counters:
         self._counts: Counter[str] = Counter()
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self._flush_at = 0.0
+        # What was found out since the last flush, and before it.
+        self._learned: dict[str, set[str]] = {}
+        self._told: dict[str, set[str]] = {}
+        self._forget_at = 0.0
 
     def add(self, *names: str) -> None:
         """Add one to each of the counters `names`."""
@@ -52,6 +62,26 @@ class Counters:
             self._recent.append(entry)
         self.add(latency.counter(seconds))
 
+    def found(self, name: str, tags: Iterable[str]) -> None:
+        """Take note that `name` was found to depend on `tags`: the store is told what is new.
+
+        Of the tags of a family, that is the family tag. Everything counts as new once an hour,
+        since the store may have forgotten it.
+        """
+        families = {family(tag) or tag for tag in tags} - _IN_ALL
+        if monotonic() >= self._forget_at:
+            self._told, self._forget_at = {}, monotonic() + TELL_AGAIN
+        if families <= self._told.get(name, _NOTHING):
+            return
+        with self._lock:
+            if name not in self._told and len(self._told) >= NAMES_FOUND:
+                return
+            told = self._told.setdefault(name, set())
+            new = sorted(families - told)[: max(0, TAGS_FOUND - len(told))]
+            told.update(new)
+            if new:
+                self._learned.setdefault(name, set()).update(new)
+
     def update(self, counts: Mapping[str, int]) -> None:
         """Add `counts`, without flushing; for those that have just seen the store fail."""
         with self._lock:
@@ -65,20 +95,24 @@ class Counters:
             counts, self._counts = self._counts, Counter()
             recent = list(self._recent)
             self._recent.clear()
-        if not (counts or recent):
+            learned, self._learned = self._learned, {}
+        if not (counts or recent or learned):
             return
         try:
-            get_store().count(counts, [json.dumps(entry) for entry in recent])
+            get_store().count(counts, [json.dumps(entry) for entry in recent], learned)
         except CacheInvalidationError:
             self.update(counts)
             with self._lock:
                 self._recent = deque([*recent, *self._recent], maxlen=RECENT)
+                for name, tags in learned.items():
+                    self._learned.setdefault(name, set()).update(tags)
 
     def discard(self) -> None:
-        """Forget what was counted since the last flush."""
+        """Forget what was counted since the last flush, and all that was found out."""
         with self._lock:
             self._counts.clear()
             self._recent.clear()
+            self._learned, self._told = {}, {}
 
 
 counters = Counters()

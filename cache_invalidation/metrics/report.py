@@ -135,6 +135,16 @@ def names_counted() -> set[str]:
     return {*_read(counts), *_not_stored(counts)}
 
 
+def read_learned() -> dict[str, frozenset[str]]:
+    """Return on what functions, pages and blocks were found to depend, by any process.
+
+    That is what they depend on besides their declared tags and their own: tags without a family,
+    and family tags. Raises `StoreUnavailable` if the store does not answer.
+    """
+    counters.flush()
+    return get_store().learned()
+
+
 def store_state() -> StoreState:
     """Return how this process sees the cache; without asking it, so also during an outage.
 
@@ -190,9 +200,10 @@ def read_recent(number: int = 100) -> list[Delivered]:
 
 
 def reset_metrics() -> None:
-    """Set all counters to zero, those of this process included.
+    """Set all counters to zero, those of this process included, and forget what was found out.
 
-    What other processes counted and have not flushed yet arrives after the reset.
+    What other processes counted and have not flushed yet arrives after the reset. What they have
+    found out they tell again within an hour, once they compute it anew.
     """
     counters.discard()
     get_store().reset_counters()

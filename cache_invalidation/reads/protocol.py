@@ -267,9 +267,11 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> bool:
         # The function may have written itself, in a transaction that is still open.
         storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
         hand_up(versions, storable, dependencies.varied)
+        further = set(versions).difference(read.tags)
         if isinstance(dependencies, Sampled):
-            further = dependencies.tags.union(versions).difference(read.tags)
+            further |= dependencies.tags.difference(read.tags)
             _remember(read.key, tuple(sorted(further)))
+        counters.found(read.name, further)
         report(read.name, dependencies, read.function, unsaid)
         if problem is not None:
             tell(read.name, value, problem, read.told)

@@ -13,10 +13,12 @@ from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, St
 from cache_invalidation.stores.breaker import Breaker, State
 from cache_invalidation.stores.messages import (
     NAMESPACE,
+    NOTHING_LEARNED,
     Condition,
     Delivery,
     Filling,
     Found,
+    Learned,
     Versions,
     entry_name,
     lock_name,
@@ -234,10 +236,23 @@ class Store(ABC):
     # Counters
 
     @abstractmethod
-    def count(self, counts: Mapping[str, int], recent: Sequence[str] = ()) -> None:
+    def count(
+        self,
+        counts: Mapping[str, int],
+        recent: Sequence[str] = (),
+        learned: Learned = NOTHING_LEARNED,
+    ) -> None:
         """Add to the counters, in total and for this minute, in one round trip.
 
-        `recent` goes on top of the list of recent deliveries, the newest last.
+        `recent` goes on top of the list of recent deliveries, the newest last. What was `learned`
+        is on which tags something was found to depend, by its name; it is added to what is known.
+        """
+
+    @abstractmethod
+    def learned(self) -> dict[str, frozenset[str]]:
+        """Return what was learned, by name: of at most ``NAMES_FOUND``, ``TAGS_FOUND`` tags each.
+
+        What comes when there is no room is left out.
         """
 
     @abstractmethod
@@ -254,7 +269,10 @@ class Store(ABC):
 
     @abstractmethod
     def reset_counters(self) -> None:
-        """Set every counter to zero, and `since` to now. The list of deliveries stays."""
+        """Set every counter to zero, `since` to now, and forget what was learned.
+
+        The list of deliveries stays.
+        """
 
 
 def guarded(

@@ -108,6 +108,7 @@ class DatabaseCacheStore(DjangoCacheStore):
     deliver = _shielded(DjangoCacheStore.deliver)
     count = _shielded(DjangoCacheStore.count)
     recent = _shielded(DjangoCacheStore.recent)
+    learned = _shielded(DjangoCacheStore.learned)
     counters = _shielded(DjangoCacheStore.counters)
     counters_per_minute = _shielded(DjangoCacheStore.counters_per_minute)
     reset_counters = _shielded(DjangoCacheStore.reset_counters)

@@ -13,14 +13,27 @@ from typing import Any, Final
 from django.core.cache.backends.base import BaseCache
 
 from cache_invalidation.stores.base import Store, guarded
-from cache_invalidation.stores.messages import MINUTES, NAMESPACE, RECENT
+from cache_invalidation.stores.messages import (
+    MINUTES,
+    NAMES_FOUND,
+    NAMESPACE,
+    NOTHING_LEARNED,
+    RECENT,
+    TAGS_FOUND,
+    Learned,
+)
 
 DAY: Final = MINUTES * 60  # seconds
 
-# What is kept beside the counters: since when they count, the last delivery, and a list of those.
+# What is kept beside the counters: since when they count, the last delivery, a list of those, and
+# what was learned. Of two processes that add to the latter at once, one may have done so in vain.
 SINCE: Final = f"{NAMESPACE}since"
 LAST: Final = f"{NAMESPACE}last"
 LISTED: Final = f"{NAMESPACE}recent"
+LEARNED: Final = f"{NAMESPACE}learned"
+
+# Characters of it at most: Memcached refuses values of more than a megabyte.
+LEARNED_SIZE: Final = 250_000
 
 
 class DjangoCounters(Store):
@@ -39,13 +52,36 @@ class DjangoCounters(Store):
         return self.shared(f"{NAMESPACE}counters:{scope}")
 
     @guarded(Exception)
-    def count(self, counts: Mapping[str, int], recent: Sequence[str] = ()) -> None:
+    def count(
+        self,
+        counts: Mapping[str, int],
+        recent: Sequence[str] = (),
+        learned: Learned = NOTHING_LEARNED,
+    ) -> None:
         with self._lock:
             self._count(counts)
+            if learned:
+                self._learn(learned)
             if recent:
                 name = self.shared(LISTED)
                 listed = [*reversed(recent), *self._cache.get(name, [])]
                 self._cache.set(name, listed[:RECENT], None)
+
+    def _learn(self, learned: Learned) -> None:
+        name = self.shared(LEARNED)
+        known = self._cache.get(name, {})
+        for each, tags in learned.items():
+            if each in known or len(known) < NAMES_FOUND:
+                merged = dict.fromkeys([*known.get(each, ()), *tags])
+                known[each] = [*merged][:TAGS_FOUND]
+        size = sum(len(each) + sum(map(len, tags)) for each, tags in known.items())
+        if size <= LEARNED_SIZE:
+            self._cache.set(name, known, None)
+
+    @guarded(Exception)
+    def learned(self) -> dict[str, frozenset[str]]:
+        known = self._cache.get(self.shared(LEARNED), {})
+        return {name: frozenset(tags) for name, tags in known.items()}
 
     @guarded(Exception)
     def recent(self, number: int) -> list[str]:
@@ -98,5 +134,5 @@ class DjangoCounters(Store):
             index = self._index(scope)
             if names := self._cache.get(index):
                 self._cache.delete_many([*(self._counter(scope, name) for name in names), index])
-        self._cache.delete(self.shared(LAST))
+        self._cache.delete_many([self.shared(LAST), self.shared(LEARNED)])
         self._cache.set(self.shared(SINCE), datetime.now(UTC).isoformat(), None)

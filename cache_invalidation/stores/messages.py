@@ -7,10 +7,11 @@ under it. A version that is missing matches nothing either, so losing one costs 
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from secrets import token_bytes
+from types import MappingProxyType
 from typing import Any, Final
 
 # Everything that this package keeps in the project's cache is below this prefix.
@@ -27,8 +28,16 @@ MARK_TIMEOUT: Final = 3600
 RECENT: Final = 1000
 MINUTES: Final = 24 * 60
 
+# Of so many functions, pages and blocks it is kept on what they depend, of each so many tags.
+NAMES_FOUND: Final = 5000
+TAGS_FOUND: Final = 100
+
 Version = str | None
 Versions = Mapping[str, Version]
+
+# On which tags something was found to depend, by its name.
+Learned = Mapping[str, Collection[str]]
+NOTHING_LEARNED: Final[Learned] = MappingProxyType({})
 
 
 def new_token() -> str:

@@ -72,6 +72,8 @@ def steps_of_readers(store: Store) -> list[Callable[[], object]]:
         lambda: store.acquire(store.entry_place("page"), "token", 60),
         lambda: store.release(store.entry_place("page"), "token"),
         lambda: store.count({"hits": 1}),
+        lambda: store.count({}, learned={"page": ["a"]}),
+        lambda: store.learned(),
         lambda: store.counters(),
         lambda: store.counters_per_minute([1, 2]),
         lambda: store.reset_counters(),

@@ -7,9 +7,10 @@ import pytest
 from django.core.cache import caches
 
 from cache_invalidation.exceptions import PatternsNotSupported
-from cache_invalidation.stores import get_store
+from cache_invalidation.stores import django_counters, get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Delivery
+from cache_invalidation.stores.redis import counters as redis_counters
 from tests.stores.steps import MISS, drop, recall, remember, wait_until
 
 
@@ -176,6 +177,32 @@ def test_a_reset_leaves_no_counter_and_touches_nothing_else(store: Store):
     assert recall(store, "page", "a") == "value"
     store.count({"tags": 1})
     assert counted(store) == {"tags": "1"}
+
+
+def test_what_was_learned_adds_up(store: Store):
+    assert store.learned() == {}
+    store.count({}, learned={"page größe": ["a", "b:*"], "other": ["c"]})
+    store.count({"hits": 1}, learned={"page größe": ["b:*", "d"]})
+    assert store.learned() == {"page größe": {"a", "b:*", "d"}, "other": {"c"}}
+    assert counted(store) == {"hits": "1"}
+
+
+def test_what_was_learned_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch):
+    for module in (django_counters, redis_counters):
+        monkeypatch.setattr(module, "NAMES_FOUND", 2)
+        monkeypatch.setattr(module, "TAGS_FOUND", 3)
+    store.count({}, learned={"one": ["a", "b"]})
+    store.count({}, learned={"two": ["a"]})
+    store.count({}, learned={"three": ["a"], "one": ["c", "d"]})
+    assert store.learned() == {"one": {"a", "b", "c"}, "two": {"a"}}
+
+
+def test_a_reset_forgets_what_was_learned(store: Store):
+    store.count({}, learned={"page": ["a"]})
+    store.reset_counters()
+    assert store.learned() == {}
+    store.count({}, learned={"page": ["b"]})
+    assert store.learned() == {"page": {"b"}}
 
 
 def test_threads_that_count_at_the_same_time_lose_nothing(store: Store):

@@ -1,4 +1,7 @@
-"""The counters of a store in Redis: one hash for the totals, and one for each minute of a day."""
+"""The counters of a store in Redis: one hash for the totals, and one for each minute of a day.
+
+And one for what was learned, the tags of each name in a field.
+"""
 
 import time
 from abc import abstractmethod
@@ -10,7 +13,15 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from cache_invalidation.stores.base import Store, guarded
-from cache_invalidation.stores.messages import MINUTES, NAMESPACE, RECENT
+from cache_invalidation.stores.messages import (
+    MINUTES,
+    NAMES_FOUND,
+    NAMESPACE,
+    NOTHING_LEARNED,
+    RECENT,
+    TAGS_FOUND,
+    Learned,
+)
 from cache_invalidation.stores.redis.connection import Command, Servers
 from cache_invalidation.stores.redis.scripts import script
 
@@ -27,8 +38,24 @@ class RedisCounters(Store):
     def _answers(self, commands: Sequence[Command]) -> list[Any]: ...
 
     @guarded(*ERRORS)
-    def count(self, counts: Mapping[str, int], recent: Sequence[str] = ()) -> None:
-        self._servers.ask(*self._counting(counts, recent=recent))
+    def count(
+        self,
+        counts: Mapping[str, int],
+        recent: Sequence[str] = (),
+        learned: Learned = NOTHING_LEARNED,
+    ) -> None:
+        counting = self._counting(counts, recent=recent)
+        if not learned:
+            self._servers.ask(*counting)
+            return
+        pairs = chain.from_iterable((name, "\n".join(tags)) for name, tags in learned.items())
+        learning = script("learn", [self._learned], NAMES_FOUND, TAGS_FOUND, *pairs)
+        self._answers([counting, learning])
+
+    @guarded(*ERRORS)
+    def learned(self) -> dict[str, frozenset[str]]:
+        found = _pairs(self._servers.ask("HGETALL", self._learned))
+        return {spell(name): frozenset(spell(tags).splitlines()) for name, tags in found}
 
     def _counting(
         self, counts: Mapping[str, int], last: str = "", recent: Sequence[str] = ()
@@ -61,7 +88,7 @@ class RedisCounters(Store):
         now = int(time.time() // 60)
         minutes = (self._minute(minute) for minute in range(now - MINUTES, now + 1))
         since = "HSET", self._totals, "since", datetime.now(UTC).isoformat()
-        self._answers([("UNLINK", *minutes, self._totals), since])
+        self._answers([("UNLINK", *minutes, self._totals, self._learned), since])
 
     @property
     def _totals(self) -> str:
@@ -70,6 +97,10 @@ class RedisCounters(Store):
     @property
     def _recent(self) -> str:
         return self.shared(f"{NAMESPACE}{{counters}}:recent")
+
+    @property
+    def _learned(self) -> str:
+        return self.shared(f"{NAMESPACE}{{counters}}:learned")
 
     def _minute(self, minute: int) -> str:
         return self.shared(f"{NAMESPACE}{{counters}}:{minute}")
