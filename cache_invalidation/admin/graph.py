@@ -2,21 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from zlib import crc32
 
 from django.utils.text import slugify
 
 from cache_invalidation.operations.overview import (
     EventEntry,
-    FunctionEntry,
     ModelEntry,
     RuleEntry,
     SignalEntry,
     dropped_by,
     mentions,
     overview,
-    reads,
 )
+from cache_invalidation.operations.readers import reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,29 @@ class RuleNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionNode:
-    """A cached function."""
+class CachedNode:
+    """A cached function, page or block; its `name` is the one in the metrics."""
 
-    entry: FunctionEntry
+    kind: str
+    entry: Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        return self.entry["function"]
+        bare = str(self.entry[self.kind])
+        return bare if self.kind == "function" else f"{self.kind}:{bare}"
 
     @property
     def anchor(self) -> str:
-        return anchor("function", self.name)
+        return anchor(self.kind, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelNode:
-    """A model, the rules that writes to it fire, and the functions that read what they drop."""
+    """A model, the rules that writes to it fire, and what is cached and reads what they drop."""
 
     label: str
     rules: tuple[RuleNode, ...]
-    readers: Mapping[Target, tuple[FunctionNode, ...]] = field(default_factory=dict)
+    readers: Mapping[Target, tuple[CachedNode, ...]] = field(default_factory=dict)
 
     @property
     def anchor(self) -> str:
@@ -65,11 +67,13 @@ class ModelNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """Models with rules or readers, the others, functions, events and signals."""
+    """Models with rules or readers, the others, what is cached, events and signals."""
 
     models: tuple[ModelNode, ...]
     others: tuple[str, ...]
-    functions: tuple[FunctionNode, ...]
+    functions: tuple[CachedNode, ...]
+    pages: tuple[CachedNode, ...]
+    blocks: tuple[CachedNode, ...]
     events: tuple[EventEntry, ...]
     signals: tuple[SignalEntry, ...]
 
@@ -81,11 +85,15 @@ def anchor(kind: str, name: str) -> str:
 
 
 def graph(query: str = "") -> Graph:
-    """Return what this process knows; with a `query`, what has that text in one of its names."""
+    """Return what is known; with a `query`, what has that text in one of its names."""
     query = query.strip()
     found = overview()
-    functions = [FunctionNode(entry=entry) for entry in found["functions"]]
-    nodes = [(entry, _node(entry, functions)) for entry in found["models"]]
+    cached = [
+        *[CachedNode(kind="function", entry=entry) for entry in found["functions"]],
+        *[CachedNode(kind="page", entry=entry) for entry in found["pages"]],
+        *[CachedNode(kind="block", entry=entry) for entry in found["blocks"]],
+    ]
+    nodes = [(entry, _node(entry, cached)) for entry in found["models"]]
     is_linked = {node.label: bool(entry["rules"] or node.readers) for entry, node in nodes}
     models = tuple(
         node
@@ -93,6 +101,7 @@ def graph(query: str = "") -> Graph:
         if is_linked[node.label] and (mentions(entry, query) or mentions(_names(node), query))
     )
     linked = {name for model in models for name in _names(model)}
+    shown = [node for node in cached if node.name in linked or mentions(node.entry, query)]
     return Graph(
         models=models,
         others=tuple(
@@ -100,27 +109,27 @@ def graph(query: str = "") -> Graph:
             for label, is_drawn in is_linked.items()
             if not is_drawn and mentions(label, query)
         ),
-        functions=tuple(
-            node for node in functions if node.name in linked or mentions(node.entry, query)
-        ),
+        functions=tuple(node for node in shown if node.kind == "function"),
+        pages=tuple(node for node in shown if node.kind == "page"),
+        blocks=tuple(node for node in shown if node.kind == "block"),
         events=tuple(entry for entry in found["events"] if mentions(entry, query)),
         signals=tuple(entry for entry in found["signals"] if mentions(entry, query)),
     )
 
 
-def _node(entry: ModelEntry, functions: Iterable[FunctionNode]) -> ModelNode:
+def _node(entry: ModelEntry, cached: Iterable[CachedNode]) -> ModelNode:
     rules = (RuleNode(targets=_tags(entry["tags"])), *map(_rule, entry["rules"]))
     tags = dict.fromkeys(found for rule in rules for found in rule.targets if found.kind == "tag")
     readers = {
         tag: found
         for tag in tags
-        if (found := tuple(node for node in functions if reads(node.entry, tag.name)))
+        if (found := tuple(node for node in cached if reads(node.entry, tag.name)))
     }
     return ModelNode(label=entry["model"], rules=rules, readers=readers)
 
 
 def _names(model: ModelNode) -> list[str]:
-    """Return the names of the functions that belong to `model`, since they read what it drops."""
+    """Return the names of what belongs to `model`, since it reads what that drops."""
     return [node.name for some in model.readers.values() for node in some]
 
 

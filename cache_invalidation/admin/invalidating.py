@@ -14,8 +14,9 @@ from cache_invalidation.admin.pages import INVALIDATE, VIEW, PageAdmin, allows, 
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
 from cache_invalidation.operations.audit import AlreadyDone
-from cache_invalidation.operations.overview import dotted_name
+from cache_invalidation.operations.readers import dependent_on, dotted_name
 from cache_invalidation.rules.registry import registry
+from cache_invalidation.tags import ROOT
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -55,6 +56,7 @@ class InvalidateAdmin(PageAdmin):
         )
 
     def _preview(self, request: HttpRequest, form: InvalidateForm) -> HttpResponseBase:
+        outcome = preview(form.request)
         return self.render(
             request,
             "preview.html",
@@ -63,7 +65,8 @@ class InvalidateAdmin(PageAdmin):
             # The same confirmation, sent twice by a double click, is carried out once.
             token=uuid4().hex,
             asked=form.request,
-            outcome=preview(form.request),
+            outcome=outcome,
+            dependent=[] if ROOT in outcome.tags else dependent_on(outcome.tags),
             effects=by_rule(form.request),
             subscribers=_subscribers(form.request),
         )

@@ -112,6 +112,7 @@ REGISTRY: Final[dict[str, Any]] = {
     "functions": [
         {
             "function": "shop.views.category_page",
+            "loaded": True,
             "tags": ["category:{category_id}"],
             "code": [],
             "found": [],
@@ -120,6 +121,8 @@ REGISTRY: Final[dict[str, Any]] = {
             "sample": None,
         },
     ],
+    "pages": [{"page": "shop.views.product", "found": ["shop.product:*", "shop.queries.menu()"]}],
+    "blocks": [{"block": "shop/base.html:menu", "found": ["shop.category"]}],
     "events": [
         {"event": "user.updated", "subscribers": ["shop.invalidation.user_updated"]},
     ],

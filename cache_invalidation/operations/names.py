@@ -1,6 +1,6 @@
 """How people name what is cached: functions, pages and blocks, all entries of each."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Literal, get_args
@@ -10,7 +10,7 @@ from django.urls import Resolver404, resolve
 from django.utils import translation
 
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.report import names_counted
+from cache_invalidation.metrics.report import names_counted, read_learned
 from cache_invalidation.operations.entities import nearest_models, suggest
 from cache_invalidation.reads import functions
 from cache_invalidation.tags import block_tags, check_characters, function_tag, page_tag
@@ -33,19 +33,28 @@ class Named:
 class KnownNames:
     """The names of what is cached: what this process has loaded, and any process has counted.
 
-    Of pages, that is the name of their view. `is_complete` is not set if the cache did not answer.
+    Of pages, that is the name of their view. `found` is on what each was found to depend, by its
+    name in the metrics. `is_complete` is not set if the cache did not answer.
     """
 
     def __init__(self) -> None:
         self.is_complete = True
-        counted: Iterable[str] = ()
+        counted: set[str] = set()
+        # What this process remembers of functions that are gone is nobody's business.
+        loaded = functions.by_name()
+        self.found = {
+            name: tags
+            for name, tags in functions.families_found().items()
+            if split(name)[0] != "function" or name in loaded
+        }
         try:
             counted = names_counted()
+            for name, tags in read_learned().items():
+                self.found.setdefault(name, set()).update(tags)
         except StoreUnavailable:
             self.is_complete = False
         self.names: Mapping[Kind, set[str]] = {kind: set() for kind in KINDS}
-        self.names["function"].update(functions.by_name())
-        for name in counted:
+        for name in {*loaded, *counted, *self.found}:
             kind, bare = split(name)
             self.names[kind].add(bare)
 
@@ -82,13 +91,13 @@ class KnownNames:
         for kind in kinds:
             wanted = bare if kind == only else name
             if self._knows(kind, wanted):
-                yield Named(kind=kind, name=wanted, tag=_tag(kind, wanted))
+                yield Named(kind=kind, name=wanted, tag=tag_of(kind, wanted))
 
     def _knows(self, kind: Kind, name: str) -> bool:
         if kind != "block":
             return name in self.names[kind]
         # Blocks are counted by their tags; those of a template begin with its own.
-        tag = _tag(kind, name)
+        tag = tag_of(kind, name)
         tags = [f"block:{known}" for known in self.names[kind]]
         return any(known == tag or known.startswith(f"{tag}:") for known in tags)
 
@@ -111,7 +120,8 @@ def split(name: str) -> tuple[Kind, str]:
     return "function", name
 
 
-def _tag(kind: Kind, name: str) -> str:
+def tag_of(kind: Kind, name: str) -> str:
+    """Return the tag that all entries of what is called `name` have."""
     if kind == "function":
         return function_tag(name)
     return page_tag(name) if kind == "page" else block_tags(name, "")[-1]

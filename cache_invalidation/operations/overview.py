@@ -1,22 +1,29 @@
-"""What depends on what, as operators see it: models, rules, events, signals, cached functions."""
+"""What depends on what, as operators see it: models, rules, events, signals, what is cached."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from django.apps import apps
 from django.db.models import Model
 from django.dispatch import Signal
 
-from cache_invalidation.conf import settings
-from cache_invalidation.reads import functions
-from cache_invalidation.reads.declared_tags import DeclaredTags, spell
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.operations.names import KnownNames
+from cache_invalidation.operations.readers import (
+    BlockEntry,
+    FunctionEntry,
+    PageEntry,
+    blocks_known,
+    dotted_name,
+    functions_known,
+    pages_known,
+    reads,
+)
 from cache_invalidation.rules.catalog import is_watched
 from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import Wire, registry
-from cache_invalidation.tags import ROOT, family
+
+E = TypeVar("E", FunctionEntry, PageEntry, BlockEntry)
 
 
 class RuleEntry(TypedDict):
@@ -63,29 +70,13 @@ class SignalEntry(TypedDict):
     sender: str | None
 
 
-class FunctionEntry(TypedDict):
-    """A cached function that this process has loaded.
-
-    `tags` is null if it finds out by itself what it depends on; `code` are the callables that name
-    more of them. `found` is what its calls have turned out to depend on besides, as far as this
-    process knows: tags without a family, and family tags. `timeout` is in seconds, null for ever;
-    `sample` is null for never.
-    """
-
-    function: str
-    tags: list[str] | None
-    code: list[str]
-    found: list[str]
-    timeout: float | None
-    lock: bool
-    sample: float | None
-
-
 class Overview(TypedDict):
     """All that is registered."""
 
     models: list[ModelEntry]
     functions: list[FunctionEntry]
+    pages: list[PageEntry]
+    blocks: list[BlockEntry]
     events: list[EventEntry]
     signals: list[SignalEntry]
 
@@ -94,38 +85,37 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
     """Return what is registered, sorted by name.
 
     With `model`, only what a write to it does: no events, the signals that it sends, and the
-    functions that depend on one of the tags. With `search`, only what has that text in one of its
-    names, in any case.
+    functions, pages and blocks that depend on one of the tags. With `search`, only what has that
+    text in one of its names, in any case.
     """
     models = _models() if model is None else [_model(model)]
-    readers = _functions() if model is None else readers_of(models[0], _functions())
+    known = KnownNames()
+
+    def shown(entries: list[E]) -> list[E]:
+        found = entries if model is None else _reading(models[0], entries)
+        return [entry for entry in found if mentions(entry, search)]
+
     events = _events() if model is None else []
     signals = [_signal(wire) for wire in registry.wires if model in (None, wire.sender)]
     return Overview(
         models=[entry for entry in models if mentions(entry, search)],
-        functions=[entry for entry in readers if mentions(entry, search)],
+        functions=shown(functions_known(known)),
+        pages=shown(pages_known(known)),
+        blocks=shown(blocks_known(known)),
         events=[entry for entry in events if mentions(entry, search)],
         signals=[entry for entry in signals if mentions(entry, search)],
     )
 
 
-def readers_of(model: ModelEntry, known: Iterable[FunctionEntry]) -> list[FunctionEntry]:
+def _reading(model: ModelEntry, known: Iterable[E]) -> list[E]:
     """Return those that depend on a tag which a write to `model` drops, with or without a rule."""
     wanted = {*model["tags"], *(tag for rule in model["rules"] for tag in dropped_by(rule))}
-    return [function for function in known if any(reads(function, tag) for tag in wanted)]
+    return [entry for entry in known if any(reads(entry, tag) for tag in wanted)]
 
 
 def dropped_by(rule: RuleEntry) -> list[str]:
     """Return the tags of `rule`, and the family tags of what its code may name."""
     return rule["tags"] + [f"{name}:*" for name in rule["families"] or ()]
-
-
-def reads(function: FunctionEntry, dropped: str) -> bool:
-    """Whether dropping the tag `dropped`, for some values of it, may make a value stale."""
-    return any(
-        tag == dropped or (":" in tag and ":" in dropped and family(tag) == family(dropped))
-        for tag in chain(function["tags"] or (), function["found"])
-    )
 
 
 def _models() -> list[ModelEntry]:
@@ -174,26 +164,6 @@ def _bare(family_tag: str) -> str:
     return family_tag.removesuffix(":*")
 
 
-def _functions() -> list[FunctionEntry]:
-    known, found = functions.by_name(), functions.families_found()
-    return [_function(name, known[name], found.get(name, set()) - {ROOT}) for name in sorted(known)]
-
-
-def _function(name: str, function: Any, found: Iterable[str]) -> FunctionEntry:
-    declared: DeclaredTags = function.tags
-    plain = [tag for tag in declared.sources if tag not in declared.callables]
-    timeout = function.timeout
-    return FunctionEntry(
-        function=name,
-        tags=None if function.records else list(map(spell, plain)),
-        code=[dotted_name(tag) for tag in declared.callables],
-        found=sorted(found),
-        timeout=settings.DEFAULT_TIMEOUT if isinstance(timeout, Default) else timeout,
-        lock=function.lock,
-        sample=function.sample,
-    )
-
-
 def _events() -> list[EventEntry]:
     found: dict[str, list[str]] = {}
     for name, subscriber in registry.subscribers:
@@ -226,12 +196,6 @@ def _name_of(signal: Signal, handler: Callable[..., Any]) -> str | None:
             if names:
                 return f"{place}.{names[0]}"
     return None
-
-
-def dotted_name(thing: Any) -> str:
-    """Return the name by which a class or function can be found; of others, that of the class."""
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 def mentions(entry: Any, text: str) -> bool:

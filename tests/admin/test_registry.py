@@ -1,6 +1,7 @@
 """What depends on what, as the page tells it."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 from django.core.signals import setting_changed
@@ -8,9 +9,10 @@ from django.db.models import Model
 
 from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
 from cache_invalidation.admin import drawing
-from cache_invalidation.admin.graph import Target, graph
+from cache_invalidation.admin.graph import Target, anchor, graph
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.functions import by_name
+from cache_invalidation.stores import get_store
 from tests.admin.conftest import page
 from tests.ruled import in_force
 from tests.testapp.matrix import Shelf
@@ -243,3 +245,34 @@ def test_the_pages_are_no_models_of_the_project():
     names = {model.__name__ for model in apps.get_models(include_auto_created=True)}
     assert names.isdisjoint({"Dashboard", "Registry", "Invalidate"})
     assert issubclass(Product, Model)
+
+
+def test_pages_and_blocks_are_shown_like_functions(client):
+    learned = {
+        "page:shop.views.cart": ["testapp.product"],
+        "block:shop/base.html:menu": ["testapp.category"],
+        "elsewhere.price": ["testapp.product:*"],
+    }
+    get_store().count({}, learned=learned)
+    text = page(client, "registry/")
+    for title in ("Cached functions", "Cached pages and responses", "Cached blocks"):
+        assert title in text
+    for name in learned:
+        assert f"<code>{name}</code>" in text
+        assert f"?names={quote(name)}" in text
+    assert "this process has not loaded it" in text
+    # The tag of the model leads to what reads it.
+    assert f'<a href="#{anchor("page", "page:shop.views.cart")}">page:shop.views.cart</a>' in text
+
+
+def test_a_search_finds_a_page_and_what_it_reads(client):
+    get_store().count({}, learned={"page:shop.views.cart": ["testapp.product"]})
+    text = page(client, "registry/", q="shop.views.cart")
+    assert "<code>page:shop.views.cart</code>" in text
+    assert "testapp.product" in text
+
+
+def test_only_who_may_invalidate_is_led_there(client, as_user):
+    get_store().count({}, learned={"page:shop.views.cart": ["testapp.product"]})
+    assert "?names=page" in page(client, "registry/")
+    assert "?names=" not in page(as_user("view_metrics"), "registry/")

@@ -12,7 +12,7 @@ from cache_invalidation.api.serializers import InvalidationSerializer, PendingQu
 from cache_invalidation.api.urls import urlpatterns
 from cache_invalidation.api.views import REPLAYED
 from cache_invalidation.metrics.report import StoreState
-from cache_invalidation.operations import overview
+from cache_invalidation.operations import overview, readers
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/rest.md").read_text()
 
@@ -31,7 +31,9 @@ def words() -> set[str]:
         overview.Overview,
         overview.RuleEntry,
         overview.ModelEntry,
-        overview.FunctionEntry,
+        readers.FunctionEntry,
+        readers.PageEntry,
+        readers.BlockEntry,
         overview.EventEntry,
         overview.SignalEntry,
     ],

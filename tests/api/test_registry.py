@@ -135,6 +135,7 @@ def test_functions_are_shown_with_what_they_declare(api: Api):
     assert list(found) == sorted(found)
     assert found[f"{__name__}.shelf"] == {
         "function": f"{__name__}.shelf",
+        "loaded": True,
         "tags": ["category:{number}"],
         "code": [],
         "found": [],

@@ -15,6 +15,7 @@ from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Request, invalidate
 from cache_invalidation.operations.audit import Operator
 from cache_invalidation.operations.names import KnownNames, Named
+from cache_invalidation.operations.overview import overview
 from cache_invalidation.views import cache_page
 from tests.outages import down, use
 from tests.testapp.models import Product
@@ -108,6 +109,14 @@ def test_pages_go_by_their_view_and_by_their_path(name):
     assert client.get("/shop/1/").content == before, "it is not cached, so this proves nothing"
     drop(name)
     assert client.get("/shop/1/").content != before
+
+
+def test_pages_and_blocks_are_in_the_registry_with_what_they_read():
+    Client().get("/shop/1/")
+    assert BLOCK.render(Context({"count": Product.objects.all()}))
+    found = overview(Product)
+    assert {"page": f"{__name__}.shop", "found": ["testapp.product"]} in found["pages"]
+    assert {"block": "unknown", "found": ["testapp.product"]} in found["blocks"]
 
 
 def test_other_paths_stay():

@@ -5,9 +5,14 @@ from typing import Any
 import pytest
 
 from cache_invalidation import ModelInvalidation, cached
-from cache_invalidation.operations.overview import FunctionEntry, overview, reads
+from cache_invalidation.operations.overview import overview
+from cache_invalidation.operations.readers import FunctionEntry, dependent_on, reads
+from cache_invalidation.stores import get_store
+from tests.outages import down, use
 from tests.ruled import in_force
 from tests.testapp.models import Category, Product
+
+__all__ = ["down", "use"]
 
 
 class Rule(ModelInvalidation):
@@ -41,6 +46,7 @@ def entry_of(function: Any, **which: Any) -> FunctionEntry | None:
 def test_a_function_is_shown_with_all_that_it_declares():
     assert entry_of(page) == {
         "function": f"{__name__}.page",
+        "loaded": True,
         "tags": ["overview:{number}", "testapp.category"],
         "code": [f"{__name__}.more"],
         "found": [],
@@ -54,6 +60,7 @@ def test_a_function_that_finds_out_has_no_tags(settings):
     settings.CACHE_INVALIDATION = {"DEFAULT_TIMEOUT": 77}
     assert entry_of(found_out) == {
         "function": f"{__name__}.found_out",
+        "loaded": True,
         "tags": None,
         "code": [],
         "found": [],
@@ -105,6 +112,65 @@ def test_what_a_rule_tracks_goes_with_every_write():
         "testapp.product:{pk}",
         "testapp.product.category_id:{category_id}",
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_other_processes_tell_of_is_shown():
+    learned = {
+        "overview.elsewhere": ["testapp.product:*"],
+        "page:shop.views.cart": ["testapp.product", "testapp.category:*"],
+        "block:shop/base.html:menu": ["testapp.category"],
+    }
+    get_store().count({"hits:page:shop.views.start": 1}, learned=learned)
+    found = overview(search="shop")
+    assert found["pages"] == [
+        {"page": "shop.views.cart", "found": ["testapp.category:*", "testapp.product"]},
+        {"page": "shop.views.start", "found": []},
+    ]
+    assert found["blocks"] == [{"block": "shop/base.html:menu", "found": ["testapp.category"]}]
+    (function,) = overview(search="overview.elsewhere")["functions"]
+    assert function == {
+        "function": "overview.elsewhere",
+        "loaded": False,
+        "tags": None,
+        "code": [],
+        "found": ["testapp.product:*"],
+        "timeout": None,
+        "lock": False,
+        "sample": None,
+    }
+    of_product = overview(Product)
+    assert [page["page"] for page in of_product["pages"]] == ["shop.views.cart"]
+    assert of_product["blocks"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("testapp.product", ["page:shop.views.cart"]),
+        ("testapp.product:3", ["dependent.row"]),
+        ("dependent.row()", ["dependent.row"]),
+        ("page:shop.views.cart", ["page:shop.views.cart"]),
+        ("page:*", ["page:shop.views.cart"]),
+        ("block:shop/base.html", ["block:shop/base.html:menu"]),
+        ("block:shop/base", []),
+    ],
+)
+def test_what_depends_on_a_tag_is_known(tag: str, expected: list[str]):
+    learned = {
+        "dependent.row": ["testapp.product:*"],
+        "page:shop.views.cart": ["testapp.product"],
+        "block:shop/base.html:menu": ["testapp.tag"],
+    }
+    get_store().count({}, learned=learned)
+    found = [name for name in dependent_on([tag]) if name in learned]
+    assert found == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_during_an_outage_what_this_process_knows_is_shown(down: Any):
+    assert entry_of(page)
 
 
 @pytest.mark.parametrize(

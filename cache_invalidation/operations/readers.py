@@ -1,0 +1,131 @@
+"""What is cached, as operators see it: functions, pages and blocks, and on what each depends."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, TypedDict
+
+from cache_invalidation.conf import settings
+from cache_invalidation.operations.names import Kind, KnownNames, tag_of
+from cache_invalidation.reads import functions
+from cache_invalidation.reads.declared_tags import DeclaredTags, spell
+from cache_invalidation.reads.protocol import Default
+from cache_invalidation.tags import ROOT, family
+
+
+class FunctionEntry(TypedDict):
+    """A cached function that this process has loaded, or of which others have told.
+
+    `tags` is null if it finds out by itself what it depends on; `code` are the callables that name
+    more of them. `found` is what its calls have turned out to depend on besides, in any process:
+    tags without a family, and family tags. `timeout` is in seconds, null for ever; `sample` is null
+    for never. What it declares is not known if it is not `loaded`.
+    """
+
+    function: str
+    loaded: bool
+    tags: list[str] | None
+    code: list[str]
+    found: list[str]
+    timeout: float | None
+    lock: bool
+    sample: float | None
+
+
+class PageEntry(TypedDict):
+    """The cached pages or responses of a view that somebody has asked for; `found` as above."""
+
+    page: str
+    found: list[str]
+
+
+class BlockEntry(TypedDict):
+    """A cached block that was rendered, by its template and its name; `found` as above."""
+
+    block: str
+    found: list[str]
+
+
+def functions_known(known: KnownNames) -> list[FunctionEntry]:
+    """Return the functions, by name."""
+    loaded = functions.by_name()
+    return [_function(name, loaded.get(name), known) for name in sorted(known.names["function"])]
+
+
+def pages_known(known: KnownNames) -> list[PageEntry]:
+    """Return the pages, by the names of their views."""
+    names = sorted(known.names["page"])
+    return [PageEntry(page=name, found=_found(known, f"page:{name}")) for name in names]
+
+
+def blocks_known(known: KnownNames) -> list[BlockEntry]:
+    """Return the blocks, by their names."""
+    names = sorted(known.names["block"])
+    return [BlockEntry(block=name, found=_found(known, f"block:{name}")) for name in names]
+
+
+def reads(entry: Mapping[str, Any], dropped: str) -> bool:
+    """Whether dropping the tag `dropped`, for some values of it, may make a value stale."""
+    return any(
+        tag == dropped or (":" in tag and ":" in dropped and family(tag) == family(dropped))
+        for tag in chain(entry.get("tags") or (), entry["found"])
+    )
+
+
+def dependent_on(tags: Iterable[str]) -> list[str]:
+    """Return the names, as in the metrics, of what may become stale if `tags` are dropped.
+
+    What depends on a page by its path is not known.
+    """
+    dropped = frozenset(tags)
+    known = KnownNames()
+    return [
+        name if kind == "function" else f"{kind}:{name}"
+        for kind, name, entry in _cached(known)
+        if any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
+    ]
+
+
+def _cached(known: KnownNames) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
+    for function in functions_known(known):
+        yield "function", function["function"], function
+    for page in pages_known(known):
+        yield "page", page["page"], page
+    for block in blocks_known(known):
+        yield "block", block["block"], block
+
+
+def _is_own(tag: str, own: str) -> bool:
+    """Whether `tag` is `own`, or one above it: that of a template, or of all pages or blocks."""
+    return tag in (own, family(own)) or own.startswith(f"{tag}:")
+
+
+def _found(known: KnownNames, name: str) -> list[str]:
+    return sorted(known.found.get(name, set()) - {ROOT})
+
+
+def _function(name: str, function: Any, known: KnownNames) -> FunctionEntry:
+    entry = FunctionEntry(
+        function=name,
+        loaded=function is not None,
+        tags=None,
+        code=[],
+        found=_found(known, name),
+        timeout=None,
+        lock=False,
+        sample=None,
+    )
+    if function is not None:
+        declared: DeclaredTags = function.tags
+        plain = [tag for tag in declared.sources if tag not in declared.callables]
+        entry["tags"] = None if function.records else list(map(spell, plain))
+        entry["code"] = [dotted_name(tag) for tag in declared.callables]
+        timeout = function.timeout
+        entry["timeout"] = settings.DEFAULT_TIMEOUT if isinstance(timeout, Default) else timeout
+        entry["lock"], entry["sample"] = function.lock, function.sample
+    return entry
+
+
+def dotted_name(thing: Any) -> str:
+    """Return the name by which a class or function can be found; of others, that of the class."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"
