@@ -100,7 +100,7 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _not_stored(metrics: Metrics) -> list[tuple[str, str, int]]:
-    """Return the pages and reasons that were counted most often."""
+    """Return the names and reasons that were counted most often."""
     found = [
         (name, reason, number)
         for name, reasons in metrics["not_stored"].items()

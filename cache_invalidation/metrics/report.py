@@ -40,7 +40,7 @@ class Metrics(Rates):
     """Everything counted since `since` (ISO 8601), by all processes that flushed.
 
     `pending_invalidations` is the length of the outbox now. `not_stored` has, by the name of a
-    page, how often it was not stored for which reason.
+    function, page or block, how often it was not stored for which reason.
     """
 
     functions: dict[str, Rates]

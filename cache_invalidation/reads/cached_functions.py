@@ -12,11 +12,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from cache_invalidation.connections import in_transaction
 from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
-from cache_invalidation.reads.dependencies import NOTHING, collecting, hand_up
+from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.reads.varying import Source, Varying, code_version, etag_of
@@ -165,6 +166,18 @@ class _Cached(Generic[P, R]):
         return self if instance is None else BoundCached(self, instance)
 
 
+def _finish(read: Read, value: Any, dependencies: Dependencies) -> None:
+    """Store `value` if that is allowed, and count why not."""
+    reason = finish(read, value, dependencies)
+    if reason is not None:
+        counters.add(f"unstored:{read.name}:{reason}")
+
+
+def _fail(read: Read, dependencies: Dependencies) -> None:
+    fail(read, dependencies)
+    counters.add(f"unstored:{read.name}:exception")
+
+
 class CachedFunction(_Cached[P, R]):
     """A function whose values are kept until what they depend on changes."""
 
@@ -223,9 +236,9 @@ class CachedFunction(_Cached[P, R]):
             with collecting(dependencies):
                 value = self.uncached(*args, **kwargs)
         except BaseException:
-            fail(read, dependencies)
+            _fail(read, dependencies)
             raise
-        finish(read, value, dependencies)
+        _finish(read, value, dependencies)
         return value
 
 
@@ -279,9 +292,9 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
             with collecting(dependencies):
                 value = await self.uncached(*args, **kwargs)
         except BaseException:
-            await sync_to_async(fail)(read, dependencies)
+            await sync_to_async(_fail)(read, dependencies)
             raise
-        await sync_to_async(finish)(read, value, dependencies)
+        await sync_to_async(_finish)(read, value, dependencies)
         return value
 
 

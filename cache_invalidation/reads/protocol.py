@@ -242,46 +242,63 @@ def put(read: Read, key: str, value: Any, lifetime: float) -> None:
         store.fill(Filling(entry=place, payload=payload, versions=versions, timeout=lifetime))
 
 
-def finish(read: Read, value: Any, dependencies: Dependencies) -> bool:
+def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
     """Store `value` if that is allowed, and let those who wait for it go on.
 
-    Return whether it was stored.
+    Return why it was not stored, one of `unstorable.REASONS`; None if it was.
 
     Raises nothing but `UndeclaredRead` or a warning as an error, which a project asks for, and
     `UnstorableValue` under DEBUG.
     """
-    payload = problem = None
     try:
-        with collecting(dependencies):
-            # Whatever is lazy in the value is evaluated by this, and may depend on more.
-            try:
-                payload = read.codec.encode(value, get_store()) if dependencies.storable else None
-            except StoreUnavailable:
-                pass  # It is not known whether it could be stored.
-            except Exception as error:  # noqa: BLE001 - serializers raise what they like
-                problem = error
-        versions = dependencies.versions
+        payload, problem = _encoded(read, value, dependencies)
         unsaid = sorted(dependencies.varied.keys() - read.varies)
         if unsaid:
             dependencies.storable = False  # Who gets it would not be who it is for.
+        versions = dependencies.versions
         # The function may have written itself, in a transaction that is still open.
         storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
         hand_up(versions, storable, dependencies.varied)
-        further = set(versions).difference(read.tags)
-        if isinstance(dependencies, Sampled):
-            further |= dependencies.tags.difference(read.tags)
-            _remember(read.key, tuple(sorted(further)))
-        counters.found(read.name, further)
+        _learn(read, dependencies)
         report(read.name, dependencies, read.function, unsaid)
         if problem is not None:
             tell(read.name, value, problem, read.told)
+            return "value"
         read.payload, read.versions = payload if storable else None, versions
-        return storable and payload is not None and _store(read, payload, versions)
+        if storable and payload is not None:
+            return _store(read, payload, versions)
+        if unsaid:
+            return "varies"
+        # What it reads is to blame only if it could have been stored before.
+        return "dependencies" if read.storable and not storable else "unavailable"
     finally:
         give_up(read)
 
 
-def _store(read: Read, payload: bytes, versions: Versions) -> bool:
+def _encoded(
+    read: Read, value: Any, dependencies: Dependencies
+) -> tuple[bytes | None, Exception | None]:
+    """Return `value` as it is stored, None if it need not be, and why it cannot be, if so."""
+    with collecting(dependencies):
+        # Whatever is lazy in the value is evaluated by this, and may depend on more.
+        try:
+            return read.codec.encode(value, get_store()) if dependencies.storable else None, None
+        except StoreUnavailable:
+            return None, None  # It is not known whether it could be stored.
+        except Exception as error:  # noqa: BLE001 - serializers raise what they like
+            return None, error
+
+
+def _learn(read: Read, dependencies: Dependencies) -> None:
+    """Remember on what the value depends besides what is declared, and let others know."""
+    further = set(dependencies.versions).difference(read.tags)
+    if isinstance(dependencies, Sampled):
+        further |= dependencies.tags.difference(read.tags)
+        _remember(read.key, tuple(sorted(further)))
+    counters.found(read.name, further)
+
+
+def _store(read: Read, payload: bytes, versions: Versions) -> str | None:
     versions = dict(sorted(versions.items()))
     further = tuple(tag for tag in versions if tag not in read.tags)
     with suppress(StoreUnavailable):
@@ -294,8 +311,8 @@ def _store(read: Read, payload: bytes, versions: Versions) -> bool:
             timeout=read.lifetime,
             mark=read.mark,
         )
-        return store.fill(filling)
-    return False
+        return None if store.fill(filling) else "dependencies"
+    return "unavailable"
 
 
 def fail(read: Read, dependencies: Dependencies) -> None:

@@ -1,4 +1,4 @@
-"""What is said about values that the cache cannot keep."""
+"""What is said about values that are not kept, and why."""
 
 import logging
 from collections.abc import (
@@ -20,6 +20,15 @@ from cache_invalidation.exceptions import UnstorableValue
 logger = logging.getLogger("cache_invalidation")
 
 DEEPEST: Final = 5  # lists in lists that are looked into
+
+#: Why a value is not stored, whatever it is of; the words are those that are counted.
+REASONS: Final[Mapping[str, str]] = {
+    "dependencies": "what it reads may not be stored, or has changed meanwhile",
+    "unavailable": "the cache could not be used when it was computed, or a write was under way",
+    "exception": "computing it raised an exception",
+    "value": "it is nothing that the cache can keep",
+    "varies": "what it calls varies on what it does not name, or cannot be found by its name",
+}
 
 _CURES: Final[tuple[tuple[Any, str], ...]] = (
     ((Iterator, KeysView, ValuesView, ItemsView), "return a list of what is in it, list(…)"),

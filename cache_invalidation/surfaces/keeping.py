@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads import unstorable
 from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
 from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
 from cache_invalidation.reads.recorders import Sampled
@@ -26,12 +27,9 @@ VARIES: Final = "varies"
 
 #: Why something is not stored, whatever it is; what comes in as an input has its own reasons.
 REASONS: Final[Mapping[str, str]] = {
-    "dependencies": "what it reads may not be stored, or has changed meanwhile",
-    "unavailable": "the cache could not be used when it was computed, or a write was under way",
+    **unstorable.REASONS,
     "unwatched": "it reads or writes what nobody watches: see EXCLUDE",
-    "exception": "computing it raised an exception",
     "variants": "there are too many versions of it",
-    "varies": "what it calls varies on a function that only one process knows",
 }
 
 
@@ -131,9 +129,8 @@ class Keeping:
         if dependencies.storable:
             for key, step in steps:
                 put(read, key, step, max(STEP_LIFETIME, read.lifetime or 0))
-        if finish(read, value, dependencies):
-            return {}
-        return {"dependencies": REASONS["dependencies"]}
+        reason = finish(read, value, dependencies)
+        return {} if reason is None else {reason: REASONS[reason]}
 
 
 def _unwatched(dependencies: Dependencies) -> Collection[str]:
