@@ -101,7 +101,11 @@ def graph(query: str = "") -> Graph:
         if is_linked[node.label] and (mentions(entry, query) or mentions(_names(node), query))
     )
     linked = {name for model in models for name in _names(model)}
-    shown = [node for node in cached if node.name in linked or mentions(node.entry, query)]
+    shown = [
+        node
+        for node in cached
+        if node.name in linked or mentions(node.entry, query) or mentions(node.name, query)
+    ]
     return Graph(
         models=models,
         others=tuple(

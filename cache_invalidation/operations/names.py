@@ -13,12 +13,19 @@ from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import names_counted, read_learned
 from cache_invalidation.operations.entities import nearest_models, suggest
 from cache_invalidation.reads import functions
-from cache_invalidation.tags import block_tags, check_characters, function_tag, page_tag
+from cache_invalidation.tags import (
+    MAX_LENGTH,
+    block_tags,
+    check_characters,
+    function_tag,
+    page_tag,
+)
 
 Kind = Literal["function", "page", "block"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 SUGGESTED: Final = 3
+COMPARED: Final = 10  # of the names in one request that nobody knows; it takes long among thousands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,7 @@ class KnownNames:
 
     def __init__(self) -> None:
         self.is_complete = True
+        self._comparisons = COMPARED
         counted: set[str] = set()
         # What this process remembers of functions that are gone is nobody's business.
         loaded = functions.by_name()
@@ -83,11 +91,11 @@ class KnownNames:
             ) from None
 
     def _found(self, name: str, kinds: Sequence[Kind]) -> Iterator[Named]:
-        if name.startswith("/"):
-            if "page" in kinds:
-                yield Named(kind="page", name=name, tag=page_tag(_checked_path(name)))
-            return
         only, bare = split(name)
+        if bare.startswith("/") and only != "block":
+            if "page" in kinds:
+                yield Named(kind="page", name=bare, tag=page_tag(_checked_path(bare)))
+            return
         for kind in kinds:
             wanted = bare if kind == only else name
             if self._knows(kind, wanted):
@@ -104,7 +112,10 @@ class KnownNames:
     def _hint(self, name: str, kinds: Sequence[Kind], further: Sequence[str] = ()) -> str:
         known = sorted({*further, *(known for kind in kinds for known in self.names[kind])})
         last = [other for other in known if other.rpartition(".")[2] == name]
-        close = last[:SUGGESTED] or get_close_matches(name, known, SUGGESTED)
+        close = last[:SUGGESTED]
+        if not close and self._comparisons and len(name) <= MAX_LENGTH:
+            self._comparisons -= 1
+            close = get_close_matches(name, known, SUGGESTED)
         otherwise = f"{len(known)} others are known." if known else "None is known."
         hint = suggest(close or list(further), otherwise)
         if not self.is_complete:

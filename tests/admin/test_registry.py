@@ -265,9 +265,10 @@ def test_pages_and_blocks_are_shown_like_functions(client):
     assert f'<a href="#{anchor("page", "page:shop.views.cart")}">page:shop.views.cart</a>' in text
 
 
-def test_a_search_finds_a_page_and_what_it_reads(client):
+@pytest.mark.parametrize("query", ["shop.views.cart", "page:shop.views.cart"])
+def test_a_search_finds_a_page_and_what_it_reads(client, query):
     get_store().count({}, learned={"page:shop.views.cart": ["testapp.product"]})
-    text = page(client, "registry/", q="shop.views.cart")
+    text = page(client, "registry/", q=query)
     assert "<code>page:shop.views.cart</code>" in text
     assert "testapp.product" in text
 

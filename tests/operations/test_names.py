@@ -12,6 +12,7 @@ from django.urls import path
 from cache_invalidation import cached
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.models import AuditEntry
+from cache_invalidation.operations import names
 from cache_invalidation.operations.actions import Request, invalidate
 from cache_invalidation.operations.audit import Operator
 from cache_invalidation.operations.names import KnownNames, Named
@@ -102,7 +103,9 @@ def test_any_name_will_do():
     assert odd() != before
 
 
-@pytest.mark.parametrize("name", [f"{__name__}.shop", f"page:{__name__}.shop", "/shop/1/"])
+@pytest.mark.parametrize(
+    "name", [f"{__name__}.shop", f"page:{__name__}.shop", "/shop/1/", "page:/shop/1/"]
+)
 def test_pages_go_by_their_view_and_by_their_path(name):
     client = Client()
     before = client.get("/shop/1/").content
@@ -158,6 +161,14 @@ def test_a_name_that_nobody_knows_is_refused_with_what_comes_close():
 def test_the_last_part_of_a_name_is_enough_to_be_told_the_rest():
     with pytest.raises(ValueError, match=rf"Did you mean {__name__}.around\?"):
         KnownNames().find("around")
+
+
+def test_so_many_names_are_compared_with_all_others(monkeypatch):
+    monkeypatch.setattr(names, "COMPARED", 1)
+    known = KnownNames()
+    for hint in (f"mean {__name__}.menu", "others are known"):
+        with pytest.raises(ValueError, match=hint):
+            known.find(f"{__name__}.manu")
 
 
 def test_only_the_kinds_that_are_asked_for_are_found():
