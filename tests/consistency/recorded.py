@@ -74,11 +74,14 @@ class Reader:
 
     def is_cached(self) -> bool:
         """Whether the next call would be a hit; without making it one."""
-        place = get_store().entry_place(self.key())
-        found = get_store().lookup(place, ("*",), with_further=True)
+        place, declared = (
+            get_store().entry_place(self.key()),
+            self.function.tags.of_call({}, (), {}),
+        )
+        found = get_store().lookup(place, declared, with_further=True)
         if found.entry is None:
             return False
-        versions = get_store().versions(sorted({"*", *found.entry.further}))
+        versions = get_store().versions(sorted({*declared, *found.entry.further}))
         return found.entry.is_valid(versions)
 
 
