@@ -99,6 +99,8 @@ def test_what_may_carry_anything_is_opaque(value: Any) -> None:
 def test_what_is_too_large_is_opaque() -> None:
     with pytest.raises(Opaque, match=f"{LARGEST:,}"):
         portray(list(range(LARGEST + 1)))
+    with pytest.raises(Opaque, match=f"{LARGEST:,}"):
+        portray([[number] for number in range(LARGEST // 2)])
 
 
 def test_a_lazy_text_is_what_it_says_now_and_in_every_language() -> None:

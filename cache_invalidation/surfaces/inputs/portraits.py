@@ -68,9 +68,7 @@ class _Painter:
         self._seen: dict[int, tuple[int, Any]] = {}
 
     def portray(self, value: Any) -> str:
-        self._size += 1
-        if self._size > LARGEST:
-            raise Opaque(f"it holds more than {LARGEST:,} values")
+        self._grow(1)
         kind = type(value)
         if kind in _SPELLED:
             return spell(value)
@@ -85,6 +83,11 @@ class _Painter:
             return f"#{known[0]}"  # It is in itself, or twice in something.
         self._seen[id(value)] = len(self._seen), value
         return f"{full_name(kind)}{paint(self, value)}"
+
+    def _grow(self, number: int) -> None:
+        self._size += number
+        if self._size > LARGEST:
+            raise Opaque(f"it holds more than {LARGEST:,} values")
 
     def _painter_of(self, kind: type) -> "Callable[[_Painter, Any], str] | None":
         for base, paint in _BASES.items():
@@ -115,7 +118,7 @@ class _Painter:
     def _each(self, values: Iterable[Any]) -> list[str]:
         # Most of what there is is plain, and a call for each of it would take most of the time.
         listed = list(values)
-        self._size += len(listed)
+        self._grow(len(listed))
         return [
             spell(value) if type(value) in _SPELLED else self.portray(value) for value in listed
         ]

@@ -14,7 +14,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Default, Read
 from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.reads.steps import walk
-from cache_invalidation.surfaces.blocks.rendering import NAMELESS, block_tags
+from cache_invalidation.surfaces.blocks.rendering import NAMELESS
 from cache_invalidation.surfaces.blocks.stored import CODEC, Block
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.inputs import Inputs
@@ -23,7 +23,7 @@ from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.jinja.around import Around, code_of, passes_context
 from cache_invalidation.surfaces.keeping import Keeping
 from cache_invalidation.surfaces.pages.requests import recording
-from cache_invalidation.tags import expand
+from cache_invalidation.tags import block_tags, expand
 
 # Of the blocks that are rendered with a context, from the outermost to the innermost.
 _INPUTS: Final = "_cache_invalidation_inputs"
