@@ -17,6 +17,7 @@ REDIS_URL = os.environ.get("REDIS_URL", "")
 DATABASE_URL = os.environ.get("DATABASE_URL", "")
 
 SECRET_KEY = "tests"
+ALLOWED_HOSTS = ["testserver"]  # as in requests of the tests, in other processes as well
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"

@@ -32,10 +32,14 @@ def counted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Read:
-    """One call of a cached function."""
+    """One call of a cached function, or of what stands in its place."""
 
     function: Any
     args: tuple[Any, ...]
+    kind: str = "function"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.shape}{self.args}"
 
     @property
     def shape(self) -> str:

@@ -133,6 +133,10 @@ class World:
         """Return the primary key that the next item will get."""
         return int(self.objects(Item).aggregate(last=Max("pk"))["last"]) + 1
 
+    def key_of(self, target: Target) -> int:
+        """Return the primary key of the row that is written."""
+        return self.next_key() if target == "new" else int(getattr(self, target).pk)
+
     def reads(self, target: Target, shown: Collection[str]) -> list[Read]:
         """Return what is cached of the row that is written, and of all rows together.
 
@@ -140,7 +144,7 @@ class World:
         """
         if target == "twig":
             return self._reads_of_twig()
-        pk = self.next_key() if target == "new" else getattr(self, target).pk
+        pk = self.key_of(target)
         labels = (self.label.pk, self.spare_label.pk)
         found: list[tuple[Any, tuple[int, ...]]] = [
             (shapes.row, (pk,)),
