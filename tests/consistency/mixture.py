@@ -1,5 +1,8 @@
 """A race of every kind of read and write: half of them rely on the SQL watcher, half do not.
 
+One of six reads is that of a page, a block or a response; whoever asks for the first and the last
+keeps what was got, and asks whether that still holds.
+
 See `example_project.race`. The elevation of an airport only ever grows.
 """
 
@@ -7,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Final, TypeVar
 from unittest import mock
 
@@ -17,11 +21,13 @@ from cache_invalidation import ModelInvalidation, cached, registry
 from example_project.airports.models import Airport
 from example_project.race import loops
 from example_project.race.strategies import TIMEOUT, Strategy
+from tests.surfaces.asking import BLOCK, HELD, HELD_RESPONSE, Asked
 
 T = TypeVar("T")
 Block = AbstractContextManager[Any]
 
 ROWS: Final = 16  # as many as race
+SHOWN: Final = (HELD, BLOCK, HELD_RESPONSE)
 
 
 class Mixture(Strategy):
@@ -34,8 +40,11 @@ class Mixture(Strategy):
         self._row = cached(timeout=TIMEOUT)(self.row)
         self._all = cached(timeout=TIMEOUT)(self.all)
         self._aggregate = cached(timeout=TIMEOUT)(self.aggregate)
+        self._surfaces = {kind: Asked(kind, self.row, f"race, {kind}") for kind in SHOWN}
 
     def read(self, icao: str) -> int:
+        if random.random() < 1 / 6:
+            return self._shown(random.choice(SHOWN), icao)
         kind = random.random()
         if kind < 0.5:
             return self._declared(self.keys[icao])
@@ -48,6 +57,8 @@ class Mixture(Strategy):
         self._row.invalidate(self.keys[icao])
         self._all.invalidate()
         self._aggregate.invalidate()
+        for asked in self._surfaces.values():
+            asked.forget(self.keys[icao])
 
     def left_stale(self) -> list[tuple[str, str]]:
         """Return what is cached and is not what the database has: the kind, and the airport."""
@@ -57,6 +68,7 @@ class Mixture(Strategy):
             "row": lambda icao: self._row(self.keys[icao]),
             "all": lambda icao: self._all()[icao],
             "aggregate": lambda icao: self._aggregate()[icao],
+            **{kind: partial(self._shown, kind) for kind in SHOWN},
         }
         return [
             (name, icao)
@@ -64,6 +76,9 @@ class Mixture(Strategy):
             for icao, elevation in truth.items()
             if read(icao) != elevation
         ]
+
+    def _shown(self, kind: str, icao: str) -> int:
+        return int(self._surfaces[kind](self.keys[icao]))
 
     @contextmanager
     def writing(self) -> Iterator[None]:

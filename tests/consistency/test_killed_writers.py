@@ -13,6 +13,7 @@ from django.db import connection
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.stores import get_store
 from tests.stores.steps import PATIENCE, wait_until
+from tests.surfaces.asking import SURFACES, Asked
 from tests.testapp.models import Category, Product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -44,6 +45,16 @@ def product() -> Product:
     return product
 
 
+@pytest.fixture
+def surfaces(product: Product) -> list[Asked]:
+    """Pages and the like that show the name, all of them cached."""
+    surfaces = [Asked(kind, name_of.uncached) for kind in SURFACES]
+    for asked in surfaces:
+        assert asked(product.pk) == "old"
+        assert asked.is_hit(product.pk)
+    return surfaces
+
+
 def is_cached(pk: int) -> bool:
     """Whether the next read would be a hit; without making it one."""
     tags = name_of._read((pk,), {}).tags
@@ -69,23 +80,40 @@ def once_cached_again(pk: int) -> str:
     return name_of(pk)
 
 
+def check_once_cached_again(asked: Asked, pk: int, name: str) -> None:
+    assert asked(pk) == name
+    wait_until(lambda: asked.is_hit(pk))
+    assert asked(pk) == name
+
+
 @pytest.mark.parametrize("step", AFTER_COMMIT)
-def test_a_writer_killed_after_commit_leaves_nothing_stale(product: Product, step: str) -> None:
+def test_a_writer_killed_after_commit_leaves_nothing_stale(
+    product: Product, surfaces: list[Asked], step: str
+) -> None:
     kill_writer(product, step)
     assert Product.objects.get(pk=product.pk).name == "new", "it was killed too early"
     assert not is_cached(product.pk)
     assert name_of(product.pk) == "new"
+    assert [asked(product.pk) for asked in surfaces] == ["new"] * len(surfaces)
     assert once_cached_again(product.pk) == "new"
+    for asked in surfaces:
+        check_once_cached_again(asked, product.pk, "new")
 
 
 @pytest.mark.parametrize("step", BEFORE_COMMIT)
-def test_a_writer_killed_before_commit_changes_nothing(product: Product, step: str) -> None:
+def test_a_writer_killed_before_commit_changes_nothing(
+    product: Product, surfaces: list[Asked], step: str
+) -> None:
     kill_writer(product, step)
     assert name_of(product.pk) == "old"
     assert once_cached_again(product.pk) == "old"
+    for asked in surfaces:
+        check_once_cached_again(asked, product.pk, "old")
 
 
-def test_without_the_fence_a_killed_writer_does_leave_something_stale(product: Product) -> None:
+def test_without_the_fence_a_killed_writer_does_leave_something_stale(
+    product: Product, surfaces: list[Asked]
+) -> None:
     """What "commit" consistency does not promise; so the tests above can fail."""
     os.environ["CONSISTENCY"] = "commit"
     try:
@@ -94,3 +122,4 @@ def test_without_the_fence_a_killed_writer_does_leave_something_stale(product: P
         del os.environ["CONSISTENCY"]
     assert Product.objects.get(pk=product.pk).name == "new"
     assert name_of(product.pk) == "old"
+    assert [asked(product.pk) for asked in surfaces] == ["old"] * len(surfaces)
