@@ -40,8 +40,7 @@ Every way of writing is tried
   what hangs on the row, where that is written. None of them names its tags, `@cached()` finds out;
 - in one of these cases, with pages, template blocks and REST responses besides, that show a row, a
   list, a total, a join, a prefetched many-to-many relation and rows by the value of a column. They
-  find out what they read as functions do, so which of the shapes is on which of them is by turns,
-  and so is in which case.
+  find out what they read as functions do, so each way of writing has two of these, by turns.
 
 **None is stale, anywhere:** not after the write, not inside of the transaction that wrote. What
 follows is about how it is seen, and how much goes.

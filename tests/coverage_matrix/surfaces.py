@@ -189,28 +189,35 @@ class Surface:
 KINDS: Final = ("page", "block", "response")
 
 
-def _read(turn: int, shape: str, *args: Any) -> Read:
-    kind = KINDS[(turn + list(_QUERIES).index(shape)) % len(KINDS)]
-    return Read(Surface(kind, shape), args, kind)
+def _reads(turn: int, given: dict[str, tuple[Any, ...]]) -> list[Read]:
+    """Return the shapes whose turn it is, two of them, and each on the surface whose turn it is."""
+    found = []
+    for number, shape in enumerate(_QUERIES):
+        if shape in given and number % 3 == turn % 3:
+            kind = KINDS[(turn // 3 + number // 3) % len(KINDS)]
+            found.append(Read(Surface(kind, shape), given[shape], kind))
+    return found
 
 
 def reads(world: World, target: Target, turn: int) -> list[Read]:
-    """Return what is shown of the row that is written; which shape is where is by turns."""
+    """Return what is shown of the row that is written."""
     if target == "twig":
         return []
-    return [
-        _read(turn, "row", world.alias, world.key_of(target)),
-        _read(turn, "rows", world.alias),
-        _read(turn, "aggregate", world.alias),
-        _read(turn, "join", world.alias),
-        _read(turn, "many_to_many", world.alias, world.label.pk, world.spare_label.pk),
-        _read(turn, "tracked", world.alias, world.topic.pk),
-    ]
+    alias = world.alias
+    given: dict[str, tuple[Any, ...]] = {
+        "row": (alias, world.key_of(target)),
+        "rows": (alias,),
+        "aggregate": (alias,),
+        "join": (alias,),
+        "many_to_many": (alias, world.label.pk, world.spare_label.pk),
+        "tracked": (alias, world.topic.pk),
+    }
+    return _reads(turn, given)
 
 
 def others(world: World, target: Target, turn: int) -> tuple[list[Read], list[Read]]:
     """Return what is shown of other rows: by their keys and, with a rule, by a value."""
     if target == "twig":
         return [], []
-    by_value = [_read(turn, "tracked", world.alias, world.topic_of_far.pk)] if world.rule else []
-    return [_read(turn, "row", world.alias, world.other.pk)], by_value
+    by_value = {"tracked": (world.alias, world.topic_of_far.pk)} if world.rule else {}
+    return _reads(turn, {"row": (world.alias, world.other.pk)}), _reads(turn, by_value)

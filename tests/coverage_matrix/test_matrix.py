@@ -70,12 +70,12 @@ def _with_surfaces() -> dict[Cell, int]:
     """Return in which cells there are pages, blocks and responses as well: one of each way.
 
     They find out what they read as functions do, so what differs between the cells of a way is the
-    same for them. The cells are taken in turn, and so is which shape is on which surface.
+    same for them. The cells are taken in turn, and so are the shapes and what they are shown on.
     """
     chosen = {}
     for turn, way in enumerate(WAYS):
         cells = [cell for cell in CELLS if cell.way is way]
-        chosen[cells[turn // len(surfaces.KINDS) % len(cells)]] = turn
+        chosen[cells[turn // 9 % len(cells)]] = turn
     return chosen
 
 
