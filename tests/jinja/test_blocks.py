@@ -1,6 +1,8 @@
 """``{% cached %}`` in templates of Jinja2: what it is looked for by, and what drops it."""
 
+from copy import copy
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from django.middleware.csrf import get_token
 from django.template import engines
 from django.test import RequestFactory, override_settings
 from django.utils import translation
+from django.utils.functional import SimpleLazyObject
 from jinja2 import (
     FileSystemBytecodeCache,
     StrictUndefined,
@@ -184,6 +187,8 @@ def test_another_source_is_another_block(site):
         ("{% include which_template %}", "template"),
         ("{% block x %}{% endblock %}", "template"),
         ("{% do xs.append(3) %}", "state"),
+        ("{{ xs.append(3) }}", "state"),
+        ("{{ xs.append(3) }}{% include 'x.html' %}", "state"),
         ("{{ function() }}", "opaque"),
         ("{{ rows }}", "opaque"),
         ("{{ outside(3) }}", "opaque"),
@@ -324,6 +329,23 @@ def test_the_cache_may_be_down(site):
     with override_settings(CACHE_INVALIDATION={"CACHE": "missing"}):
         for _ in range(2):
             assert site.rendered(block("{{ a }}"), a=1) == ("1", 1)
+
+
+def test_what_was_made_for_a_head_is_nobody_elses(site):
+    source = block("{{ request.method }}")
+    for _ in range(2):
+        for method in ("HEAD", "GET", "POST"):
+            request = RequestFactory().generic(method, "/")
+            assert site.render(source, request=request) == method
+    assert site.counted["hits"] == 3
+
+
+def test_what_is_only_like_a_request_is_not_stored(site):
+    source = block("{{ request.GET.q }}")
+    for query in "ab":
+        request = RequestFactory().get(f"/?q={query}")
+        assert site.render(source, request=SimpleLazyObject(partial(copy, request))) == query
+    assert site.reasons() == {"opaque"}
 
 
 @pytest.mark.parametrize("timeout", ["'soon'", "nothing", "[]"])

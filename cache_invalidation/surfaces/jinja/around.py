@@ -18,6 +18,7 @@ from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 from cache_invalidation.surfaces.jinja.reading import Reading, read_template
 from cache_invalidation.surfaces.pages.outlook import ABSENT, Outlook
 from cache_invalidation.surfaces.pages.requests import tell
+from cache_invalidation.surfaces.pages.swapping import held_by
 
 #: Names of what is made for one visit, where Django puts it; it is never looked at.
 SECRETS: Final[Mapping[str, str]] = {
@@ -61,8 +62,10 @@ class Around:
             *_named(self._env.filters, filters),
             *_named(self._env.tests, tests),
         )
+        self.values = list(names.values())
         self.seen = {name: self._portrait(name, found) for name, found in names.items()}
         visible = {name: context.resolve_or_missing(name) for name in sorted(included)}
+        self.values += visible.values()
         self.included = {name: self._portrait(name, found) for name, found in visible.items()}
 
     def _included(self, names: set[str], parent: str | None) -> Iterator[Reading]:
@@ -97,7 +100,8 @@ class Around:
             return ABSENT
         if name in SECRETS:
             raise Momentary(SECRETS[name], f"it shows {name}")
-        if isinstance(found, HttpRequest):
+        # By its type, since what is only like a request cannot record.
+        if issubclass(type(found), HttpRequest):
             return self._is_the_request(found)
         if isinstance(found, BaseStorage):
             if len(found):
@@ -112,7 +116,8 @@ class Around:
             self.request = found
         if found is not self.request:
             raise Opaque("it is another request")
-        return "the request"
+        # What was made for the head of a page has the inputs of a GET otherwise.
+        return f"the request {held_by(found).get('method') == 'HEAD'}"
 
     def current(self, name: str) -> str:
         """Return what the input `name` of the request is now, as text.

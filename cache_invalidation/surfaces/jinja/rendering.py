@@ -6,6 +6,8 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, Final, cast
 
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
 from jinja2.runtime import Context
 from markupsafe import Markup
 
@@ -17,6 +19,7 @@ from cache_invalidation.reads.steps import walk
 from cache_invalidation.surfaces.blocks.rendering import NAMELESS
 from cache_invalidation.surfaces.blocks.stored import CODEC, Block
 from cache_invalidation.surfaces.inputs.always import always
+from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
@@ -79,12 +82,18 @@ def _environment(context: Context) -> tuple[str, ...]:
 
 def _computed(context: Context, around: Around, keeping: Keeping, render: Callable[[], str]) -> str:
     value: Block | None = None
+    inputs, changes = keeping.inputs, Changes()
+    for each in around.values:
+        changes.watch(each)
+    language = get_language(), get_current_timezone()
     try:
         request = around.request
-        recorded = nullcontext() if request is None else recording(request, keeping.inputs)
-        with recorded, keeping.computing(), _watched(context, keeping.inputs):
+        recorded = nullcontext() if request is None else recording(request, inputs)
+        with recorded, keeping.computing(), _watched(context, inputs):
             text = render()
         value = Block(str(text))
+        if changes.any() or (get_language(), get_current_timezone()) != language:
+            inputs.refuse("state", "it changes something that it looks at")
     finally:
         keeping.keep(value, keeping.inputs.refusals)
     return text
