@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, Protocol, cast
 
 from django.template import Context, Engine
@@ -65,14 +65,13 @@ def _keeping(
     given: Any,
 ) -> Keeping | None:
     """Return how the block is looked for and kept; None if nobody can tell it from others."""
-    template = node.origin.template_name
-    tags = block_tags(str(template or NAMELESS), node.fragment)
-    name = tags[-1]
+    name, tags = _tags(str(node.origin.template_name or NAMELESS), node.fragment)
     try:
         engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
-        how = context.autoescape, context.use_l10n, context.use_tz, engine.string_if_invalid
+        how = repr((context.autoescape, context.use_l10n, context.use_tz))
         what = node.about, around.source(node.origin), libraries_of(engine)
-        about = always(*what, how, around.kind_of_request(), around.attributes, given)
+        plain = *what, how, engine.string_if_invalid, around.kind_of_request()
+        about = always(plain, around.attributes, given)
     except Opaque as error:
         counters.add(f"unstored:{name}:{error.reason}")
         logger.debug("The block %s is not cached: %s.", name, error)
@@ -80,8 +79,15 @@ def _keeping(
     except CacheInvalidationError:  # Settings that a system check has something to say about.
         return None
     trail = Trail(name, about, around.current)
-    read = Read(name, trail.key, expand(tags), timeout, records=True, codec=CODEC)
+    read = Read(name, trail.key, tags, timeout, records=True, codec=CODEC)
     return Keeping(read, trail)
+
+
+@lru_cache(maxsize=1000)
+def _tags(template: str, fragment: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a block, and what it depends on in any case."""
+    tags = block_tags(template, fragment)
+    return tags[-1], expand(tags)
 
 
 def _computed(

@@ -15,10 +15,10 @@ from cache_invalidation.conf import settings
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 
 
-def always(*further: Any) -> str:
+def always(plain: tuple[str | bool | None, ...], *further: Any) -> str:
     """Return the portrait of how texts, numbers, times and addresses are rendered now.
 
-    And of `further`. Raises `Opaque` for one that cannot be portrayed.
+    And of what is `plain`, and of `further`. Raises `Opaque` for one that cannot be portrayed.
     """
     said = (
         *(get_language(), _zone(get_current_timezone())),
@@ -26,7 +26,8 @@ def always(*further: Any) -> str:
         *(bool(django_settings.USE_THOUSAND_SEPARATOR), bool(django_settings.DEBUG)),
         *(str(get_urlconf()), get_script_prefix(), settings.CODE_VERSION),
     )
-    return f"{said!r}{portray(further)}"
+    # What is plain needs no portrait, which would take longer than the rest of many a hit.
+    return f"{said!r}{plain!r}{portray(further)}"
 
 
 def _zone(zone: tzinfo) -> str | bytes:

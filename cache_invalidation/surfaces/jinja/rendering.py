@@ -52,8 +52,9 @@ def rendered(
     name = tags[-1]
     try:
         around = outlook()
-        how = bool(context.eval_ctx.autoescape), _environment(context), around.code
-        about = always(around.source, how, given, around.sources, around.seen, around.included)
+        plain = around.source, bool(context.eval_ctx.autoescape)
+        seen = around.sources, around.seen, around.included
+        about = always(plain, _environment(context), around.code, given, *seen)
     except Opaque as error:
         counters.add(f"unstored:{name}:{error.reason}")
         logger.debug("The block %s is not cached: %s.", name, error)

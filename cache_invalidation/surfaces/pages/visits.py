@@ -141,7 +141,7 @@ class Visit:
             return None
         try:
             where = request.scheme, host_of(request), request.path_info
-            said = always(*where, *about())
+            said = always(where, *about())
         except Opaque as error:
             logger.debug("The page %s is not cached: %s.", name, error)
             counters.add(f"unstored:page:{name}:opaque")
