@@ -20,8 +20,8 @@ from rest_framework.response import Response
 from cache_invalidation import cached, invalidate
 from cache_invalidation.middleware import CachePageMiddleware
 from cache_invalidation.rest import cached_response
-from cache_invalidation.surfaces.blocks.rendering import block_tags
 from cache_invalidation.surfaces.pages.stored import ENOUGH
+from cache_invalidation.tags import block_tags
 from cache_invalidation.views import cache_page, invalidate_page
 
 Compute = Callable[..., Any]
