@@ -56,6 +56,15 @@ def test_a_client_that_has_it_need_not_get_it_again(product: Product) -> None:
     assert found.headers["ETag"] != tag
 
 
+def test_it_is_told_what_that_took(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.shop.middleware.timed"]
+    first = get("/json/")
+    found = get("/json/?utm=mail", If_None_Match=first.headers["ETag"])
+    assert found.status_code == 304
+    assert found.headers["Server-Timing"] == "total;dur=8"
+    assert "Content-Security-Policy" not in found.headers  # It keeps that of the page.
+
+
 def test_a_miss_is_answered_by_304_as_well(product: Product) -> None:
     tag = get("/json/").headers["ETag"]
     product.save()  # The same page, made anew.

@@ -15,6 +15,9 @@ from cache_invalidation.surfaces.pages.visits import PASSED_BY, VISIT, VISITS, V
 #: Browsers keep a page, and ask each time whether it still holds.
 ASK_EACH_TIME: Final = "private, no-cache"
 
+# What a request took this time, which is no part of the page that a client has.
+_TIMING: Final = "Server-Timing"
+
 
 def answered(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Store the page of `response` if that is right, and return what goes to the client."""
@@ -46,8 +49,11 @@ def _conditional(request: HttpRequest, response: Any, visit: Visit) -> HttpRespo
         return cast(HttpResponseBase, response)
     response.headers.setdefault("ETag", etag)
     found: Any = get_conditional_response(request, response.headers["ETag"], response=response)
-    # Other conditions are for the project to look at.
-    return cast(HttpResponseBase, found if found.status_code == 304 else response)
+    if found.status_code != 304:
+        found = response  # Other conditions are for the project to look at.
+    elif _TIMING in response.headers:
+        found.headers[_TIMING] = response.headers[_TIMING]
+    return cast(HttpResponseBase, found)
 
 
 def _etag(response: Any, page: Page) -> str | None:
