@@ -1,14 +1,16 @@
 """Ten lines cache a shop, and whoever looks sees what they would see without them."""
 
-from collections.abc import Iterator
+import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 from example_project.servers import ValkeyServer
 from tests.existing.project import PAGE, Project, added, diffs, files, patched
+from tests.once import made_once
 
 pytestmark = pytest.mark.slow
 
@@ -32,16 +34,21 @@ def by_time(answers: list[dict[str, Any]], times: int) -> list[dict[Asked, dict[
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
-    folder = tmp_path_factory.mktemp("shops")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    folder = made_once(tmp_path_factory, "shops", visited)
+    before, after = json.loads((folder / "answers.json").read_text())
+    return Answers(by_time(before, 1)[0], by_time(after, 3))
+
+
+def visited(folder: Path) -> None:
     cached = files() | {name: patched(files()[name], diff) for name, diff in diffs().items()}
     with ValkeyServer() as server, ThreadPoolExecutor() as pool:
         shops = [
             (Project(folder / "before", server.url, files()), 1),
             (Project(folder / "after", server.url, cached), 3),
         ]
-        before, after = pool.map(lambda shop: shop[0].visit(shop[1]), shops)
-        yield Answers(by_time(before, 1)[0], by_time(after, 3))
+        answers = list(pool.map(lambda shop: shop[0].visit(shop[1]), shops))
+    (folder / "answers.json").write_text(json.dumps(answers))
 
 
 def test_ten_lines_are_enough():
