@@ -16,4 +16,5 @@ from cache_invalidation.checks import (  # noqa: F401 - they register themselves
     schema,
     server,
     settings,
+    templates,
 )

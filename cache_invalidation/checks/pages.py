@@ -6,15 +6,20 @@ from typing import Any, Final
 
 from django.conf import settings as django_settings
 from django.core.checks import Error, Warning
+from django.middleware.cache import CacheMiddleware, UpdateCacheMiddleware
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from cache_invalidation.checks.project import import_urls
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.middleware import CachePageMiddleware
+from cache_invalidation.surfaces.pages.views import name_of
 from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE
 
 _NAME: Final = f"{CachePageMiddleware.__module__}.{CachePageMiddleware.__qualname__}"
+_METHODS: Final = ("get", "list", "retrieve")  # of classes, that may be decorated
+_DEEPEST: Final = 10  # decorators around one another
+_SHOWN: Final = 5
 
 
 @register()
@@ -38,6 +43,43 @@ def check_page_middleware(**kwargs: Any) -> Messages:
         )
 
 
+@register()
+def check_pages_of_django(**kwargs: Any) -> Messages:
+    """W014: pages that Django caches, which stay as they are when what they show is written."""
+    import_urls()
+    found = [path for path in django_settings.MIDDLEWARE if _is_a(UpdateCacheMiddleware, path)]
+    found += sorted({name_of(view) for view in _views() if _is_cached_by_django(view)})
+    if found:
+        shown = ", ".join(found[:_SHOWN]) + (" and others" if found[_SHOWN:] else "")
+        yield Warning(
+            f"Django caches pages by {shown}. They are not invalidated, and are up to "
+            f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}), or the "
+            "timeout of the decorator, old.",
+            hint="Decorate views with cache_invalidation.views.cache_page instead, or silence this "
+            "check if pages may be that old.",
+            id="cache_invalidation.W014",
+        )
+
+
+def _is_cached_by_django(view: Any) -> bool:
+    kind = getattr(view, "view_class", getattr(view, "cls", None))
+    methods = [vars(kind).get(name) for name in ("dispatch", *_METHODS)] if kind else []
+    return any(_holds(each, CacheMiddleware, _DEEPEST) for each in (view, *methods))
+
+
+def _holds(found: Any, kind: type, depth: int) -> bool:
+    """Whether a function is made of something of a class, however many decorators are around it."""
+    if isinstance(found, kind) or found is kind:
+        return True
+    if depth == 0:
+        return False
+    inner: list[Any] = list(found) if isinstance(found, list | tuple) else []
+    for cell in getattr(found, "__closure__", None) or ():
+        with suppress(ValueError):  # Nothing was assigned to the name yet.
+            inner.append(cell.cell_contents)
+    return any(_holds(each, kind, depth - 1) for each in inner)
+
+
 def _views() -> Iterator[Any]:
     with suppress(Exception):  # Django's own checks say what is wrong with the URLs.
         yield from _views_of(get_resolver().url_patterns)
@@ -54,13 +96,17 @@ def _views_of(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[Any]:
 def _needs_it(view: Any) -> bool:
     """Whether a view, its class or one of its methods is decorated, or has the mixin for REST."""
     kind = getattr(view, "view_class", getattr(view, "cls", None))
-    methods = [getattr(kind, name, None) for name in ("dispatch", "get", "list", "retrieve")]
+    methods = [getattr(kind, name, None) for name in ("dispatch", *_METHODS)]
     return any(getattr(each, NEEDS_MIDDLEWARE, False) for each in (view, kind, *methods))
 
 
 def _is_ours(path: str) -> bool:
+    return _is_a(CachePageMiddleware, path)
+
+
+def _is_a(kind: type, path: str) -> bool:
     try:
-        kind = import_string(path)
+        found = import_string(path)
     except ImportError:
         return False  # Django says so.
-    return isinstance(kind, type) and issubclass(kind, CachePageMiddleware)
+    return isinstance(found, type) and issubclass(found, kind)

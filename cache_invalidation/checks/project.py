@@ -16,10 +16,6 @@ from cache_invalidation.checks.registering import Messages, register
 
 _API: Final = "cache_invalidation.api.urls"
 _SNAPSHOTS: Final = ("repeatable read", "serializable")
-_PAGE_CACHES: Final = (
-    "django.middleware.cache.UpdateCacheMiddleware",
-    "django.middleware.cache.CacheMiddleware",
-)
 
 
 def import_urls() -> None:
@@ -106,16 +102,3 @@ def check_database_cache(**kwargs: Any) -> Messages:
         hint="Route the table of the cache to an alias of its own, without ATOMIC_REQUESTS.",
         id="cache_invalidation.W019",
     )
-
-
-@register()
-def check_page_caching(**kwargs: Any) -> Messages:
-    """W014: pages that Django caches by itself."""
-    for path in filter(_PAGE_CACHES.__contains__, django_settings.MIDDLEWARE):
-        yield Warning(
-            f"MIDDLEWARE has {path}: the pages it keeps are not invalidated, and are up to "
-            f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}) old.",
-            hint="Remove it and decorate views with cache_invalidation.views.cache_page, or "
-            "silence this check if pages may be that old.",
-            id="cache_invalidation.W014",
-        )

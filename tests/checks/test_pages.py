@@ -5,11 +5,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.checks import Error, Warning
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import include, path
 from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_page as cache_page_of_django
 from django.views.decorators.cache import never_cache
 from django.views.generic import View
 from rest_framework.views import APIView
@@ -91,3 +93,41 @@ def test_w025_a_middleware_that_is_not_the_first():
 def test_the_first_is_where_it_belongs(path: str):
     with override_settings(MIDDLEWARE=[path, OTHER]):
         assert reported() == []
+
+
+class ByDjango(View):
+    """Cached by Django, for one method."""
+
+    get = method_decorator(cache_page_of_django(60))(lambda self, request: HttpResponse("here"))
+
+
+@method_decorator(cache_page_of_django(60), name="dispatch")
+class AllByDjango(View):
+    """Cached by Django, as a whole."""
+
+
+@pytest.mark.parametrize(
+    "cached",
+    [
+        cache_page_of_django(60)(view),
+        never_cache(cache_page_of_django(60)(view)),
+        ByDjango.as_view(),
+        AllByDjango.as_view(),
+    ],
+    ids=["function", "under another decorator", "method", "class"],
+)
+def test_w014_pages_that_django_caches(cached: Any, monkeypatch: pytest.MonkeyPatch):
+    urls: Any = ModuleType("some_urls")
+    urls.urlpatterns = [path("", include([path("x/", cached), path("y/", view)]))]
+    monkeypatch.setitem(sys.modules, "some_urls", urls)
+    with override_settings(ROOT_URLCONF="some_urls"):
+        assert f"{__name__}." in only(reported(), Warning, "W014").msg
+
+
+@pytest.mark.parametrize("name", ["UpdateCacheMiddleware", "CacheMiddleware"])
+def test_w014_pages_that_nobody_invalidates(name: str):
+    middleware = f"django.middleware.cache.{name}"
+    with override_settings(MIDDLEWARE=[middleware, *django_settings.MIDDLEWARE]):
+        message = only(reported(), Warning, "W014")
+    assert middleware in message.msg
+    assert "(600)" in message.msg

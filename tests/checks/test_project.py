@@ -181,12 +181,3 @@ def test_a_database_cache_beside_no_other_database_is_fine(
     monkeypatch.setattr(connections, "settings", only_one)
     with configured(CACHE="dbcache"):
         assert check_database_cache() == []
-
-
-@pytest.mark.parametrize("name", ["UpdateCacheMiddleware", "CacheMiddleware"])
-def test_w014_pages_that_nobody_invalidates(name: str):
-    path = f"django.middleware.cache.{name}"
-    with override_settings(MIDDLEWARE=[path, *django_settings.MIDDLEWARE]):
-        message = only(reported(), Warning, "W014")
-    assert path in message.msg
-    assert "(600)" in message.msg
