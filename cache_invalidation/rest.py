@@ -10,7 +10,8 @@ from asgiref.sync import iscoroutinefunction
 from rest_framework.request import Request
 
 from cache_invalidation.reads.protocol import DEFAULT, Default
-from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE, Options
+from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE
+from cache_invalidation.surfaces.pages.visits import Options
 from cache_invalidation.surfaces.responses.answering import respond
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,11 +1,11 @@
 """`cache_page`: pages that are never older than their data, and never somebody else's."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial, wraps
 from time import sleep
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
@@ -16,8 +16,8 @@ from django.urls import get_script_prefix, reverse
 from cache_invalidation.conf import settings
 from cache_invalidation.reads.protocol import DEFAULT, Default
 from cache_invalidation.reads.steps import awalk
-from cache_invalidation.surfaces.pages.views import name_of
-from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE, Options, Visit
+from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, names_of
+from cache_invalidation.surfaces.pages.visits import Options, Visit
 from cache_invalidation.tags import page_tag
 from cache_invalidation.writes.invalidate import invalidate
 
@@ -70,19 +70,29 @@ def invalidate_page(page: str | Callable[..., Any], /, *args: Any, **kwargs: Any
     """Make the pages at a path, or of a view, stale: at COMMIT inside a transaction, else at once.
 
     `page` is a path, such as ``"/products/3/"``, and then all pages there are, whatever their
-    parameters and for whomever they are. Or it is a view or the name of a URL with the arguments
-    of that URL; a view without arguments stands for all of its pages.
+    parameters and for whomever they are. It may be as `reverse` and ``request.get_full_path()``
+    spell it. Or it is a view, function or class, or the name of a URL, with the arguments of that
+    URL; a view without arguments stands for all of its pages, or responses.
 
     Raises `NoReverseMatch` if no URL is like that.
     """
     if isinstance(page, str) and page.startswith("/"):
-        name = page
+        names = _spellings(page)
     elif callable(page) and not (args or kwargs):
-        name = name_of(inspect.unwrap(page))
+        names = names_of(page)
     else:
-        path = reverse(page, args=args or None, kwargs=kwargs or None)
-        name = f"/{path.removeprefix(get_script_prefix())}"
-    invalidate(tags=[page_tag(name)])
+        names = _spellings(reverse(page, args=args or None, kwargs=kwargs or None))
+    invalidate(tags=[page_tag(name) for name in names])
+
+
+def _spellings(url: str) -> set[str]:
+    """Return what may be the path of the requests for `url`: decoded, below the script prefix."""
+    # A decoded path may have any character, so that each reading of it is a possible one.
+    bare = url.partition("?")[0]
+    found = {url, bare, unquote(bare)}
+    prefix = get_script_prefix()
+    below = {path.removeprefix(prefix) for path in found if path.startswith(prefix)}
+    return found | {f"/{path}" for path in below}
 
 
 def _function(view: Callable[..., Any], options: Options) -> Any:

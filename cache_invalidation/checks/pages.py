@@ -13,8 +13,7 @@ from django.utils.module_loading import import_string
 from cache_invalidation.checks.project import import_urls
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.middleware import CachePageMiddleware
-from cache_invalidation.surfaces.pages.views import name_of
-from cache_invalidation.surfaces.pages.visits import NEEDS_MIDDLEWARE
+from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, name_of
 
 _NAME: Final = f"{CachePageMiddleware.__module__}.{CachePageMiddleware.__qualname__}"
 _METHODS: Final = ("get", "list", "retrieve")  # of classes, that may be decorated

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Literal, get_args
+from urllib.parse import unquote
 
 from django.conf import settings as django_settings
 from django.urls import Resolver404, resolve
@@ -142,8 +143,10 @@ def _checked_path(path: str) -> str:
     """Return `path`; raise `ValueError`, fit to be shown, if no URL of the project is like that."""
     if _leads_somewhere(path):
         return path
-    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-    hint = suggest([other] if _leads_somewhere(other) else [], f"Its tag is {page_tag(path)}.")
+    bare = unquote(path.partition("?")[0])
+    others = [bare, bare.removesuffix("/") if bare.endswith("/") else f"{bare}/"]
+    known = [other for other in others if other != path and _leads_somewhere(other)]
+    hint = suggest(known, f"Its tag is {page_tag(path)}.")
     raise ValueError(f"No URL in ROOT_URLCONF leads to a page at {path!r}. {hint}")
 
 

@@ -11,7 +11,8 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
-from django.urls import path
+from django.test.utils import override_script_prefix
+from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import cache_control, never_cache
@@ -178,6 +179,31 @@ def test_a_page_is_dropped_by_its_path_or_by_its_view(products: list[Product]) -
         get(one), get(two)
         drop()
         assert [page for page in (one, two) if status(get(page)) != "hit"] == stale
+
+
+def test_a_path_may_be_spelled_as_in_links() -> None:
+    address = reverse("asked", args=["caf-é"])
+    assert "%" in address
+    for spelling in (address, f"{address}?page=2", "/asked/caf-é/", f"/shop{address}"):
+        get(address)
+        with override_script_prefix("/shop/"):
+            invalidate_page(spelling)
+        assert status(get(address)) == "fwd=miss; stored"
+    invalidate_page("asked", "caf-é")
+    assert status(get(address)) == "fwd=miss; stored"
+
+
+def test_a_view_that_is_a_class_gives_the_pages_their_name() -> None:
+    urls = [path(f"{kind.__name__}/", kind.as_view()) for kind in (_Decorated, _Dispatched)]
+    with override_settings(ROOT_URLCONF=tuple(urls)):
+        for kind, url in zip((_Decorated, _Dispatched), urls, strict=True):
+            address = f"/{url.pattern}"
+            for named in (kind, url.callback):
+                get(address)
+                assert status(get(address)) == "hit"
+                invalidate_page(named)
+                assert status(get(address)) == "fwd=miss; stored"
+            assert f"page:{__name__}.{kind.__name__}" in read_metrics()["functions"]
 
 
 def test_without_the_middleware_nothing_is_stored(settings: Any) -> None:

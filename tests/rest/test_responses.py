@@ -5,6 +5,7 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from rest_framework.permissions import IsAdminUser
 
+from cache_invalidation.views import invalidate_page
 from tests.rest import urls
 from tests.rest.conftest import Asker, status, told
 from tests.testapp.models import Author, Category, Product, Review
@@ -179,6 +180,24 @@ def test_a_client_that_has_it_is_told_so():
     assert response.headers["Cache-Control"] == "private, no-cache"
     Product.objects.create(name="more")
     assert asker.get("/v1/products/", **{"If-None-Match": etag}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "view"),
+    [
+        ("products/", urls.Products),
+        ("products/", urls.Products.as_view({"get": "list"})),
+        ("decorated/cheap/", urls.Decorated),
+        ("plain/", urls.Plain),
+        ("total/", urls.total),
+    ],
+    ids=["viewset", "viewset in a URL", "decorated action", "view", "function"],
+)
+def test_the_responses_of_a_view_are_dropped_by_it(path, view):
+    asker = Asker()
+    hits(asker, f"/v1/{path}")
+    invalidate_page(view)
+    assert status(asker.get(f"/v1/{path}")) == STORED
 
 
 def test_our_own_endpoints_are_not_cached():

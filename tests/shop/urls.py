@@ -22,7 +22,7 @@ def pages(wrapped: Callable[[Any], Any]) -> list[Any]:
         path("products/<int:pk>/", wrapped(views.product), name="product"),
         path("categories/", wrapped(views.Categories.as_view()), name="categories"),
         path("categories/<int:pk>/", wrapped(views.CategoryPage.as_view()), name="category"),
-        path("asked/<slug:what>/", wrapped(views.Asked.as_view()), name="asked"),
+        path("asked/<str:what>/", wrapped(views.Asked.as_view()), name="asked"),
         path("told/<slug:what>/", wrapped(views.Asked.as_view(title="told")), name="told"),
     ]
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from inspect import unwrap
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
+
+from django.views import View
 
 from cache_invalidation.reads.spelling import is_found_by_name
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
@@ -11,14 +14,40 @@ from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 DEEPEST: Final = 20  # functions around one another
 
 
+#: On what is decorated: for the system check that looks for the middleware, among others.
+NEEDS_MIDDLEWARE: Final = "_cache_invalidation_needs_middleware"
+
+
 def name_of(view: Callable[..., Any]) -> str:
-    """Return the name of a view, as it stands in tags and metrics."""
+    """Return the name of a view, as it stands in tags and metrics.
+
+    A view that is a class gives its name, whichever of its methods makes the page.
+    """
     found = getattr(view, "view_class", view)
     while isinstance(found, partial):
         found = found.func
+    if isinstance(found, MethodType) and isinstance(found.__self__, View):
+        found = type(found.__self__)
     module = getattr(found, "__module__", type(found).__module__)
     name = getattr(found, "__qualname__", type(found).__qualname__)
     return f"{module}.{name}"
+
+
+def names_of(view: Callable[..., Any]) -> set[str]:
+    """Return the names of all that can be cached of a view, however it is decorated.
+
+    That is one for each method that makes a response if it is a view of REST framework.
+    """
+    view = unwrap(view, stop=lambda inner: hasattr(inner, "view_class") or hasattr(inner, "cls"))
+    kind: Any = getattr(view, "cls", view)
+    if not hasattr(kind, "initialize_request"):
+        return {name_of(view)}
+    if kind.__qualname__ == "WrappedAPIView":
+        # Made by `api_view`, which sets no more than ``__name__`` to that of the function.
+        return {f"{kind.__module__}.{kind.__name__}"}
+    cached = [name for name in dir(kind) if hasattr(getattr(kind, name, None), NEEDS_MIDDLEWARE)]
+    methods = {*cached, *getattr(kind, "cache_actions", ())}
+    return {f"{kind.__module__}.{kind.__qualname__}.{method}" for method in methods}
 
 
 def is_of_rest(view: Any) -> bool:

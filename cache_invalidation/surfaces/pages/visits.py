@@ -39,9 +39,6 @@ VISIT: Final = "_cache_invalidation_visit"
 #: Why a request was nobody's visit, on the request.
 PASSED_BY: Final = "_cache_invalidation_passed_by"
 
-#: On views, for the system check that looks for the middleware.
-NEEDS_MIDDLEWARE: Final = "_cache_invalidation_needs_middleware"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
