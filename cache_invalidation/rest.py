@@ -7,11 +7,12 @@ from types import MethodType
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
+from django.views import View
 from rest_framework.request import Request
 
 from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE
-from cache_invalidation.surfaces.pages.visits import Options
 from cache_invalidation.surfaces.responses.answering import respond
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,11 +36,22 @@ def cached_response(
     The arguments are those of `cache_page`.
 
     Raises `TypeError` or `ValueError` for options that cannot work, and `TypeError` for a
-    coroutine.
+    coroutine, for a class, and above `api_view`.
     """
     options = Options.checked("cached_response", timeout, key_prefix, vary_on, lock, statuses)
 
     def decorate(function: Any) -> Any:
+        if isinstance(function, type):
+            name = function.__qualname__
+            raise TypeError(
+                f"cached_response decorates methods and functions, and {name} is a class: write "
+                f"class {name}(CachedResponseMixin, …)."
+            )
+        if hasattr(function, "cls"):
+            raise TypeError(
+                f"cached_response is above api_view on {function.__qualname__}. Put it below all "
+                "other decorators: permissions and throttles have to be asked first."
+            )
         if iscoroutinefunction(function):
             raise TypeError(f"cached_response takes no coroutine such as {function.__qualname__}")
 
@@ -71,9 +83,18 @@ class CachedResponseMixin:
     _cache_invalidation_needs_middleware = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Raise `TypeError` or `ValueError` for options that cannot work."""
+        """Raise `TypeError` or `ValueError` for options, or an order of bases, that cannot work."""
         super().__init_subclass__(**kwargs)
         _options_of(cls, cls.__name__)
+        if isinstance(cls.cache_actions, str):
+            raise TypeError(
+                f"{cls.__name__}: cache_actions={cls.cache_actions!r}: it must be a list of names."
+            )
+        if issubclass(cls, View) and not hasattr(super(), "initial"):
+            raise TypeError(
+                f"{cls.__name__}: CachedResponseMixin has to come before the view, which has to be "
+                f"one of REST framework: class {cls.__name__}(CachedResponseMixin, …)."
+            )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Let the request in or not, as the view does, and have its response looked up."""

@@ -16,8 +16,9 @@ from django.urls import get_script_prefix, reverse
 from cache_invalidation.conf import settings
 from cache_invalidation.reads.protocol import DEFAULT, Default
 from cache_invalidation.reads.steps import awalk
+from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, names_of
-from cache_invalidation.surfaces.pages.visits import Options, Visit
+from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.tags import page_tag
 from cache_invalidation.writes.invalidate import invalidate
 
@@ -50,8 +51,8 @@ def cache_page(
     request computes a page and the others wait for it, up to ``LOCK_TIMEOUT``. Only responses with
     one of `statuses` are stored. `cache` may only name the cache of ``CACHE_INVALIDATION``.
 
-    Raises `TypeError` or `ValueError` for options that cannot work, and `ImproperlyConfigured` for
-    another cache.
+    Raises `TypeError` or `ValueError` for options and views that cannot work, and
+    `ImproperlyConfigured` for another cache.
     """
     if cache is not None and cache != settings.CACHE:
         raise ImproperlyConfigured(
@@ -61,6 +62,12 @@ def cache_page(
     options = Options.checked("cache_page", timeout, key_prefix, vary_on, lock, statuses)
 
     def decorate(view: Any) -> Any:
+        if isinstance(view, type):
+            raise TypeError(
+                f"cache_page decorates functions, and {view.__qualname__} is a class: write "
+                '@method_decorator(cache_page(…), name="dispatch"); for a view of REST framework, '
+                "CachedResponseMixin."
+            )
         return _coroutine(view, options) if iscoroutinefunction(view) else _function(view, options)
 
     return decorate

@@ -28,8 +28,8 @@ def check_page_middleware(**kwargs: Any) -> Messages:
     found = [_is_ours(path) for path in django_settings.MIDDLEWARE]
     if not any(found) and any(map(_needs_it, _views())):
         yield Error(
-            "Views are decorated with cache_page, and the middleware that stores their pages is "
-            "not there, so that none is cached.",
+            "Views have cache_page, cached_response or CachedResponseMixin, and the middleware "
+            "that stores what they return is missing, so nothing is cached.",
             hint=f"Put {_NAME!r} first in MIDDLEWARE.",
             id="cache_invalidation.E017",
         )

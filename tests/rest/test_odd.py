@@ -4,7 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django.urls import path
+from django.views import View
+from rest_framework.decorators import api_view
 from rest_framework.settings import api_settings
 
 from cache_invalidation import invalidate
@@ -207,6 +211,7 @@ def test_a_function_may_be_called_without_a_request():
         ({"cache_timeout": "soon"}, ValueError),
         ({"cache_vary_on": {"session": len}}, ValueError),
         ({"cache_vary_on": {"user": "staff"}}, TypeError),
+        ({"cache_actions": "list"}, TypeError),
     ],
 )
 def test_options_that_cannot_work_are_told_when_the_class_is_made(options, problem):
@@ -220,3 +225,28 @@ def test_there_are_no_coroutines():
 
     with pytest.raises(TypeError, match="no coroutine"):
         cached_response(300)(view)
+
+
+@pytest.mark.parametrize("bases", [(odd.Base, CachedResponseMixin), (CachedResponseMixin, View)])
+def test_the_mixin_comes_before_a_view_of_rest_framework(bases):
+    with pytest.raises(TypeError, match=r"before the view.*: class Late\(CachedResponseMixin, "):
+        type("Late", bases, {})
+
+
+def test_the_decorator_is_for_methods_and_for_functions_below_api_view():
+    with pytest.raises(TypeError, match=r"Base is a class: write class Base\(CachedResponseMixin"):
+        cached_response(300)(odd.Base)
+    with pytest.raises(TypeError, match="above api_view on"):
+        cached_response(300)(api_view(["GET"])(_plain))
+
+
+def test_a_view_that_is_not_of_rest_framework_says_why_nothing_is_stored():
+    view = cached_response(300)(_plain)
+    with override_settings(ROOT_URLCONF=(path("plain/", view),)):
+        assert status(Asker().get("/plain/")) == "fwd=bypass; detail=rest"
+    counters.flush()
+    assert read_metrics()["not_stored"][f"page:{__name__}._plain"] == {"rest": 1}
+
+
+def _plain(request):
+    return HttpResponse("here")

@@ -25,8 +25,14 @@ ABSENT: Final = "absent"
 def of_user(caller: str, vary_on: Mapping[str, Coarse]) -> Coarse | None:
     """Return what `vary_on` makes of a user, if anything.
 
-    Raises `ValueError` for other names in it, and `TypeError` for what cannot be called.
+    Raises `ValueError` for other names in it, and `TypeError` for what is no dictionary or cannot
+    be called.
     """
+    if not isinstance(vary_on, Mapping):
+        raise TypeError(
+            f"{caller}(vary_on={vary_on!r}): it takes a dictionary with a function of the user, "
+            "such as {'user': lambda user: user.is_staff}. All else is found out."
+        )
     if unknown := set(vary_on) - {"user"}:
         raise ValueError(
             f"{caller}(vary_on=…) names {', '.join(map(repr, sorted(unknown)))}; only 'user' can "
@@ -34,7 +40,9 @@ def of_user(caller: str, vary_on: Mapping[str, Coarse]) -> Coarse | None:
         )
     found = vary_on.get("user")
     if found is not None and not callable(found):
-        raise TypeError(f"{caller}(vary_on={{'user': …}}) takes a function of the user")
+        raise TypeError(
+            f"{caller}(vary_on={{'user': …}}) takes a function of the user, not {found!r}."
+        )
     return found
 
 

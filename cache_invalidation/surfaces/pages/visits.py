@@ -1,10 +1,9 @@
 """One request for a page that is cached: look it up, or compute it and take note, and keep it."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self
 
@@ -13,18 +12,19 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import parse_etags
+from django.views import View
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import Default, Outcome, Read, give_up
+from cache_invalidation.reads.protocol import Outcome, Read, give_up
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping
 from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
-from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook, of_user
+from cache_invalidation.surfaces.pages.options import Options
+from cache_invalidation.surfaces.pages.outlook import Outlook
 from cache_invalidation.surfaces.pages.requests import is_recording, recording
 from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
 from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
@@ -38,39 +38,6 @@ VISIT: Final = "_cache_invalidation_visit"
 
 #: Why a request was nobody's visit, on the request.
 PASSED_BY: Final = "_cache_invalidation_passed_by"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the pages of one view are cached. `timeout` is in seconds, None for ever."""
-
-    timeout: float | Default | None
-    key_prefix: str
-    of_user: Coarse | None
-    lock: bool
-    statuses: Collection[int]
-
-    @classmethod
-    def checked(
-        cls,
-        caller: str,
-        timeout: float | timedelta | Default | None,
-        key_prefix: str | None,
-        vary_on: Mapping[str, Coarse] | None,
-        lock: bool,
-        statuses: Collection[int],
-    ) -> "Options":
-        """Return the options as `caller` was given them.
-
-        Raises `TypeError` or `ValueError` for those that cannot work.
-        """
-        return cls(
-            timeout=checked_timeout(timeout),
-            key_prefix=key_prefix or "",
-            of_user=of_user(caller, vary_on or {}),
-            lock=lock,
-            statuses=frozenset(statuses),
-        )
 
 
 def host_of(request: HttpRequest) -> str:
@@ -103,7 +70,14 @@ class Visit:
         None if it is nobody's business: the middleware is not there or the method is another one,
         or somebody records the request already, who will know what this view reads. Or if it is a
         view of REST framework: there is `cached_response` for these.
+
+        Raises `TypeError` for a method in the place of a function.
         """
+        if isinstance(request, View) and not is_of_rest(request.dispatch):
+            raise TypeError(
+                f"cache_page decorates functions, and {name_of(view)} is a method: write "
+                "@method_decorator(cache_page(…))."
+            )
         if not isinstance(request, HttpRequest) or is_of_rest(view):
             counters.add(f"unstored:page:{name_of(view)}:rest")
             vars(getattr(request, "_request", request))[PASSED_BY] = "rest"

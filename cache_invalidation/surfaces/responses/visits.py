@@ -13,9 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.stored import etag_of
 from cache_invalidation.surfaces.pages.swapping import recorded_by
-from cache_invalidation.surfaces.pages.visits import Options, Visit
+from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.surfaces.responses.kept import (
     KeptResponse,
     is_json_of,
