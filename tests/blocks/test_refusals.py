@@ -114,6 +114,12 @@ def test_without_any_time_nothing_is_cached(site, timeout):
     assert site.rendered("page")
 
 
+def test_a_name_in_the_place_of_the_timeout_is_pointed_out(site):
+    site.write(page="{% cached sidebar %}{% endcached %}")
+    with pytest.raises(TemplateSyntaxError, match=r"seconds: sidebar is ''\. The timeout comes"):
+        site.render("page")
+
+
 @pytest.mark.parametrize("timeout", ["'soon'", "unknown"])
 def test_what_is_no_timeout_is_an_error(site, timeout):
     site.write(

@@ -68,7 +68,8 @@ class CachedNode(Node):
             return found if found is not None and found <= 0 else checked_timeout(found)
         except (ValueError, TypeError):
             raise TemplateSyntaxError(
-                f'"{self.tag}" tag got a timeout that is no number of seconds: {value!r}'
+                f'"{self.tag}" tag got a timeout that is no number of seconds: {self._timeout} is '
+                f"{value!r}. The timeout comes first, then the name."
             ) from None
 
 
