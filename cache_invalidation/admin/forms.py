@@ -127,7 +127,7 @@ class InvalidateForm(forms.Form):
         required=False,
         label=gettext_lazy("Everything"),
         help_text=gettext_lazy(
-            "Drop the values of all cached functions. Plain keys stay; the pattern * is for those."
+            "Drop all cached values, pages and blocks. Plain keys stay; the pattern * is for those."
         ),
     )
     reason = forms.CharField(

@@ -294,7 +294,7 @@ def _planned(batch: Batch) -> Outcome:
 
 
 def _emptied(tags: Iterable[str], patterns: Iterable[str]) -> list[str]:
-    found = ["the values of all cached functions"] if ROOT in tags else []
+    found = ["all cached values, pages and blocks"] if ROOT in tags else []
     return found + (["every plain key in the cache"] if any(map(is_catch_all, patterns)) else [])
 
 

@@ -94,7 +94,8 @@ def _changes(target: Any, using: str | None) -> Iterable[Change]:
             + (
                 "add .all()."
                 if isinstance(target, BaseManager)
-                else "names go to tags=, keys= and patterns=."
+                else "names go to tags=, keys= and patterns=. All values of a cached function have "
+                "its name with brackets as a tag; pages go by invalidate_page()."
             )
         )
 

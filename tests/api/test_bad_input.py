@@ -50,11 +50,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"keys": ["a"] * (MAX_NAMES + 1)}, "keys", str(MAX_NAMES)),
     ({"patterns": ["a"] * (MAX_NAMES + 1)}, "patterns", str(MAX_NAMES)),
     ({"entities": [ROWS] * (MAX_ENTITIES + 1)}, "non_field_errors", str(MAX_ENTITIES)),
-    ({"tags": ["*"]}, "everything", "the values of all cached functions; send true"),
+    ({"tags": ["*"]}, "everything", "all cached values, pages and blocks; send true"),
     (
         {"tags": ["a", "*"], "everything": False},
         "everything",
-        "the values of all cached functions; send true",
+        "all cached values, pages and blocks; send true",
     ),
     ({"patterns": ["*"]}, "everything", "every plain key in the cache; send true"),
     ({"patterns": ["?*"]}, "everything", "every plain key in the cache; send true"),

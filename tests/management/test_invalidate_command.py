@@ -186,7 +186,7 @@ def test_it_asks_before_it_empties_the_cache(monkeypatch, arguments, answer):
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["--everything"], "the values of all cached functions"),
+        (["--everything"], "all cached values, pages and blocks"),
         (["--pattern", "*"], "every plain key in the cache"),
     ],
 )

@@ -44,7 +44,7 @@ and delete plain cache keys. It happens at once, and is written into the audit l
       what the subscribers of the event say; the event is not published
 
   invalidate_cache --everything
-      the values of all cached functions; asks first, unless it is told --yes. Plain keys stay,
+      all cached values, pages and blocks; asks first, unless it is told --yes. Plain keys stay,
       --key and --pattern are for those
 
 See what would go with --dry-run, and by which rule with explain_invalidation.
@@ -81,7 +81,7 @@ class Command(ShowingCommand):
         parser.add_argument(
             "--everything",
             action="store_true",
-            help="the values of all cached functions; plain keys stay",
+            help="all cached values, pages and blocks; plain keys stay",
         )
         parser.add_argument("--reason", default="", help="why, for the audit log")
         parser.add_argument("--dry-run", action="store_true", help="only say what would go")
