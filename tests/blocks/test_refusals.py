@@ -114,6 +114,14 @@ def test_without_any_time_nothing_is_cached(site, timeout):
     assert site.rendered("page")
 
 
+def test_a_setting_that_cannot_be_used_is_the_reason_why_nothing_is_stored(site):
+    with override_settings(CACHE_INVALIDATION={"CODE_VERSION": 3}):
+        site.write(page="{% cached %}{% seen %}{% endcached %}")
+        assert site.rendered("page")
+        assert site.rendered("page")
+    assert site.reasons == {"settings"}
+
+
 def test_a_name_in_the_place_of_the_timeout_is_pointed_out(site):
     site.write(page="{% cached sidebar %}{% endcached %}")
     with pytest.raises(TemplateSyntaxError, match=r"seconds: sidebar is ''\. The timeout comes"):

@@ -387,3 +387,10 @@ def test_a_cached_function_inside_hands_up_what_it_depends_on(site):
 @cached
 def first_name():
     return Product.objects.order_by("pk")[0].name
+
+
+def test_a_setting_that_cannot_be_used_is_the_reason_why_nothing_is_stored(site):
+    with override_settings(CACHE_INVALIDATION={"CODE_VERSION": 3}):
+        for _ in range(2):
+            assert site.rendered("{% cached %}{{ seen() }}{% endcached %}")[1] == 1
+    assert site.reasons() == {"settings"}

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 from django.views.generic import View
 
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.views import cache_page
+from tests.pages.visitors import get, status
 
 
 def _view(request: HttpRequest) -> HttpResponse:
@@ -53,3 +56,11 @@ def test_a_class_is_refused() -> None:
 def test_a_method_is_refused_when_it_is_called() -> None:
     with pytest.raises(TypeError, match=r"_Undecorated\.get is a method: write @method_decorator"):
         _Undecorated.as_view()(RequestFactory().get("/"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_setting_that_cannot_be_used_is_the_reason_why_nothing_is_stored() -> None:
+    with override_settings(CACHE_INVALIDATION={"CODE_VERSION": 3, "CACHE_STATUS": True}):
+        assert status(get("/here/")) == "fwd=bypass; detail=settings"
+        counters.flush()
+        assert read_metrics()["not_stored"]["page:tests.shop.views.here"] == {"settings": 1}

@@ -77,6 +77,7 @@ def _keeping(
         logger.debug("The block %s is not cached: %s.", name, error)
         return None
     except CacheInvalidationError:  # Settings that a system check has something to say about.
+        counters.add(f"unstored:{name}:settings")
         return None
     trail = Trail(name, about, around.current)
     read = Read(name, trail.key, tags, timeout, records=True, codec=CODEC)

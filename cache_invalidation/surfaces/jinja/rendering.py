@@ -60,6 +60,7 @@ def rendered(
         logger.debug("The block %s is not cached: %s.", name, error)
         return render()
     except CacheInvalidationError:  # Settings that a system check has something to say about.
+        counters.add(f"unstored:{name}:settings")
         return render()
     except Exception:  # noqa: BLE001 - the project's own, for who renders what raises it
         return render()

@@ -118,6 +118,10 @@ class Visit:
             counters.add(f"unstored:page:{name}:opaque")
             vars(request)[PASSED_BY] = "opaque"
             return None
+        except CacheInvalidationError:  # Settings that a system check has something to say about.
+            counters.add(f"unstored:page:{name}:settings")
+            vars(request)[PASSED_BY] = "settings"
+            return None
         except Exception:  # noqa: BLE001 - such as a host that is not allowed, which the view finds
             return None
         trail = Trail(f"page:{name}", said, outlook.current)
