@@ -15,6 +15,7 @@ from django.db import connections
 
 from cache_invalidation import stores
 from cache_invalidation.conf import Settings
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from example_project.servers import ValkeyServer
@@ -91,6 +92,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
             assert not thread.is_alive(), f"{thread.name} of another test does not end"
     redis_client.flushdb()
     caches["locmem"].clear()
+    counters.discard()
     # The test before may have created some that were flushed or rolled back with it.
     ContentType.objects.clear_cache()
 
