@@ -39,11 +39,13 @@ def two_names(one, two):
 def fill(rows):
     """Store what calls of `name_of` would store, without the three round trips of each."""
     store = get_store()
-    versions = store.mint(expand(row_tag(Bystander, row.pk) for row in rows), 300)
+    declared = set(name_of.tags.of_call({}, (), {}))
+    rows_and_families = expand(row_tag(Bystander, row.pk) for row in rows)
+    versions = store.mint([*declared.union(rows_and_families)], 300)
     for row in rows:
-        tags = expand([row_tag(Bystander, row.pk)])
+        tags = expand([*declared, row_tag(Bystander, row.pk)])
         sealed = {tag: versions[tag] for tag in tags}
-        further = tuple(tag for tag in tags if tag != "*")
+        further = tuple(tag for tag in tags if tag not in declared)
         payload = store.encode(row.name)
         store.fill(
             Filling(

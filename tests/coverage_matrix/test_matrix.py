@@ -5,7 +5,8 @@ without a rule or to one whose rule looks at values. It goes through all shapes;
 cell. What has to stay cached is as much part of it as what has to go. `shapes` has the reads,
 `ways` says what is declared of a way of writing, `matrix` where they are.
 
-With ``EVERY_CELL=1`` in the environment there is no combination that is left out.
+With ``CELLS=all`` in the environment there is no combination that is left out; with ``CELLS=half``
+it is either with a rule or without one.
 
 The page ``docs/reference/coverage.md`` is made of the same declarations; see `test_page`.
 """
@@ -50,11 +51,17 @@ class Cell:
             return True
         return self.atomic is (self.database == "SQLite")
 
+    @property
+    def is_of_half(self) -> bool:
+        return self.rule is (self.database == "PostgreSQL") or len(self.way.databases) == 1
+
     def __str__(self) -> str:
         mode = "transaction" if self.atomic else "autocommit"
         rule = "rule" if self.rule else "no rule"
         return ", ".join((self.way.name, self.database, mode, rule))
 
+
+WANTED = os.environ.get("CELLS", "usual")
 
 CELLS = [
     cell
@@ -62,7 +69,8 @@ CELLS = [
     for database, atomic, rule in product(way.databases, way.modes, (False, True))
     # Where a rule looks at values, a write in autocommit gets a transaction of its own, so one mode
     # for each database goes the same ways as both.
-    if (cell := Cell(way, database, atomic, rule)).is_usual or "EVERY_CELL" in os.environ
+    if (cell := Cell(way, database, atomic, rule)).is_usual or WANTED == "all"
+    if cell.is_of_half or WANTED != "half"
 ]
 
 
