@@ -16,7 +16,6 @@ from cache_invalidation.middleware import CachePageMiddleware
 from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, name_of
 
 _NAME: Final = f"{CachePageMiddleware.__module__}.{CachePageMiddleware.__qualname__}"
-_METHODS: Final = ("get", "list", "retrieve")  # of classes, that may be decorated
 _DEEPEST: Final = 10  # decorators around one another
 _SHOWN: Final = 5
 
@@ -61,9 +60,7 @@ def check_pages_of_django(**kwargs: Any) -> Messages:
 
 
 def _is_cached_by_django(view: Any) -> bool:
-    kind = getattr(view, "view_class", getattr(view, "cls", None))
-    methods = [vars(kind).get(name) for name in ("dispatch", *_METHODS)] if kind else []
-    return any(_holds(each, CacheMiddleware, _DEEPEST) for each in (view, *methods))
+    return any(_holds(each, CacheMiddleware, _DEEPEST) for each in (view, *_parts(view)))
 
 
 def _holds(found: Any, kind: type, depth: int) -> bool:
@@ -94,9 +91,14 @@ def _views_of(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[Any]:
 
 def _needs_it(view: Any) -> bool:
     """Whether a view, its class or one of its methods is decorated, or has the mixin for REST."""
+    return any(getattr(each, NEEDS_MIDDLEWARE, False) for each in (view, *_parts(view)))
+
+
+def _parts(view: Any) -> Iterator[Any]:
+    """Yield the class of a view, if it has one, and its methods."""
     kind = getattr(view, "view_class", getattr(view, "cls", None))
-    methods = [getattr(kind, name, None) for name in ("dispatch", *_METHODS)]
-    return any(getattr(each, NEEDS_MIDDLEWARE, False) for each in (view, kind, *methods))
+    for each in getattr(kind, "__mro__", ()):
+        yield from (each, *vars(each).values())
 
 
 def _is_ours(path: str) -> bool:

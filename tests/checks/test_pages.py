@@ -17,7 +17,7 @@ from django.views.generic import View
 from rest_framework.views import APIView
 
 from cache_invalidation.middleware import CachePageMiddleware
-from cache_invalidation.rest import CachedResponseMixin
+from cache_invalidation.rest import CachedResponseMixin, cached_response
 from cache_invalidation.views import cache_page
 from tests.checks.reporting import only, reported
 
@@ -57,6 +57,19 @@ class ByDispatch(View):
     dispatch = method_decorator(cache_page(60))(View.dispatch)
 
 
+class Action(APIView):
+    """Cached where nobody looks for it."""
+
+    @cached_response(60)
+    def popular(self, request: HttpRequest) -> HttpResponse:
+        """An action."""
+        return HttpResponse("here")
+
+
+class Inheriting(ByDispatch):
+    """Cached by what it inherits."""
+
+
 class Listed(CachedResponseMixin, APIView):
     """A view of REST framework."""
 
@@ -68,6 +81,8 @@ VIEWS: dict[str, tuple[Any, bool]] = {
     "method": (ByMethod.as_view(), True),
     "dispatch": (ByDispatch.as_view(), True),
     "rest": (Listed.as_view(), True),
+    "action": (Action.as_view(), True),
+    "inherited": (Inheriting.as_view(), True),
 }
 
 
