@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 DEEPEST: Final = 20  # containers in one another
+_IN_ORDER: Final[tuple[Any, ...]] = list, tuple
 
 
 class _Same:
@@ -25,10 +26,11 @@ def contents(value: Any, depth: int = DEEPEST) -> Any:
     held = _Same(value)
     if depth == 0:
         return held
+    # Each in the way that nobody is told of who takes note of what is looked at.
     if isinstance(value, dict):
-        # In the way that nobody is told of who takes note of what is looked at.
         pairs = dict.items(value)
         return held, [(contents(key, depth - 1), contents(each, depth - 1)) for key, each in pairs]
-    if type(value) in (list, tuple):
-        return held, [contents(each, depth - 1) for each in value]
-    return (held, frozenset(map(id, value))) if type(value) in (set, frozenset) else held
+    for kind in _IN_ORDER:
+        if isinstance(value, kind):
+            return held, [contents(each, depth - 1) for each in kind.__iter__(value)]
+    return (held, frozenset(map(id, value))) if isinstance(value, set | frozenset) else held

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from rest_framework.response import Response
 
+from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.stored import Page
 
 _UNREAD: Final = object()
@@ -38,7 +39,7 @@ class KeptResponse(Response):
         """What it is rendered from."""
         if self._data is _UNREAD:
             self._data = self._made()
-            self._before = shape_of(self._data)
+            self._before = contents(self._data)
         return self._data
 
     @data.setter
@@ -47,26 +48,9 @@ class KeptResponse(Response):
 
     def render(self) -> Any:
         """Return the response with its content, as `Response.render` does."""
-        if self._data is not _UNREAD and not is_same(self._before, shape_of(self._data)):
+        if self._data is not _UNREAD and self._before != contents(self._data):
             self._is_rendered = False
         return super().render()
-
-
-def shape_of(data: Any) -> Any:
-    """Return what is the same as long as nobody changes `data` or what is inside of it."""
-    if isinstance(data, dict):
-        return {key: shape_of(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [shape_of(value) for value in data]
-    return data
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Whether two shapes are the same."""
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 - what is in them compares as it likes
-        return False
 
 
 def is_json_of(body: bytes, data: Any) -> bool:

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.stored import etag_of
 from cache_invalidation.surfaces.pages.swapping import recorded_by
@@ -20,8 +21,6 @@ from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.surfaces.responses.kept import (
     KeptResponse,
     is_json_of,
-    is_same,
-    shape_of,
 )
 from cache_invalidation.surfaces.responses.requests import (
     ALWAYS_LOOKED_AT,
@@ -106,7 +105,7 @@ class ResponseVisit(Visit):
         if not _is_late(response):
             return super()._unrendered(response)
         about = response.template_name, response.content_type, len(response._post_render_callbacks)
-        return shape_of(response.data), about
+        return contents(response.data), about
 
     def _is_as_before(self, response: Any) -> bool:
         if not _is_late(response):
@@ -119,7 +118,7 @@ class ResponseVisit(Visit):
             and response.accepted_media_type == outer.accepted_media_type
             and context.keys() <= _IN_EVERY_CONTEXT
             and all(context.get(name) is value for name, value in given.items())
-            and is_same(self._context, self._unrendered(response))
+            and self._context == self._unrendered(response)
         )
 
     def _render(self, response: Any) -> Any:
