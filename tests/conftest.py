@@ -16,6 +16,7 @@ from django.db import connections
 from cache_invalidation import stores
 from cache_invalidation.conf import Settings
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.protocol import hints
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from example_project.servers import ValkeyServer
@@ -93,6 +94,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
     redis_client.flushdb()
     caches["locmem"].clear()
     counters.discard()
+    hints.clear()
     # The test before may have created some that were flushed or rolled back with it.
     ContentType.objects.clear_cache()
 

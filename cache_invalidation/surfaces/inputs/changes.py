@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from inspect import getattr_static
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib.messages.storage.base import BaseStorage
 from django.core.paginator import Page
@@ -27,6 +28,8 @@ _PASSED_BY: Final = RawQuerySet, FieldFile, HttpRequest, BaseStorage, BlockNode,
 
 #: Most of what there is.
 _CONSTANT: Final = frozenset({int, str, bool, float, bytes, type(None)})
+#: Equal ones cannot be told apart, which is not so of 1.0 and 1.00.
+_KEYS: Final = frozenset({int, str, bytes, UUID})
 
 
 class Changes:
@@ -105,4 +108,13 @@ def _is_found_out(value: Any, name: str) -> bool:
 
 
 def _differ(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> bool:
-    return list(before) != list(now) or any(now[name] is not held for name, held in before.items())
+    return list(before) != list(now) or not all(
+        _is_same(held, now[name]) for name, held in before.items()
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are one, or cannot be told apart: a row that loads more gets a new key."""
+    if one is other:
+        return True
+    return type(one) is type(other) and type(one) in _KEYS and bool(one == other)
