@@ -16,14 +16,11 @@ from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, fini
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.varying import NAMED, is_nameless
 from cache_invalidation.surfaces.inputs.inputs import Inputs
-from cache_invalidation.surfaces.inputs.trail import Trail
+from cache_invalidation.surfaces.inputs.trail import VARIES, Trail
 from cache_invalidation.surfaces.inputs.variants import admits
 
 #: Seconds that a step is kept at least: it is worth more than one entry.
 STEP_LIFETIME: Final = 86_400.0
-
-#: What inputs are called that cached functions inside vary on.
-VARIES: Final = "varies"
 
 #: Why something is not stored, whatever it is; what comes in as an input has its own reasons.
 REASONS: Final[Mapping[str, str]] = {
@@ -57,7 +54,7 @@ class Keeping:
     ) -> Generator[float, None, None]:
         """Look for the value, as `protocol.attempt` does."""
         yield from attempt(self.read, look or self.trail.look)
-        if self.read.is_hit and (varied := self.trail.given(VARIES)):
+        if self.read.is_hit and (varied := self.trail.varied()):
             hand_up({}, True, varied)
 
     @contextmanager
@@ -106,7 +103,7 @@ class Keeping:
             if is_nameless(name):
                 self.inputs.refuse("varies", f"{name} cannot be found by its name elsewhere")
             else:
-                self.inputs.look_by(f"{VARIES}.{name}", partial(varied.__getitem__, name))
+                self.inputs.look_by(f"{VARIES}{name}", partial(varied.__getitem__, name))
 
     def _store(self, value: Any, dependencies: Dependencies) -> dict[str, str]:
         """Store the value, and what leads there."""

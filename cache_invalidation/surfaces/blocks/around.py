@@ -19,7 +19,6 @@ from django.template.loader_tags import BLOCK_CONTEXT_KEY, BlockNode
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 
-from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.surfaces.blocks.sources import ABSENT, source_at, source_now, tell
@@ -214,5 +213,4 @@ _KINDS: Final[Mapping[str, Callable[[Around, str], str]]] = {
     "template": Around._template,
     "blocks": Around._blocks,
     "cycle": Around._cycle,
-    "varies": lambda around, name: varying.current(name),
 }

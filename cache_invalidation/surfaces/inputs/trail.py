@@ -16,12 +16,17 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.reads.protocol import Outcome, Read, look_once
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 
 LONGEST: Final = 3  # steps
 REMEMBERED: Final = 10_000  # steps that a process remembers
+
+#: What the names of inputs begin with that cached functions inside vary on. They are the same for
+#: all that is cached: ``varies.shop.tenants.current`` is what that function returns.
+VARIES: Final = "varies."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,13 @@ class Trail:
         """Where the trail has come to."""
         return self._places[-1].key
 
-    def given(self, kind: str) -> dict[str, str]:
-        """Return the inputs of one kind on the way, by what stands behind the kind."""
-        by = [item for place in self._places for item in place.by.items()]
+    def varied(self) -> dict[str, str]:
+        """Return what on the way is what cached functions inside vary on, by their names for it."""
         return {
-            name.removeprefix(f"{kind}."): value
-            for name, value in by
-            if name.startswith(f"{kind}.")
+            name.removeprefix(VARIES): value
+            for place in self._places
+            for name, value in place.by.items()
+            if name.startswith(VARIES)
         }
 
     def look(self, read: Read) -> Outcome:
@@ -107,11 +112,16 @@ class Trail:
             return False
         try:
             with apart():
-                by = {name: self._current(name) for name in step.names}
+                by = {name: self._now(name) for name in step.names}
         except Exception:  # noqa: BLE001 - Opaque, or the project's own, for those who look at it
             return False
         self._go(by)
         return True
+
+    def _now(self, name: str) -> str:
+        if name.startswith(VARIES):
+            return varying.current(name.removeprefix(VARIES))
+        return self._current(name)
 
     def _go(self, by: Mapping[str, str]) -> None:
         # With the lengths, so that no value can look like the next input.

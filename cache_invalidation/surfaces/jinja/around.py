@@ -11,7 +11,6 @@ from jinja2.environment import Template
 from jinja2.runtime import Context
 from jinja2.utils import _PassArg, missing
 
-from cache_invalidation.reads import varying
 from cache_invalidation.reads.spelling import full_name, is_found_by_name
 from cache_invalidation.surfaces.blocks.around import Momentary
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
@@ -124,9 +123,6 @@ class Around:
 
         Raises `Opaque` if nobody can tell, and what evaluating it raises.
         """
-        kind, _, rest = name.partition(".")
-        if kind == "varies":
-            return varying.current(rest)
         if self.request is None:
             raise Opaque("there is no request")
         tell(self.request, name)

@@ -4,7 +4,6 @@
 ``COOKIES`` and ``META``. ``headers`` are all headers, ``user`` is who is logged in, or what counts
 of that, and ``user.email`` one thing about them. ``messages`` is whether there are any, and
 ``has.tenant`` is what somebody has put on the request under that name.
-``varies.shop.tenants.current`` is what a function says on which something that is cached varies.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +12,6 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
 
-from cache_invalidation.reads import varying
 from cache_invalidation.surfaces.inputs.portraits import portray
 
 #: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
@@ -121,7 +119,6 @@ _PARTS: Final[Mapping[str, Callable[[Outlook, str], str]]] = {
     "COOKIES": Outlook._cookie,
     "META": Outlook._meta,
     "has": Outlook._attribute,
-    "varies": lambda outlook, name: varying.current(name),
     "user": Outlook._of,
     "some": lambda outlook, kind: str(bool(getattr(outlook._request, kind))),
 }
