@@ -1,7 +1,6 @@
 """Blocks of Jinja2 templates that are cached: an extension for the options of its engine."""
 
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from jinja2 import nodes
@@ -72,8 +71,8 @@ class CachedExtension(Extension):
             lifetime = checked_timeout(timeout)
         except (TypeError, ValueError) as error:
             raise TemplateRuntimeError(f"{{% cached %}}: {error}") from None
-        outlook = partial(Around, visible, Reading.of(spelled), names, self.identifier)
-        return rendered(context, outlook, lifetime, further, caller)
+        around = Around(visible, Reading.of(spelled), names, self.identifier)
+        return rendered(context, around, lifetime, further, caller)
 
 
 def _pair(name: str) -> nodes.Pair:

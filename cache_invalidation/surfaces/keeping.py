@@ -3,6 +3,7 @@
 Pages and blocks are looked for and kept by this; they differ in what there is to look at.
 """
 
+import logging
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,13 +12,16 @@ from typing import Any, Final
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import unstorable
-from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
+from cache_invalidation.reads.dependencies import Dependencies, apart, collecting, hand_up
 from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.varying import NAMED, is_nameless
 from cache_invalidation.surfaces.inputs.inputs import Inputs
+from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import VARIES, Trail
 from cache_invalidation.surfaces.inputs.variants import admits
+
+logger = logging.getLogger("cache_invalidation")
 
 #: Seconds that a step is kept at least: it is worth more than one entry.
 STEP_LIFETIME: Final = 86_400.0
@@ -28,6 +32,24 @@ REASONS: Final[Mapping[str, str]] = {
     "unwatched": "it reads or writes what nobody watches: see EXCLUDE",
     "variants": "there are too many versions of it",
 }
+
+
+def told(name: str, about: Callable[[], str]) -> tuple[str | None, str]:
+    """Return what `about` tells of something before it is looked for; or None and why it cannot.
+
+    That is counted, as why `name` is not stored. Queries behind it are nobody's dependencies.
+    Raises what else `about` raises.
+    """
+    try:
+        with apart():
+            return about(), ""
+    except Opaque as error:
+        reason = error.reason
+        logger.debug("%s is not cached: %s.", name, error)
+    except CacheInvalidationError:  # Settings that a system check has something to say about.
+        reason = "settings"
+    counters.add(f"unstored:{name}:{reason}")
+    return None, reason
 
 
 class Keeping:

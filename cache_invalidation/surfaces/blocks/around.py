@@ -7,7 +7,6 @@ the source of a template, ``blocks`` what templates that extend others have put 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any, Final, Protocol
 
 from django.contrib.messages.storage.base import BaseStorage
@@ -98,8 +97,7 @@ class Around:
             if self._given is not None:
                 raise Opaque(f"a {full_name(type(self._given))} cannot record what is looked at")
             return "none"
-        method = held_by(self.request).get("method")
-        return f"{self._given is not None} {method == 'HEAD'}"
+        return f"{self._given is not None} {is_for_head(self.request)}"
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -129,8 +127,8 @@ class Around:
         Raises `Opaque` if nobody can tell, and what evaluating it raises.
         """
         kind, _, rest = name.partition(".")
-        look = _KINDS.get(kind) or partial(_of_request, name=name)
-        return look(self, rest)
+        look = _KINDS.get(kind)
+        return of_request(self.request, name) if look is None else look(self, rest)
 
     def source(self, origin: Origin) -> str:
         """Return the digest of the source of what is rendered and came from `origin`."""
@@ -153,18 +151,7 @@ class Around:
             return "a loop"  # Its items are inputs of their own.
         if name == "block" and isinstance(found, BlockNode):
             return found.name
-        if isinstance(found, HttpRequest):
-            return self._is_the_request(found)
-        if isinstance(found, BaseStorage):
-            if len(found):
-                raise Momentary("messages", "it shows messages")
-            return "no messages"
-        return portray(found)
-
-    def _is_the_request(self, found: HttpRequest) -> str:
-        if found is not self.request:
-            raise Opaque("it is another request")
-        return "the request"
+        return portray_for(self.request, found)
 
     def _names(self, rest: str) -> str:
         return portray([(name, self._name(name)) for name in self.names()])
@@ -199,11 +186,33 @@ class Around:
         return ABSENT
 
 
-def _of_request(around: Around, rest: str, *, name: str) -> str:
-    if around.request is None:
+def is_for_head(request: HttpRequest) -> bool:
+    """Whether it is for the head of a page only; see `Around.kind_of_request`."""
+    return bool(held_by(request).get("method") == "HEAD")
+
+
+def portray_for(request: HttpRequest | None, found: Any) -> str:
+    """Return the portrait of what a context holds that is rendered for `request`.
+
+    Of that, what is looked at are inputs of their own; and messages are shown once.
+    """
+    if isinstance(found, HttpRequest):
+        if found is not request:
+            raise Opaque("it is another request")
+        return "the request"
+    if isinstance(found, BaseStorage):
+        if len(found):
+            raise Momentary("messages", "it shows messages")
+        return "no messages"
+    return portray(found)
+
+
+def of_request(request: HttpRequest | None, name: str) -> str:
+    """Return what the input `name` of a request is now; let those know who record it."""
+    if request is None:
         raise Opaque("there is no request")
-    tell_of_request(around.request, name)
-    return Outlook(around.request).current(name)
+    tell_of_request(request, name)
+    return Outlook(request).current(name)
 
 
 _KINDS: Final[Mapping[str, Callable[[Around, str], str]]] = {

@@ -1,16 +1,13 @@
 """One rendering of a block: look it up, or render it and take note, and keep it."""
 
-import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, Final, Protocol, cast
 
 from django.template import Context, Engine
 from django.utils.safestring import SafeString
 
-from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Default, Read
 from cache_invalidation.reads.steps import walk
 from cache_invalidation.surfaces.blocks.around import Around, Cacheable
@@ -19,13 +16,10 @@ from cache_invalidation.surfaces.blocks.sources import libraries_of, noticing, t
 from cache_invalidation.surfaces.blocks.stored import CODEC, PLAIN, Block
 from cache_invalidation.surfaces.blocks.telling import Beneath, Frame, Outside, Telling
 from cache_invalidation.surfaces.inputs.always import always
-from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
-from cache_invalidation.surfaces.keeping import Keeping
+from cache_invalidation.surfaces.keeping import Keeping, told
 from cache_invalidation.surfaces.pages.requests import recording
 from cache_invalidation.tags import block_tags, expand
-
-logger = logging.getLogger("cache_invalidation")
 
 #: The name of a template that has none, such as one that was made from a text.
 NAMELESS: Final = "unknown"
@@ -66,20 +60,18 @@ def _keeping(
 ) -> Keeping | None:
     """Return how the block is looked for and kept; None if nobody can tell it from others."""
     name, tags = _tags(str(node.origin.template_name or NAMELESS), node.fragment)
-    try:
+
+    def about() -> str:
         engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
         how = repr((context.autoescape, context.use_l10n, context.use_tz))
         what = node.about, around.source(node.origin), libraries_of(engine)
         plain = *what, how, engine.string_if_invalid, around.kind_of_request()
-        about = always(plain, around.attributes, given)
-    except Opaque as error:
-        counters.add(f"unstored:{name}:{error.reason}")
-        logger.debug("The block %s is not cached: %s.", name, error)
+        return always(plain, around.attributes, given)
+
+    said, _ = told(name, about)
+    if said is None:
         return None
-    except CacheInvalidationError:  # Settings that a system check has something to say about.
-        counters.add(f"unstored:{name}:settings")
-        return None
-    trail = Trail(name, about, around.current)
+    trail = Trail(name, said, around.current)
     read = Read(name, trail.key, tags, timeout, records=True, codec=CODEC)
     return Keeping(read, trail)
 
@@ -97,20 +89,14 @@ def _computed(
     value: Block | None = None
     telling = Telling(around, keeping.inputs)
     try:
-        with keeping.computing(), _recorded(telling), _telling(node, context, telling) as left:
+        recorded = recording(around.request, keeping.inputs)
+        with keeping.computing(), recorded, _telling(node, context, telling) as left:
             text = node.nodelist.render(context)
         if not keeping.inputs.refusals:
             value = _block(text, *left)
     finally:
         keeping.keep(value, keeping.inputs.refusals)
     return text
-
-
-def _recorded(telling: Telling) -> AbstractContextManager[None]:
-    request = telling.around.request
-    if request is None:
-        return nullcontext()
-    return recording(request, telling.inputs)
 
 
 def _block(text: str, dicts: list[Any], frame: Frame) -> Block:

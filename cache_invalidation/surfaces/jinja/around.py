@@ -1,10 +1,9 @@
 """What there is to look at from a block of a Jinja2 template."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from django.contrib.messages.storage.base import BaseStorage
 from django.http import HttpRequest
 from jinja2 import Environment, TemplateNotFound, Undefined
 from jinja2.environment import Template
@@ -12,12 +11,10 @@ from jinja2.runtime import Context
 from jinja2.utils import _PassArg, missing
 
 from cache_invalidation.reads.spelling import full_name, is_found_by_name
-from cache_invalidation.surfaces.blocks.around import Momentary
-from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
+from cache_invalidation.surfaces.blocks.around import Momentary, is_for_head, portray_for
+from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.jinja.reading import Reading, read_template
-from cache_invalidation.surfaces.pages.outlook import ABSENT, Outlook
-from cache_invalidation.surfaces.pages.requests import tell
-from cache_invalidation.surfaces.pages.swapping import held_by
+from cache_invalidation.surfaces.pages.outlook import ABSENT
 
 #: Names of what is made for one visit, where Django puts it; it is never looked at.
 SECRETS: Final[Mapping[str, str]] = {
@@ -36,53 +33,61 @@ class Around:
     """What is around a block when its rendering begins; `reading` is what its source uses.
 
     `names` are those that it uses, as it sees them. The context, with the variables of the
-    template, is what templates see that it includes. `seen` and `included` are the portraits of
-    both, `sources` those of the templates. Raises `Opaque` for what nobody can tell.
+    template, is what templates see that it includes. `values` are those of both.
     """
 
     def __init__(
         self, context: Context, reading: Reading, names: Mapping[str, Any], own: str
     ) -> None:
         self._env: Environment = context.environment
+        self._context = context
+        self._reading = reading
+        self._names = names
         self._own = own
+        self._sources: dict[str, str] = {}
+        self.values: list[Any] = []
         self.request: HttpRequest | None = None
-        self.source = reading.source
-        self.sources: dict[str, str] = {}
-        included: set[str] = set()
-        filters, tests = set(reading.filters), set(reading.tests)
-        for each in (reading, *self._included(reading.templates, context.name)):
-            if each.refusals:
-                reason, text = next(iter(each.refusals.items()))
+
+    def portrait(self) -> tuple[Any, ...]:
+        """Return all that there is to look at; raise `Opaque` for what nobody can tell."""
+        reading = self._reading
+        used = [reading, *self._included(reading.templates, self._context.name)]
+        for each in used:
+            for reason, text in each.refusals.items():
                 raise Momentary(reason, text)
-            included |= each.names if each is not reading else set()
-            filters |= each.filters
-            tests |= each.tests
-        self.code = (
-            *_named(self._env.filters, filters),
-            *_named(self._env.tests, tests),
+        code = (
+            *_named(self._env.filters, _all_of(each.filters for each in used)),
+            *_named(self._env.tests, _all_of(each.tests for each in used)),
         )
-        self.values = list(names.values())
-        self.seen = {name: self._portrait(name, found) for name, found in names.items()}
-        visible = {name: context.resolve_or_missing(name) for name in sorted(included)}
-        self.values += visible.values()
-        self.included = {name: self._portrait(name, found) for name, found in visible.items()}
+        included = _all_of(each.names for each in used[1:])
+        visible = {name: self._context.resolve_or_missing(name) for name in included}
+        self.values = [*self._names.values(), *visible.values()]
+        # By its type, since what is only like a request cannot record.
+        requests = (each for each in self.values if issubclass(type(each), HttpRequest))
+        self.request = next(requests, None)
+        is_head = self.request is not None and is_for_head(self.request)
+        seen = [self._portraits(names) for names in (self._names, visible)]
+        return reading.source, self._sources, code, is_head, seen
+
+    def _portraits(self, names: Mapping[str, Any]) -> dict[str, str]:
+        return {name: self._portrait(name, found) for name, found in names.items()}
 
     def _included(self, names: set[str], parent: str | None) -> Iterator[Reading]:
         for name in sorted(names):
             place = self._env.join_path(name, parent) if parent else name
-            if place in self.sources:
+            if place in self._sources:
                 continue
-            self.sources[place] = ABSENT
+            self._sources[place] = ABSENT
             try:
                 template = self._env.get_template(place)
             except TemplateNotFound:
                 continue  # Who includes it says whether that is an error.
-            reading = self._reading(template, place)
-            self.sources[place] = reading.source
+            reading = self._read(template, place)
+            self._sources[place] = reading.source
             yield reading
             yield from self._included(reading.templates, place)
 
-    def _reading(self, template: Template, name: str) -> Reading:
+    def _read(self, template: Template, name: str) -> Reading:
         found = _readings.get(template)
         if found is None:
             try:
@@ -99,34 +104,13 @@ class Around:
             return ABSENT
         if name in SECRETS:
             raise Momentary(SECRETS[name], f"it shows {name}")
-        # By its type, since what is only like a request cannot record.
-        if issubclass(type(found), HttpRequest):
-            return self._is_the_request(found)
-        if isinstance(found, BaseStorage):
-            if len(found):
-                raise Momentary("messages", "it shows messages")
-            return "no messages"
         if callable(found) and found is self._env.globals.get(name):
             return code_of(found, name)
-        return portray(found)
+        return portray_for(self.request, found)
 
-    def _is_the_request(self, found: HttpRequest) -> str:
-        if self.request is None:
-            self.request = found
-        if found is not self.request:
-            raise Opaque("it is another request")
-        # What was made for the head of a page has the inputs of a GET otherwise.
-        return f"the request {held_by(found).get('method') == 'HEAD'}"
 
-    def current(self, name: str) -> str:
-        """Return what the input `name` of the request is now, as text.
-
-        Raises `Opaque` if nobody can tell, and what evaluating it raises.
-        """
-        if self.request is None:
-            raise Opaque("there is no request")
-        tell(self.request, name)
-        return Outlook(self.request).current(name)
+def _all_of(names: Iterable[set[str]]) -> list[str]:
+    return sorted(set().union(*names))
 
 
 def passes_context(function: Any) -> bool:
@@ -142,8 +126,8 @@ def passes_context(function: Any) -> bool:
     )
 
 
-def _named(known: Mapping[str, Any], names: set[str]) -> Iterator[str]:
-    for name in sorted(names):
+def _named(known: Mapping[str, Any], names: list[str]) -> Iterator[str]:
+    for name in names:
         found = known.get(name)
         yield ABSENT if found is None else code_of(found, name)
 

@@ -1,9 +1,8 @@
 """One rendering of a block of a Jinja2 template: look it up, or render it and keep it."""
 
-import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any, Final, cast
 
 from django.utils.timezone import get_current_timezone
@@ -11,60 +10,52 @@ from django.utils.translation import get_language
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Default, Read
 from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.reads.steps import walk
+from cache_invalidation.surfaces.blocks.around import of_request
 from cache_invalidation.surfaces.blocks.rendering import NAMELESS
 from cache_invalidation.surfaces.blocks.stored import CODEC, Block
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
-from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.jinja.around import Around, code_of, passes_context
-from cache_invalidation.surfaces.keeping import Keeping
+from cache_invalidation.surfaces.keeping import Keeping, told
 from cache_invalidation.surfaces.pages.requests import recording
 from cache_invalidation.tags import block_tags, expand
 
 # Of the blocks that are rendered with a context, from the outermost to the innermost.
 _INPUTS: Final = "_cache_invalidation_inputs"
 
-logger = logging.getLogger("cache_invalidation")
-
 
 def rendered(
     context: Context,
-    outlook: Callable[[], Around],
+    around: Around,
     timeout: float | Default | None,
     given: list[Any],
     render: Callable[[], str],
 ) -> str:
     """Return what `render` returns, from the cache if it is there.
 
-    `context` is what `render` uses, `outlook` looks at what is around the block. `given` are
-    further inputs, of which the first, if it is text, is a name. Raises what rendering raises, and
-    nothing for a failing cache.
+    `context` is what `render` uses. `given` are further inputs, of which the first, if it is text,
+    is a name. Raises what rendering raises, and nothing for a failing cache.
     """
     fragment = given[0] if given and isinstance(given[0], str) else ""
     tags = block_tags(context.name or NAMELESS, fragment)
     name = tags[-1]
+
+    def about() -> str:
+        how = (bool(context.eval_ctx.autoescape),)
+        return always(how, _environment(context), given, *around.portrait())
+
     try:
-        around = outlook()
-        plain = around.source, bool(context.eval_ctx.autoescape)
-        seen = around.sources, around.seen, around.included
-        about = always(plain, _environment(context), around.code, given, *seen)
-    except Opaque as error:
-        counters.add(f"unstored:{name}:{error.reason}")
-        logger.debug("The block %s is not cached: %s.", name, error)
-        return render()
-    except CacheInvalidationError:  # Settings that a system check has something to say about.
-        counters.add(f"unstored:{name}:settings")
-        return render()
+        said, _ = told(name, about)
     except Exception:  # noqa: BLE001 - the project's own, for who renders what raises it
         return render()
-    trail = Trail(name, about, around.current)
+    if said is None:
+        return render()
+    trail = Trail(name, said, partial(of_request, around.request))
     keeping = Keeping(
         Read(name, trail.key, expand(tags), timeout, records=True, codec=CODEC), trail
     )
@@ -89,8 +80,7 @@ def _computed(context: Context, around: Around, keeping: Keeping, render: Callab
         changes.watch(each)
     language = get_language(), get_current_timezone()
     try:
-        request = around.request
-        recorded = nullcontext() if request is None else recording(request, inputs)
+        recorded = recording(around.request, inputs)
         with recorded, keeping.computing(), _watched(context, inputs):
             text = render()
         value = Block(str(text))

@@ -303,12 +303,15 @@ def tell(request: HttpRequest, name: str) -> None:
 
 @contextmanager
 def recording(
-    request: HttpRequest, inputs: Inputs, of_user: Coarse | None = None
+    request: HttpRequest | None, inputs: Inputs, of_user: Coarse | None = None
 ) -> Iterator[None]:
-    """Record in `inputs` what is looked at of `request` inside of the block.
+    """Record in `inputs` what is looked at of `request`, if there is one, inside of the block.
 
     Whoever records it already, since this is a part of something larger, gets to know it, too.
     """
+    if request is None:
+        yield
+        return
     record = Recording(request, inputs, of_user, record_of(request))
     try:
         with recorded_by(record, request):

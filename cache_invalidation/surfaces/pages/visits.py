@@ -1,6 +1,5 @@
 """One request for a page that is cached: look it up, or compute it and take note, and keep it."""
 
-import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +17,8 @@ from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Outcome, Read, give_up
 from cache_invalidation.surfaces.inputs.always import always
-from cache_invalidation.surfaces.inputs.portraits import Opaque
 from cache_invalidation.surfaces.inputs.trail import Trail
-from cache_invalidation.surfaces.keeping import Keeping
+from cache_invalidation.surfaces.keeping import Keeping, told
 from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
 from cache_invalidation.surfaces.pages.options import Options
@@ -29,8 +27,6 @@ from cache_invalidation.surfaces.pages.requests import is_recording, recording
 from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
 from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
 from cache_invalidation.tags import expand, page_tag
-
-logger = logging.getLogger("cache_invalidation")
 
 #: Where the visits of a request are, once the middleware has seen it; and that of a response.
 VISITS: Final = "_cache_invalidation_visits"
@@ -43,6 +39,12 @@ PASSED_BY: Final = "_cache_invalidation_passed_by"
 def host_of(request: HttpRequest) -> str:
     """Return the host that was asked; raise `DisallowedHost` if it is not this site's."""
     return request.get_host()
+
+
+def pass_by(request: Any, view: Callable[..., Any]) -> None:
+    """Say, and count, that nothing of `view` is stored, as it has the decorator of the others."""
+    counters.add(f"unstored:page:{name_of(view)}:rest")
+    vars(request)[PASSED_BY] = "rest"
 
 
 class Visit:
@@ -79,8 +81,7 @@ class Visit:
                 "@method_decorator(cache_page(…))."
             )
         if not isinstance(request, HttpRequest) or is_of_rest(view):
-            counters.add(f"unstored:page:{name_of(view)}:rest")
-            vars(getattr(request, "_request", request))[PASSED_BY] = "rest"
+            pass_by(getattr(request, "_request", request), view)
             return None
         return cls.begin(
             request,
@@ -112,17 +113,11 @@ class Visit:
             return None
         try:
             where = request.scheme, host_of(request), request.path_info
-            said = always(where, *about())
-        except Opaque as error:
-            logger.debug("The page %s is not cached: %s.", name, error)
-            counters.add(f"unstored:page:{name}:opaque")
-            vars(request)[PASSED_BY] = "opaque"
-            return None
-        except CacheInvalidationError:  # Settings that a system check has something to say about.
-            counters.add(f"unstored:page:{name}:settings")
-            vars(request)[PASSED_BY] = "settings"
-            return None
+            said, reason = told(f"page:{name}", lambda: always(where, *about()))
         except Exception:  # noqa: BLE001 - such as a host that is not allowed, which the view finds
+            return None
+        if said is None:
+            vars(request)[PASSED_BY] = reason
             return None
         trail = Trail(f"page:{name}", said, outlook.current)
         tags = expand((page_tag(name), page_tag(request.path_info)))

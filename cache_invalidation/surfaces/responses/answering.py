@@ -9,10 +9,8 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from cache_invalidation.metrics.counters import counters
 from cache_invalidation.surfaces.pages.options import Options
-from cache_invalidation.surfaces.pages.views import name_of
-from cache_invalidation.surfaces.pages.visits import PASSED_BY
+from cache_invalidation.surfaces.pages.visits import pass_by
 from cache_invalidation.surfaces.responses.views import Called, view_of
 from cache_invalidation.surfaces.responses.visits import ResponseVisit
 
@@ -27,8 +25,7 @@ def respond(function: Callable[..., Any], options: Options, /, *args: Any, **kwa
     request = given[0] if given else None
     if not isinstance(request, Request):
         if isinstance(request, HttpRequest):
-            counters.add(f"unstored:page:{name_of(function)}:rest")
-            vars(request)[PASSED_BY] = "rest"
+            pass_by(request, function)
         return function(*args, **kwargs)
     view = args[0] if is_method else view_of(request)
     if view is None or view.request is not request:
