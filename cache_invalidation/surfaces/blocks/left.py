@@ -9,10 +9,12 @@ from django.template import Context
 from django.template.loader_tags import BLOCK_CONTEXT_KEY
 from django.utils import timezone, translation
 
+from cache_invalidation.surfaces.blocks.telling import Standing
+
 Later = Callable[[], Any]
 
 
-class Names(MutableMapping[Any, Any]):
+class Names(Standing):
     """A dictionary of a context with names whose values are found out when somebody asks.
 
     What is asked for is the value itself: not everything can be done with what stands for one.
@@ -44,12 +46,6 @@ class Names(MutableMapping[Any, Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(dict.fromkeys([*self.held, *self.later]))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
 
 
 def later_of(names: Any) -> Mapping[Any, Later]:

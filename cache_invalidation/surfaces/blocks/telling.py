@@ -34,7 +34,17 @@ class Telling:
         self.inputs.refuse("context", text)
 
 
-class Outside(MutableMapping[Any, Any]):
+class Standing(MutableMapping[Any, Any]):
+    """A mapping that stands for another one: it is as long as, and looks like, what it yields."""
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class Outside(Standing):
     """The names that a context holds."""
 
     def __init__(self, telling: Telling) -> None:
@@ -68,12 +78,6 @@ class Outside(MutableMapping[Any, Any]):
         self._telling.look("names")
         return self._around.names()
 
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
     def __setitem__(self, name: Any, value: Any) -> None:
         self._telling.refuse(f"it sets {name!r}, which was there before")
         self._holder(name)[name] = value
@@ -87,7 +91,7 @@ class Outside(MutableMapping[Any, Any]):
         return next((held for held in reversed(dicts) if name in held), dicts[-1])
 
 
-class Beneath(MutableMapping[Any, Any]):
+class Beneath(Standing):
     """What a context begins with: constants, and what a tag has put there to be seen everywhere."""
 
     def __init__(self, telling: Telling) -> None:
@@ -113,14 +117,8 @@ class Beneath(MutableMapping[Any, Any]):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._held)
 
-    def __len__(self) -> int:
-        return len(self._held)
 
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-class Loop(MutableMapping[Any, Any]):
+class Loop(Standing):
     """A ``forloop``; `path` is where it is, such as ``parentloop.``."""
 
     def __init__(self, telling: Telling, held: Any, path: str = "") -> None:
@@ -143,12 +141,6 @@ class Loop(MutableMapping[Any, Any]):
     def __iter__(self) -> Iterator[Any]:
         self._telling.look(f"loop.{self._path}".rstrip("."))
         return iter(self._held)
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
 
     def __setitem__(self, name: Any, value: Any) -> None:
         self._refuse()
