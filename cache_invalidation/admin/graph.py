@@ -7,6 +7,7 @@ from zlib import crc32
 
 from django.utils.text import slugify
 
+from cache_invalidation.operations.names import Kind, joined
 from cache_invalidation.operations.overview import (
     EventEntry,
     ModelEntry,
@@ -39,13 +40,12 @@ class RuleNode:
 class CachedNode:
     """A cached function, page or block; its `name` is the one in the metrics."""
 
-    kind: str
+    kind: Kind
     entry: Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        bare = str(self.entry[self.kind])
-        return bare if self.kind == "function" else f"{self.kind}:{bare}"
+        return joined(self.kind, str(self.entry[self.kind]))
 
     @property
     def anchor(self) -> str:

@@ -14,7 +14,8 @@ from cache_invalidation.admin.pages import INVALIDATE, VIEW, PageAdmin, allows, 
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
 from cache_invalidation.operations.audit import AlreadyDone
-from cache_invalidation.operations.readers import dependent_on, dotted_name
+from cache_invalidation.operations.readers import dependent_on
+from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import ROOT
 

@@ -132,6 +132,11 @@ def split(name: str) -> tuple[Kind, str]:
     return "function", name
 
 
+def joined(kind: Kind, name: str) -> str:
+    """Return what `split` takes apart."""
+    return name if kind == "function" else f"{kind}:{name}"
+
+
 def tag_of(kind: Kind, name: str) -> str:
     """Return the tag that all entries of what is called `name` have."""
     if kind == "function":

@@ -14,11 +14,11 @@ from cache_invalidation.operations.readers import (
     FunctionEntry,
     PageEntry,
     blocks_known,
-    dotted_name,
     functions_known,
     pages_known,
     reads,
 )
+from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.catalog import is_watched
 from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import Wire, registry

@@ -5,10 +5,11 @@ from itertools import chain
 from typing import Any, TypedDict
 
 from cache_invalidation.conf import settings
-from cache_invalidation.operations.names import Kind, KnownNames, tag_of
+from cache_invalidation.operations.names import Kind, KnownNames, joined, tag_of
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.tags import ROOT, family
 
 
@@ -54,13 +55,13 @@ def functions_known(known: KnownNames) -> list[FunctionEntry]:
 def pages_known(known: KnownNames) -> list[PageEntry]:
     """Return the pages, by the names of their views."""
     names = sorted(known.names["page"])
-    return [PageEntry(page=name, found=_found(known, f"page:{name}")) for name in names]
+    return [PageEntry(page=name, found=_found(known, joined("page", name))) for name in names]
 
 
 def blocks_known(known: KnownNames) -> list[BlockEntry]:
     """Return the blocks, by their names."""
     names = sorted(known.names["block"])
-    return [BlockEntry(block=name, found=_found(known, f"block:{name}")) for name in names]
+    return [BlockEntry(block=name, found=_found(known, joined("block", name))) for name in names]
 
 
 def reads(entry: Mapping[str, Any], dropped: str) -> bool:
@@ -79,7 +80,7 @@ def dependent_on(tags: Iterable[str]) -> list[str]:
     dropped = frozenset(tags)
     known = KnownNames()
     return [
-        name if kind == "function" else f"{kind}:{name}"
+        joined(kind, name)
         for kind, name, entry in _cached(known)
         if any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
     ]
@@ -123,9 +124,3 @@ def _function(name: str, function: Any, known: KnownNames) -> FunctionEntry:
         entry["timeout"] = settings.DEFAULT_TIMEOUT if isinstance(timeout, Default) else timeout
         entry["lock"], entry["sample"] = function.lock, function.sample
     return entry
-
-
-def dotted_name(thing: Any) -> str:
-    """Return the name by which a class or function can be found; of others, that of the class."""
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}.{named.__qualname__}"

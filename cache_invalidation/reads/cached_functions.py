@@ -18,9 +18,10 @@ from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
+from cache_invalidation.reads.etags import etag_of
 from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
 from cache_invalidation.reads.steps import awalk
-from cache_invalidation.reads.varying import Source, Varying, code_version, etag_of
+from cache_invalidation.reads.varying import Source, Varying, code_version
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT, call_tag, expand
 

@@ -100,16 +100,23 @@ def _has_place_for_more(kind: type) -> bool:
     )
 
 
-def full_name(kind: type) -> str:
+def full_name(kind: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def is_found_by_name(kind: type) -> bool:
-    """Whether the name of a class tells it from all others, such as those made by a function."""
-    found: Any = sys.modules.get(kind.__module__)
-    for name in kind.__qualname__.split("."):
+def dotted_name(thing: Any) -> str:
+    """Return the name by which a class or function can be found; of others, that of the class."""
+    return full_name(thing if hasattr(thing, "__qualname__") else type(thing))
+
+
+def is_found_by_name(thing: Any) -> bool:
+    """Whether the name of a class or function tells it from all others, such as local ones."""
+    if not hasattr(thing, "__qualname__"):
+        return False
+    found: Any = sys.modules.get(thing.__module__)
+    for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
-    return found is kind
+    return found is thing
 
 
 def _digits(value: int) -> str:

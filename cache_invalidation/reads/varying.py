@@ -1,9 +1,7 @@
 """What a function varies on besides its arguments: what is in force where it is called."""
 
 import inspect
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from itertools import count
 from typing import Any, Final, cast
 
@@ -12,9 +10,7 @@ from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 
 from cache_invalidation.conf import Settings
-from cache_invalidation.reads.kept_calls import unwrap
-from cache_invalidation.reads.spelling import full_name, is_found_by_name, spell
-from cache_invalidation.stores.messages import Versions
+from cache_invalidation.reads.spelling import dotted_name, is_found_by_name, spell
 
 Source = str | Callable[[], Any]
 
@@ -68,9 +64,8 @@ class Varying:
     def _name(source: Any) -> str:
         if isinstance(source, str):
             return source
-        named = source if hasattr(source, "__qualname__") else type(source)
-        is_found = named is source and is_found_by_name(source)
-        return full_name(named) if is_found else f"{full_name(named)}@{next(_numbers)}"
+        name = dotted_name(source)
+        return name if is_found_by_name(source) else f"{name}@{next(_numbers)}"
 
     def now(self) -> dict[str, str]:
         """Return the values now, by name, spelled as in a key.
@@ -95,8 +90,8 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
         inspect.signature(function).bind()
     except TypeError:
         return False
-    except ValueError:  # One of those written in C that do not say what they take.
-        return True
+    except ValueError:
+        pass  # One of those written in C that do not say what they take.
     return True
 
 
@@ -116,19 +111,3 @@ def code_version() -> str:
         return Settings.CODE_VERSION.usable()
     except ImproperlyConfigured:
         return ""  # Keys can be made before there are settings.
-
-
-def etag_of(payload: bytes | None, versions: Versions | None) -> str | None:
-    """Return an entity tag for what is made of a value that is kept as `payload`, None for none.
-
-    Another tag for another language, time zone or release, each of which may make something else
-    of it. And for other `versions`: a write may come between this and what is made of the value,
-    and when it is taken back, nobody must be told that he has what he has not.
-    """
-    if payload is None:
-        return None
-    said = [code_version(), *(str(now()) for now in NAMED.values())]
-    said += [f"{tag}={version}" for tag, version in sorted((versions or {}).items())]
-    value = blake2b(unwrap(payload), digest_size=15, key=b"etag")
-    value.update("\n".join(said).encode(errors="surrogatepass"))
-    return f'"{urlsafe_b64encode(value.digest()).decode()}"'

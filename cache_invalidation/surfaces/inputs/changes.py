@@ -1,4 +1,4 @@
-"""Whether a block changes what it looks at, such as a list that a tag adds something to.
+"""Whether a page or a block changes what it looks at, such as a list that it adds something to.
 
 A hit would not do that again. What Django finds out when it is asked for, and keeps, is no change:
 relations and deferred fields of rows, the rows of a queryset, a cached property.
@@ -19,6 +19,7 @@ from django.http import HttpRequest
 from django.template.loader_tags import BlockNode
 from django.utils import functional
 
+from cache_invalidation.reads.spelling import PLAIN
 from cache_invalidation.surfaces.inputs.portraits import LARGEST
 
 #: Those that are kept in the place of what they were made from.
@@ -26,8 +27,6 @@ _FOUND_OUT: Final = functools.cached_property, functional.cached_property, FileD
 #: Those that change by being looked at, or are seen to by somebody else.
 _PASSED_BY: Final = RawQuerySet, FieldFile, HttpRequest, BaseStorage, BlockNode, type
 
-#: Most of what there is.
-_CONSTANT: Final = frozenset({int, str, bool, float, bytes, type(None)})
 #: Equal ones cannot be told apart, which is not so of 1.0 and 1.00.
 _KEYS: Final = frozenset({int, str, bytes, UUID})
 
@@ -45,7 +44,7 @@ class Changes:
         todo = [value]
         while todo and len(self._seen) < LARGEST:
             found = todo.pop()
-            if type(found) in _CONSTANT or id(found) in self._seen:
+            if type(found) in PLAIN or id(found) in self._seen:
                 continue
             self._seen[id(found)] = found
             todo.extend(self._parts(found))

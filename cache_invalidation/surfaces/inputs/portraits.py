@@ -23,7 +23,14 @@ from django.utils.safestring import SafeString
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads.dependencies import apart
-from cache_invalidation.reads.spelling import full_name, is_found_by_name, made_by, named, spell
+from cache_invalidation.reads.spelling import (
+    PLAIN,
+    full_name,
+    is_found_by_name,
+    made_by,
+    named,
+    spell,
+)
 
 #: So many values in one another make up a portrait at most; what is larger costs more than a miss.
 LARGEST: Final = 20_000
@@ -70,7 +77,7 @@ class _Painter:
     def portray(self, value: Any) -> str:
         self._grow(1)
         kind = type(value)
-        if kind in _SPELLED:
+        if kind in PLAIN:
             return spell(value)
         if value is self._but:
             return "#"
@@ -119,9 +126,7 @@ class _Painter:
         # Most of what there is is plain, and a call for each of it would take most of the time.
         listed = list(values)
         self._grow(len(listed))
-        return [
-            spell(value) if type(value) in _SPELLED else self.portray(value) for value in listed
-        ]
+        return [spell(value) if type(value) in PLAIN else self.portray(value) for value in listed]
 
     def _set(self, values: Any) -> str:
         return f"({','.join(sorted(self.portray(value) for value in values))})"
@@ -209,9 +214,6 @@ def _sql(value: QuerySet[Any]) -> Any:
         return value.query.get_compiler(value.db).as_sql()
     return None
 
-
-# Those that `spell` tells apart by what they are, without looking into anything.
-_SPELLED: Final = frozenset({int, str, bool, float, bytes, type(None)})
 
 _KINDS: Final[Mapping[type, Callable[[_Painter, Any], str]]] = {
     tuple: _Painter.all,

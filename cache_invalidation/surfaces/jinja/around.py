@@ -141,6 +141,6 @@ def code_of(function: Any, name: str) -> str:
         cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
         inner = [code_of(cell, name) for cell in cells if callable(cell)]
         return f"{full_name(function)}({','.join(inner)})"
-    if not hasattr(function, "__qualname__") or not is_found_by_name(function):
+    if not is_found_by_name(function):
         raise Opaque(f"{name} is no function that can be found by its name")
     return full_name(function)

@@ -1,14 +1,13 @@
 """Pages as they are kept in the cache."""
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 from typing import Any, Final
 
 from django.http import HttpResponse
 
+from cache_invalidation.reads.etags import strong_etag
 from cache_invalidation.surfaces.framing import Framed
 
 #: Bytes that are enough for all but the body of most pages.
@@ -100,13 +99,13 @@ def _made_of(held: Mapping[str, Any]) -> HttpResponse:
 
 
 def etag_of(body: bytes, headers: list[list[str]]) -> str:
-    """Return a strong entity tag: the same for the same page, and for no other.
+    """Return a strong entity tag for a page.
 
     Headers are a part of it, such as one that says how many pages there are, but for those that a
     304 brings along.
     """
     told = json.dumps(sorted(each for each in headers if each[0] not in _KEPT)).encode()
-    return f'"{urlsafe_b64encode(blake2b(told + body, digest_size=15).digest()).decode()}"'
+    return strong_etag(told, body)
 
 
 def _pack(page: Page) -> tuple[Any, bytes]:
