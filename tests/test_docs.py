@@ -5,7 +5,6 @@ import doctest
 import os
 import re
 import shlex
-import subprocess
 import sys
 import unittest
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from django.test import TestCase, override_settings
 
 from cache_invalidation import checks, conf, registry, signals
 from cache_invalidation.metrics.report import Metrics, Minute, reset_metrics
+from tests import processes
 from tests.checks.reporting import with_options
 from tests.testapp import models
 
@@ -268,16 +268,8 @@ class Tutorial:
             self.session = ""
 
     def run(self, *arguments: str) -> str:
-        result = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert not result.returncode, result.stdout
-        return result.stdout
+        command = [sys.executable, "-W", "error", *arguments]
+        return processes.run(command, self.folder, self.environment)
 
 
 def test_the_tutorial_can_be_followed(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django import get_version
 
+from tests import processes
 from tests.once import made_once
 
 pytestmark = pytest.mark.packaging
@@ -27,16 +28,7 @@ def clean_environment() -> dict[str, str]:
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command outside the checkout; return what it printed."""
-    result = subprocess.run(
-        command,
-        cwd=cwd,
-        env=clean_environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert not result.returncode, result.stdout
-    return result.stdout
+    return processes.run(command, cwd, clean_environment())
 
 
 @pytest.fixture(scope="module")

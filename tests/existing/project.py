@@ -3,11 +3,12 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+from tests import processes
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "existing-project.md"
 VISITS: Final = Path(__file__).with_name("visits.py")
@@ -78,12 +79,5 @@ class Project:
         return answers
 
     def _run(self, *arguments: str) -> None:
-        result = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert not result.returncode, result.stdout
+        command = [sys.executable, "-W", "error", *arguments]
+        processes.run(command, self.folder, self.environment)
