@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -146,6 +147,7 @@ def _request(options: Mapping[str, Any]) -> Request:
 def _targets(options: Mapping[str, Any]) -> tuple[list[Entity], list[Named]]:
     """Return the rows and the names that are meant; raise `CommandError` if there is no such."""
     entities, names = [], []
+    known = cache(KnownNames)  # The cache is asked once, and only for names.
     try:
         if options["model"]:
             try:
@@ -153,10 +155,8 @@ def _targets(options: Mapping[str, Any]) -> tuple[list[Entity], list[Named]]:
             except NoSuchModel:
                 if options["pk"] or options["database"]:
                     raise
-                names += KnownNames().find_any(options["model"])
-        if options["name"]:
-            known = KnownNames()
-            names += [found for name in options["name"] for found in known.find(name)]
+                names += known().find_any(options["model"])
+        names += [found for name in options["name"] for found in known().find(name)]
     except ValueError as error:
         raise CommandError(str(error)) from error
     return entities, names
