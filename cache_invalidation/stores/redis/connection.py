@@ -13,6 +13,7 @@ from redis.exceptions import MaxConnectionsError, ReadOnlyError, RedisError, Res
 from redis.retry import Retry
 
 from cache_invalidation.stores.redis.server import Server
+from cache_invalidation.stores.redis.waiting import Waiting
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -90,6 +91,7 @@ class Primary:
     def __init__(self, django_redis_client: Any, root: str) -> None:
         self._client = _client(django_redis_client)
         self._pool: Any = self._client.connection_pool
+        self._waiting = Waiting(self._pool)
         self._root = root
         self._newest = Server()
         self._era = 0  # Of how many servers it has turned out that they were demoted.
@@ -140,6 +142,7 @@ class Primary:
         return self._newest
 
     def close(self) -> None:
+        self._waiting.distrust()
         self._pool.disconnect()
 
     def _introduced(self, project_hook: Callable[[Any], None] | None) -> Callable[[Any], None]:
@@ -172,25 +175,26 @@ class Primary:
             # A primary no longer. Other connections lead there as well: those that are in use now
             # are closed when they are given back.
             self._era += 1
+            self._waiting.distrust()
             self._pool.disconnect(inuse_connections=False)
         except RedisConnectionError:
-            pass  # The server had closed this connection.
+            self._waiting.distrust()  # The server had closed this connection.
         try:
-            return self._exchange_once(commands, keep_refusals)
+            return self._exchange_once(commands, keep_refusals, checked=True)
         except ReadOnlyError as error:
             raise RedisConnectionError(f"The server is a replica ({error})") from error
 
     def _exchange_once(
-        self, commands: Sequence[Command], keep_refusals: bool
+        self, commands: Sequence[Command], keep_refusals: bool, *, checked: bool = False
     ) -> tuple[list[Any], Server]:
         era = self._era
-        connection = taken_from(self._pool)
+        connection = self._waiting.take(checked=checked)
         try:
             return converse(connection, commands, keep_refusals), connection.cache_invalidation
         finally:
             if era != self._era:
                 connection.disconnect()
-            self._pool.release(connection)
+            self._waiting.give_back(connection)
 
 
 def _client(django_redis_client: Any) -> "Redis":
@@ -242,17 +246,6 @@ def introduce(connection: Any) -> Server:
                 "server goes unnoticed."
             )
     return server
-
-
-def taken_from(pool: Any) -> Any:
-    """Return a connection of `pool`; raise `MaxConnectionsError` if it has none to spare."""
-    try:
-        return pool.get_connection()
-    except RedisConnectionError as error:
-        # A pool that waits for one has no exception of its own for having waited in vain.
-        if str(error) == "No connection available.":
-            raise MaxConnectionsError(str(error)) from error
-        raise
 
 
 def text_of(answers: Sequence[Any]) -> str:

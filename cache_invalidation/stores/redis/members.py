@@ -24,10 +24,10 @@ from cache_invalidation.stores.redis.connection import (
     converse,
     introduce,
     seconds_of,
-    taken_from,
     text_of,
 )
 from cache_invalidation.stores.redis.server import Server, digest
+from cache_invalidation.stores.redis.waiting import taken_from
 
 
 class Members:

@@ -33,12 +33,12 @@ from cache_invalidation.stores.redis.connection import (
     answer_or_refusal,
     once,
     scanned,
-    taken_from,
     text_of,
     unrefused,
 )
 from cache_invalidation.stores.redis.members import Members
 from cache_invalidation.stores.redis.server import Server
+from cache_invalidation.stores.redis.waiting import taken_from
 
 ATTEMPTS: Final = 8  # to follow slots that are just being moved
 PAUSE: Final = 0.02  # seconds between them
