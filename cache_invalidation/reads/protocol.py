@@ -181,18 +181,19 @@ def _versions_for(read: Read, found: Found, entry: Entry, store: Store) -> Versi
     further, versions = entry.further, found.versions
     if unknown := [tag for tag in further if tag not in versions]:
         versions = {**versions, **store.versions(unknown)}
-    _remember(read.key, further)
+    _remember(read, further)
     if not unknown and len(versions) == len(read.tags) + len(further):
         return versions  # Exactly what was asked for, in that order.
     return {tag: versions[tag] for tag in sorted({*read.tags, *further})}
 
 
-def _remember(key: str, further: tuple[str, ...]) -> None:
-    if hints.get(key, ()) == further:
+def _remember(read: Read, further: tuple[str, ...]) -> None:
+    # Of what is recorded it has to be known as well that there is nothing further.
+    if hints.get(read.key, None if read.records else ()) == further:
         return
     if len(hints) >= HINTS:
         hints.clear()
-    hints[key] = further
+    hints[read.key] = further
 
 
 def _decode(read: Read, entry: Entry, store: Store) -> bool:
@@ -294,7 +295,7 @@ def _learn(read: Read, dependencies: Dependencies) -> None:
     further = set(dependencies.versions).difference(read.tags)
     if isinstance(dependencies, Sampled):
         further |= dependencies.tags.difference(read.tags)
-        _remember(read.key, tuple(sorted(further)))
+        _remember(read, tuple(sorted(further)))
     counters.found(read.name, further)
 
 

@@ -85,6 +85,17 @@ def test_a_hit_of_a_page_with_further_tags_is_one_mget_once_they_are_known(
     assert hit.commands == {"mget": 1}
 
 
+def test_so_is_one_of_what_turned_out_to_depend_on_nothing_else(cost: Measure):
+    @cached
+    def nothing() -> str:
+        return "nothing"
+
+    nothing()
+    with cost() as hit:
+        assert nothing() == "nothing"
+    assert hit.commands == {"mget": 1}
+
+
 def test_a_miss_is_a_look_a_mint_and_a_fill(cost: Measure, page: Any):
     with cost() as miss:
         page(1)
