@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
+from django.utils.functional import empty
 
 from cache_invalidation.exceptions import InvalidSetting
 
@@ -16,9 +17,19 @@ T = TypeVar("T")
 LONGEST: Final = 10**9  # seconds; servers do not count much further
 
 
+def of_django() -> Any:
+    """Return Django's settings as they are now, not to be kept.
+
+    They are those behind the lazy object, which takes its time, above all to tell that there is no
+    such setting.
+    """
+    held: Any = django_settings._wrapped  # type: ignore[misc]
+    return django_settings if held is empty else held
+
+
 def configured() -> Any:
     """Return what the project put into ``settings.CACHE_INVALIDATION``; not checked."""
-    found = getattr(django_settings, "CACHE_INVALIDATION", None)
+    found = getattr(of_django(), "CACHE_INVALIDATION", None)
     return {} if found is None else found
 
 

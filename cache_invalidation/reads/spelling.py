@@ -24,7 +24,7 @@ from django.utils import functional
 from django.utils.functional import LazyObject, Promise
 
 #: The types whose values say all there is to say in their `repr`.
-PLAIN: Final = frozenset({int, str, bool, float, bytes, type(None)})
+PLAIN: Final[frozenset[type]] = frozenset({int, str, bool, float, bytes, type(None)})
 
 _PLACES: Final = frozenset({"__dict__", "__weakref__"})
 _HEAP: Final = 1 << 9  # Set in `__flags__` of a class that was made with a class statement.

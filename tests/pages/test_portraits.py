@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict, namedtuple
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -58,6 +58,8 @@ DISTINCT: list[Any] = [
     *({"a": 1, "b": 2}, {"b": 2, "a": 1}, range(3), UUID(int=1), Size.SMALL, Size.LARGE),
     *(Money(1), Money(2), Money("1"), Point(1, 2), OrderedDict(a=1)),
     *({"a": [1, 2]}, {"a": [1], "b": 2}, ["a,b"], ["a", "b"], ["a\nb"]),
+    *({"a": "b", "c": "d"}, ["a", "b", "c", "d"], {"a": {"b": "c"}}, {"a": "b=c"}, 10**5000),
+    *(timedelta(1), date(2026, 1, 2), Decimal("-0"), Decimal(0), [UUID(int=1)], 10**5000 + 1),
 ]  # fmt: skip
 
 

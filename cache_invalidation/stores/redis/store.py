@@ -273,7 +273,7 @@ class RedisStore(RedisCounters):
 
 
 def _text(raw: bytes | None) -> Version:
-    return None if raw is None else raw.decode(errors="replace")
+    return None if raw is None else str(raw, "utf-8", "replace")
 
 
 def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:

@@ -33,7 +33,7 @@ class CacheableNode(Cacheable, Protocol):
 
 
 def rendered(
-    node: CacheableNode, context: Context, timeout: float | Default | None, given: Any
+    node: CacheableNode, context: Context, timeout: float | Default | None, given: list[Any]
 ) -> SafeString:
     """Return what `node` is rendered to, from the cache if it is there.
 
@@ -56,7 +56,7 @@ def _keeping(
     context: Context,
     around: Around,
     timeout: float | Default | None,
-    given: Any,
+    given: list[Any],
 ) -> Keeping | None:
     """Return how the block is looked for and kept; None if nobody can tell it from others."""
     name, tags = _tags(str(node.origin.template_name or NAMELESS), node.fragment)
@@ -65,8 +65,9 @@ def _keeping(
         engine = cast(Engine, context.template.engine)  # type: ignore[union-attr]
         how = repr((context.autoescape, context.use_l10n, context.use_tz))
         what = node.about, around.source(node.origin), libraries_of(engine)
-        plain = *what, how, engine.string_if_invalid, around.kind_of_request()
-        return always(plain, around.attributes, given)
+        plain = *what, how, engine.string_if_invalid, around.kind_of_request(), node.fragment
+        attributes = around.attributes
+        return always(plain, attributes or None, *given) if attributes or given else always(plain)
 
     said, _ = told(name, about)
     if said is None:

@@ -1,27 +1,28 @@
 """Blocks as they are kept in the cache."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from django.utils.safestring import SafeString
 
 from cache_invalidation.surfaces.framing import Framed
 
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
 #: Values that are kept as they are.
 PLAIN: Final = (str, SafeString, int, float, bool, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """What a block was rendered to, and what it leaves for what is rendered after it."""
 
     text: str
     # Names that it has set, with their values; and those whose values cannot be kept.
-    names: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Any] = NOTHING
     further: tuple[str, ...] = ()
     # How often each of its cycles, by number, was asked.
-    cycles: Mapping[int, int] = field(default_factory=dict)
+    cycles: Mapping[int, int] = NOTHING
 
 
 def _pack(block: Block) -> tuple[Any, bytes]:

@@ -49,7 +49,7 @@ class CachedNode(Node):
         given = [each.resolve(context) for each in self._vary_on]
         if isinstance(timeout, int | float) and timeout <= 0:
             return self.nodelist.render(context)
-        return rendered(self, context, timeout, (self.fragment, given))
+        return rendered(self, context, timeout, given)
 
     def _lifetime(self, timeout: FilterExpression, context: Context) -> Timeout:
         try:

@@ -6,12 +6,11 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings as django_settings
 from django.urls import get_script_prefix, get_urlconf
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 
-from cache_invalidation.conf import settings
+from cache_invalidation.conf import of_django, settings
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 
 
@@ -20,14 +19,15 @@ def always(plain: tuple[str | bool | None, ...], *further: Any) -> str:
 
     And of what is `plain`, and of `further`. Raises `Opaque` for one that cannot be portrayed.
     """
+    django = of_django()
     said = (
         *(get_language(), _zone(get_current_timezone())),
-        *(bool(django_settings.USE_TZ), bool(django_settings.USE_I18N)),
-        *(bool(django_settings.USE_THOUSAND_SEPARATOR), bool(django_settings.DEBUG)),
+        *(bool(django.USE_TZ), bool(django.USE_I18N)),
+        *(bool(django.USE_THOUSAND_SEPARATOR), bool(django.DEBUG)),
         *(str(get_urlconf()), get_script_prefix(), settings.CODE_VERSION),
     )
     # What is plain needs no portrait, which would take longer than the rest of many a hit.
-    return f"{said!r}{plain!r}{portray(further)}"
+    return f"{said!r}{plain!r}{portray(further) if further else ''}"
 
 
 def _zone(zone: tzinfo) -> str | bytes:

@@ -8,10 +8,14 @@ read before anybody took note.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import date, timedelta
+from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from itertools import chain
 from types import FunctionType
 from typing import Any, Final
+from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models import Manager, Model, QuerySet
@@ -76,12 +80,12 @@ class _Painter:
 
     def portray(self, value: Any) -> str:
         self._grow(1)
-        kind = type(value)
-        if kind in PLAIN:
-            return spell(value)
+        kind: type = type(value)
+        if (plain := _PLAIN.get(kind)) is not None:
+            return plain(value)
         if value is self._but:
             return "#"
-        paint = _KINDS.get(kind) or self._painter_of(kind)
+        paint = _painter_of(kind)
         if paint is None:
             return self._spelled(value)
         if paint in _STANDS_FOR_ANOTHER:
@@ -95,14 +99,6 @@ class _Painter:
         self._size += number
         if self._size > LARGEST:
             raise Opaque(f"it holds more than {LARGEST:,} values")
-
-    def _painter_of(self, kind: type) -> "Callable[[_Painter, Any], str] | None":
-        for base, paint in _BASES.items():
-            if issubclass(kind, base):
-                return paint
-        # A member of an enumeration is known by its name.
-        shown = _shows_everything(kind) and not issubclass(kind, Enum)
-        return _Painter._object if shown else None
 
     def _spelled(self, value: Any) -> str:
         kind = type(value)
@@ -119,14 +115,16 @@ class _Painter:
         return f"({','.join(self._each(values))})"
 
     def items(self, values: Iterable[tuple[Any, Any]]) -> str:
-        shown = self._each([each for pair in values for each in pair])
-        return f"{{{','.join(map('='.join, zip(shown[::2], shown[1::2], strict=True)))}}}"
+        return f"{{{','.join(self._each(chain.from_iterable(values)))}}}"
 
     def _each(self, values: Iterable[Any]) -> list[str]:
         # Most of what there is is plain, and a call for each of it would take most of the time.
         listed = list(values)
         self._grow(len(listed))
-        return [spell(value) if type(value) in PLAIN else self.portray(value) for value in listed]
+        return [
+            self.portray(value) if (plain := _PLAIN.get(type(value))) is None else plain(value)
+            for value in listed
+        ]
 
     def _set(self, values: Any) -> str:
         return f"({','.join(sorted(self.portray(value) for value in values))})"
@@ -162,9 +160,10 @@ class _Painter:
         state, model = value._state, type(value)
         if not is_found_by_name(model) or not _shows_everything(model):
             raise Opaque(f"{full_name(model)} may keep something out of sight")
-        carried = {name: held for name, held in vars(value).items() if name != "_state"}
-        about: Any = (state.db, state.adding, dict(state.fields_cache))
-        return self.all([about, carried])
+        related = dict(state.fields_cache) or None  # Which it is for most, and soon portrayed.
+        carried = dict(vars(value))
+        del carried["_state"]
+        return self.all([state.db, state.adding, related]) + self.items(carried.items())
 
     def _file(self, value: FieldFile) -> str:
         if getattr(value, "_file", None) is not None:
@@ -187,6 +186,18 @@ class _Painter:
         related = {str(field): rows for field, rows in known}
         # With the SQL even if there are rows, since a template can ask it for more.
         return iterable + self.all([model, value.db, _sql(value), related, mode, parts])
+
+
+@lru_cache(maxsize=1000)
+def _painter_of(kind: type) -> Callable[[_Painter, Any], str] | None:
+    if kind in _KINDS:
+        return _KINDS[kind]
+    for base, paint in _BASES.items():
+        if issubclass(kind, base):
+            return paint
+    # A member of an enumeration is known by its name.
+    shown = _shows_everything(kind) and not issubclass(kind, Enum)
+    return _Painter._object if shown else None
 
 
 @lru_cache(maxsize=1000)
@@ -214,6 +225,12 @@ def _sql(value: QuerySet[Any]) -> Any:
         return value.query.get_compiler(value.db).as_sql()
     return None
 
+
+#: What says all there is to say in its `repr`; Python refuses to write down large numbers.
+_PLAIN: Final[Mapping[type, Callable[[Any], str]]] = {
+    **dict.fromkeys((*PLAIN, Decimal, UUID, date, timedelta), repr),
+    int: hex,
+}
 
 _KINDS: Final[Mapping[type, Callable[[_Painter, Any], str]]] = {
     tuple: _Painter.all,

@@ -14,7 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
@@ -47,8 +47,7 @@ def remember(key: str, step: Step) -> None:
     steps[key] = step
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something is, and by which inputs one came there from the place before."""
 
     key: str
