@@ -118,12 +118,12 @@ def test_a_pool_without_a_connection_to_spare_is_no_outage(
     settings.CACHES = settings.CACHES | {"default": default | {"OPTIONS": options}}
     store: Any = get_store()
     store.versions(["a"])
-    pool = store._servers._pool
-    taken = pool.get_connection()
+    waiting = store._servers._waiting
+    taken = waiting.take()
     try:
         assert names() == []
     finally:
-        pool.release(taken)
+        waiting.give_back(taken)
     assert store.breaker.outages == 0
 
 
