@@ -1,14 +1,13 @@
 """Blocks as they are kept in the cache."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from django.utils.safestring import SafeString
 
 from cache_invalidation.surfaces.framing import Framed
 
-NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+NOTHING: Final[Mapping[Any, Any]] = {}
 
 #: Values that are kept as they are.
 PLAIN: Final = (str, SafeString, int, float, bool, type(None))
