@@ -18,7 +18,8 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.metrics import requests
         from cache_invalidation.observing import watcher
         from cache_invalidation.rules.registry import registry
-        from cache_invalidation.stores import writes_are_seen
+        from cache_invalidation.stores import tracking, writes_are_seen
+        from cache_invalidation.surfaces.tracked import units
         from cache_invalidation.writes import (
             bulk,
             commit,
@@ -33,6 +34,7 @@ class CacheInvalidationConfig(AppConfig):
 
         autodiscover_modules("invalidation")
         registry.settle()
+        tracking.named_by_rules[:] = [registry.plain_names]
         receivers.install()
         saves.install()
         bulk.install()
@@ -44,4 +46,5 @@ class CacheInvalidationConfig(AppConfig):
         draining.install()
         requests.install()
         watcher.install(statements.write)
+        units.install()
         writes_are_seen()

@@ -16,9 +16,11 @@ from django.db import connections
 from cache_invalidation import stores
 from cache_invalidation.conf import Settings
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.observing.watcher import journal
 from cache_invalidation.reads.protocol import hints
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
+from cache_invalidation.surfaces.tracked import seen
 from example_project.servers import ValkeyServer
 from tests.databases import emptied_with_delete, kept_sessions
 from tests.stores.steps import PATIENCE
@@ -92,9 +94,12 @@ def empty_caches(redis_client: redis.Redis) -> None:
             thread.join(PATIENCE)
             assert not thread.is_alive(), f"{thread.name} of another test does not end"
     redis_client.flushdb()
-    caches["locmem"].clear()
+    for alias in ("locmem", "tracked_locmem"):
+        caches[alias].clear()
     counters.discard()
     hints.clear()
+    seen.forget()
+    journal.set(None)
     # The test before may have created some that were flushed or rolled back with it.
     ContentType.objects.clear_cache()
 

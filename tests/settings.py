@@ -104,6 +104,9 @@ def _locmem(name: str) -> dict[str, Any]:
     return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": name}
 
 
+#: What is tracked where keys are, by the tests in `tests.tracked`.
+TRACKED: dict[str, Any] = {"TRACK": ["product:*", "shop:*", "names"], "BLIND": ["shop:blind:*"]}
+
 CACHES = {
     "default": _redis("test") if REDIS_URL else _locmem("default"),
     "zlib": _redis(
@@ -120,5 +123,11 @@ CACHES = {
     "dbcache": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "cache_table",
+    },
+    "tracked": _redis("tracked", **TRACKED) | {"BACKEND": "cache_invalidation.backends.RedisCache"},
+    "tracked_locmem": {
+        "BACKEND": "cache_invalidation.backends.LocMemCache",
+        "LOCATION": "tracked_locmem",
+        "OPTIONS": TRACKED,
     },
 }

@@ -6,11 +6,12 @@ all its targets, counted, and made up for by dropping everything once the store 
 """
 
 import logging
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.conf import settings
@@ -64,6 +65,22 @@ class batch_of:  # noqa: N801 - used as a block; every save passes here, and a g
             deliver(self.batch, fence, commits_later=True)
         else:
             self.batch()
+
+
+def drop(name: str, places: Mapping[str, str], tags: Collection[str] = ()) -> None:
+    """Make the entries at `places` stale, and `tags`, on behalf of what is called `name`.
+
+    At COMMIT, if there is a transaction: they may depend on what any of those that are open is
+    about to commit.
+    """
+    opened = filter(in_transaction, connections.all(initialized_only=True))
+    first, *others = list(opened) or [connections[DEFAULT_DB_ALIAS]]
+    for connection in (first, *others):
+        with batch_of(connection.alias) as batch:
+            batch.tags.update(tags)
+            batch.entry_places |= places
+            if connection is first:
+                batch.count(name, "manual")
 
 
 @dataclass(frozen=True, slots=True)

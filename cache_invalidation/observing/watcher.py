@@ -5,8 +5,8 @@ is read goes to whoever records it, what is written to the one that was installe
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, Protocol
@@ -53,9 +53,28 @@ class Writer(Protocol):
 recorder: ContextVar[Recorder | None] = ContextVar("cache_invalidation_recorder", default=None)
 
 
-def unrecorded() -> AbstractContextManager[None]:
+#: Who wants to know, besides, what is read in all of a request, or another unit of work.
+journal: ContextVar[Recorder | None] = ContextVar("cache_invalidation_journal", default=None)
+
+#: What begins one where there is none yet, if anybody wants to know.
+begin_journal: Callable[[], Recorder] | None = None
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
     """Keep queries of our own from being taken for what the project reads."""
-    return during(recorder, None)
+    with during(recorder, None), during(journal, _SILENT):
+        yield
+
+
+class _Silent:
+    """Takes no note of anything."""
+
+    def reads(self, *about: Any) -> None: ...
+    def reads_unknown(self, text: str) -> None: ...
+
+
+_SILENT: Final = _Silent()
 
 
 class Watcher:
@@ -82,20 +101,30 @@ class Watcher:
             logger.exception("A statement could not be looked at; it may have written anything.")
             counters.update({"failed": 1})
             text, statement = repr(sql), ANYTHING
-        recording = recorder.get()
-        if recording is not None and (statement.reads or statement.writes):
-            _record(recording.reads, statement, params, many, connection)
+        recorders = _recorders()
+        is_known = statement.reads or statement.writes
+        if is_known:
+            for recording in recorders:
+                _record(recording.reads, statement, params, many, connection)
         if statement.writes or statement.boundaries or statement is ANYTHING:
             run = partial(execute, sql, params, many, context)
             result = self.write(run, statement, params, many, context)
         else:
             result = execute(sql, params, many, context)
-        is_known = statement.reads or statement.writes
-        if recording is not None and (
+        if recorders and (
             statement.reads_others or (not is_known and context["cursor"].description)
         ):
-            _record(recording.reads_unknown, text)
+            for recording in recorders:
+                _record(recording.reads_unknown, text)
         return result
+
+
+def _recorders() -> list[Recorder]:
+    """Return who wants to know what is read now: what is computed before what it is a part of."""
+    unit = journal.get()
+    if unit is None and begin_journal is not None:
+        unit = begin_journal()
+    return [each for each in (recorder.get(), unit) if each is not None]
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:

@@ -7,10 +7,8 @@ from time import sleep
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
-from django.db import DEFAULT_DB_ALIAS, connections
 
-from cache_invalidation.connections import in_transaction
-from cache_invalidation.delivery.fencing import batch_of
+from cache_invalidation.delivery.fencing import drop
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import functions
@@ -142,7 +140,6 @@ class _Cached(Generic[P, R]):
 
     def _drop(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         key = self.signature.key(self.signature.bind(args, kwargs))
-        opened = connections.all(initialized_only=True)
         # What was computed for another language, or by another release, is only found by its tag.
         tags = {self._call_tag(key)} if self.varying.names or code_version() else set()
         try:
@@ -150,14 +147,7 @@ class _Cached(Generic[P, R]):
         except CacheInvalidationError as error:
             logger.error("Cannot tell where %r is kept, so everything is dropped: %s", key, error)
             places, tags = {}, {ROOT}
-        # It may depend on what any of the open transactions is about to commit.
-        first, *others = list(filter(in_transaction, opened)) or [connections[DEFAULT_DB_ALIAS]]
-        for connection in (first, *others):
-            with batch_of(connection.alias) as batch:
-                batch.tags |= tags
-                batch.entry_places |= places
-                if connection is first:
-                    batch.count(self.signature.name, "manual")
+        drop(self.signature.name, places, tags)
 
     @overload
     def __get__(self: F, instance: None, owner: type) -> F: ...

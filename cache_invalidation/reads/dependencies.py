@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from cache_invalidation.context import during
-from cache_invalidation.observing.watcher import Recorder, recorder
+from cache_invalidation.observing.watcher import Recorder, journal, recorder
 from cache_invalidation.stores.messages import Version, Versions
 
 NOTHING: Final[Mapping[str, str]] = {}
@@ -45,7 +45,8 @@ class Dependencies:
 
 _NOBODY: Final = nullcontext()
 
-_running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)
+#: What collects the dependencies of what is being computed.
+running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)
 
 
 def hand_up(versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING) -> None:
@@ -53,21 +54,24 @@ def hand_up(versions: Versions, storable: bool, varied: Mapping[str, str] = NOTH
 
     And what it is for, if that is more than what it was asked for.
     """
-    outer = _running.get()
+    outer = running.get()
     if outer is not None:
         outer.absorb(versions, storable, varied)
+    unit = journal.get()
+    if isinstance(unit, Dependencies):
+        unit.absorb(versions, storable)
 
 
 @contextmanager
 def collecting(dependencies: Dependencies | None) -> Iterator[None]:
     """Have everything that is read inside of the block handed up to `dependencies`, if any."""
     told = None if dependencies is None else dependencies.recorder
-    with during(_running, dependencies), during(recorder, told):
+    with during(running, dependencies), during(recorder, told):
         yield
 
 
 def apart() -> AbstractContextManager[None]:
     """Keep what is read inside of the block from being anybody's dependency."""
-    if _running.get() is None and recorder.get() is None:
+    if running.get() is None and recorder.get() is None:
         return _NOBODY  # As in all lookups of what nothing cached is around.
     return collecting(None)

@@ -90,6 +90,8 @@ class Read:
     # The lock that the caller has, and the entry that it is for.
     token: str = ""
     locked: str = ""
+    # What is there in the place of an entry.
+    plain: Any = None
     # What was found, or may be stored; and the call, if it is to be kept with what is stored.
     payload: Any = None
     call: Arguments | None = None
@@ -164,6 +166,7 @@ def look_once(read: Read) -> Outcome:
     asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
     further = read.records and hint is None
     found = store.lookup(read.entry, asked, with_further=further, head=read.head)
+    read.plain, read.mark = found.plain, found.mark
     versions = found.versions
     if found.entry is not None and not read.refresh:
         versions = _versions_for(read, found, found.entry, store)
@@ -208,7 +211,6 @@ def _decode(read: Read, entry: Entry, store: Store) -> bool:
 
 def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
     """Settle, before anything is computed, under which versions it may be stored."""
-    read.mark = found.mark
     fenced = found.entry_fenced or any(is_fence(sampled[tag]) for tag in read.tags)
     read.storable = not fenced and not sees_snapshot()
     versions = dict(sampled) if read.records else {tag: sampled[tag] for tag in read.tags}
@@ -260,14 +262,14 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
         # The function may have written itself, in a transaction that is still open.
         storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
         hand_up(versions, storable, dependencies.varied)
-        _learn(read, dependencies)
+        learn(read, dependencies)
         report(read.name, dependencies, read.function, unsaid)
         if problem is not None:
             tell(read.name, value, problem, read.told)
             return "value"
         read.payload, read.versions = payload if storable else None, versions
         if storable and payload is not None:
-            return _store(read, payload, versions)
+            return store(read, payload, versions)
         if unsaid:
             return "varies"
         # What it reads is to blame only if it could have been stored before.
@@ -290,7 +292,7 @@ def _encoded(
             return None, error
 
 
-def _learn(read: Read, dependencies: Dependencies) -> None:
+def learn(read: Read, dependencies: Dependencies) -> None:
     """Remember on what the value depends besides what is declared, and let others know."""
     further = set(dependencies.versions).difference(read.tags)
     if isinstance(dependencies, Sampled):
@@ -299,20 +301,21 @@ def _learn(read: Read, dependencies: Dependencies) -> None:
     counters.found(read.name, further)
 
 
-def _store(read: Read, payload: bytes, versions: Versions) -> str | None:
+def store(read: Read, payload: bytes, versions: Versions) -> str | None:
+    """Store what was computed under `versions`; return why not, as `finish` does."""
     versions = dict(sorted(versions.items()))
     further = tuple(tag for tag in versions if tag not in read.tags)
     with suppress(StoreUnavailable):
-        store = get_store()
+        kept = get_store()
         filling = Filling(
             entry=read.entry,
-            payload=wrap(payload, read.call, store),
+            payload=wrap(payload, read.call, kept),
             versions=versions,
             further=further,
             timeout=read.lifetime,
             mark=read.mark,
         )
-        return None if store.fill(filling) else "dependencies"
+        return None if kept.fill(filling) else "dependencies"
     return "unavailable"
 
 

@@ -62,19 +62,26 @@ class Sampled(Dependencies):
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
     ) -> None:
         try:
-            relation_of = partial(self._relation, connection)
-            found = tags_read(statement, params, many, connection, relation_of)
-            for model in models_written(statement):
-                found[model] = frozenset({model_tag(model)})  # It may return what it has written.
-                if statement.returns_rows:
-                    self.storable = False
-                    self.written[model._meta.label] = None
+            found = self.found(statement, params, many, connection)
+            if statement.returns_rows and (written := models_written(statement)):
+                self.storable = False
+                self.written.update(dict.fromkeys(model._meta.label for model in written))
             self._depend_on(expand(tag for tags in found.values() for tag in tags), connection)
             for model in filter(is_excluded, found):
                 self.unwatched[model._meta.label] = None
         except Exception:
             self.storable = False  # It was not recorded.
             raise
+
+    def found(
+        self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+    ) -> dict[type[Model], frozenset[str]]:
+        """Return, by model, the tags that stand for what `statement` reads, or has written."""
+        relation_of = partial(self._relation, connection)
+        found = tags_read(statement, params, many, connection, relation_of)
+        # It may return what it has written.
+        written = models_written(statement)
+        return found | {model: frozenset({model_tag(model)}) for model in written}
 
     def _relation(self, connection: BaseDatabaseWrapper, read: Read) -> Relation:
         if all(map(is_excluded, models_by_table()[read.table])):
@@ -227,6 +234,11 @@ def _say(message: str, function: Callable[..., Any]) -> None:
     elif message not in _said and len(_said) < SAID:
         _said.add(message)
         logger.warning(message)
+
+
+def wants_warnings() -> bool:
+    """Whether the project is told by warnings of what its code does that cannot be cached."""
+    return _wanted() in ("warn", "error")
 
 
 def audits() -> bool:

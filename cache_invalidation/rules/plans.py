@@ -45,6 +45,7 @@ class Plans:
         self._unsaid: dict[type[Model], Rule] = {}
         # The tables that have a rule; made with the plans.
         self._ruled: frozenset[type[Model]] | None = None
+        self._plain: frozenset[str] | None = None
 
     def of(self, model: type[Model]) -> Plan:
         """Return the rules that a write to `model` fires. See `Registry.plan`."""
@@ -62,9 +63,18 @@ class Plans:
             ruled = self._ruled = frozenset(rule.model for rule in self._rules.values())
         return table_of(model) in ruled
 
+    def plain_names(self) -> frozenset[str]:
+        """Return patterns for all keys that rules name, or of which they name the beginning."""
+        plain = self._plain
+        if plain is None:
+            templates = [t for rule in self._rules.values() for t in rule.templates]
+            plain = frozenset(t.collapsed() for t in templates if t.kind == "key" or t.is_prefix)
+            self._plain = plain
+        return plain
+
     def rules_changed(self) -> None:
         """Make the plans anew when they are next asked for."""
-        self._ruled = None
+        self._ruled = self._plain = None
         self._plans.clear()
 
     def forget(self) -> None:

@@ -183,6 +183,10 @@ class Registry:
         """Whether one is registered for `model` itself, or for another that has the same rows."""
         return self._plans.has_rule(model)
 
+    def plain_names(self) -> frozenset[str]:
+        """Return patterns for all keys that rules name, or of which they name the beginning."""
+        return self._plans.plain_names()
+
     def forget_plans(self) -> None:
         """Make every plan anew when it is next asked for: there are other models."""
         self._plans.forget()

@@ -1,5 +1,6 @@
 """Templates such as ``category:{category_id}`` and what their placeholders stand for."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Context, Decimal, InvalidOperation
@@ -24,6 +25,8 @@ from cache_invalidation.tags import (
     is_catch_all,
     shorten,
 )
+
+_SPECIAL = re.compile(r"[*?\[\]\\]")
 
 Kind = Literal["tag", "key", "pattern"]
 Resolver = Callable[[str], Any]
@@ -74,6 +77,12 @@ class Template:
             if path is not None:
                 break
         return head
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether it is a pattern for all keys that begin with something that ends in a colon."""
+        text = "".join(literal for literal, _ in self.parts)
+        return self.kind == "pattern" and text.endswith(":*") and not _SPECIAL.search(text[:-1])
 
     def render(self, resolve: Resolver) -> str:
         """Return the tag, key or pattern for the values that `resolve` returns for each path."""

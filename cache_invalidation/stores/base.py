@@ -27,6 +27,7 @@ from cache_invalidation.stores.messages import (
     version_name,
 )
 from cache_invalidation.stores.recovery import Recovery
+from cache_invalidation.stores.tracking import Tracking, tracking_of
 from cache_invalidation.tags import ROOT
 
 S = TypeVar("S", bound="Store")
@@ -57,7 +58,8 @@ class Store(ABC):
     def __init__(self, alias: str) -> None:
         self.alias = alias
         options = caches.settings[alias]
-        self._prefix = f"{options.get('KEY_PREFIX', '')}:{options.get('VERSION', 1)}:"
+        self.version = options.get("VERSION", 1)
+        self._prefix = f"{options.get('KEY_PREFIX', '')}:{self.version}:"
         self.breaker = Breaker(alias)
         self.recovery = Recovery(self)
 
@@ -83,6 +85,11 @@ class Store(ABC):
     def condition(self) -> Condition:
         """Ask the server, if there is one, what a project should know; takes about a second."""
         return Condition()
+
+    @cached_property
+    def tracking(self) -> Tracking | None:
+        """What of the project's own keys is tracked."""
+        return tracking_of(self.alias)
 
     @property
     def longest_wait(self) -> float:
@@ -171,6 +178,10 @@ class Store(ABC):
     @abstractmethod
     def fill(self, filling: Filling) -> bool:
         """Store an entry if its versions and its mark still hold; return whether they did."""
+
+    @abstractmethod
+    def discard(self, entry: str, seal: bytes) -> None:
+        """Delete what is at that place if it still is the entry with this `seal`."""
 
     @abstractmethod
     def decode(self, payload: Any) -> Any:

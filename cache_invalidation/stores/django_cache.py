@@ -14,7 +14,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 from threading import Lock
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache, InvalidCacheKey, default_key_func
@@ -91,9 +91,11 @@ class DjangoCacheStore(DjangoCounters):
         found = self._cache.get_many([entry, marked, *names.values()])
         versions = {tag: _version(found.get(key)) for tag, key in names.items()}
         value, mark = found.get(entry), _version(found.get(marked)) or ""
-        if isinstance(value, tuple) and len(value) == 3:
+        if _is_entry(value):
             return Found(Entry(*value, mark), versions, mark)
-        return Found(None, versions, mark, entry_fenced=is_fence(_version(value)))
+        fenced = is_fence(_version(value))
+        plain = None if fenced or value is None else pickle.dumps(value)
+        return Found(None, versions, mark, entry_fenced=fenced, plain=plain)
 
     @guarded(Exception)
     def versions(self, tags: Sequence[str]) -> Versions:
@@ -132,6 +134,13 @@ class DjangoCacheStore(DjangoCounters):
             if mark:
                 self._cache.touch(self._mark_key(name), _life(filling.timeout, MARK_TIMEOUT))
             return True
+
+    @guarded(Exception)
+    def discard(self, entry: str, seal: bytes) -> None:
+        with self._lock:
+            value: Any = self._cache.get(entry)
+            if _is_entry(value) and value[0] == seal:
+                self._cache.delete(entry)
 
     def decode(self, payload: Any) -> Any:
         try:
@@ -227,8 +236,13 @@ class DjangoCacheStore(DjangoCounters):
 
 
 def has_own_names(cache: BaseCache) -> bool:
-    """Whether the project decides what keys are called: by a KEY_FUNCTION, or in a subclass."""
+    """Whether the project decides what keys are called: by a KEY_FUNCTION, or in a subclass.
+
+    Or whether its keys are tracked, which ours must not be.
+    """
     kind = type(cache)
+    if getattr(kind, "tracks_keys", False):
+        return True
     is_plain = cache.key_func is default_key_func and kind.make_key is BaseCache.make_key
     return not is_plain or any(hasattr(kind, name) for name in ("key_prefix", "version"))
 
@@ -243,7 +257,12 @@ def verbatim(cache: BaseCache) -> BaseCache:
 
 @lru_cache
 def _verbatim(kind: Any) -> Any:
-    return type(kind.__name__, (kind,), {"make_key": lambda self, key, version=None: key})
+    there = {"make_key": lambda self, key, version=None: key, "tracks_keys": False}
+    return type(kind.__name__, (kind,), there)
+
+
+def _is_entry(value: Any) -> TypeGuard[tuple[bytes, tuple[str, ...], Any]]:
+    return isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], bytes)
 
 
 def _safe(name: str) -> str:

@@ -1,6 +1,5 @@
 """Entries and versions in the memory of this process: what a project has before it has Redis."""
 
-import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,6 +9,7 @@ from django.core.cache import caches
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.django_cache import DjangoCacheStore, verbatim
 from cache_invalidation.stores.messages import entry_name
+from cache_invalidation.stores.tracking import as_fnmatch
 from cache_invalidation.tags import escape_glob
 
 
@@ -43,8 +43,3 @@ class LocMemStore(DjangoCacheStore):
         with cache._lock:
             names = [name for name in cache._cache if name.startswith(wanted)]
         return (name[above:] for name in names)
-
-
-def as_fnmatch(pattern: str) -> str:
-    """Return a Redis glob pattern as `fnmatch` spells it."""
-    return re.sub(r"\\(.)", r"[\1]", pattern).replace("[^]", "^").replace("[^", "[!")

@@ -80,12 +80,14 @@ class Found(NamedTuple):
 
     `mark` tells apart what was computed before an invalidation of this very entry and after it: a
     version that only invalidations put, "" if there was none. `entry_fenced`: one is in flight.
+    `plain` is what is there in the place of an entry, as the cache keeps it: a counter, say.
     """
 
     entry: Entry | None
     versions: Versions
     mark: str = ""
     entry_fenced: bool = False
+    plain: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,11 @@ class Condition:
 
 def entry_name(key: str) -> str:
     return f"{NAMESPACE}e:{key}"
+
+
+def tracked_name(key: str, version: int) -> str:
+    """Return the name of the entry for a key of the project."""
+    return f"k:{version}:{key}"
 
 
 # The next three are the same for everybody: what distinguishes entries is the place they are at.

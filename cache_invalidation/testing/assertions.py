@@ -10,7 +10,7 @@ from django.db.models import Model
 
 from cache_invalidation.explain.explanation import why_unwatched
 from cache_invalidation.reads.declared_tags import spell
-from cache_invalidation.stores.locmem import as_fnmatch
+from cache_invalidation.stores.tracking import as_fnmatch
 from cache_invalidation.tags import ROOT, check_name, check_names, expand, function_tag
 from cache_invalidation.testing.calls import Call, call_of
 from cache_invalidation.testing.capture import Capture, Captured

@@ -11,6 +11,9 @@ from django.db.models import Model
 
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import tracked_name
+from cache_invalidation.stores.tracking import Tracking
 from cache_invalidation.tags import Invalidation
 
 logger = logging.getLogger("cache_invalidation")
@@ -142,9 +145,13 @@ class Batch:
             self.key_places.update((key, key) for key in targets.keys)
             self.pattern_places.update((pattern, pattern) for pattern in targets.patterns)
             return
+        patterns = targets.patterns
         try:
+            if (tracking := store.tracking) is not None:
+                patterns = {each for each in patterns if not tracking.covers(each)}
+                self._take_tracked(targets, store, tracking)
             self.key_places.update((store.place(key), key) for key in targets.keys)
-            self.pattern_places.update((store.pattern_place(p), p) for p in targets.patterns)
+            self.pattern_places.update((store.pattern_place(p), p) for p in patterns)
         except StoreRefused as error:
             # Neither can anybody else: they stay what they are.
             logger.error(
@@ -152,6 +159,11 @@ class Batch:
                 "deleted there: %s",
                 *(sorted(targets.keys), sorted(targets.patterns), error),
             )
+
+    def _take_tracked(self, targets: "Targets", store: Store, tracking: Tracking) -> None:
+        names = [tracked_name(key, store.version) for key in targets.keys if tracking.glob_of(key)]
+        self.entry_places.update((store.entry_place(name), name) for name in names)
+        self.tags.update(*map(tracking.tags_of, targets.patterns))
 
     def count(self, entity_type: str, cause: str) -> None:
         """Take note that one thing happened to an `entity_type`."""

@@ -97,6 +97,16 @@ def _is_over(batch: Batch, connection: BaseDatabaseWrapper) -> bool:
     return _stands_for_autocommit(connection) and not batch.started
 
 
+def is_dirty() -> bool:
+    """Whether an open transaction of this thread may have written anything."""
+    return bool(alive) and any(
+        True
+        for connection in connections.all(initialized_only=True)
+        for batch in batches(connection)
+        if batch or batch.unsaid
+    )
+
+
 def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
     """Whether an open transaction of this thread may have written to one of `tags`.
 

@@ -125,7 +125,9 @@ class RedisStore(RedisCounters):
             return Found(unpacked, dict(sorted(versions.items())), mark)
         if kind in (PLAIN, WITH_TAGS):
             return Found(unpack(raw, mark), versions, mark)
-        return Found(None, versions, mark, entry_fenced=kind == b"!")
+        if kind == b"!":
+            return Found(None, versions, mark, entry_fenced=True)
+        return Found(None, versions, mark, plain=raw)
 
     @guarded(*ERRORS)
     def versions(self, tags: Sequence[str]) -> Versions:
@@ -180,6 +182,10 @@ class RedisStore(RedisCounters):
         """Return what has to be found unchanged, by key: the versions, and the mark like one."""
         versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
         return versions | {self._mark_key(filling.entry): filling.mark}
+
+    @guarded(*ERRORS)
+    def discard(self, entry: str, seal: bytes) -> None:
+        self._servers.ask(*script("discard", [entry], seal))
 
     def decode(self, payload: Any) -> Any:
         try:

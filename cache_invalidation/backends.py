@@ -1,0 +1,300 @@
+"""Caches whose keys are tracked: what is set depends on what was read, without being told.
+
+```python
+CACHES = {
+    "default": {
+        "BACKEND": "cache_invalidation.backends.RedisCache",
+        "LOCATION": "redis://127.0.0.1:6379/1",
+        "OPTIONS": {"TRACK": ["product:*", "views.decorators.cache.*"]},
+    }
+}
+```
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.core.cache import caches
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.cache.backends.locmem import LocMemCache as DjangoLocMemCache
+from django_redis.cache import RedisCache as DjangoRedisCache
+from django_redis.util import CacheKey
+
+# A cache may be asked for something before the apps are loaded, and so before most of this package
+# can be: what a key needs is imported where it is met.
+if TYPE_CHECKING:
+    from cache_invalidation.stores.tracking import Tracking
+    from cache_invalidation.surfaces.tracked.keys import Key
+
+# What is below it differs: it is Django's cache, or that of django-redis.
+_Below: Any = object
+
+
+class TrackedCache(_Below):  # type: ignore[misc]
+    """What is the same for all of them. Keys that are not tracked go by the cache below.
+
+    A tracked value is found as long as everything stands that was read, in this request, before it
+    was set. `set` tells whether it is kept: it is not if nobody knows what it depends on. `add`,
+    `incr` and `touch` are as ever for what was not set, such as a lock or a counter.
+    """
+
+    tracks_keys = True
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        self._given = (server, params)
+        self._found: dict[str, Tracking | None] = {}
+
+    def _tracked(self, key: Any, version: int | None) -> "Key | None":
+        """Return what there is to do with a key that is tracked; None for all others."""
+        tracking = self._tracking()
+        glob = None if tracking is None else tracking.glob_of(str(key))
+        if glob is None:
+            return None
+        from cache_invalidation.surfaces.tracked.keys import Key
+
+        number = self.version if version is None else version
+        return Key(str(key), number, glob, self._lifetime(DEFAULT_TIMEOUT))
+
+    def _tracking(self) -> "Tracking | None":
+        """Return what is tracked, if this is the cache of the app, once it is ready."""
+        if not (self.tracks_keys and apps.ready):
+            return None
+        from cache_invalidation.conf import Settings
+
+        alias = Settings.CACHE.usable()
+        if alias not in self._found:
+            self._found[alias] = self._tracking_as(alias)
+        return self._found[alias]
+
+    def _tracking_as(self, alias: str) -> "Tracking | None":
+        from cache_invalidation.stores.tracking import tracking_of
+
+        server, params = self._given
+        settings = caches.settings.get(alias)
+        if settings is None or settings.get("LOCATION", "") != server:
+            return None
+        others = {name: value for name, value in settings.items() if name in params}
+        is_same = all(params[name] == value for name, value in others.items())
+        return tracking_of(alias) if is_same else None
+
+    def _plain(self) -> Any:
+        """Return the same cache, which takes places for keys and tracks nothing."""
+        from cache_invalidation.stores.django_cache import verbatim
+
+        return verbatim(self)
+
+    def _lifetime(self, timeout: Any) -> float | None:
+        """Return the seconds that a value may be kept, None for ever; 0 if it may not."""
+        if timeout is DEFAULT_TIMEOUT:
+            timeout = self.default_timeout
+        return None if timeout is None else max(0, timeout)
+
+    def get(self, key: Any, default: Any = None, version: int | None = None, **kw: Any) -> Any:
+        """Return the value if everything stands that it was made from, or else `default`."""
+        from cache_invalidation.surfaces.tracked.keys import MISSING
+
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return super().get(key, default, version, **kw)
+        value = tracked.get()
+        return default if value is MISSING else value
+
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        **kw: Any,
+    ) -> Any:
+        """Keep the value as long as everything stands that was read before; tell whether it is."""
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return super().set(key, value, timeout, version, **kw)
+        lifetime = self._lifetime(timeout)
+        if kw.get("nx"):
+            return self.add(key, value, timeout, version)
+        if kw.get("xx") and not tracked.has():
+            return False
+        if lifetime == 0:
+            tracked.remove()
+            return True
+        return tracked.set(value, lifetime)
+
+    def add(
+        self,
+        key: Any,
+        value: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        **kw: Any,
+    ) -> bool:
+        """Keep the value if there is none; tell whether it is kept."""
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return bool(super().add(key, value, timeout, version, **kw))
+        return tracked.add(
+            value,
+            self._lifetime(timeout),
+            lambda place: bool(self._plain().add(CacheKey(place), value, timeout)),
+        )
+
+    def get_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+    ) -> Any:
+        """Return the value; if there is none, keep and return `default`, or what it returns."""
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return super().get_or_set(key, default, timeout, version)
+        return tracked.get_or_set(default, self._lifetime(timeout))
+
+    async def aget_or_set(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what `get_or_set` does, in Django's thread for what may wait."""
+        return await sync_to_async(self.get_or_set)(*args, **kwargs)
+
+    def get_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
+        """Return the values that there are, by key."""
+        from cache_invalidation.surfaces.tracked.keys import MISSING
+
+        tracked = {key: self._tracked(key, version) for key in keys}
+        rest = [key for key, each in tracked.items() if each is None]
+        found = dict(super().get_many(rest, version, **kw)) if rest else {}
+        values = {key: each.get() for key, each in tracked.items() if each is not None}
+        return found | {key: value for key, value in values.items() if value is not MISSING}
+
+    def set_many(
+        self,
+        data: Mapping[Any, Any],
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+        **kw: Any,
+    ) -> Any:
+        """Keep each of the values as `set` does; return the keys of those that are not kept."""
+        plain = {key: value for key, value in data.items() if not self._tracked(key, version)}
+        failed = list(super().set_many(plain, timeout, version, **kw) or ()) if plain else []
+        tracked = {key: value for key, value in data.items() if key not in plain}
+        return failed + [
+            key for key, value in tracked.items() if not self.set(key, value, timeout, version)
+        ]
+
+    def delete(self, key: Any, version: int | None = None, **kw: Any) -> bool:
+        """Make the value stale, at COMMIT inside a transaction; tell whether there was one."""
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return bool(super().delete(key, version, **kw))
+        existed = tracked.has()
+        tracked.drop()
+        return existed
+
+    def delete_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
+        """Delete each of the values as `delete` does."""
+        listed = list(keys)
+        rest = [key for key in listed if not self._tracked(key, version)]
+        number = super().delete_many(rest, version, **kw) if rest else 0
+        dropped = [self.delete(key, version) for key in listed if key not in rest]
+        return number if number is None else number + sum(dropped)
+
+    def has_key(self, key: Any, version: int | None = None, **kw: Any) -> bool:
+        """Whether there is a value, and everything stands that it was made from."""
+        tracked = self._tracked(key, version)
+        return bool(super().has_key(key, version, **kw)) if tracked is None else tracked.has()
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
+        """Add to the value: in one step if it is a counter, and by `set` if that was how it came.
+
+        Raises `ValueError` if there is none.
+        """
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return int(super().incr(key, delta, version, **kw))
+        return tracked.incr(delta, lambda place: self._plain().incr(CacheKey(place), delta))
+
+    def decr(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
+        """Take from the value, as `incr` adds to it."""
+        if self._tracked(key, version) is None:
+            return int(super().decr(key, delta, version, **kw))
+        return self.incr(key, -delta, version)
+
+    def touch(
+        self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None, **kw: Any
+    ) -> bool:
+        """Let the value live for `timeout` seconds from now; tell whether there is one."""
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return bool(super().touch(key, timeout, version, **kw))
+        return tracked.has() and bool(self._plain().touch(CacheKey(tracked.place()), timeout))
+
+    def incr_version(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
+        """Move the value to another version of its key."""
+        if self._tracked(key, version) is None:
+            return int(super().incr_version(key, delta, version, **kw))
+        return int(BaseCache.incr_version(self, key, delta, version))
+
+
+class LocMemCache(TrackedCache, DjangoLocMemCache):
+    """Django's cache in the memory of the process, with tracked keys: for development and tests."""
+
+
+def _at_place(name: str) -> Any:
+    """Return a method of `django-redis` about one key, which is done where a tracked one is."""
+
+    def method(self: Any, key: Any, *args: Any, version: int | None = None, **kw: Any) -> Any:
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return getattr(super(RedisCache, self), name)(key, *args, version=version, **kw)
+        return getattr(self._plain(), name)(CacheKey(tracked.place()), *args, **kw)
+
+    method.__name__ = name
+    method.__doc__ = f"Do what `{name}` of `django-redis` does."
+    return method
+
+
+class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
+    """The cache of `django-redis`, with tracked keys."""
+
+    ttl = _at_place("ttl")
+    pttl = _at_place("pttl")
+    persist = _at_place("persist")
+    expire = _at_place("expire")
+    expire_at = _at_place("expire_at")
+    pexpire = _at_place("pexpire")
+    pexpire_at = _at_place("pexpire_at")
+
+    def keys(self, search: str, version: int | None = None, **kw: Any) -> list[Any]:
+        """Return all keys that match, tracked or not."""
+        return self._names(super().keys, search, version, kw)
+
+    def iter_keys(self, search: str, version: int | None = None, **kw: Any) -> Iterator[Any]:
+        """Iterate over all keys that match, tracked or not."""
+        yield from self._names(super().iter_keys, search, version, kw)
+
+    def _names(
+        self, find: Callable[..., Any], search: str, version: int | None, kw: Mapping[str, Any]
+    ) -> list[Any]:
+        from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
+
+        above = entry_name(tracked_name("", self.version if version is None else version))
+        names = [name for name in find(search, version=version, **kw) if NAMESPACE not in name]
+        tracked = find(f"{above}{search}", version=self.version, **kw)
+        return names + [name.removeprefix(above) for name in tracked]
+
+    def delete_pattern(self, pattern: str, version: int | None = None, **kw: Any) -> int:
+        """Delete the keys that match. Tracked ones go by a tag, at COMMIT inside a transaction.
+
+        Return how many there were that are not tracked; only these take a SCAN.
+        """
+        tracking = self._tracking()
+        if tracking is not None and (tags := tracking.tags_of(pattern)):
+            from cache_invalidation.writes.invalidate import invalidate
+
+            invalidate(tags=tags, cause="delete_pattern")
+        if tracking is not None and tracking.covers(pattern):
+            return 0
+        return int(super().delete_pattern(pattern, version=version, **kw))

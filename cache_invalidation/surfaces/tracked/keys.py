@@ -1,0 +1,292 @@
+"""Get, set and delete for tracked keys: what the project does through Django's cache API."""
+
+import logging
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Final
+
+from cache_invalidation.delivery.fencing import drop
+from cache_invalidation.exceptions import CacheDependencyWarning, CacheInvalidationError
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.callers import warn
+from cache_invalidation.reads.dependencies import Dependencies, collecting, running
+from cache_invalidation.reads.protocol import Read, attempt, fail, finish, learn, look_once, store
+from cache_invalidation.reads.recorders import wants_warnings
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
+from cache_invalidation.stores.tracking import prefix_tags
+from cache_invalidation.surfaces.tracked import seen, stored
+from cache_invalidation.surfaces.tracked.journals import Journal, sampled_before
+from cache_invalidation.surfaces.tracked.stored import Blind
+from cache_invalidation.surfaces.tracked.units import current
+from cache_invalidation.tags import expand
+from cache_invalidation.transactions.open_batches import is_dirty, written_by_this_thread
+
+logger = logging.getLogger("cache_invalidation")
+
+MISSING: Final = object()
+
+_said: set[str] = set()
+
+
+class Key:
+    """One tracked key, in the middle of being used.
+
+    `glob` is what tracks it, `lifetime` is for how long it is kept if nobody says how long.
+
+    Nothing in here raises for a failure of the store; what the serializer raises is raised.
+    """
+
+    def __init__(self, key: str, version: int, glob: str, lifetime: float | None) -> None:
+        self.key = key
+        self.name = f"cache:{glob}"
+        self.entry = tracked_name(key, version)
+        self.lifetime = lifetime
+
+    def place(self) -> str:
+        """Return where it is in the cache. Raises `CacheInvalidationError` if nobody can tell."""
+        return get_store().entry_place(self.entry)
+
+    def get(self) -> Any:
+        """Return the value, or `MISSING`; what is set then may depend on all that is read."""
+        return self._value(self._look(current()))
+
+    def _read(self) -> Read:
+        tags = expand(prefix_tags(self.key))
+        return Read(self.name, self.entry, tags, self.lifetime, records=True, codec=stored)
+
+    def _look(self, journal: Journal) -> Read:
+        read, events = self._read(), journal.events
+        for _ in attempt(read):
+            pass  # Nobody waits, without a lock.
+        seen.remember({**(read.versions or {}), **read.known})
+        if read.is_hit:
+            read.storable = True
+        journal.ask(read, events)
+        return read
+
+    def _value(self, read: Read) -> Any:
+        value = read.value if read.is_hit else self._plain(read)
+        if not isinstance(value, Blind):
+            return value
+        # Who gets it does not know either.
+        current().is_blind = True
+        if (outer := running.get()) is not None:
+            outer.absorb({}, False)
+        return value.value
+
+    def _plain(self, read: Read) -> Any:
+        """Return what is there that was not set, such as a counter."""
+        if read.plain is None:
+            return MISSING
+        try:
+            return Blind(get_store().decode(read.plain))
+        except (ValueError, CacheInvalidationError):
+            return MISSING
+
+    def has(self) -> bool:
+        """Whether there is a value."""
+        read = self._read()
+        try:
+            look_once(read)
+        except CacheInvalidationError:
+            return False
+        if read.is_hit and read.versions is not None:
+            current().absorb(read.versions, True)
+            if (outer := running.get()) is not None:
+                outer.absorb(read.versions, True)
+        return read.is_hit or read.plain is not None
+
+    def set(self, value: Any, timeout: float | None) -> bool:
+        """Keep `value` for so many seconds, until what it depends on changes; tell whether it is.
+
+        It depends on all that was read since the unit of work began.
+        """
+        journal = current()
+        asked = journal.asked(self.entry)
+        read = self._read() if asked is None else asked.read
+        read.timeout = timeout
+        try:
+            # What is lazy in it is evaluated by this, while that is recorded.
+            payload = stored.encode(value, get_store())
+        except CacheInvalidationError:
+            return False
+        finally:
+            journal.close(self.entry)
+        if self._is_blind(journal):
+            return self._set_blind(value, timeout)
+        reason: str | None = "unavailable"
+        try:
+            dependencies = self._dependencies(journal, read, is_asked=asked is not None)
+            reason = self._store(read, payload, dependencies)
+        except CacheInvalidationError:
+            pass
+        if reason is not None:
+            self._refuse(reason, is_asked=asked is not None)
+        return reason is None
+
+    def _is_blind(self, journal: Journal) -> bool:
+        """Whether nobody knows where a value comes from that is set now."""
+        if journal.is_blind or journal.looked is None:
+            return True
+        asked = journal.asked(self.entry)
+        return journal.begun is None and (asked is None or asked.events > 0)
+
+    def _dependencies(self, journal: Journal, read: Read, *, is_asked: bool) -> Dependencies:
+        """Return what a value depends on that is set now.
+
+        Raises `CacheInvalidationError` if the store fails.
+        """
+        if not is_asked:
+            look_once(read)
+            read.is_hit, read.versions = False, {}
+            own = {tag: v for tag in read.tags if (v := journal.versions.get(tag)) is not None}
+            rest = sampled_before(journal.looked, frozenset(read.tags).difference(own))
+            # A mark says that it was deleted not long ago, perhaps since the value was computed.
+            read.storable = rest is not None and not read.mark
+            read.versions = own | dict(rest or {})
+        dependencies = Dependencies(read.versions or {}, read.storable)
+        dependencies.absorb(journal.versions, journal.storable)
+        noted = journal.noted()
+        dependencies.absorb(noted or {}, noted is not None)
+        return dependencies
+
+    def _store(self, read: Read, payload: bytes, dependencies: Dependencies) -> str | None:
+        versions = dependencies.versions
+        if written_by_this_thread(versions, read.entry):
+            self.drop()
+            return "dependencies"
+        learn(read, dependencies)
+        if not dependencies.storable:
+            return "dependencies" if read.storable else "unavailable"
+        return store(read, payload, versions)
+
+    def _set_blind(self, value: Any, timeout: float | None) -> bool:
+        """Keep a value of which nobody knows what it depends on, if the project allows that."""
+        tracking = get_store().tracking
+        if is_dirty():
+            self.drop()
+        elif tracking is not None and tracking.may_be_blind(self.key):
+            counters.add(f"blind:{self.name}")
+            return self._keep_blind(value, timeout)
+        self._say_blind()
+        self._refuse("blind", is_asked=False)
+        return False
+
+    def _keep_blind(self, value: Any, timeout: float | None) -> bool:
+        read = self._read()
+        read.timeout = timeout
+        read.refresh = True  # What is there does not count.
+        try:
+            look_once(read)
+            payload = stored.encode(Blind(value), get_store())
+            return read.storable and store(read, payload, read.versions or {}) is None
+        except CacheInvalidationError:
+            return False
+
+    def _say_blind(self) -> None:
+        message = (
+            f"{self.key!r} is set without having been asked for, so nobody knows what it depends "
+            "on, and it is not kept. Get it first and set it if it is missing, or use "
+            "get_or_set(); in a script, within unit_of_work(). Or name it in OPTIONS['BLIND']."
+        )
+        if wants_warnings():
+            warn(message, CacheDependencyWarning, Key.set)
+        elif self.name not in _said:
+            _said.add(self.name)
+            logger.warning(message)
+
+    def _refuse(self, reason: str, *, is_asked: bool) -> None:
+        """Count why a value is not kept; what it should have replaced must not be found either.
+
+        Where nothing was found, somebody else has put there what is there now.
+        """
+        counters.add(f"unstored:{self.name}:{reason}")
+        if not is_asked:
+            self.remove()
+
+    def remove(self) -> None:
+        """Delete what is there now, for whatever reason it is there."""
+        try:
+            get_store().deliver(Delivery(token=new_token(), keys=[self.place()]))
+        except CacheInvalidationError as error:
+            logger.warning("Could not delete %r: %s", self.key, error)
+
+    def get_or_set(self, default: Any, timeout: float | None) -> Any:
+        """Return the value; if there is none, keep and return `default`, or what it returns."""
+        journal = current()
+        read = self._look(journal)
+        if (found := self._value(read)) is not MISSING:
+            return found
+        if callable(default) and carries_nothing(default):
+            return self._compute(read, default, timeout)
+        value = default() if callable(default) else default
+        self.set(value, timeout)
+        return value
+
+    def _compute(self, read: Read, function: Callable[[], Any], timeout: float | None) -> Any:
+        """Return what `function` returns; it can only depend on what it reads itself."""
+        read.timeout, read.function = timeout, function
+        dependencies = read.dependencies()
+        current().close(self.entry)
+        try:
+            with collecting(dependencies):
+                value = function()
+        except BaseException:
+            fail(read, dependencies)
+            raise
+        if (reason := finish(read, value, dependencies)) is not None:
+            counters.add(f"unstored:{self.name}:{reason}")
+        return value
+
+    def add(self, value: Any, timeout: float | None, put: Callable[[str], bool]) -> bool:
+        """Keep `value` if there is none; tell whether it is.
+
+        If something was read since the key was asked for, that is what the value is made from.
+        Otherwise it is a lock, say, and `put` has to keep it as it is at the place it is given.
+        """
+        journal = current()
+        asked = journal.asked(self.entry)
+        if asked is not None and journal.events > asked.events:
+            return not self.has() and self.set(value, timeout)
+        try:
+            if self.has():
+                return False
+            place = self.place()
+            if (entry := get_store().lookup(place, ()).entry) is not None:
+                get_store().discard(place, entry.seal)  # It is not valid any more.
+        except CacheInvalidationError:
+            return False
+        return put(place)
+
+    def incr(self, delta: int, put: Callable[[str], int]) -> int:
+        """Add to the value: as `put` does it at its place, unless it was set.
+
+        Raises `ValueError` if there is none.
+        """
+        read = self._look(current())
+        value = self._value(read)
+        if value is MISSING:
+            raise ValueError(f"Key {self.key!r} not found")
+        if not read.is_hit:
+            return put(self.place())
+        self.set(value + delta, self.lifetime)
+        return int(value + delta)
+
+    def drop(self) -> None:
+        """Make what is there stale: at COMMIT inside a transaction, else at once."""
+        current().forget(self.entry)
+        try:
+            drop(self.name, {self.place(): self.entry})
+        except CacheInvalidationError as error:
+            logger.error("Cannot tell where %r is kept: %s", self.key, error)
+
+
+def carries_nothing(function: Any) -> bool:
+    """Whether a function without arguments can only know what it reads itself."""
+    return (
+        isinstance(function, FunctionType)
+        and not function.__closure__
+        and not function.__defaults__
+        and not function.__kwdefaults__
+    )
