@@ -155,10 +155,6 @@ class TrackedCache(_Below):  # type: ignore[misc]
             return super().get_or_set(key, default, timeout, version)
         return tracked.get_or_set(default, self._lifetime(timeout))
 
-    async def aget_or_set(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what `get_or_set` does, in Django's thread for what may wait."""
-        return await sync_to_async(self.get_or_set)(*args, **kwargs)
-
     def get_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
         """Return the values that there are, by key."""
         from cache_invalidation.surfaces.tracked.keys import MISSING
@@ -236,6 +232,24 @@ class TrackedCache(_Below):  # type: ignore[misc]
         if self._tracked(key, version) is None:
             return int(super().incr_version(key, delta, version, **kw))
         return int(BaseCache.incr_version(self, key, delta, version))
+
+
+def _in_thread(name: str) -> Any:
+    """Return the twin of a method for coroutines: it does the same in Django's thread for that.
+
+    Django's own ask for one thing after the other what is done in one step here.
+    """
+
+    async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await sync_to_async(getattr(self, name))(*args, **kwargs)
+
+    method.__name__ = f"a{name}"
+    method.__doc__ = f"Do what `{name}` does."
+    return method
+
+
+for _name in ("get_or_set", "get_many", "set_many", "delete_many", "incr", "decr", "incr_version"):
+    setattr(TrackedCache, f"a{_name}", _in_thread(_name))
 
 
 class LocMemCache(TrackedCache, DjangoLocMemCache):

@@ -105,7 +105,10 @@ def _locmem(name: str) -> dict[str, Any]:
 
 
 #: What is tracked where keys are, by the tests in `tests.tracked`.
-TRACKED: dict[str, Any] = {"TRACK": ["product:*", "shop:*", "names"], "BLIND": ["shop:blind:*"]}
+TRACKED: dict[str, Any] = {
+    "TRACK": ["product:*", "shop:*", "names", "views.decorators.cache.*"],
+    "BLIND": ["shop:blind:*"],
+}
 
 CACHES = {
     "default": _redis("test") if REDIS_URL else _locmem("default"),

@@ -1,0 +1,192 @@
+"""The rest of Django's cache API, and of django-redis', on tracked keys: as ever where it can be."""
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.core.cache import caches
+
+from cache_invalidation.surfaces.tracked.units import unit_of_work
+from tests.testapp.models import Product
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
+
+
+@pytest.fixture(autouse=True)
+def unit(cache, product):
+    with unit_of_work():
+        yield
+
+
+def put(cache, key, value, *args, **kwargs):
+    assert cache.get(key) is None
+    assert cache.set(key, value, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "value", [None, False, 0, 1.5, "text", b"bytes", [1], {"a": (1, 2)}, 10**30]
+)
+def test_values_come_back_as_they_are(cache, value):
+    missing = object()
+    put(cache, "product:1", value)
+    found = cache.get("product:1", missing)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_versions_of_a_key_are_apart(cache):
+    put(cache, "product:1", "one")
+    assert cache.get("product:1", version=2) is None
+    assert cache.set("product:1", "two", version=2)
+    assert (cache.get("product:1"), cache.get("product:1", version=2)) == ("one", "two")
+    assert cache.incr_version("product:1", version=2) == 3
+    assert (cache.get("product:1", version=2), cache.get("product:1", version=3)) == (None, "two")
+
+
+def test_keys_that_are_not_tracked_go_by_the_cache_below(cache):
+    cache.set("elsewhere", "x")
+    assert cache.get("elsewhere") == "x"
+    assert cache.add("elsewhere", "y") is False
+    assert cache.delete("elsewhere")
+
+
+def test_a_timeout_of_zero_deletes(cache):
+    put(cache, "product:1", "x")
+    cache.set("product:1", "y", 0)
+    assert cache.get("product:1") is None
+
+
+def test_what_may_live_for_ever(cache):
+    put(cache, "product:1", "x", None)
+    assert cache.get("product:1") == "x"
+
+
+def test_many(cache):
+    assert cache.get_many(["product:1", "product:2", "other"]) == {}
+    assert cache.set_many({"product:1": 1, "product:2": 2, "other": 3}) in ([], None)
+    assert cache.get_many(["product:1", "product:2", "other", "product:3"]) == {
+        "product:1": 1,
+        "product:2": 2,
+        "other": 3,
+    }
+    cache.delete_many(["product:1", "other"])
+    assert cache.get_many(["product:1", "product:2", "other"]) == {"product:2": 2}
+
+
+def test_has_key(cache):
+    assert "product:1" not in cache
+    put(cache, "product:1", None)
+    assert "product:1" in cache
+    assert cache.has_key("product:1")
+
+
+def test_a_lock(cache):
+    assert cache.add("product:lock", "me") is True
+    assert cache.add("product:lock", "you") is False
+    assert cache.get("product:lock") == "me"
+    assert cache.delete("product:lock")
+    assert cache.add("product:lock", "you") is True
+
+
+def test_a_counter(cache):
+    assert cache.add("product:n", 1)
+    assert (cache.incr("product:n"), cache.incr("product:n", 10), cache.decr("product:n")) == (
+        2,
+        12,
+        11,
+    )
+    assert cache.get("product:n") == 11
+    with pytest.raises(ValueError, match="product:none"):
+        cache.incr("product:none")
+
+
+def test_what_was_set_can_be_added_to(cache):
+    put(cache, "product:n", 1)
+    assert (cache.incr("product:n"), cache.decr("product:n", 5)) == (2, -3)
+    assert cache.get("product:n") == -3
+
+
+def test_add_after_get_keeps_what_was_read(cache, product):
+    assert cache.get("product:1") is None
+    assert cache.add("product:1", Product.objects.get(pk=product.pk).name)
+    assert not cache.add("product:1", "other")
+    assert cache.get("product:1") == "old"
+    Product.objects.filter(pk=product.pk).update(name="new")
+    assert cache.get("product:1") is None
+    # What is not valid any more stands in the way of nobody.
+    assert cache.add("product:1", "lock")
+    assert not cache.add("product:1", "lock")
+
+
+def test_touch(cache):
+    assert not cache.touch("product:1", 10)
+    put(cache, "product:1", "x", 300)
+    assert cache.touch("product:1", 10)
+    assert cache.get("product:1") == "x"
+    assert cache.touch("product:1", 0)
+    assert cache.get("product:1") is None
+
+
+def test_what_cannot_be_kept_is_said_as_ever(cache):
+    assert cache.get("product:1") is None
+    with pytest.raises(Exception, match="lambda"):
+        cache.set("product:1", lambda: 0)
+
+
+def test_what_django_redis_has_more(cache):
+    if cache is not caches["tracked"]:
+        pytest.skip("only with django-redis")
+    put(cache, "product:1", "x", 300)
+    cache.set("elsewhere", "y")
+    assert 0 < cache.ttl("product:1") <= 300
+    assert cache.pttl("product:1") > 1000
+    assert cache.expire("product:1", 1000)
+    assert cache.ttl("product:1") > 300
+    assert cache.persist("product:1")
+    assert cache.ttl("product:1") is None
+    assert sorted(cache.keys("*")) == ["elsewhere", "product:1"]
+    assert list(cache.iter_keys("product:*")) == ["product:1"]
+    assert cache.set("product:1", "z", nx=True) is False
+    assert cache.set("product:2", "z", xx=True) is False
+    assert cache.set("product:1", "z", xx=True)
+    with cache.lock("product:1"):
+        assert cache.get("product:1") == "z"
+
+
+def test_patterns_delete_without_a_scan(cache):
+    put(cache, "product:1", "a")
+    put(cache, "product:2", "b")
+    put(cache, "shop:1:menu", "c")
+    if not hasattr(cache, "delete_pattern"):
+        pytest.skip("only with django-redis")
+    assert cache.delete_pattern("product:*") == 0
+    assert cache.get_many(["product:1", "product:2", "shop:1:menu"]) == {"shop:1:menu": "c"}
+    cache.delete_pattern("*:menu")
+    assert cache.get("shop:1:menu") is None
+
+
+@pytest.mark.parametrize("default", ["x", lambda: "x"], ids=["value", "function"])
+def test_get_or_set(cache, default):
+    assert cache.get_or_set("product:1", default, 300) == "x"
+    assert cache.get("product:1") == "x"
+    assert cache.get_or_set("product:1", "y") == "x"
+
+
+def test_clear(cache):
+    put(cache, "product:1", "x")
+    cache.clear()
+    assert cache.get("product:1") is None
+
+
+def test_async_twins(cache):
+    async_to_sync(_use_async_twins)(cache)
+
+
+async def _use_async_twins(cache):
+    assert await cache.aget("product:1") is None
+    assert await cache.aset("product:1", "x")
+    assert await cache.aget("product:1") == "x"
+    assert await cache.aget_many(["product:1", "product:2"]) == {"product:1": "x"}
+    assert await cache.ahas_key("product:1")
+    assert await cache.aget_or_set("product:2", lambda: "y") == "y"
+    assert await cache.adelete("product:1")
+    assert await cache.aadd("product:3", 1)
+    assert await cache.aincr("product:3") == 2
+    assert await cache.atouch("product:2", 10)
