@@ -5,6 +5,7 @@ from cache_invalidation.explain import explain
 from cache_invalidation.reads.cached import cached
 from cache_invalidation.rules.declarations import Change, ModelInvalidation
 from cache_invalidation.rules.registry import Event, on_event, register, registry
+from cache_invalidation.surfaces.tracked.units import unit_of_work
 from cache_invalidation.tags import Invalidation
 from cache_invalidation.writes.collect import no_invalidation
 from cache_invalidation.writes.events import publish
@@ -24,4 +25,5 @@ __all__ = [
     "publish",
     "register",
     "registry",
+    "unit_of_work",
 ]

@@ -12,7 +12,7 @@ CACHES = {
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -22,11 +22,12 @@ from django.core.cache.backends.locmem import LocMemCache as DjangoLocMemCache
 from django_redis.cache import RedisCache as DjangoRedisCache
 from django_redis.util import CacheKey
 
-# A cache may be asked for something before the apps are loaded, and so before most of this package
-# can be: what a key needs is imported where it is met.
-if TYPE_CHECKING:
-    from cache_invalidation.stores.tracking import Tracking
-    from cache_invalidation.surfaces.tracked.keys import Key
+from cache_invalidation.conf import Settings
+from cache_invalidation.stores.django_cache import verbatim
+from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
+from cache_invalidation.stores.tracking import Tracking, tracking_of
+from cache_invalidation.surfaces.tracked.keys import MISSING, Key
+from cache_invalidation.writes.invalidate import invalidate
 
 # What is below it differs: it is Django's cache, or that of django-redis.
 _Below: Any = object
@@ -47,31 +48,25 @@ class TrackedCache(_Below):  # type: ignore[misc]
         self._given = (server, params)
         self._found: dict[str, Tracking | None] = {}
 
-    def _tracked(self, key: Any, version: int | None) -> "Key | None":
+    def _tracked(self, key: Any, version: int | None) -> Key | None:
         """Return what there is to do with a key that is tracked; None for all others."""
         tracking = self._tracking()
         glob = None if tracking is None else tracking.glob_of(str(key))
         if glob is None:
             return None
-        from cache_invalidation.surfaces.tracked.keys import Key
-
         number = self.version if version is None else version
         return Key(str(key), number, glob, self._lifetime(DEFAULT_TIMEOUT))
 
-    def _tracking(self) -> "Tracking | None":
+    def _tracking(self) -> Tracking | None:
         """Return what is tracked, if this is the cache of the app, once it is ready."""
         if not (self.tracks_keys and apps.ready):
             return None
-        from cache_invalidation.conf import Settings
-
         alias = Settings.CACHE.usable()
         if alias not in self._found:
             self._found[alias] = self._tracking_as(alias)
         return self._found[alias]
 
-    def _tracking_as(self, alias: str) -> "Tracking | None":
-        from cache_invalidation.stores.tracking import tracking_of
-
+    def _tracking_as(self, alias: str) -> Tracking | None:
         server, params = self._given
         settings = caches.settings.get(alias)
         if settings is None or settings.get("LOCATION", "") != server:
@@ -82,8 +77,6 @@ class TrackedCache(_Below):  # type: ignore[misc]
 
     def _plain(self) -> Any:
         """Return the same cache, which takes places for keys and tracks nothing."""
-        from cache_invalidation.stores.django_cache import verbatim
-
         return verbatim(self)
 
     def _lifetime(self, timeout: Any) -> float | None:
@@ -94,8 +87,6 @@ class TrackedCache(_Below):  # type: ignore[misc]
 
     def get(self, key: Any, default: Any = None, version: int | None = None, **kw: Any) -> Any:
         """Return the value if everything stands that it was made from, or else `default`."""
-        from cache_invalidation.surfaces.tracked.keys import MISSING
-
         tracked = self._tracked(key, version)
         if tracked is None:
             return super().get(key, default, version, **kw)
@@ -157,8 +148,6 @@ class TrackedCache(_Below):  # type: ignore[misc]
 
     def get_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
         """Return the values that there are, by key."""
-        from cache_invalidation.surfaces.tracked.keys import MISSING
-
         tracked = {key: self._tracked(key, version) for key in keys}
         rest = [key for key, each in tracked.items() if each is None]
         found = dict(super().get_many(rest, version, **kw)) if rest else {}
@@ -292,8 +281,6 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
     def _names(
         self, find: Callable[..., Any], search: str, version: int | None, kw: Mapping[str, Any]
     ) -> list[Any]:
-        from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
-
         above = entry_name(tracked_name("", self.version if version is None else version))
         names = [name for name in find(search, version=version, **kw) if NAMESPACE not in name]
         tracked = find(f"{above}{search}", version=self.version, **kw)
@@ -306,8 +293,6 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
         """
         tracking = self._tracking()
         if tracking is not None and (tags := tracking.tags_of(pattern)):
-            from cache_invalidation.writes.invalidate import invalidate
-
             invalidate(tags=tags, cause="delete_pattern")
         if tracking is not None and tracking.covers(pattern):
             return 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase, translate
 from typing import Any, Final
 
+from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.utils.module_loading import import_string
 
@@ -98,7 +99,7 @@ def tracking_of(alias: str) -> Tracking | None:
 def is_tracked() -> bool:
     """Whether anything is tracked in the cache of this app; asks without making that cache."""
     try:
-        backend = caches.settings[settings.CACHE]["BACKEND"]
+        backend = django_settings.CACHES[settings.CACHE]["BACKEND"]
         return bool(getattr(import_string(backend), "tracks_keys", False))
     except Exception:  # noqa: BLE001 - a system check says what is wrong
         return False

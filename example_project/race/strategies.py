@@ -4,12 +4,14 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models.signals import post_save
+from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from cache_invalidation import cached, no_invalidation
@@ -75,6 +77,29 @@ class Hand(Strategy):
             post_save.disconnect(_delete_on_commit, sender=Airport)
 
 
+class HandTracked(Hand):
+    """The same, with the cache of this app in the place of the one below it. See `tracked_cache`.
+
+    In that, the app needs to see writes.
+    """
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        post_save.connect(_delete_on_commit, sender=Airport)
+        try:
+            yield
+        finally:
+            post_save.disconnect(_delete_on_commit, sender=Airport)
+
+
+class NoReceiver(Hand):
+    """The same without a receiver: nothing is written down for a write."""
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        yield
+
+
 class Ours(Strategy):
     """This app: `cached`. A rule in `example_project.airports.invalidation` tracks the code."""
 
@@ -87,6 +112,15 @@ class Ours(Strategy):
 
     def forget(self, icao: str) -> None:
         self._elevation.invalidate(icao)
+
+
+def tracked_cache() -> AbstractContextManager[None]:
+    """Have the cache of the site track the keys of a race, until the block ends."""
+    there = settings.CACHES["default"]
+    options = {**there.get("OPTIONS", {}), "TRACK": ["race:*"]}
+    backend = "cache_invalidation.backends.RedisCache"
+    default = {**there, "BACKEND": backend, "OPTIONS": options}
+    return override_settings(CACHES={**settings.CACHES, "default": default})
 
 
 def make_strategy(path: str, pause: float) -> Strategy:

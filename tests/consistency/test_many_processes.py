@@ -9,6 +9,7 @@ import pytest
 
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Enough, Result, run
+from example_project.race.strategies import tracked_cache
 from tests.consistency.mixture import Mixture
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -48,6 +49,16 @@ def test_nor_with_reads_and_writes_that_only_the_watcher_tells_of(race: Race) ->
     result = race(MIXTURE, lambda total: total.reads - total.misses > 3_000 and total.writes > 200)
     assert (result.stale, result.left_stale) == (0, 0)
     assert Mixture(pause=0).left_stale() == []
+
+
+@pytest.mark.parametrize("recipe", ["HandTracked", "NoReceiver"])
+def test_nor_by_that_recipe_with_tracked_keys(race: Race, recipe: str) -> None:
+    with tracked_cache():
+        result = race(
+            f"example_project.race.strategies.{recipe}",
+            lambda total: total.reads - total.misses >= 10_000 and total.writes > 500,
+        )
+    assert (result.stale, result.left_stale) == (0, 0)
 
 
 def test_the_recipe_that_most_projects_write_does_read_stale(race: Race) -> None:

@@ -1,4 +1,4 @@
-"""The rest of Django's cache API, and of django-redis', on tracked keys: as ever where it can be."""
+"""The rest of Django's cache API, and of that of django-redis, on tracked keys."""
 
 import pytest
 from asgiref.sync import async_to_sync
