@@ -43,6 +43,11 @@ class Key:
         self.entry = tracked_name(key, version)
         self.lifetime = lifetime
 
+    @property
+    def _mark(self) -> str:
+        """The name under which it is remembered which mark was seen beside it."""
+        return f"mark {self.entry}"
+
     def place(self) -> str:
         """Return where it is in the cache. Raises `CacheInvalidationError` if nobody can tell."""
         return get_store().entry_place(self.entry)
@@ -59,9 +64,11 @@ class Key:
         read, events = self._read(), journal.events
         for _ in attempt(read):
             pass  # Nobody waits, without a lock.
-        seen.remember({**(read.versions or {}), **read.known})
         if read.is_hit:
             read.storable = True
+        # A mark that stands beside a fence is not there for good.
+        mark = read.mark if read.mark and read.storable else None
+        seen.remember({**(read.versions or {}), **read.known, self._mark: mark})
         journal.ask(read, events)
         return read
 
@@ -149,6 +156,10 @@ class Key:
         dependencies.absorb(journal.versions, journal.storable)
         noted = journal.noted()
         dependencies.absorb(noted or {}, noted is not None)
+        if noted and read.mark:
+            # What was read before may be older than the last deletion of this key.
+            known = seen.before(journal.begun or 0, [self._mark])
+            dependencies.absorb({}, known == {self._mark: read.mark})
         return dependencies
 
     def _store(self, read: Read, payload: bytes, dependencies: Dependencies) -> str | None:
