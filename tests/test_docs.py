@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -68,6 +69,9 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+_HERE = {"LOCATION": os.environ.get("REDIS_URL", ""), "KEY_PREFIX": "docs"}
+
+
 class Shop:
     """The project that the pages write files of, with the models of the test app as its own.
 
@@ -120,6 +124,11 @@ class Shop:
         limits = with_options(SOCKET_TIMEOUT=1, SOCKET_CONNECT_TIMEOUT=1)
         with limits, override_settings(**namespace):
             assert checks.settings.check_settings() + checks.cache.check_time_limits() == []
+        caches: Any = namespace.get("CACHES")
+        if caches:
+            # At the address of the server of the tests.
+            caches = {name: {**each, **_HERE} for name, each in caches.items()}
+            self.stack.enter_context(override_settings(CACHES=caches))
         if "MIDDLEWARE" in namespace:
             del namespace["INSTALLED_APPS"]
             # The rest of the page is about a site that is served with these.

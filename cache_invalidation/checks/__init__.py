@@ -17,4 +17,5 @@ from cache_invalidation.checks import (  # noqa: F401 - they register themselves
     server,
     settings,
     templates,
+    tracking,
 )

@@ -5,11 +5,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from django.conf import settings as django_settings
-from django.core.checks import Error, Warning
+from django.core.checks import Error, Info, Warning
 from django.middleware.cache import CacheMiddleware, UpdateCacheMiddleware
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
+from cache_invalidation.checks.cache import store
 from cache_invalidation.checks.project import import_urls
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.middleware import CachePageMiddleware
@@ -43,12 +44,21 @@ def check_page_middleware(**kwargs: Any) -> Messages:
 
 @register()
 def check_pages_of_django(**kwargs: Any) -> Messages:
-    """W014: pages that Django caches, which stay as they are when what they show is written."""
+    """W014 and I005: pages that Django caches, and does not drop, or not know for whom they are."""
     import_urls()
     found = [path for path in django_settings.MIDDLEWARE if _is_a(UpdateCacheMiddleware, path)]
     found += sorted({name_of(view) for view in _views() if _is_cached_by_django(view)})
     if found:
         shown = ", ".join(found[:_SHOWN]) + (" and others" if found[_SHOWN:] else "")
+        tracking = getattr(store(), "tracking", None)
+        if tracking is not None and tracking.glob_of("views.decorators.cache.cache_page.x"):
+            yield Info(
+                f"Django caches pages by {shown}. They are dropped when what they show is written, "
+                "and it is their Vary headers alone that say for whom they are.",
+                hint="cache_invalidation.views.cache_page finds that out as well.",
+                id="cache_invalidation.I005",
+            )
+            return
         yield Warning(
             f"Django caches pages by {shown}. They are not invalidated, and are up to "
             f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}), or the "

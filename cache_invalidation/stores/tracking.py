@@ -21,6 +21,10 @@ from cache_invalidation.tags import escape, shorten
 PREFIXES: Final = 8
 KNOWN: Final = 10_000  # keys of which it is remembered what matches them
 
+#: What is never tracked, since it is not made from what was read: sessions, and the throttles of
+#: REST framework. Losing one is no miss: somebody is logged out, or a limit does not hold.
+NEVER: Final = ("django.contrib.sessions.", "throttle_")
+
 _GLOB: Final = re.compile(r"\\.|[*?\[]")
 
 #: What the rules name, as globs. The app connects it to the registry when it starts.
@@ -34,9 +38,9 @@ class Tracking:
     knows where it comes from.
     """
 
-    def __init__(self, track: Iterable[str], blind: Iterable[str] | bool) -> None:
+    def __init__(self, track: Iterable[str], blind: Iterable[str]) -> None:
         self.track = tuple(track)
-        self._blind = ("*",) if blind is True else tuple(blind or ())
+        self._blind = tuple(blind)
         self._globs: tuple[str, ...] = ()
         self._matching: re.Pattern[str] = _one_of(())
         self._known: dict[str, str | None] = {}
@@ -57,7 +61,7 @@ class Tracking:
         self._matching, self._known, self._rules = _one_of(self._globs), {}, rules
 
     def _look_up(self, key: str) -> str | None:
-        match = self._matching.fullmatch(key)
+        match = None if key.startswith(NEVER) else self._matching.fullmatch(key)
         found = self._globs[(match.lastindex or 1) - 1] if match else None
         if len(self._known) >= KNOWN:
             self._known.clear()
@@ -93,7 +97,17 @@ def tracking_of(alias: str) -> Tracking | None:
     if not getattr(type(caches[alias]), "tracks_keys", False):
         return None
     options = caches.settings[alias].get("OPTIONS") or {}
-    return Tracking(options.get("TRACK", ()), options.get("BLIND", False))
+    # What is no list of patterns names nothing; a system check says so.
+    track, blind = (options.get(name, ()) for name in ("TRACK", "BLIND"))
+    return Tracking(
+        track if is_list_of_globs(track) else (),
+        ("*",) if blind is True else blind if is_list_of_globs(blind) else (),
+    )
+
+
+def is_list_of_globs(value: Any) -> bool:
+    """Whether `value` is a list of patterns for keys."""
+    return isinstance(value, list | tuple) and all(isinstance(g, str) and g for g in value)
 
 
 def is_tracked() -> bool:

@@ -47,6 +47,15 @@ def test_keys_that_are_not_tracked_go_by_the_cache_below(cache):
     assert cache.delete("elsewhere")
 
 
+def test_sessions_and_throttles_are_never_tracked(settings):
+    default = {**settings.CACHES["tracked_locmem"], "OPTIONS": {"TRACK": ["*"]}}
+    settings.CACHES = {**settings.CACHES, "tracked_locmem": default}
+    cache = caches["tracked_locmem"]
+    for key in ("django.contrib.sessions.cachexyz", "throttle_anon_::1"):
+        cache.set(key, "kept")
+        assert cache.get(key) == "kept"
+
+
 def test_a_timeout_of_zero_deletes(cache):
     put(cache, "product:1", "x")
     cache.set("product:1", "y", 0)
@@ -131,7 +140,8 @@ def test_what_cannot_be_kept_is_said_as_ever(cache):
 
 
 def test_what_django_redis_has_more(cache):
-    if cache is not caches["tracked"]:
+    in_redis: object = caches["tracked"]
+    if cache is not in_redis:
         pytest.skip("only with django-redis")
     put(cache, "product:1", "x", 300)
     cache.set("elsewhere", "y")

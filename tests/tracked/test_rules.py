@@ -39,6 +39,7 @@ def left(cache, *keys):
 
 def test_what_a_rule_names_is_tracked_without_being_listed(cache):
     tracking = get_store().tracking
+    assert tracking is not None
     tracked = ["front", "category-3", "category:3:", "category:3:menu", "product:1", "names"]
     assert [
         key for key in [*tracked, "list-1", "category:", "frontier"] if tracking.glob_of(key)
@@ -103,7 +104,8 @@ def test_a_pattern_that_is_no_prefix_drops_all_that_may_match(cache, product):
 
 
 def test_a_pattern_that_is_a_prefix_takes_no_scan(cache, product, redis_client):
-    if cache is not caches["tracked"]:
+    in_redis: object = caches["tracked"]
+    if cache is not in_redis:
         pytest.skip("only in Redis")
     with commands(redis_client) as sent:
         invalidate(patterns=["product:1:*"])

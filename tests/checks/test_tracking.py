@@ -1,0 +1,82 @@
+"""System checks of tracked keys."""
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.checks import Error, Info, Warning
+from django.test import override_settings
+from django.urls import path
+from django.views.decorators.cache import cache_page
+
+from cache_invalidation import ModelInvalidation, registry
+from tests.checks.reporting import only, reported
+from tests.testapp.models import Product
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+OURS = "cache_invalidation.backends.LocMemCache"
+DJANGOS = "django.core.cache.backends.locmem.LocMemCache"
+
+
+def with_cache(backend, /, **options):
+    default = {"BACKEND": backend, "LOCATION": "checked", "OPTIONS": options}
+    return override_settings(CACHES={**django_settings.CACHES, "default": default})
+
+
+@pytest.mark.parametrize("value", ["product:*", [1], {"a": 1}, 5, [""]])
+@pytest.mark.parametrize("name", ["TRACK", "BLIND"])
+def test_e021_what_is_no_list_of_patterns(name, value):
+    with with_cache(OURS, **{name: value}):
+        assert repr(value) in only(reported(), Error, "E021").msg
+
+
+@pytest.mark.parametrize("blind", [True, False, [], ["a:*"]])
+def test_what_may_be_blind(blind):
+    with with_cache(OURS, TRACK=["a:*"], BLIND=blind):
+        assert not [each for each in reported() if str(each.id)[-4:] in ("E021", "E022", "W027")]
+
+
+def test_e022_a_backend_that_tracks_nothing():
+    with with_cache(DJANGOS, TRACK=["a:*"]):
+        assert "'default'" in only(reported(), Error, "E022").msg
+
+
+def test_e022_a_cache_that_is_not_that_of_the_app():
+    with with_cache(OURS, TRACK=["a:*"]), override_settings(CACHE_INVALIDATION={"CACHE": "locmem"}):
+        assert "'locmem'" in str(only(reported(), Error, "E022").hint)
+
+
+@pytest.mark.parametrize("glob", ["*", "django.contrib.sessions.*", "throttle_*"])
+def test_w027_keys_that_are_not_made_from_what_was_read(glob):
+    with with_cache(OURS, TRACK=[glob]):
+        found = [each for each in reported() if each.id == "cache_invalidation.W027"]
+    assert found
+    assert all(isinstance(each, Warning) and repr(glob) in each.msg for each in found)
+
+
+class Patterns(ModelInvalidation):
+    patterns = ["product:{pk}:*", "*-{pk}"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "shown"), [(DJANGOS, "*-{pk}, product:{pk}:*"), (OURS, "*-{pk} of")]
+)
+def test_i004_patterns_that_take_a_scan(backend, shown):
+    with with_cache(backend), registry.override(Product, Patterns):
+        found = reported(include_deployment_checks=True)
+    assert shown in only([each for each in found if "I004" in str(each.id)], Info, "I004").msg
+
+
+def view(request):
+    """A page."""
+
+
+class Urls:
+    urlpatterns = [path("", cache_page(60)(view))]
+
+
+@override_settings(ROOT_URLCONF=Urls)
+def test_i005_pages_of_django_that_are_tracked():
+    with with_cache(OURS, TRACK=["views.decorators.cache.*"]):
+        found = reported()
+    assert "tests.checks.test_tracking.view" in only(found, Info, "I005").msg
+    assert not [each for each in found if "W014" in str(each.id)]
