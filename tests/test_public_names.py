@@ -26,6 +26,7 @@ PUBLIC = {
     "publish",
     "register",
     "registry",
+    "unit_of_work",
 }
 
 OPTIONAL = [

@@ -62,10 +62,13 @@ RAN = {"reads": 1000, "misses": 100, "stale": 0, "writes": 50, "left_stale": 0, 
     ],
 )
 def test_the_promise_is_kept_by_a_cache_that_works_and_is_never_stale(hand, ours, kept):
-    assert show.is_kept(Result(**{**RAN, **hand}), Result(**{**RAN, **ours})) is kept
+    ran, results = Result(**{**RAN}), (Result(**{**RAN, **hand}), Result(**{**RAN, **ours}))
+    assert show.is_kept(*results) is kept
+    assert show.is_kept(*results, ran) is kept
+    assert show.is_kept(results[0], ran, results[1]) is kept
 
 
-def test_both_recipes_are_shown(console, monkeypatch):
+def test_all_recipes_are_shown(console, monkeypatch):
     load(read_airports(["IE"]))
     monkeypatch.setattr(show, "SECONDS", 0)
     monkeypatch.setattr(show, "READERS", 1)
