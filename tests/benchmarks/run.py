@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from tests.benchmarks import hits, memory, pages, popular_tags, statements, writes
+from tests.benchmarks import hits, memory, pages, popular_tags, statements, tracked, writes
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale
 
@@ -14,6 +14,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "watcher": statements.measure,
     "hits": hits.measure,
     "pages": pages.measure,
+    "tracked": tracked.measure,
     "tags": popular_tags.measure,
     "memory": memory.measure,
 }

@@ -1,4 +1,5 @@
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -47,7 +48,14 @@ def test_two_users_are_shown_to_have_pages_of_their_own_where_they_are_on_them(s
     assert seen["Zürich"] == ["made for all", "hit for all", "hit for all", "hit for all"]
 
 
-RAN = {"reads": 1000, "misses": 100, "stale": 0, "writes": 50, "left_stale": 0, "seconds": 5.0}
+RAN: dict[str, Any] = {
+    "reads": 1000,
+    "misses": 100,
+    "stale": 0,
+    "writes": 50,
+    "left_stale": 0,
+    "seconds": 5.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,7 @@ RAN = {"reads": 1000, "misses": 100, "stale": 0, "writes": 50, "left_stale": 0, 
     ],
 )
 def test_the_promise_is_kept_by_a_cache_that_works_and_is_never_stale(hand, ours, kept):
-    ran, results = Result(**{**RAN}), (Result(**{**RAN, **hand}), Result(**{**RAN, **ours}))
+    ran, results = Result(**RAN), (Result(**{**RAN, **hand}), Result(**{**RAN, **ours}))
     assert show.is_kept(*results) is kept
     assert show.is_kept(*results, ran) is kept
     assert show.is_kept(results[0], ran, results[1]) is kept
