@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, Final
 
@@ -57,8 +58,9 @@ class Key:
         return self._value(self._look(current()))
 
     def _read(self) -> Read:
-        tags = expand(prefix_tags(self.key))
-        return Read(self.name, self.entry, tags, self.lifetime, records=True, codec=stored)
+        return Read(
+            self.name, self.entry, _tags(self.key), self.lifetime, records=True, codec=stored
+        )
 
     def _look(self, journal: Journal) -> Read:
         read, events = self._read(), journal.events
@@ -291,6 +293,11 @@ class Key:
             drop(self.name, {self.place(): self.entry})
         except CacheInvalidationError as error:
             logger.error("Cannot tell where %r is kept: %s", self.key, error)
+
+
+@lru_cache(maxsize=10_000)
+def _tags(key: str) -> tuple[str, ...]:
+    return expand(prefix_tags(key))
 
 
 def carries_nothing(function: Any) -> bool:
