@@ -7,7 +7,8 @@ from zlib import crc32
 
 from django.utils.text import slugify
 
-from cache_invalidation.operations.names import Kind, joined
+from cache_invalidation.explain.known import Kind, joined
+from cache_invalidation.explain.readers import reads
 from cache_invalidation.operations.overview import (
     EventEntry,
     ModelEntry,
@@ -17,7 +18,6 @@ from cache_invalidation.operations.overview import (
     mentions,
     overview,
 )
-from cache_invalidation.operations.readers import reads
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from cache_invalidation.admin.forms import InvalidateForm
 from cache_invalidation.admin.outcomes import describe
 from cache_invalidation.admin.pages import INVALIDATE, VIEW, PageAdmin, allows, operator_of, require
+from cache_invalidation.explain.known import Known
+from cache_invalidation.explain.readers import dependent_on
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
 from cache_invalidation.operations.audit import AlreadyDone
-from cache_invalidation.operations.readers import dependent_on
 from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import ROOT
@@ -67,7 +68,7 @@ class InvalidateAdmin(PageAdmin):
             token=uuid4().hex,
             asked=form.request,
             outcome=outcome,
-            dependent=[] if ROOT in outcome.tags else dependent_on(outcome.tags),
+            dependent=[] if ROOT in outcome.tags else dependent_on(outcome.tags, Known()),
             effects=by_rule(form.request),
             subscribers=_subscribers(form.request),
         )

@@ -8,7 +8,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.settings import api_settings
 
 from cache_invalidation.api.limits import MAX_NAMES
-from cache_invalidation.operations.names import Kind
+from cache_invalidation.explain.known import Kind
 from cache_invalidation.tags import MAX_LENGTH, check_name
 
 UNKNOWN_SHOWN = 10  # of the fields that there are not

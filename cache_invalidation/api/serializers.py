@@ -25,9 +25,10 @@ from cache_invalidation.api.limits import (
     MAX_REASON,
     PAGE,
 )
+from cache_invalidation.explain.known import KINDS
 from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_watched_model, parse_key
-from cache_invalidation.operations.names import KINDS, KnownNames, Named
+from cache_invalidation.operations.names import KnownNames, Named
 from cache_invalidation.stores.messages import MINUTES, RECENT
 from cache_invalidation.tags import MAX_LENGTH
 

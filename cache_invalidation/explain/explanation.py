@@ -8,6 +8,8 @@ from typing import Any, Final, Literal
 from django.db.models import Model
 
 from cache_invalidation.conf import settings
+from cache_invalidation.explain.known import Known
+from cache_invalidation.explain.readers import dependent_on
 from cache_invalidation.explain.states import NEW
 from cache_invalidation.rules.catalog import is_excluded, is_watched
 from cache_invalidation.rules.consequences import Consequence, consequences
@@ -46,6 +48,7 @@ class Explanation:
 
     A name in braces, as in ``category:{category_id}``, stands for a value that is not known before
     the write. `reads` are tags of a statement: a cached function that runs it depends on them.
+    `dependent()` names the functions, pages and blocks that may become stale.
     """
 
     subject: str
@@ -68,6 +71,14 @@ class Explanation:
     def patterns(self) -> frozenset[str]:
         """All key patterns, of all rules."""
         return frozenset(pattern for effect in self.effects for pattern in effect.patterns)
+
+    def dependent(self, known: Known | None = None) -> list[str]:
+        """Return the cached functions, pages and blocks that may become stale, as far as known.
+
+        They are called as in the metrics. Unless it is given what is `known`, the cache is asked
+        what all processes have told; if it does not answer, that is what this one has found out.
+        """
+        return dependent_on(self.tags, known or Known())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the same as plain lists and strings."""

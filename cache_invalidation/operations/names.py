@@ -1,29 +1,18 @@
 """How people name what is cached: functions, pages and blocks, all entries of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final, Literal, get_args
+from typing import Final
 from urllib.parse import unquote
 
 from django.conf import settings as django_settings
 from django.urls import Resolver404, resolve
 from django.utils import translation
 
-from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.report import names_counted, read_learned
+from cache_invalidation.explain.known import KINDS, Kind, Known, split, tag_of
 from cache_invalidation.operations.entities import nearest_models, suggest
-from cache_invalidation.reads import functions
-from cache_invalidation.tags import (
-    MAX_LENGTH,
-    block_tags,
-    check_characters,
-    function_tag,
-    page_tag,
-)
-
-Kind = Literal["function", "page", "block"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+from cache_invalidation.tags import MAX_LENGTH, check_characters, page_tag
 
 SUGGESTED: Final = 3
 COMPARED: Final = 10  # of the names in one request that nobody knows; it takes long among thousands
@@ -38,34 +27,12 @@ class Named:
     tag: str
 
 
-class KnownNames:
-    """The names of what is cached: what this process has loaded, and any process has counted.
-
-    Of pages, that is the name of their view. `found` is on what each was found to depend, by its
-    name in the metrics. `is_complete` is not set if the cache did not answer.
-    """
+class KnownNames(Known):
+    """The same, to look up what somebody has typed in."""
 
     def __init__(self) -> None:
-        self.is_complete = True
+        super().__init__()
         self._comparisons = COMPARED
-        counted: set[str] = set()
-        # What this process remembers of functions that are gone is nobody's business.
-        loaded = functions.by_name()
-        self.found = {
-            name: tags
-            for name, tags in functions.families_found().items()
-            if split(name)[0] != "function" or name in loaded
-        }
-        try:
-            counted = names_counted()
-            for name, tags in read_learned().items():
-                self.found.setdefault(name, set()).update(tags)
-        except StoreUnavailable:
-            self.is_complete = False
-        self.names: Mapping[Kind, set[str]] = {kind: set() for kind in KINDS}
-        for name in {*loaded, *counted, *self.found}:
-            kind, bare = split(name)
-            self.names[kind].add(bare)
 
     def find(self, name: str, kinds: Sequence[Kind] = KINDS) -> list[Named]:
         """Return what is called `name`; a page by its view or its path, a block by its template.
@@ -122,26 +89,6 @@ class KnownNames:
         if not self.is_complete:
             hint += " The cache does not answer, so only functions of this process are known."
         return hint
-
-
-def split(name: str) -> tuple[Kind, str]:
-    """Return what the metrics mean by `name`, and its name without the prefix of its kind."""
-    prefix, colon, rest = name.partition(":")
-    if colon and prefix in ("page", "block"):
-        return ("page" if prefix == "page" else "block"), rest
-    return "function", name
-
-
-def joined(kind: Kind, name: str) -> str:
-    """Return what `split` takes apart."""
-    return name if kind == "function" else f"{kind}:{name}"
-
-
-def tag_of(kind: Kind, name: str) -> str:
-    """Return the tag that all entries of what is called `name` have."""
-    if kind == "function":
-        return function_tag(name)
-    return page_tag(name) if kind == "page" else block_tags(name, "")[-1]
 
 
 def _checked_path(path: str) -> str:

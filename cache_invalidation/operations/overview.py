@@ -8,8 +8,8 @@ from django.apps import apps
 from django.db.models import Model
 from django.dispatch import Signal
 
-from cache_invalidation.operations.names import KnownNames
-from cache_invalidation.operations.readers import (
+from cache_invalidation.explain.known import Known
+from cache_invalidation.explain.readers import (
     BlockEntry,
     FunctionEntry,
     PageEntry,
@@ -89,7 +89,7 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
     text in one of its names, in any case.
     """
     models = _models() if model is None else [_model(model)]
-    known = KnownNames()
+    known = Known()
 
     def shown(entries: list[E]) -> list[E]:
         found = entries if model is None else _reading(models[0], entries)

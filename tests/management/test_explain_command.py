@@ -15,10 +15,16 @@ from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, explain, registry
 from cache_invalidation.explain import explain_sql
-from tests.delivered import commands, delivered
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads import functions
+from cache_invalidation.stores import get_store
+from tests.delivered import delivered
 from tests.management.test_commands import shell
+from tests.outages import down, use
 from tests.testapp.models import Category, Counter, Product, Voucher
 from tests.testapp.unusual import Composite, Shop
+
+__all__ = ["down", "use"]
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
@@ -28,6 +34,13 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/reference/commands.md"
 class ProductRule(ModelInvalidation):
     tags = ["category:{category_id}"]
     keys = ["product-detail:{pk}"]
+
+
+@pytest.fixture(autouse=True)
+def no_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without those of other tests, which depend on the same models."""
+    monkeypatch.setattr(functions, "by_name", dict)
+    counters.discard()
 
 
 @pytest.fixture
@@ -48,8 +61,12 @@ def found(*arguments: str) -> Any:
     return json.loads(output_of(*arguments, "--format", "json"))
 
 
+def rules(*arguments: str) -> Any:
+    return found(*arguments)["rules"]
+
+
 def tags(*arguments: str) -> set[str]:
-    return {tag for rule in found(*arguments)["rules"] for tag in rule["tags"]}
+    return {tag for rule in rules(*arguments) for tag in rule["tags"]}
 
 
 def test_a_row_is_explained_as_text(product):
@@ -65,8 +82,9 @@ def test_a_row_is_explained_as_text(product):
 
 def test_a_row_is_explained_as_json(product):
     rows = Product.objects.filter(pk=42)
-    assert found("testapp.Product", "42") == explain(rows).as_dict()
-    assert found("testapp.product", "42", "--operation=save") == explain(rows).as_dict()
+    expected = {**explain(rows).as_dict(), "dependent": []}
+    assert found("testapp.Product", "42") == expected
+    assert found("testapp.product", "42", "--operation=save") == expected
 
 
 def test_a_rule_that_looks_at_fields_is_shown_with_what_it_would_drop(product):
@@ -81,19 +99,20 @@ def test_a_rule_that_looks_at_fields_is_shown_with_what_it_would_drop(product):
 
 def test_a_deletion_is_explained(product):
     expected = explain(Category.objects.get(), operation="delete").as_dict()
-    assert found("testapp.Category", "3", "--operation", "delete") == expected
+    assert rules("testapp.Category", "3", "--operation", "delete") == expected["rules"]
     assert "delete testapp.product\n" in output_of("testapp.Category", "3", "--operation=delete")
 
 
 def test_a_model_stands_for_rows_that_are_not_known(product):
-    assert found("testapp.Product") == explain(Product).as_dict()
+    assert rules("testapp.Product") == explain(Product).as_dict()["rules"]
     expected = explain(Category, operation="delete").as_dict()
-    assert found("testapp.Category", "--operation=delete") == expected
+    assert rules("testapp.Category", "--operation=delete") == expected["rules"]
 
 
 def test_a_statement_is_explained(product):
     sql = "DELETE FROM testapp_product WHERE id = %s"
-    assert found("--sql", sql, "--param", "42") == explain_sql(sql, [42]).as_dict()
+    expected = {**explain_sql(sql, [42]).as_dict(), "dependent": []}
+    assert found("--sql", sql, "--param", "42") == expected
     assert tags("--sql", sql, "--param", "42") == {
         "category:3",
         "testapp.product",
@@ -185,11 +204,36 @@ def test_a_database_that_refuses_is_one_clear_line():
     assert not Counter.objects.exists()
 
 
-def test_the_cache_is_not_asked(product, redis_client):
-    with commands(redis_client) as sent, delivered() as deliveries:
+LEARNED = {
+    "shop.queries.stock_list": ["testapp.product"],
+    "page:shop.views.product": ["category:*"],
+    "block:shop/base.html:menu": ["testapp.product:*", "testapp.tag"],
+    "page:shop.views.tags": ["testapp.tag"],
+}
+
+
+def test_what_may_become_stale_is_named(product):
+    get_store().count({}, learned=LEARNED)
+    expected = [name for name in LEARNED if name != "page:shop.views.tags"]
+    assert found("testapp.Product", "42")["dependent"] == expected
+    text = "\n  what may become stale\n    {}\n    {}\n    {}\n"
+    assert output_of("testapp.Product", "42").endswith(text.format(*expected))
+    assert explain(Product.objects.get(pk=42)).dependent() == expected
+
+
+def test_during_an_outage_it_says_what_it_does_not_know(product, down):
+    note = "known of this process only"
+    assert note in output_of("testapp.Product", "42")
+    assert note in found("testapp.Product", "42")["notes"][-1]
+
+
+def test_what_is_cached_stays_and_nothing_is_counted(product):
+    before = get_store().counters()
+    with delivered() as deliveries:
         output_of("testapp.Product", "42")
         output_of("--sql", "UPDATE testapp_product SET stock = 1 WHERE id = 42")
-    assert (sent, deliveries) == ({}, [])
+    assert deliveries == []
+    assert get_store().counters() == before
 
 
 def test_the_help_teaches_with_examples(capsys):
@@ -231,7 +275,9 @@ def test_the_output_in_the_documentation_is_what_is_printed():
     examples = re.findall(r"^\$ python manage.py (.+)\n((?:[^$`].*\n)+)", section, re.MULTILINE)
     assert len(examples) == 4
     with registry.override(Product, ProductRule):
-        for command, expected in examples:
+        for number, (command, expected) in enumerate(examples):
+            get_store().reset_counters()
+            get_store().count({}, learned={} if number else LEARNED)
             typed = command.replace("shop.", "testapp.").replace("shop_", "testapp_")
             printed = output_of(*shlex.split(typed)[1:]).replace(__name__, "shop.invalidation")
             printed = printed.replace("testapp", "shop").replace(

@@ -1,18 +1,20 @@
 """Print what a write would invalidate."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from cache_invalidation.explain import Explanation, explain, explain_sql
+from cache_invalidation.explain.known import Known
 from cache_invalidation.management.base import ShowingCommand, add_row_arguments
 from cache_invalidation.operations.entities import find_model, parse_key
 from cache_invalidation.rules.catalog import all_rows
 
 HELP = """\
-Show what a write would invalidate, and by which rule. Nothing is written or invalidated.
+Show what a write would invalidate, by which rule, and what is cached that depends on it. Nothing is
+written or invalidated.
 
   explain_invalidation shop.Product 42
       a write to this row, whatever changes in it
@@ -28,6 +30,10 @@ Show what a write would invalidate, and by which rule. Nothing is written or inv
 
 A name in braces, as in category:{category_id}, is a value that is known only after the write.
 """
+
+_INCOMPLETE: Final = (
+    "The cache does not answer, so what else may become stale is known of this process only."
+)
 
 
 class Command(ShowingCommand):
@@ -67,7 +73,15 @@ class Command(ShowingCommand):
             raise CommandError(
                 f"The database {options['database']!r} does not answer the question: {error}"
             ) from error
-        self.show(str(explanation), explanation.as_dict(), options)
+        known = Known()
+        dependent = explanation.dependent(known)
+        text, data = str(explanation), explanation.as_dict()
+        if dependent:
+            text = "\n".join([text, "  what may become stale", *map("    {}".format, dependent)])
+        if not known.is_complete:
+            text += f"\n  {_INCOMPLETE}"
+            data["notes"].append(_INCOMPLETE)
+        self.show(text, data | {"dependent": dependent}, options)
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
-"""What is cached, as operators see it: functions, pages and blocks, and on what each depends."""
+"""What is cached, as people see it: functions, pages and blocks, and on what each depends."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypedDict
 
 from cache_invalidation.conf import settings
-from cache_invalidation.operations.names import Kind, KnownNames, joined, tag_of
+from cache_invalidation.explain.known import Kind, Known, joined, tag_of
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
@@ -46,19 +46,19 @@ class BlockEntry(TypedDict):
     found: list[str]
 
 
-def functions_known(known: KnownNames) -> list[FunctionEntry]:
+def functions_known(known: Known) -> list[FunctionEntry]:
     """Return the functions, by name."""
     loaded = functions.by_name()
     return [_function(name, loaded.get(name), known) for name in sorted(known.names["function"])]
 
 
-def pages_known(known: KnownNames) -> list[PageEntry]:
+def pages_known(known: Known) -> list[PageEntry]:
     """Return the pages, by the names of their views."""
     names = sorted(known.names["page"])
     return [PageEntry(page=name, found=_found(known, joined("page", name))) for name in names]
 
 
-def blocks_known(known: KnownNames) -> list[BlockEntry]:
+def blocks_known(known: Known) -> list[BlockEntry]:
     """Return the blocks, by their names."""
     names = sorted(known.names["block"])
     return [BlockEntry(block=name, found=_found(known, joined("block", name))) for name in names]
@@ -72,21 +72,21 @@ def reads(entry: Mapping[str, Any], dropped: str) -> bool:
     )
 
 
-def dependent_on(tags: Iterable[str]) -> list[str]:
+def dependent_on(tags: Iterable[str], known: Known) -> list[str]:
     """Return the names, as in the metrics, of what may become stale if `tags` are dropped.
 
     What depends on a page by its path is not known.
     """
     dropped = frozenset(tags)
-    known = KnownNames()
     return [
         joined(kind, name)
         for kind, name, entry in _cached(known)
-        if any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
+        if ROOT in dropped
+        or any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
     ]
 
 
-def _cached(known: KnownNames) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
+def _cached(known: Known) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
     for function in functions_known(known):
         yield "function", function["function"], function
     for page in pages_known(known):
@@ -100,11 +100,11 @@ def _is_own(tag: str, own: str) -> bool:
     return tag in (own, family(own)) or own.startswith(f"{tag}:")
 
 
-def _found(known: KnownNames, name: str) -> list[str]:
+def _found(known: Known, name: str) -> list[str]:
     return sorted(known.found.get(name, set()) - {ROOT})
 
 
-def _function(name: str, function: Any, known: KnownNames) -> FunctionEntry:
+def _function(name: str, function: Any, known: Known) -> FunctionEntry:
     entry = FunctionEntry(
         function=name,
         loaded=function is not None,
