@@ -20,9 +20,9 @@ from django.utils.translation import get_language
 
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.reads.spelling import full_name
-from cache_invalidation.surfaces.blocks.sources import ABSENT, source_at, source_now, tell
+from cache_invalidation.surfaces.blocks.sources import source_at, source_now, tell
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
-from cache_invalidation.surfaces.pages.outlook import Outlook
+from cache_invalidation.surfaces.pages.outlook import ABSENT, Outlook
 from cache_invalidation.surfaces.pages.requests import tell as tell_of_request
 from cache_invalidation.surfaces.pages.swapping import held_by
 

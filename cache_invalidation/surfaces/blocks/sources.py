@@ -13,6 +13,7 @@ from django.template import Engine, Template, TemplateDoesNotExist
 from django.template.base import Origin
 
 from cache_invalidation.surfaces.inputs.trail import digest
+from cache_invalidation.surfaces.pages.outlook import ABSENT
 
 #: Called with the engine, the name, and how many templates of this name are to be skipped: one that
 #: extends a template of its own name means the next.
@@ -21,7 +22,6 @@ Noticed = Callable[[Engine, str, int], None]
 #: So many templates of one name are looked through for the one that a block is in.
 DEEPEST: Final = 10
 
-ABSENT: Final = "absent"
 _DIGEST: Final = "_cache_invalidation_digest"
 
 _noticed: ContextVar[Noticed | None] = ContextVar("cache_invalidation_sources", default=None)

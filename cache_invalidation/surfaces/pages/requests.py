@@ -16,19 +16,8 @@ from django.utils.functional import SimpleLazyObject, cached_property
 from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
-from cache_invalidation.surfaces.pages.known import (
-    BODY,
-    KNOWN,
-    MADE_OF,
-    PLAIN,
-    SET_BY_DJANGO,
-    USERS,
-)
-from cache_invalidation.surfaces.pages.mappings import (
-    TellingHeaders,
-    telling_dict,
-    telling_query,
-)
+from cache_invalidation.surfaces.pages import known
+from cache_invalidation.surfaces.pages.mappings import TellingHeaders, telling_dict, telling_query
 from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.swapping import (
     aside,
@@ -72,7 +61,7 @@ class Recording:
         found = getattr_static(type(request), name, None)
         if isinstance(found, cached_property) and name not in self._placed:
             return self._show(name, partial(found.func, request))
-        if found is None and name not in KNOWN and name[:2] != "__":
+        if found is None and name not in known.KNOWN and name[:2] != "__":
             self._look_into(name)
         return object.__getattribute__(request, name)
 
@@ -82,13 +71,13 @@ class Recording:
         return self._shown[name]
 
     def _take_note(self, name: str) -> None:
-        if name in PLAIN:
+        if name in known.PLAIN:
             self._look(name)
-        elif name in USERS:
+        elif name in known.USERS:
             self.tell("user")
         elif name in ("__dict__", "__getstate__", "__reduce_ex__"):
             self.refuse("request", "it takes the request apart")
-        elif name in BODY:
+        elif name in known.BODY:
             self.refuse("body", "it looks at the body of the request")
 
     def _look_into(self, name: str) -> None:
@@ -98,9 +87,9 @@ class Recording:
 
     def set(self, name: str) -> None:
         """Take note that something is put on the request, which a hit would not do."""
-        for made in MADE_OF.get(name, (name,)):
+        for made in known.MADE_OF.get(name, (name,)):
             self._forget(made)
-        if not is_aside(self) and name not in SET_BY_DJANGO:
+        if not is_aside(self) and name not in known.SET_BY_DJANGO:
             self.refuse("request", f"it sets request.{name}")
 
     def _forget(self, name: str) -> None:
@@ -136,14 +125,12 @@ class Recording:
 
     def _query(self, request: HttpRequest) -> Any:
         told, asked = partial(self._told, "GET"), partial(self._look, "some.GET")
-        return telling_query(self._raw("GET", request), told, asked, self._changed_query)
-
-    def _changed_query(self, name: str | None) -> None:
-        self.refuse("request", "it changes request.GET")
+        changed = partial(self.refuse, "request", "it changes request.GET")
+        return telling_query(self._raw("GET", request), told, asked, lambda name: changed())
 
     def _cookies(self, request: HttpRequest) -> Any:
-        cookies = self._raw("COOKIES", request)
-        return telling_dict(cookies, partial(self._told, "COOKIES"), partial(self._told, "COOKIES"))
+        told = partial(self._told, "COOKIES")
+        return telling_dict(self._raw("COOKIES", request), told, told)
 
     def _meta(self, request: HttpRequest) -> Any:
         return telling_dict(self._held["META"], self._told_of_meta, self._changed_meta)
@@ -162,8 +149,7 @@ class Recording:
             self._look(f"META.{name}")
 
     def _changed_meta(self, name: str | None) -> None:
-        is_token = name is None or name.startswith("CSRF_COOKIE")
-        if is_token:
+        if name is None or name.startswith("CSRF_COOKIE"):
             self.refuse("csrf", "it shows a CSRF token")
         else:
             self.refuse("request", "it changes request.META")
@@ -192,12 +178,9 @@ class Recording:
         raise AttributeError(f"The request has no attribute {name!r}.")
 
     def _user(self, request: HttpRequest) -> Any:
-        if "user" not in self._held:
+        if self._held.get("user") is None:
             self._look("user")
-            return self._missing("user")
-        if self._held["user"] is None:
-            self._look("user")
-            return None
+            return None if "user" in self._held else self._missing("user")
 
         def evaluate() -> Any:
             self._look("user")
@@ -229,35 +212,37 @@ class Recording:
         return auser
 
     def _session(self, request: HttpRequest) -> Any:
-        if "session" not in self._held:
-            self._look("has.session")
-            return self._missing("session")
-
-        def evaluate() -> Any:
+        def told() -> None:
             self.refuse("session", "it looks at the session")
-            return self._held["session"]
 
-        return SimpleLazyObject(evaluate)
+        return self._once_used("session", told, absent="has.session")
 
     def _messages(self, request: HttpRequest) -> Any:
-        if "_messages" not in self._held:
-            self._look("messages")
-            return self._missing("_messages")
-
-        def evaluate() -> Any:
+        def told() -> None:
             self._look("messages")
             if len(self._held["_messages"]) > 0:
                 self.refuse("messages", "it shows messages")
-            return self._held["_messages"]
 
-        return SimpleLazyObject(evaluate)
+        return self._once_used("_messages", told, absent="messages")
 
     def _nonce(self, name: str, request: HttpRequest) -> Any:
+        def told() -> None:
+            self.refuse("nonce", "it uses the nonce of the Content-Security-Policy")
+
+        return self._once_used(name, told)
+
+    def _once_used(self, name: str, told: Callable[[], None], absent: str | None = None) -> Any:
+        """Return what stands for the attribute `name`, and calls `told` when somebody uses it.
+
+        That it is not there is the input `absent`, if that can be otherwise.
+        """
         if name not in self._held:
+            if absent is not None:
+                self._look(absent)
             return self._missing(name)
 
         def evaluate() -> Any:
-            self.refuse("nonce", "it uses the nonce of the Content-Security-Policy")
+            told()
             return self._held[name]
 
         return SimpleLazyObject(evaluate)
@@ -287,11 +272,6 @@ _MADE: Final[Mapping[str, Callable[[Recording, HttpRequest], Any]]] = {
     "_csp_nonce": lambda recording, request: recording._nonce("_csp_nonce", request),
     "csp_nonce": lambda recording, request: recording._nonce("csp_nonce", request),
 }
-
-
-def is_recording(request: HttpRequest) -> bool:
-    """Whether somebody records already what is looked at of the request."""
-    return record_of(request) is not None
 
 
 def tell(request: HttpRequest, name: str) -> None:

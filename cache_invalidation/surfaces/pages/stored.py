@@ -37,16 +37,20 @@ class Page:
         """Return a new response that is the same; `fetch` returns its body, if that is not here."""
         made = Unread() if fetch else HttpResponse(self.body or b"")
         made.status_code = self.status
+        self.dress(made)
+        if fetch and isinstance(made, Unread):
+            made.unread(fetch, self.length)
+        return made
+
+    def dress(self, made: Any) -> None:
+        """Give the new response `made` all of this one but for its status and its body."""
         if self.reason is not None:
             made.reason_phrase = self.reason
-        made._charset = self.charset  # type: ignore[attr-defined]
+        made._charset = self.charset
         del made.headers["Content-Type"]
         for name, value in self.headers:
             made.headers[name] = value
         vars(made).update(self.attributes)
-        if fetch and isinstance(made, Unread):
-            made.unread(fetch, self.length)
-        return made
 
 
 class Unread(HttpResponse):

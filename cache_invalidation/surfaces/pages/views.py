@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.views import View
 
-from cache_invalidation.reads.spelling import is_found_by_name
+from cache_invalidation.reads.spelling import dotted_name, full_name, is_found_by_name
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 
 DEEPEST: Final = 20  # functions around one another
@@ -28,9 +28,7 @@ def name_of(view: Callable[..., Any]) -> str:
         found = found.func
     if isinstance(found, MethodType) and isinstance(found.__self__, View):
         found = type(found.__self__)
-    module = getattr(found, "__module__", type(found).__module__)
-    name = getattr(found, "__qualname__", type(found).__qualname__)
-    return f"{module}.{name}"
+    return dotted_name(found)
 
 
 def names_of(view: Callable[..., Any]) -> set[str]:
@@ -47,7 +45,7 @@ def names_of(view: Callable[..., Any]) -> set[str]:
         return {f"{kind.__module__}.{kind.__name__}"}
     cached = [name for name in dir(kind) if hasattr(getattr(kind, name, None), NEEDS_MIDDLEWARE)]
     methods = {*cached, *getattr(kind, "cache_actions", ())}
-    return {f"{kind.__module__}.{kind.__qualname__}.{method}" for method in methods}
+    return {f"{full_name(kind)}.{method}" for method in methods}
 
 
 def is_of_rest(view: Any) -> bool:
@@ -90,7 +88,7 @@ def _of_function(view: FunctionType, request: Any, depth: int) -> str:
     around = ",".join([_told(value, request, depth) for value in told])
     is_named = "<" not in view.__qualname__
     code = "" if is_named else _of_code(view.__code__)
-    return f"{view.__module__}.{view.__qualname__}{code}({around})"
+    return f"{full_name(view)}{code}({around})"
 
 
 def _told(value: Any, request: Any, depth: int) -> str:
@@ -108,7 +106,7 @@ def _of_code(code: CodeType) -> str:
 
 def _of_class(kind: type) -> str:
     # One that was made in a function shares its name with others; its address is not for long.
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = full_name(kind)
     return name if is_found_by_name(kind) else f"{name}@{id(kind)}"
 
 

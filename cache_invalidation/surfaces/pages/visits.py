@@ -23,8 +23,9 @@ from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
 from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.outlook import Outlook
-from cache_invalidation.surfaces.pages.requests import is_recording, recording
+from cache_invalidation.surfaces.pages.requests import recording
 from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
+from cache_invalidation.surfaces.pages.swapping import record_of
 from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
 from cache_invalidation.tags import expand, page_tag
 
@@ -106,7 +107,7 @@ class Visit:
 
         `about` returns what is an input in any case; it raises `Opaque` for what cannot be told.
         """
-        if request.method not in ("GET", "HEAD") or is_recording(request):
+        if request.method not in ("GET", "HEAD") or record_of(request) is not None:
             return None
         visits = vars(request).get(VISITS)
         if visits is None:
@@ -222,8 +223,10 @@ class Visit:
         return rendered
 
     def _unrendered(self, response: Any) -> Any:
-        """Return what `response` is going to be rendered from."""
-        return _template_of(response)
+        """Return what `response` is rendered from: what a middleware may change, on a miss only."""
+        told = dict(response.items()), response.cookies.output(), attributes(response)
+        made_of = contents(response.template_name), contents(response.context_data)
+        return told, response.status_code, len(response._post_render_callbacks), made_of
 
     def _is_as_before(self, response: Any) -> bool:
         """Whether it still is what the view has returned."""
@@ -265,10 +268,3 @@ class Visit:
     def give_up(self) -> None:
         """Let others compute the page, if nothing came of it."""
         give_up(self.read)
-
-
-def _template_of(response: Any) -> Any:
-    """Return what is not yet rendered: what a middleware may change, for a miss only."""
-    told = dict(response.items()), response.cookies.output(), attributes(response)
-    made_of = contents(response.template_name), contents(response.context_data)
-    return told, response.status_code, len(response._post_render_callbacks), made_of

@@ -25,13 +25,7 @@ class KeptResponse(Response):
         self._made = made
         self._data: Any = _UNREAD
         self._before: Any = _UNREAD
-        if page.reason is not None:
-            self.reason_phrase = page.reason
-        self._charset = page.charset
-        del self.headers["Content-Type"]
-        for name, value in page.headers:
-            self.headers[name] = value
-        vars(self).update(page.attributes)
+        page.dress(self)
         self.content = page.body or b""
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.surfaces.inputs.portraits import portray
 from cache_invalidation.surfaces.pages.views import identity, is_own_method
 
@@ -23,10 +24,9 @@ class Called:
     @property
     def name(self) -> str:
         """What it is called in tags and metrics."""
-        kind = type(self.view)
         if self.is_method:
-            return f"{kind.__module__}.{kind.__qualname__}.{self.function.__name__}"
-        return f"{self.function.__module__}.{self.function.__qualname__}"
+            return f"{full_name(type(self.view))}.{self.function.__name__}"
+        return full_name(self.function)
 
     def about(self) -> tuple[Any, ...]:
         """Return what tells it from all others, and what the view was given.

@@ -18,10 +18,7 @@ from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.stored import etag_of
 from cache_invalidation.surfaces.pages.swapping import recorded_by
 from cache_invalidation.surfaces.pages.visits import Visit
-from cache_invalidation.surfaces.responses.kept import (
-    KeptResponse,
-    is_json_of,
-)
+from cache_invalidation.surfaces.responses.kept import KeptResponse, is_json_of
 from cache_invalidation.surfaces.responses.requests import (
     ALWAYS_LOOKED_AT,
     RestOutlook,
@@ -128,9 +125,7 @@ class ResponseVisit(Visit):
     def _copy(self, response: HttpResponseBase) -> None:
         super()._copy(response)
         page = self.page
-        if page is None:
-            return
-        if self._unrendered_headers is None:
+        if page is None or self._unrendered_headers is None:
             return
         # Without those that the framework or a middleware has set meanwhile: so it will each time.
         headers = _with_changes(self._headers, self._unrendered_headers, dict(response.items()))
