@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from difflib import get_close_matches
+from itertools import chain
 from typing import Any, Final
 
 from django.conf import settings as django_settings
@@ -14,11 +16,14 @@ from cache_invalidation.checks.cache import store
 from cache_invalidation.checks.project import import_urls
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.middleware import CachePageMiddleware
+from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, name_of
 
 _NAME: Final = f"{CachePageMiddleware.__module__}.{CachePageMiddleware.__qualname__}"
 _DEEPEST: Final = 10  # decorators around one another
 _SHOWN: Final = 5
+_OPTIONS: Final = "cache_"  # what those of the mixin for REST begin with
+_CLOSE: Final = 0.8  # of letters that are the same
 
 
 @register()
@@ -67,6 +72,32 @@ def check_pages_of_django(**kwargs: Any) -> Messages:
             "check if pages may be that old.",
             id="cache_invalidation.W014",
         )
+
+
+@register()
+def check_options_of_responses(**kwargs: Any) -> Messages:
+    """W026: options of `CachedResponseMixin` that are misspelled, and so do nothing."""
+    import_urls()
+    lines = (getattr(getattr(view, "cls", None), "__mro__", ()) for view in _views())
+    for kind in dict.fromkeys(chain.from_iterable(lines)):
+        for name, meant in _misspelled(kind):
+            yield Warning(
+                f"{full_name(kind)}.{name} is no option of CachedResponseMixin, and does nothing.",
+                hint=f"Did you mean {meant}?",
+                obj=kind,
+                id="cache_invalidation.W026",
+            )
+
+
+def _misspelled(kind: type) -> Iterator[tuple[str, str]]:
+    """Yield what a class calls nearly like an option of the mixin that it has, and the option."""
+    # It is not imported to be compared with: that needs REST framework.
+    mixin = next((each for each in kind.__mro__ if NEEDS_MIDDLEWARE in vars(each)), kind)
+    options = [name for name in vars(mixin) if name.startswith(_OPTIONS)]
+    own = vars(kind) if kind is not mixin else {}
+    for name in own.keys() - options:
+        if meant := get_close_matches(name, options, 1, _CLOSE):
+            yield name, meant[0]
 
 
 def _is_cached_by_django(view: Any) -> bool:

@@ -110,6 +110,33 @@ def test_the_first_is_where_it_belongs(path: str):
         assert reported() == []
 
 
+class Misspelled(Listed):
+    """Whose timeout is the default."""
+
+    cache_timout = 60
+
+
+class InheritingMistake(Misspelled):
+    """With an option that there is, and what is no option."""
+
+    cache_timeout = 60
+    cache_control = "none"
+    timeout = 5
+
+
+@with_pages
+@override_settings(MIDDLEWARE=[OURS])
+@pytest.mark.parametrize("kinds", [[Misspelled], [InheritingMistake], [Misspelled, Listed] * 2])
+def test_w026_a_misspelled_option(kinds: list[Any], monkeypatch: pytest.MonkeyPatch):
+    urls: Any = ModuleType("some_urls")
+    urls.urlpatterns = [path(f"{n}/", kind.as_view()) for n, kind in enumerate(kinds)]
+    monkeypatch.setitem(sys.modules, "some_urls", urls)
+    with override_settings(ROOT_URLCONF="some_urls"):
+        message = only(reported(), Warning, "W026")
+    assert f"{__name__}.Misspelled.cache_timout" in message.msg
+    assert message.hint == "Did you mean cache_timeout?"
+
+
 class ByDjango(View):
     """Cached by Django, for one method."""
 

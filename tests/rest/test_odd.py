@@ -219,6 +219,13 @@ def test_options_that_cannot_work_are_told_when_the_class_is_made(options, probl
         type("View", (CachedResponseMixin, odd.Base), options)
 
 
+def test_an_option_that_there_is_not_is_refused():
+    with pytest.raises(TypeError, match="cache_timout"):
+        cached_response(cache_timout=60)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="cache_timout"):
+        odd.Base.as_view(cache_timout=60)
+
+
 def test_there_are_no_coroutines():
     async def view(request):
         return None
