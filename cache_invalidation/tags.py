@@ -60,6 +60,28 @@ def check_names(names: Iterable[Any], what: str = "tag") -> tuple[str, ...]:
     return tuple(check_name(name, what) for name in names)
 
 
+def check_written(name: Any, what: str = "tag") -> str:
+    """Apply `check_name` to what somebody writes down: to a tag, `check_star` as well."""
+    found = check_name(name, what)
+    return check_star(found) if what == "tag" else found
+
+
+def check_star(tag: str) -> str:
+    """Return `tag`; raise `ValueError` for a star that is meant as a pattern, which no tag is.
+
+    Where a value stands in a tag, `escape` leaves no star.
+    """
+    whole = family(tag)
+    if "*" in tag.removesuffix("*" if tag in (ROOT, whole) else ""):
+        is_cure = whole is not None and whole.count("*") == 1
+        cure = f"write {whole!r} or each of the tags" if is_cure else "write each of the tags"
+        raise ValueError(
+            f"The tag {tag!r} is no pattern: a star is alone, for everything, or all that follows "
+            f"the colon, for a family; {cure}. In a value it is spelled %2A."
+        )
+    return tag
+
+
 def is_catch_all(pattern: str) -> bool:
     """Whether `pattern` matches every key there is."""
     return not pattern.strip("*?")

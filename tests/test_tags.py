@@ -13,6 +13,8 @@ from cache_invalidation.tags import (
     ROOT,
     check_name,
     check_names,
+    check_star,
+    check_written,
     collapse,
     escape,
     escape_glob,
@@ -56,6 +58,25 @@ def test_a_name_that_cannot_be_used_is_refused_and_named(name, reason):
 @pytest.mark.parametrize("name", ["x", "x" * 250, "straße:ñ", "two words", "a:b:c", "*", "{x}"])
 def test_every_other_name_is_returned_as_it_is(name):
     assert check_name(name) == name
+
+
+@pytest.mark.parametrize("tag", ["*", "a", "a:*", "a:1", "a:1:b", "a:%2A"])
+def test_a_star_is_everything_or_a_whole_family(tag):
+    assert check_star(tag) == check_written(tag) == tag
+
+
+@pytest.mark.parametrize(
+    ("tag", "cure"),
+    [
+        *[("category:4*", "'category:\\*'"), ("a:**", "'a:\\*'"), ("a:1:*", "'a:\\*'")],
+        *[("a*", "each"), ("**", "each"), ("a*:*", "each"), ("*:1", "each"), ("a*()", "each")],
+    ],
+)
+def test_no_tag_is_a_pattern(tag, cure):
+    for check in (check_star, check_written):
+        with pytest.raises(ValueError, match=f"no pattern: .*; write {cure}"):
+            check(tag)
+    assert check_written(tag, "pattern") == tag
 
 
 @pytest.mark.parametrize("names", ["homepage", b"homepage", None, 3])

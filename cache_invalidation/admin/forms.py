@@ -13,7 +13,7 @@ from cache_invalidation.operations.actions import Request
 from cache_invalidation.operations.entities import Entity, find_event, find_watched_model, parse_key
 from cache_invalidation.operations.names import KnownNames, Named
 from cache_invalidation.rules.registry import Event
-from cache_invalidation.tags import ROOT, check_characters, check_name
+from cache_invalidation.tags import ROOT, check_characters, check_written
 
 MOST: Final = 1000  # lines in one field
 
@@ -45,7 +45,7 @@ class LinesField(forms.CharField):
 
 
 def name_of(what: str) -> Callable[[str], str]:
-    return lambda line: check_name(line, what)
+    return lambda line: check_written(line, what)
 
 
 def entity_of(line: str) -> Entity:

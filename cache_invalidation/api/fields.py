@@ -9,7 +9,7 @@ from rest_framework.settings import api_settings
 
 from cache_invalidation.api.limits import MAX_NAMES
 from cache_invalidation.explain.known import Kind
-from cache_invalidation.tags import MAX_LENGTH, check_name
+from cache_invalidation.tags import MAX_LENGTH, check_written
 
 UNKNOWN_SHOWN = 10  # of the fields that there are not
 
@@ -42,7 +42,7 @@ class Name(Text):
     def to_internal_value(self, data: Any) -> str:
         name = super().to_internal_value(data)
         try:
-            return check_name(name, self.kind)
+            return check_written(name, self.kind)
         except ValueError as error:
             raise ValidationError(str(error)) from None
 

@@ -34,6 +34,7 @@ from cache_invalidation.tags import (
     ROOT,
     Invalidation,
     check_names,
+    check_star,
     collapse,
     is_catch_all,
     table_of,
@@ -73,7 +74,7 @@ class Request:
     named: Invalidation = field(init=False)
 
     def __post_init__(self) -> None:
-        tags = [*check_names(self.tags), *(named.tag for named in self.names)]
+        tags = [*map(check_star, check_names(self.tags)), *(named.tag for named in self.names)]
         self.named = Invalidation(
             tags=tags, keys=self.keys, patterns=self.patterns, everything=self.everything
         )

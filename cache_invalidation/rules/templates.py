@@ -20,6 +20,7 @@ from cache_invalidation.tags import (
     MAX_HEAD,
     check_characters,
     check_name,
+    check_star,
     escape,
     escape_glob,
     is_catch_all,
@@ -50,6 +51,8 @@ class Template:
         self.paths = frozenset(path for _, path in self.parts if path is not None)
         # The names of its placeholders are not in what it is rendered to, however long they are.
         check_name("".join(literal for literal, _ in self.parts) or "-", kind)
+        if kind == "tag":
+            self._check_stars()
         if kind == "tag" and self.paths and ":" not in self.head:
             raise TemplateError(
                 f"The tag template {source!r} needs a literal family before its first placeholder, "
@@ -64,6 +67,13 @@ class Template:
                 f"The {kind} template {source!r} needs something literal besides its placeholders: "
                 "where their values are not known, it would stand for every key of the cache."
             )
+
+    def _check_stars(self) -> None:
+        try:
+            # A placeholder has a value, so what is beside it cannot stand for a family.
+            check_star("".join(f"{text}{'' if path is None else '-'}" for text, path in self.parts))
+        except ValueError as error:
+            raise TemplateError(str(error)) from None
 
     def __repr__(self) -> str:
         return f"Template({self.source!r}, {self.kind!r})"

@@ -11,7 +11,7 @@ from django.db.models import Model
 from cache_invalidation.explain.explanation import why_unwatched
 from cache_invalidation.reads.declared_tags import spell
 from cache_invalidation.stores.tracking import as_fnmatch
-from cache_invalidation.tags import ROOT, check_name, check_names, expand, function_tag
+from cache_invalidation.tags import ROOT, check_names, check_written, expand, function_tag
 from cache_invalidation.testing.calls import Call, call_of
 from cache_invalidation.testing.capture import Capture, Captured
 
@@ -80,7 +80,7 @@ class Targets:
 
 def _resolved(target: Any) -> str | type[Model] | Model | Call:
     if isinstance(target, str):
-        return check_name(target)
+        return check_written(target)
     if isinstance(target, Model) or (isinstance(target, type) and issubclass(target, Model)):
         return target
     call = call_of(target)

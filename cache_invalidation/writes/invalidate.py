@@ -11,7 +11,7 @@ from cache_invalidation.delivery.fencing import batch_of
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.rules.consequences import consequences, say
 from cache_invalidation.rules.declarations import Change
-from cache_invalidation.tags import Invalidation, table_of
+from cache_invalidation.tags import Invalidation, check_star, table_of
 
 
 def invalidate(
@@ -34,7 +34,8 @@ def invalidate(
     store that fails is logged and counted, not raised.
 
     Raises `ValueError` for a name that is empty, not a string, longer than 250 characters or has
-    control characters, and for a pattern that matches every key unless `everything` is set.
+    control characters, for a tag with a star that stands for no family, such as ``category:4*``,
+    and for a pattern that matches every key unless `everything` is set.
     """
     if others:
         raise TypeError(
@@ -44,6 +45,8 @@ def invalidate(
     if using is not None:
         connections[using]  # Which raises ConnectionDoesNotExist, and says what is wrong.
     named = Invalidation(tags=tags, keys=keys, patterns=patterns, everything=everything)
+    for tag in named.tags:
+        check_star(tag)
     changes = list(_changes(target, using))
     if target is None and not named:
         raise ValueError(

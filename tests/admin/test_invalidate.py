@@ -119,6 +119,7 @@ def test_everything_is_dropped_if_the_box_is_ticked(client):
         ("entities", "admin.logentry:1", "Nobody watches"),
         ("tags", "x" * 300, "must not be longer"),
         ("tags", "*", "tick the box"),
+        ("tags", "category:4*", "is no pattern"),
         ("keys", "a\x00b", "Null characters"),
         ("patterns", "**", "would delete every key"),
         ("events", "user.updated {nonsense", "JSON object"),

@@ -60,3 +60,10 @@ def test_nothing_is_done_if_one_of_them_is_refused(api: Api):
     before = menu("en")
     assert api.invalidate(functions=["api.menu"], pages=["/nowhere"]).status == 400
     assert menu("en") == before
+
+
+@pytest.mark.parametrize("tag", ["category:4*", "home*"])
+def test_a_tag_is_no_pattern(api: Api, tag: str):
+    answer = api.invalidate(tags=["homepage", tag])
+    assert answer.status == 400
+    assert "no pattern" in answer.data["tags"]["1"][0]

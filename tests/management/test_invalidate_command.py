@@ -237,6 +237,7 @@ def test_it_empties_the_cache_if_it_is_told_so(monkeypatch, yes):
         (["testapp.Product", "1", "2"], "2 values are given"),
         (["admin.LogEntry", "1"], "see EXCLUDE"),
         (["--tag", ""], "must not be empty"),
+        (["--tag", "category:4*"], "is no pattern"),
         (["--key", "x" * 300], "250 characters"),
         (["--payload", "{}"], "--event only"),
         (["--database", "other"], "goes with a model only"),

@@ -102,7 +102,9 @@ def test_a_template_has_to_name_parameters_of_the_function():
     assert "page(category_id, product, rest, lang, more)" in str(caught.value)
 
 
-@pytest.mark.parametrize("tags", ["{category_id}", "c:{category_id", "a\nb", "", ["ok", " "]])
+@pytest.mark.parametrize(
+    "tags", ["{category_id}", "c:{category_id", "a\nb", "", ["ok", " "], "a*", "c:{category_id}*"]
+)
 def test_a_bad_tag_is_refused_when_the_function_is_decorated(tags):
     with pytest.raises(ValueError, match="tag"):
         cached(tags=tags)(page)

@@ -63,6 +63,20 @@ def test_a_template_is_a_usable_name_itself(source):
         Template(source)
 
 
+@pytest.mark.parametrize(
+    "source", ["a*", "a:4*", "a:{slug}*", "a:{slug}:*", "a*:{slug}", "a:*{slug}"]
+)
+def test_a_tag_is_no_pattern(source):
+    with pytest.raises(TemplateError, match="no pattern"):
+        Template(source)
+    assert Template(f"p{source}", "pattern").source == f"p{source}"
+
+
+@pytest.mark.parametrize("source", ["a:*", "*"])
+def test_a_family_and_everything_are_tags(source):
+    assert Template(source).collapsed() == source
+
+
 @pytest.mark.parametrize("source", ["*", "**"])
 def test_a_pattern_that_matches_everything_is_refused(source):
     with pytest.raises(TemplateError, match="every key"):

@@ -206,6 +206,8 @@ def test_other_targets_are_refused(target):
 
 
 def test_names_that_cannot_be_tags_are_refused():
+    with pytest.raises(ValueError, match="no pattern"):
+        assert_invalidates("category:4*")
     with pytest.raises(ValueError, match="must not be empty"):
         assert_invalidates("")
     with pytest.raises(ValueError, match="must be a list"):

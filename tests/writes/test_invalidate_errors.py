@@ -34,6 +34,14 @@ def test_a_name_that_cannot_be_used_is_refused_named_and_nothing_is_done(kind, n
     assert found == []
 
 
+@pytest.mark.parametrize("tag", ["category:4*", "home*", "a:1:*"])
+def test_a_tag_is_no_pattern(tag):
+    with delivered() as found, pytest.raises(ValueError, match="no pattern"):
+        invalidate(tags=["fine", tag])
+    assert found == []
+    assert invalidate(tags=["category:*", "*"]).tags == {"category:*", "*"}
+
+
 @pytest.mark.parametrize("act", [invalidate, explain])
 def test_a_database_that_there_is_not_is_refused_before_anything_is_done(act, caplog):
     with pytest.raises(ConnectionDoesNotExist, match="nope"):
