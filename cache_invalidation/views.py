@@ -11,13 +11,13 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import get_script_prefix, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from cache_invalidation.conf import settings
 from cache_invalidation.reads.protocol import DEFAULT, Default
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.surfaces.pages.options import Options
-from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, names_of
+from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, names_called, names_of
 from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.tags import page_tag
 from cache_invalidation.writes.invalidate import invalidate
@@ -79,17 +79,32 @@ def invalidate_page(page: str | Callable[..., Any], /, *args: Any, **kwargs: Any
     `page` is a path, such as ``"/products/3/"``, and then all pages there are, whatever their
     parameters and for whomever they are. It may be as `reverse` and ``request.get_full_path()``
     spell it. Or it is a view, function or class, or the name of a URL, with the arguments of that
-    URL; a view without arguments stands for all of its pages, or responses.
+    URL; a view without arguments stands for all of its pages, or responses, and so does its dotted
+    name, such as ``"shop.views.products"``.
 
-    Raises `NoReverseMatch` if no URL is like that.
+    Raises `NoReverseMatch` if no URL and no view is like that.
     """
     if isinstance(page, str) and page.startswith("/"):
         names = _spellings(page)
     elif callable(page) and not (args or kwargs):
         names = names_of(page)
     else:
-        names = _spellings(reverse(page, args=args or None, kwargs=kwargs or None))
+        names = _names_reversed(page, args, kwargs)
     invalidate(tags=[page_tag(name) for name in names])
+
+
+def _names_reversed(page: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[str]:
+    try:
+        return _spellings(reverse(page, args=args or None, kwargs=kwargs or None))
+    except NoReverseMatch as error:
+        # A URL may be called like anything, so it comes first; and by now all views are loaded.
+        is_name = isinstance(page, str) and not (args or kwargs)
+        if is_name and (names := names_called(page)):
+            return names
+        raise NoReverseMatch(
+            f"{error} invalidate_page() takes a path, such as '/products/3/', a view or its dotted "
+            "name, or the name of a URL with the arguments of that."
+        ) from error
 
 
 def _spellings(url: str) -> set[str]:

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.test.utils import override_script_prefix
-from django.urls import path, reverse
+from django.urls import NoReverseMatch, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import cache_control, never_cache
@@ -175,10 +175,32 @@ def test_a_page_is_dropped_by_its_path_or_by_its_view(products: list[Product]) -
         (lambda: invalidate_page(one), [one]),
         (lambda: invalidate_page("product", pk=products[0].pk), [one]),
         (lambda: invalidate_page(views.product), [one, two]),
+        (lambda: invalidate_page("tests.shop.views.product"), [one, two]),
     ):
         get(one), get(two)
         drop()
         assert [page for page in (one, two) if status(get(page)) != "hit"] == stale
+
+
+@pytest.mark.parametrize(
+    ("page", "arguments"),
+    [
+        *[("tests.shop.views.prodcts", ()), ("nowhere.at.all", ()), ("products.", ())],
+        *[("tests.shop.views.__name__", ()), ("product", ()), ("tests.shop.views.product", (1,))],
+        *[("tests.testapp.models.Product.save", ()), ("", ())],
+    ],
+)
+def test_what_is_no_page_is_refused_with_what_can_be_one(page: str, arguments: Any) -> None:
+    with pytest.raises(NoReverseMatch, match=r"Reverse for .* takes a path, .* dotted name, or"):
+        invalidate_page(page, *arguments)
+
+
+def test_a_url_may_have_the_dotted_name_of_a_view(products: list[Product]) -> None:
+    urls = [path("a/", _inner, name="tests.shop.views.product"), path("b/", views.product)]
+    with override_settings(ROOT_URLCONF=tuple(urls)):
+        get("/a/")
+        invalidate_page("tests.shop.views.product")
+        assert status(get("/a/")) == "fwd=miss; stored"
 
 
 def test_a_path_may_be_spelled_as_in_links() -> None:
@@ -198,7 +220,7 @@ def test_a_view_that_is_a_class_gives_the_pages_their_name() -> None:
     with override_settings(ROOT_URLCONF=tuple(urls)):
         for kind, url in zip((_Decorated, _Dispatched), urls, strict=True):
             address = f"/{url.pattern}"
-            for named in (kind, url.callback):
+            for named in (kind, url.callback, f"{__name__}.{kind.__name__}"):
                 get(address)
                 assert status(get(address)) == "hit"
                 invalidate_page(named)

@@ -190,8 +190,14 @@ def test_a_client_that_has_it_is_told_so():
         ("decorated/cheap/", urls.Decorated),
         ("plain/", urls.Plain),
         ("total/", urls.total),
+        ("products/", "tests.rest.urls.Products"),
+        ("products/", "tests.rest.urls.Products.list"),
+        ("total/", "tests.rest.urls.total"),
     ],
-    ids=["viewset", "viewset in a URL", "decorated action", "view", "function"],
+    ids=[
+        *("viewset", "viewset in a URL", "decorated action", "view", "function"),
+        *("name of a viewset", "name of an action", "name of a function"),
+    ],
 )
 def test_the_responses_of_a_view_are_dropped_by_it(path, view):
     asker = Asker()

@@ -1,5 +1,6 @@
 """Which view a page is of: two that do not do the same must not share a page."""
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from inspect import unwrap
@@ -56,6 +57,21 @@ def names_of(view: Callable[..., Any]) -> set[str]:
     cached = [name for name in dir(kind) if hasattr(getattr(kind, name, None), NEEDS_MIDDLEWARE)]
     methods = {*cached, *getattr(kind, "cache_actions", ())}
     return {f"{full_name(kind)}.{method}" for method in methods}
+
+
+def names_called(name: str) -> set[str]:
+    """Return the names of all that can be cached of the view with the dotted name `name`.
+
+    None, if no view that is loaded is called so. A method that makes a response counts, too.
+    """
+    owner, _, last = name.rpartition(".")
+    holder: Any = sys.modules.get(owner)
+    if holder is None:
+        module, _, kind = owner.rpartition(".")
+        holder = getattr(sys.modules.get(module), kind, None)
+        return {name} & names_of(holder) if isinstance(holder, type) else set()
+    view = getattr(holder, last, None)
+    return names_of(view) if callable(view) else set()
 
 
 def is_of_rest(view: Any) -> bool:
