@@ -26,7 +26,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
 from cache_invalidation.stores.tracking import Tracking, tracking_of
-from cache_invalidation.surfaces.tracked.keys import MISSING, Key
+from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
 from cache_invalidation.writes.invalidate import invalidate
 
 # What is below it differs: it is Django's cache, or that of django-redis.
@@ -151,8 +151,9 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = {key: self._tracked(key, version) for key in keys}
         rest = [key for key, each in tracked.items() if each is None]
         found = dict(super().get_many(rest, version, **kw)) if rest else {}
-        values = {key: each.get() for key, each in tracked.items() if each is not None}
-        return found | {key: value for key, value in values.items() if value is not MISSING}
+        wanted = {key: each for key, each in tracked.items() if each is not None}
+        values = zip(wanted, get_many(list(wanted.values())), strict=True) if wanted else ()
+        return found | {key: value for key, value in values if value is not MISSING}
 
     def set_many(
         self,

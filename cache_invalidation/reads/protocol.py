@@ -4,7 +4,7 @@ Used by `cached` for functions and for coroutines; nothing in here knows which o
 """
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -162,10 +162,46 @@ def look_once(read: Read) -> Outcome:
     read.entry = read.entry or store.entry_place(read.key)
     if written_by_this_thread(read.tags, read.entry):
         return "bypasses"
+    further = read.records and read.key not in hints
+    found = store.lookup(read.entry, _asked(read), with_further=further, head=read.head)
+    return judge(read, found)
+
+
+def look_for_all(reads: Sequence[Read]) -> list[Found]:
+    """Look at many places at once; return for each what `judge` has to be given.
+
+    Raises `CacheInvalidationError` if the store fails.
+    """
+    store = get_store()
+    for read in reads:
+        read.entry = read.entry or store.entry_place(read.key)
+    found = store.lookup_many([(read.entry, _asked(read)) for read in reads])
+    entries = [(each.entry, each.versions) for each in found if each.entry is not None]
+    further = {tag for entry, known in entries for tag in entry.further if tag not in known}
+    more = store.versions(sorted(further)) if further else {}
+    return [_with(each, more) for each in found] if more else found
+
+
+def _with(found: Found, more: Versions) -> Found:
+    """Return what was found with the versions of further tags of its entry."""
+    if found.entry is None:
+        return found
+    versions = {tag: more[tag] for tag in found.entry.further if tag in more} | dict(found.versions)
+    return found._replace(versions=dict(sorted(versions.items())))
+
+
+def _asked(read: Read) -> tuple[str, ...]:
+    """Return the tags whose versions are asked for together with the entry."""
     hint = hints.get(read.key)
-    asked = read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
-    further = read.records and hint is None
-    found = store.lookup(read.entry, asked, with_further=further, head=read.head)
+    return read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
+
+
+def judge(read: Read, found: Found) -> Outcome:
+    """Leave in `read` what it is to get of what was found, and return how to count it."""
+    store = get_store()
+    read.storable = False
+    if written_by_this_thread(read.tags, read.entry):
+        return "bypasses"
     read.plain, read.mark = found.plain, found.mark
     versions = found.versions
     if found.entry is not None and not read.refresh:

@@ -152,6 +152,10 @@ class Store(ABC):
         asked for the `head`, that may be all of them, with so many bytes of the payload.
         """
 
+    def lookup_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Found]:
+        """Return what `lookup` returns for each entry, with its tags; in one round trip in Redis."""
+        return [self.lookup(entry, tags) for entry, tags in wanted]
+
     @abstractmethod
     def versions(self, tags: Sequence[str]) -> Versions:
         """Return what stands under each of `tags`, in one round trip."""

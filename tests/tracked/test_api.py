@@ -5,7 +5,9 @@ from asgiref.sync import async_to_sync
 from django.core.cache import caches
 
 from cache_invalidation.backends import LocMemCache
+from cache_invalidation.reads.protocol import hints
 from cache_invalidation.surfaces.tracked.units import unit_of_work
+from tests.delivered import commands
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
@@ -78,6 +80,19 @@ def test_many(cache):
     }
     cache.delete_many(["product:1", "other"])
     assert cache.get_many(["product:1", "product:2", "other"]) == {"product:2": 2}
+
+
+def test_many_take_one_round_trip(cache, redis_client):
+    if isinstance(cache, LocMemCache):
+        pytest.skip("only with django-redis")
+    keys = [f"product:{number}" for number in range(20)]
+    for key in keys:
+        put(cache, key, key)
+    hints.clear()
+    with commands(redis_client) as sent:
+        assert cache.get_many([*keys, "product:none"]) == dict(zip(keys, keys, strict=True))
+    assert set(sent) <= {"mget", "set", "get"}
+    assert sent["mget"] <= 2  # Once more for what is found to be a dependency.
 
 
 def test_has_key(cache):

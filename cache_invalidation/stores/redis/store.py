@@ -115,14 +115,27 @@ class RedisStore(RedisCounters):
         else:
             (raw, marked, *found), identity = self._values(names)
         versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
-        mark = _text(marked) or ""
+        if further:
+            unpacked = unpack(raw, _text(marked) or "")
+            versions.update(zip(unpacked.further, map(_text, further), strict=True))
+            return Found(unpacked, dict(sorted(versions.items())), unpacked.mark)
+        return self._found(raw, _text(marked) or "", versions)
+
+    @guarded(*ERRORS)
+    def lookup_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Found]:
+        names = [[e, self._mark_key(e), *map(self._version_key, tags)] for e, tags in wanted]
+        values, identity = self._values([name for each in names for name in each])
+        left, found = iter(values), []
+        for (_, tags), each in zip(wanted, names, strict=True):
+            raw, marked, *there = islice(left, len(each))
+            versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
+            found.append(self._found(raw, _text(marked) or "", versions))
+        return found
+
+    def _found(self, raw: bytes | None, mark: str, versions: Versions) -> Found:
         if raw is None:
             return Found(None, versions, mark)
         kind = raw[:1]
-        if further:
-            unpacked = unpack(raw, mark)
-            versions.update(zip(unpacked.further, map(_text, further), strict=True))
-            return Found(unpacked, dict(sorted(versions.items())), mark)
         if kind in (PLAIN, WITH_TAGS):
             return Found(unpack(raw, mark), versions, mark)
         if kind == b"!":

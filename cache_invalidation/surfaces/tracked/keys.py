@@ -1,8 +1,8 @@
 """Get, set and delete for tracked keys: what the project does through Django's cache API."""
 
 import logging
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from types import FunctionType
 from typing import Any, Final
 
@@ -11,7 +11,18 @@ from cache_invalidation.exceptions import CacheDependencyWarning, CacheInvalidat
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
-from cache_invalidation.reads.protocol import Read, attempt, fail, finish, learn, look_once, store
+from cache_invalidation.reads.protocol import (
+    Look,
+    Read,
+    attempt,
+    fail,
+    finish,
+    judge,
+    learn,
+    look_for_all,
+    look_once,
+    store,
+)
 from cache_invalidation.reads.recorders import wants_warnings
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
@@ -62,9 +73,9 @@ class Key:
             self.name, self.entry, _tags(self.key), self.lifetime, records=True, codec=stored
         )
 
-    def _look(self, journal: Journal) -> Read:
-        read, events = self._read(), journal.events
-        for _ in attempt(read):
+    def _look(self, journal: Journal, look: Look | None = None, read: Read | None = None) -> Read:
+        read, events = read or self._read(), journal.events
+        for _ in attempt(read, look):
             pass  # Nobody waits, without a lock.
         if read.is_hit:
             read.storable = True
@@ -298,6 +309,19 @@ class Key:
 @lru_cache(maxsize=10_000)
 def _tags(key: str) -> tuple[str, ...]:
     return expand(prefix_tags(key))
+
+
+def get_many(keys: Sequence[Key]) -> list[Any]:
+    """Return what `Key.get` returns for each of them, in one round trip."""
+    journal, reads = current(), [key._read() for key in keys]
+    try:
+        found = look_for_all(reads)
+    except CacheInvalidationError:
+        return [key.get() for key in keys]  # Which counts them.
+    return [
+        key._value(key._look(journal, partial(judge, found=each), read))
+        for key, read, each in zip(keys, reads, found, strict=True)
+    ]
 
 
 def carries_nothing(function: Any) -> bool:
