@@ -153,7 +153,7 @@ class Store(ABC):
         """
 
     def lookup_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Found]:
-        """Return what `lookup` returns for each entry, with its tags; in one round trip in Redis."""
+        """Return what `lookup` does for each entry with its tags; in Redis in one round trip."""
         return [self.lookup(entry, tags) for entry, tags in wanted]
 
     @abstractmethod
