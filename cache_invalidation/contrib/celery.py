@@ -1,4 +1,6 @@
-"""A Celery task that drains the outbox, and counters that outlive a worker; the extra ``celery``.
+"""For Celery; the extra ``celery``.
+
+A task that drains the outbox, counters that outlive a worker, and each task a unit of work.
 
 Name the module in ``CELERY_IMPORTS`` (or `app.autodiscover_tasks(["cache_invalidation.contrib"],
 related_name="celery")`), and have Celery's beat send the task every few seconds.
@@ -7,10 +9,13 @@ related_name="celery")`), and have Celery's beat send the task every few seconds
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_process_shutdown
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.metrics.counters import flush_at_exit
+from cache_invalidation.surfaces.tracked.units import Tasks
+
+_tasks = Tasks()
 
 
 @shared_task(name="cache_invalidation.drain_invalidations", ignore_result=True)  # type: ignore[untyped-decorator]
@@ -21,6 +26,16 @@ def drain_invalidations() -> int:
     again: what waits is found by the next one.
     """
     return drain_all()
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+def _begin(task_id: str, **message: Any) -> None:
+    _tasks.begin(task_id)
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _end(task_id: str, **message: Any) -> None:
+    _tasks.end(task_id)
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]

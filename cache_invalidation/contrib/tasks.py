@@ -1,17 +1,30 @@
-"""A task of Django's own tasks framework that drains the outbox.
+"""For Django's own tasks framework: a task that drains the outbox, and each one a unit of work.
 
 Django 6.0 has the framework; on Django 5.2 the package `django-tasks` has it, which is the extra
 ``tasks``. Enqueue it every few seconds by whatever the project schedules with.
 """
 
+from typing import Any
+
 import django
 
 from cache_invalidation.delivery.outbox.draining import drain_all
+from cache_invalidation.surfaces.tracked.units import Tasks
 
 if django.VERSION >= (6, 0):
     from django.tasks import task  # type: ignore[import-not-found,unused-ignore]
+    from django.tasks.signals import (  # type: ignore[import-not-found,unused-ignore]
+        task_finished,
+        task_started,
+    )
 else:
     from django_tasks import task  # type: ignore[import-not-found,no-redef,unused-ignore]
+    from django_tasks.signals import (  # type: ignore[import-not-found,no-redef,unused-ignore]
+        task_finished,
+        task_started,
+    )
+
+_tasks = Tasks()
 
 
 @task
@@ -22,3 +35,15 @@ def drain_invalidations() -> int:
     again: what waits is found by the next one.
     """
     return drain_all()
+
+
+def _begin(task_result: Any, **kwargs: Any) -> None:
+    _tasks.begin(task_result.id)
+
+
+def _end(task_result: Any, **kwargs: Any) -> None:
+    _tasks.end(task_result.id)
+
+
+task_started.connect(_begin, dispatch_uid="cache_invalidation.tasks")
+task_finished.connect(_end, dispatch_uid="cache_invalidation.tasks")

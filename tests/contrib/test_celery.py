@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, shared_task
 from celery.app import app_or_default
 from celery.contrib.testing.worker import start_worker
 from celery.signals import setup_logging
+from django.core.cache import caches
 
 from cache_invalidation.contrib.celery import drain_invalidations
 from cache_invalidation.exceptions import StoreUnavailable
@@ -18,10 +19,11 @@ from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
 from example_project.servers import ValkeyServer
 from tests.contrib.prefork import READS
-from tests.delivered import delivered
+from tests.delivered import delivered, update_behind_the_back
 from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
 from tests.stores.steps import PATIENCE
+from tests.testapp.models import Product
 
 __all__ = ["down", "up", "use"]
 
@@ -97,3 +99,22 @@ def test_a_child_of_the_pool_counts_until_it_ends(valkey: ValkeyServer) -> None:
 def test_its_result_is_not_kept(app: Celery) -> None:
     task: Any = drain_invalidations
     assert task.ignore_result
+
+
+@shared_task
+def _cached_name(pk: int) -> str | None:
+    cache = caches["tracked"]
+    found: str | None = cache.get_or_set("names", lambda: Product.objects.get(pk=pk).name)
+    return found
+
+
+def test_each_task_is_a_unit_of_work(app: Celery, settings: Any) -> None:
+    settings.CACHE_INVALIDATION = {"CACHE": "tracked"}
+    product = Product.objects.create(name="old")
+    assert list(Product.objects.all())  # Of which nobody knows whether it goes into what is set.
+    assert _cached_name.apply((0,)).state == "FAILURE"
+    assert _cached_name.apply((product.pk,)).get() == "old"
+    update_behind_the_back(Product.objects.all(), name="unseen")
+    assert _cached_name.apply((product.pk,)).get() == "old"
+    Product.objects.update(name="new")
+    assert _cached_name.apply((product.pk,)).get() == "new"

@@ -4,12 +4,15 @@ from typing import Any
 
 import django
 import pytest
+from django.core.cache import caches
+from django.utils.module_loading import import_string
 
 from cache_invalidation.contrib.tasks import drain_invalidations
 from cache_invalidation.models import PendingInvalidation
-from tests.delivered import delivered
+from tests.delivered import delivered, update_behind_the_back
 from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
+from tests.testapp.models import Product
 
 __all__ = ["down", "up", "use"]
 
@@ -54,3 +57,24 @@ def test_it_can_be_called_like_any_function(up: Use) -> None:
     up()
     let_wait(1)
     assert drain_invalidations.call() == 1
+
+
+@import_string(f"{FRAMEWORK}.task")  # type: ignore[untyped-decorator]
+def _cached_name(pk: int) -> str | None:
+    cache = caches["tracked"]
+    found: str | None = cache.get_or_set("names", lambda: Product.objects.get(pk=pk).name)
+    return found
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_each_task_is_a_unit_of_work(settings: Any, fails: bool) -> None:
+    settings.CACHE_INVALIDATION = {"CACHE": "tracked"}
+    product = Product.objects.create(name="old")
+    assert list(Product.objects.all())  # Of which nobody knows whether it goes into what is set.
+    if fails:
+        assert _cached_name.enqueue(0).status == "FAILED"
+    assert _cached_name.enqueue(product.pk).return_value == "old"
+    update_behind_the_back(Product.objects.all(), name="unseen")
+    assert _cached_name.enqueue(product.pk).return_value == "old"
+    Product.objects.update(name="new")
+    assert _cached_name.enqueue(product.pk).return_value == "new"

@@ -1,7 +1,7 @@
 """Where units of work begin and end: requests do so by themselves."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.core.handlers.base import BaseHandler
@@ -66,3 +66,20 @@ def _answer(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 async def _aanswer(method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
     with unit_of_work():
         return await method(*args, **kwargs)
+
+
+class Tasks:
+    """Units of work that begin and end by signals, as tasks do."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, AbstractContextManager[None]] = {}
+
+    def begin(self, task: str) -> None:
+        """Begin the unit of a task, by its id."""
+        unit = self._begun[task] = unit_of_work()
+        unit.__enter__()
+
+    def end(self, task: str) -> None:
+        """End it, in the same thread."""
+        if (unit := self._begun.pop(task, None)) is not None:
+            unit.__exit__(None, None, None)
