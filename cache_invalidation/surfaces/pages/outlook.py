@@ -2,22 +2,17 @@
 
 ``GET.page`` is a parameter, ``GET`` all of them, ``some.GET`` whether there are any; likewise
 ``COOKIES`` and ``META``. ``headers`` are all headers, ``user`` is who is logged in, or what counts
-of that, and ``user.email`` one thing about them. ``POST`` and ``FILES`` are what was sent with a
-form, ``messages`` is whether there are any, and ``has.tenant`` is what somebody has put on the
-request under that name.
+of that, and ``user.email`` one thing about them. ``messages`` is whether there are any, and
+``has.tenant`` is what somebody has put on the request under that name.
 """
 
 from collections.abc import Callable, Mapping
-from inspect import getattr_static
 from typing import Any, Final
 
-from django.core.handlers.asgi import ASGIRequest
-from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 from django.http.request import HttpHeaders
-from django.utils.datastructures import MultiValueDict
 
-from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
+from cache_invalidation.surfaces.inputs.portraits import portray
 from cache_invalidation.surfaces.pages.views import told_of
 
 #: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
@@ -48,28 +43,6 @@ def of_user(caller: str, vary_on: Mapping[str, Coarse]) -> Coarse | None:
             f"{caller}(vary_on={{'user': …}}) takes a function of the user, not {found!r}."
         )
     return found
-
-
-# Where Django keeps what it has read of a form, and as what; and which properties do that.
-_READ: Final[Mapping[str, tuple[str, type]]] = {
-    "POST": ("_post", QueryDict),
-    "FILES": ("_files", MultiValueDict),
-}
-_READING: Final = frozenset(
-    vars(kind)[name] for kind in (WSGIRequest, ASGIRequest) for name in _READ
-)
-
-
-def has_no_form(request: HttpRequest, name: str) -> bool:
-    """Whether Django reads nothing for ``request.POST`` or ``FILES``: it does so of a POST only."""
-    kind: Any = type(request)
-    method = object.__getattribute__(request, "__dict__").get("method", "POST")
-    return (
-        name in _READ
-        and method != "POST"
-        and getattr_static(kind, name, None) in _READING
-        and kind._load_post_and_files is HttpRequest._load_post_and_files
-    )
 
 
 class Outlook:
@@ -115,14 +88,6 @@ class Outlook:
     def _of(self, name: str) -> str:
         return one_of(self._held.get("user"), name)
 
-    def _form(self, name: str) -> str:
-        if not has_no_form(self._request, name):
-            raise Opaque("it is in the body of the request")
-        place, kind = _READ[name]
-        held = self._held.get(place, kind())  # Somebody may have put something there.
-        said = portray(held if type(held) is not kind or held else None)
-        return f"{said} {portray(self._held.get('_encoding'))}"
-
     def _messages(self) -> str:
         return str(len(self._held.get("_messages", ())) > 0)
 
@@ -162,12 +127,10 @@ _PARTS: Final[Mapping[str, Callable[[Outlook, str], str]]] = {
 _WHOLES: Final[Mapping[str, Callable[[Outlook], str]]] = {
     "GET": lambda outlook: repr(list(outlook._request.GET.lists())),
     "COOKIES": lambda outlook: repr(sorted(outlook._request.COOKIES.items())),
-    "FILES": lambda outlook: outlook._form("FILES"),
     "headers": Outlook._headers,
     "messages": Outlook._messages,
     "method": Outlook._method,
     "path": lambda outlook: repr(outlook._request.path),
-    "POST": lambda outlook: outlook._form("POST"),
     "path_info": lambda outlook: repr(outlook._request.path_info),
     "resolver_match": Outlook._resolved,
     "user": Outlook._user,

@@ -18,7 +18,7 @@ from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.pages import known
 from cache_invalidation.surfaces.pages.mappings import TellingHeaders, telling_dict, telling_query
-from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook, has_no_form
+from cache_invalidation.surfaces.pages.outlook import Coarse, Outlook
 from cache_invalidation.surfaces.pages.swapping import (
     aside,
     held_by,
@@ -57,8 +57,6 @@ class Recording:
             return object.__getattribute__(request, name)
         if name in _MADE:
             return self._show(name, partial(_MADE[name], self, request))
-        if has_no_form(request, name):
-            return self._form(name, request)
         self._take_note(name)
         found = getattr_static(type(request), name, None)
         if isinstance(found, cached_property) and name not in self._placed:
@@ -81,13 +79,6 @@ class Recording:
             self.refuse("request", "it takes the request apart")
         elif name in known.BODY:
             self.refuse("body", "it looks at the body of the request")
-
-    def _form(self, name: str, request: HttpRequest) -> Any:
-        self._look(name)
-        with aside(self):
-            found = object.__getattribute__(request, name)
-        self._changes.watch(found)
-        return found
 
     def _look_into(self, name: str) -> None:
         self._look(f"has.{name}")
