@@ -11,9 +11,9 @@ from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain
-from types import FunctionType, MethodType
+from types import FunctionType
 from typing import Any, Final
 from uuid import UUID
 
@@ -49,24 +49,19 @@ class Opaque(CacheInvalidationError):
     reason = "opaque"
 
 
-_CODE: Final = (type, FunctionType, MethodType, partial)
-
-
 class _Plain:
     """A class that keeps everything in its ``__dict__``, to compare others with."""
 
 
-def portray(value: Any, but: object = None, code: Callable[[Any], str] | None = None) -> str:
+def portray(value: Any, but: object = None) -> str:
     """Return text that is the same for values that are the same in all that can be seen of them.
 
     Queries that are needed to find out what a lazy value stands for are nobody's dependencies.
-    `but` may be in it and is not shown, because it takes note itself of what is looked at. Of
-    classes and functions in it, `code` returns the text.
+    `but` may be in it and is not shown, because it takes note itself of what is looked at.
 
-    Raises `Opaque` for a value that may keep something where it cannot be seen; without `code`,
-    a class or a function is one.
+    Raises `Opaque` for a value that may keep something where it cannot be seen.
     """
-    painter = _Painter(but, code)
+    painter = _Painter(but)
     try:
         with apart():
             return painter.portray(value)
@@ -77,10 +72,9 @@ def portray(value: Any, but: object = None, code: Callable[[Any], str] | None = 
 class _Painter:
     """One portrait: how large it has become, and what it shows already."""
 
-    def __init__(self, but: object, code: Callable[[Any], str] | None) -> None:
+    def __init__(self, but: object) -> None:
         self._size = 0
         self._but = but
-        self._code = code
         # By identity, with the value, so that it lives on and nothing else gets its address.
         self._seen: dict[int, tuple[int, Any]] = {}
 
@@ -108,8 +102,6 @@ class _Painter:
 
     def _spelled(self, value: Any) -> str:
         kind = type(value)
-        if self._code is not None and issubclass(kind, _CODE):
-            return self._code(value)
         try:
             for base in (tuple, frozenset):
                 if issubclass(kind, base):

@@ -13,7 +13,6 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders
 
 from cache_invalidation.surfaces.inputs.portraits import portray
-from cache_invalidation.surfaces.pages.views import told_of
 
 #: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
 Coarse = Callable[[Any], Any]
@@ -100,7 +99,7 @@ class Outlook:
         match = self._held.get("resolver_match")
         if match is None:
             return ABSENT
-        return told_of([match.view_name, match.route, list(match.args), dict(match.kwargs)])
+        return portray([match.view_name, match.route, list(match.args), dict(match.kwargs)])
 
 
 def one_of(user: Any, name: str) -> str:

@@ -2,28 +2,18 @@
 
 import sys
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from inspect import unwrap
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
-from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 from django.views import View
 
-from cache_invalidation.reads.spelling import (
-    dotted_name,
-    found_by_name,
-    full_name,
-    is_found_by_name,
-)
+from cache_invalidation.reads.spelling import dotted_name, full_name, is_found_by_name
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray
 
 DEEPEST: Final = 20  # functions around one another
 
-
-# Of classes that cannot be found by their names.
-_numbers: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 #: On what is decorated: for the system check that looks for the middleware, among others.
 NEEDS_MIDDLEWARE: Final = "_cache_invalidation_needs_middleware"
@@ -94,22 +84,15 @@ def identity(view: Any, request: Any, depth: int = DEEPEST) -> str:
         raise Opaque("the view is wrapped too often")
     if isinstance(view, partial):
         inner = identity(view.func, request, depth - 1)
-        given = [told_of(value, request, depth) for value in (*view.args, *view.keywords.values())]
+        given = [_told(value, request, depth) for value in (*view.args, *view.keywords.values())]
         return f"{inner}({','.join(given)};{','.join(view.keywords)})"
     if isinstance(view, MethodType):
-        of = _of_instance(view.__self__, request, depth)
-        return f"{of}.{identity(view.__func__, request, depth - 1)}"
+        return (
+            f"{_of_instance(view.__self__, request)}.{identity(view.__func__, request, depth - 1)}"
+        )
     if isinstance(view, FunctionType):
         return _of_function(view, request, depth)
-    return _of_class(view) if isinstance(view, type) else told_of(view, request, depth)
-
-
-def told_of(value: Any, request: Any = None, depth: int = DEEPEST) -> str:
-    """Return the portrait of what a view was given, with classes and functions by their identity.
-
-    Raises `Opaque` as `portray` does.
-    """
-    return portray(value, code=lambda code: identity(code, request, depth - 1))
+    return _of_class(view) if isinstance(view, type) else portray(view)
 
 
 def _of_function(view: FunctionType, request: Any, depth: int) -> str:
@@ -117,41 +100,30 @@ def _of_function(view: FunctionType, request: Any, depth: int) -> str:
         cells = [cell.cell_contents for cell in view.__closure__ or ()]
     except ValueError:
         raise Opaque(f"nothing was assigned yet to a name that {view.__qualname__} uses") from None
-    given = [*cells, *(view.__defaults__ or ()), *(view.__kwdefaults__ or {}).values()]
-    around = ",".join([told_of(value, request, depth) for value in given])
-    code = "" if _is_below_its_name(view) else _of_code(view.__code__)
+    told = [*cells, *(view.__defaults__ or ()), *(view.__kwdefaults__ or {}).values()]
+    around = ",".join([_told(value, request, depth) for value in told])
+    is_named = "<" not in view.__qualname__
+    code = "" if is_named else _of_code(view.__code__)
     return f"{full_name(view)}{code}({around})"
 
 
-def _is_below_its_name(view: FunctionType) -> bool:
-    """Whether what has the name of `view` is that, or what was wrapped around it.
-
-    Else it may be one of several that were wrapped around what has that name.
-    """
-    found: Any = found_by_name(view)
-    for _ in range(DEEPEST):
-        if found is view:
-            return True
-        found = getattr(found, "__wrapped__", None)
-    return False
+def _told(value: Any, request: Any, depth: int) -> str:
+    if callable(value) and isinstance(value, FunctionType | MethodType | partial | type):
+        return identity(value, request, depth - 1)
+    return portray(value)
 
 
-@lru_cache(maxsize=1000)
 def _of_code(code: CodeType) -> str:
-    inner = [_of_code(each) if isinstance(each, CodeType) else _of(each) for each in code.co_consts]
+    inner = [
+        _of_code(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts
+    ]
     return f"<{code.co_code.hex()}:{','.join(code.co_names)}:{','.join(inner)}>"
 
 
-def _of(constant: Any) -> str:
-    # A set has another order in each process.
-    return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
-
-
 def _of_class(kind: type) -> str:
-    if is_found_by_name(kind):
-        return full_name(kind)
-    # One that was made in a function shares its name with others, and its address with later ones.
-    return f"{full_name(kind)}@{_numbers.get(kind) or _numbers.setdefault(kind, uuid4().hex)}"
+    # One that was made in a function shares its name with others; its address is not for long.
+    name = full_name(kind)
+    return name if is_found_by_name(kind) else f"{name}@{id(kind)}"
 
 
 def is_own_method(value: Any, instance: Any) -> bool:
@@ -159,13 +131,13 @@ def is_own_method(value: Any, instance: Any) -> bool:
     return isinstance(value, MethodType) and value.__self__ is instance
 
 
-def _of_instance(instance: Any, request: Any, depth: int) -> str:
+def _of_instance(instance: Any, request: Any) -> str:
     """Return what an instance of a class-based view was given, but for the request itself."""
-    if not isinstance(instance, View):
-        return told_of(instance, request, depth)
+    if isinstance(instance, type):
+        return _of_class(instance)
     given = {
         name: value
         for name, value in vars(instance).items()
         if value is not request and not is_own_method(value, instance)
     }
-    return f"{_of_class(type(instance))}{told_of(given, request, depth)}"
+    return f"{_of_class(type(instance))}{portray(given)}"

@@ -26,7 +26,7 @@ from cache_invalidation.surfaces.pages.outlook import Outlook
 from cache_invalidation.surfaces.pages.requests import recording
 from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
 from cache_invalidation.surfaces.pages.swapping import record_of
-from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of, told_of
+from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
 from cache_invalidation.tags import expand, page_tag
 
 #: Where the visits of a request are, once the middleware has seen it; and that of a response.
@@ -87,7 +87,7 @@ class Visit:
         return cls.begin(
             request,
             name_of(view),
-            lambda: (identity(view, request), told_of(given), options.key_prefix),
+            lambda: (identity(view, request), given, options.key_prefix),
             Outlook(request, options.of_user),
             view,
             options,

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from cache_invalidation.reads.spelling import full_name
-from cache_invalidation.surfaces.pages.views import identity, is_own_method, told_of
+from cache_invalidation.surfaces.inputs.portraits import portray
+from cache_invalidation.surfaces.pages.views import identity, is_own_method
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Called:
         return identity(kind, None), self.function.__qualname__, _given(self.view)
 
 
-def _given(view: APIView) -> str:
+def _given(view: APIView) -> list[str]:
     # The request records what is looked at of it. Methods, such as those that `as_view` binds to
     # ``get`` and ``head``, are told by their names, as they belong to the class.
     held = {
@@ -43,7 +45,7 @@ def _given(view: APIView) -> str:
         for name, value in vars(view).items()
         if name != "request" and not is_own_method(value, view)
     }
-    return told_of(sorted(held.items()))
+    return [_told(item) for item in sorted(held.items())]
 
 
 def left_on(view: APIView) -> dict[str, Any]:
@@ -55,3 +57,12 @@ def view_of(request: Request) -> APIView | None:
     """Return the view that a request of REST framework is for."""
     found = request.parser_context.get("view")
     return found if isinstance(found, APIView) else None
+
+
+def _told(value: Any) -> str:
+    """Return the portrait of what a view may have been given, classes and functions among it."""
+    if isinstance(value, type | FunctionType):
+        return identity(value, None)
+    if type(value) in (list, tuple):
+        return f"({','.join([_told(item) for item in value])})"
+    return portray(value)

@@ -17,7 +17,6 @@ from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.stored import etag_of
 from cache_invalidation.surfaces.pages.swapping import recorded_by
-from cache_invalidation.surfaces.pages.views import told_of
 from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.surfaces.responses.kept import KeptResponse, is_json_of
 from cache_invalidation.surfaces.responses.requests import (
@@ -56,7 +55,7 @@ class ResponseVisit(Visit):
         visit = cls.begin(
             request._request,
             what.name,
-            lambda: (*what.about(), told_of(given), options.key_prefix),
+            lambda: (*what.about(), given, options.key_prefix),
             RestOutlook(request, options.of_user),
             what.function,
             options,
