@@ -39,6 +39,10 @@ class Changes:
         self._seen: dict[int, Any] = {}
         self._checks: list[Callable[[], bool]] = []
 
+    def pass_by(self, *values: Any) -> None:
+        """Do not look into `values`, wherever they are."""
+        self._seen.update((id(value), value) for value in values)
+
     def watch(self, value: Any) -> None:
         """Have it told by `any` if `value`, or something in it, is changed from now on."""
         todo = [value]

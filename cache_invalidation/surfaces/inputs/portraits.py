@@ -158,7 +158,7 @@ class _Painter:
 
     def _row(self, value: Model) -> str:
         state, model = value._state, type(value)
-        if not is_found_by_name(model) or not _shows_everything(model):
+        if not is_found_by_name(model) or not shows_everything(model):
             raise Opaque(f"{full_name(model)} may keep something out of sight")
         related = dict(state.fields_cache) or None  # Which it is for most, and soon portrayed.
         carried = dict(vars(value))
@@ -196,12 +196,12 @@ def _painter_of(kind: type) -> Callable[[_Painter, Any], str] | None:
         if issubclass(kind, base):
             return paint
     # A member of an enumeration is known by its name.
-    shown = _shows_everything(kind) and not issubclass(kind, Enum)
+    shown = shows_everything(kind) and not issubclass(kind, Enum)
     return _Painter._object if shown else None
 
 
 @lru_cache(maxsize=1000)
-def _shows_everything(kind: type) -> bool:
+def shows_everything(kind: type) -> bool:
     """Whether what an instance carries is all in its ``__dict__``."""
     return (
         kind.__basicsize__ == _Plain.__basicsize__

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from django.http.response import HttpResponseBase
 
-from cache_invalidation.surfaces.pages.stored import Scalar
+from cache_invalidation.surfaces.pages.stored import Scalar, kind_of
 
 #: Reasons, as they are counted and shown; others are those of `Inputs` and of `keeping`.
 REASONS: Final[Mapping[str, str]] = {
@@ -18,6 +19,7 @@ REASONS: Final[Mapping[str, str]] = {
     "vary": "Vary is *",
     "replaced": "a middleware returned another response",
     "template": "a middleware changed the response before it was rendered",
+    "language": "the view leaves another language or time zone in force",
     "response": "the view puts more on its response than can be kept",
 }
 
@@ -42,6 +44,9 @@ _OWN: Final = frozenset(
         *("request", "client", "templates", "context", "json", "resolver_match"),
     }
 )
+
+
+_FRAMEWORKS: Final = ("django.", "rest_framework.", "builtins")
 
 
 def directives(header: str) -> set[str]:
@@ -120,13 +125,28 @@ _FORBIDDEN: Final[Mapping[str, Callable[[Shown, Shown], bool]]] = {
 def attributes(response: HttpResponseBase) -> dict[str, Scalar] | None:
     """Return what was put on a response, such as ``xframe_options_exempt``; None if it is more.
 
-    More is what is no plain value.
+    By somebody or by its class. More is what is no plain value.
     """
+    # Of the next it is said by the class, if that has the same.
+    kind: Any = type(response)
+    said = {} if kind_of(response) else _of_class(kind)
     put: dict[str, Any] = {
         name: value
-        for name, value in vars(response).items()
+        for name, value in {**said, **vars(response)}.items()
         if name not in _OWN and not name.startswith("_cache_invalidation")
     }
     if all(type(value) in (str, int, bool, type(None)) for value in put.values()):
         return put
     return None
+
+
+@lru_cache(maxsize=1000)
+def _of_class(kind: type) -> dict[str, Any]:
+    """Return what a class that is not of a framework says of its responses, methods apart."""
+    return {
+        name: value
+        for each in reversed(kind.__mro__)
+        if not each.__module__.startswith(_FRAMEWORKS)
+        for name, value in vars(each).items()
+        if not (name.startswith("__") or hasattr(value, "__get__"))
+    }

@@ -16,7 +16,10 @@ _OWN: Final = frozenset(
 USERS: Final = frozenset({"_cached_user", "_acached_user"})
 # What a view may put there without anybody after it seeing it on a miss only.
 SET_BY_DJANGO: Final = frozenset(
-    {*USERS, "_read_started", "_encoding", "_current_scheme_host", KEY}
+    {
+        *(*USERS, "_read_started", "_encoding", "_current_scheme_host", KEY),
+        *("_post", "_files"),  # Of a request without a body there is nothing in them.
+    }
 )
 # What is known by its name, and no mapping.
 PLAIN: Final = frozenset({"method", "path", "path_info", "resolver_match"})

@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.http.request import HttpHeaders
 
+from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.surfaces.inputs.portraits import portray
 
 #: Of a user, what pages may be made for: ``lambda user: user.is_staff``.
@@ -81,8 +82,7 @@ class Outlook:
     def _user(self) -> str:
         if "user" not in self._held:
             return ABSENT
-        user = self._held["user"]
-        return portray(user if self._of_user is None else self._of_user(user))
+        return portrait_of(self._held["user"], self._of_user)
 
     def _of(self, name: str) -> str:
         return one_of(self._held.get("user"), name)
@@ -100,6 +100,17 @@ class Outlook:
         if match is None:
             return ABSENT
         return portray([match.view_name, match.route, list(match.args), dict(match.kwargs)])
+
+
+def portrait_of(user: Any, of_user: Coarse | None) -> str:
+    """Return the portrait of a user, or of what `of_user` makes of one.
+
+    That is with the class: whoever is not logged in is of another one, and so are others that can
+    be told apart without reading anything of them.
+    """
+    if of_user is None or user is None:
+        return portray(user)
+    return portray([full_name(user.__class__), of_user(user)])
 
 
 def one_of(user: Any, name: str) -> str:

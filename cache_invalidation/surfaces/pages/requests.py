@@ -107,7 +107,8 @@ class Recording:
 
     def _look(self, name: str) -> None:
         with aside(self):
-            self.inputs.look_by(name, partial(self._outlook.current, name))
+            if name.removeprefix("has.") not in self._placed:  # Else it comes from inside.
+                self.inputs.look_by(name, partial(self._outlook.current, name))
             if self._outer is not None:
                 self._outer._look(name)
 
@@ -187,6 +188,7 @@ class Recording:
             user = self._held["user"]
             if self._outer is not None:
                 user = self._outer.get(request, "user")
+            self._changes.watch(self._held["user"])
             if self._of_user is None:
                 return user
             with aside(self), apart():

@@ -3,11 +3,17 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib import import_module
+from inspect import getattr_static
+from operator import attrgetter
 from typing import Any, Final
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 
 from cache_invalidation.reads.etags import strong_etag
+from cache_invalidation.reads.spelling import is_found_by_name
 from cache_invalidation.surfaces.framing import Framed
 
 #: Bytes that are enough for all but the body of most pages.
@@ -15,6 +21,9 @@ ENOUGH: Final = 4096
 
 # Of the headers of a page, what goes along with a 304, by section 15.4.5 of RFC 9110.
 _KEPT: Final = ("Cache-Control", "Content-Location", "Expires", "Last-Modified", "Vary")
+
+# Of a subclass, the name of the class of the response that it stands for.
+_KIND: Final = "_cache_invalidation_kind"
 
 Scalar = str | int | bool | None
 
@@ -29,6 +38,7 @@ class Page:
     etag: str
     headers: list[list[str]]
     length: int  # bytes of the body
+    kind: str = ""  # the class of the response, if it is another than Django's simplest
     # What the view and its decorators have put on the response for the middlewares to see.
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
     body: bytes | None = None
@@ -36,6 +46,7 @@ class Page:
     def response(self, fetch: Callable[[], bytes] | None = None) -> HttpResponse:
         """Return a new response that is the same; `fetch` returns its body, if that is not here."""
         made = Unread() if fetch else HttpResponse(self.body or b"")
+        made.__class__ = _made_like(type(made), self.kind) if self.kind else type(made)
         made.status_code = self.status
         self.dress(made)
         if fetch and isinstance(made, Unread):
@@ -93,13 +104,45 @@ class Unread(HttpResponse):
         plain = HttpResponse(self.content)
         own = ("_fetch", "_length", "_body")
         vars(plain).update({name: held for name, held in vars(self).items() if name not in own})
-        return _made_of, (vars(plain),)
+        return _made_of, (vars(plain), vars(type(self)).get(_KIND, ""))
 
 
-def _made_of(held: Mapping[str, Any]) -> HttpResponse:
+def _made_of(held: Mapping[str, Any], kind: str) -> HttpResponse:
     made = HttpResponse()
+    made.__class__ = _made_like(HttpResponse, kind) if kind else HttpResponse
     vars(made).update(held)
     return made
+
+
+def kind_of(response: HttpResponseBase) -> str:
+    """Return the name of the class of a response, "" for one that the next can do without.
+
+    Those that are rendered late have what they are rendered from, which is not kept.
+    """
+    kind = type(response)
+    is_kept = (
+        kind is not HttpResponse
+        and not hasattr(kind, "render")
+        and is_found_by_name(kind)
+        # It keeps its content as Django does, in the same place.
+        and kind.__basicsize__ == HttpResponse.__basicsize__
+        and getattr_static(kind, "content") is getattr_static(HttpResponse, "content")
+        and not hasattr(kind, "_container")
+    )
+    return f"{kind.__module__}:{kind.__qualname__}" if is_kept else ""
+
+
+@lru_cache(maxsize=1000)
+def _made_like(base: type[HttpResponse], name: str) -> Any:
+    """Return the class of this name, as a subclass of `base`; or `base` if it is gone."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = attrgetter(path)(import_module(module))
+    except (ImportError, AttributeError):
+        return base
+    if not (isinstance(found, type) and issubclass(found, HttpResponse)):
+        return base
+    return found if base is HttpResponse else type(found.__name__, (base, found), {_KIND: name})
 
 
 def etag_of(body: bytes, headers: list[list[str]]) -> str:

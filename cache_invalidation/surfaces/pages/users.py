@@ -13,9 +13,10 @@ from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.pages.swapping import aside, is_aside
 
 _KEY: Final = "_cache_invalidation_told"
+_ORIGINAL: Final = "_cache_invalidation_original"
 
 # What is the same for all users of a class, or is asked for before anybody asks for something.
-_SAYS_NOTHING: Final = frozenset({"_meta", "_state", "__class__", _KEY})
+_SAYS_NOTHING: Final = frozenset({"_meta", "_state", "__class__", _KEY, _ORIGINAL})
 _ASKED_OF_THE_CLASS: Final = ("__str__", "__repr__", "__eq__", "__hash__")
 
 
@@ -34,7 +35,7 @@ def reading_no_more_than(
 
     Those that `of_user` has read may say more than it has made of them, such as whether an address
     is one of the company. So `look` is called with the name of each that is read, to take note of
-    its value. Of methods it is what they read that counts.
+    its value. Of methods it is what they read that counts. What is set is set on `user` as well.
     """
     user = stands_for(user)
     if user is None:
@@ -54,22 +55,24 @@ def reading_no_more_than(
             return True
         return False
 
-    return _telling(user, told)
+    return _telling(user, told, user)
 
 
 def _is_method(found: object) -> bool:
     return isinstance(found, FunctionType | classmethod | staticmethod)
 
 
-def _telling(user: Any, told: Callable[[str], bool | None]) -> Any:
+def _telling(user: Any, told: Callable[[str], bool | None], original: Any = None) -> Any:
     """Return a copy of `user` that tells which of its values are read.
 
-    `told` returns whether that says it all, whatever else the value is made of.
+    `told` returns whether that says it all, whatever else the value is made of. What is set is set
+    on the `original`, too.
     """
     kind: Any = type(user)
     made = object.__new__(_telling_kind(kind))
-    object.__getattribute__(made, "__dict__").update(vars(user))
-    object.__getattribute__(made, "__dict__")[_KEY] = told
+    held = object.__getattribute__(made, "__dict__")
+    held.update(vars(user))
+    held.update({_KEY: told, _ORIGINAL: original})
     return made
 
 
@@ -85,10 +88,22 @@ def _telling_kind(kind: Any) -> Any:
                 return object.__getattribute__(self, name)
         return object.__getattribute__(self, name)
 
+    def put(self: Any, name: str, value: Any) -> None:
+        kind.__setattr__(self, name, value)
+        original = object.__getattribute__(self, "__dict__")[_ORIGINAL]
+        if original is not None:
+            setattr(original, name, value)
+
+    def drop(self: Any, name: str) -> None:
+        kind.__delattr__(self, name)
+        original = object.__getattribute__(self, "__dict__")[_ORIGINAL]
+        if original is not None:
+            delattr(original, name)
+
     metaclass: Any = type(kind)
     made: Any = {name: _told(name, getattr(kind, name)) for name in _ASKED_OF_THE_CLASS}
     # Not by calling the metaclass: a subclass of a model would be a model of its own.
-    made["__getattribute__"] = get
+    made |= {"__getattribute__": get, "__setattr__": put, "__delattr__": drop}
     return vars(type)["__new__"](metaclass, kind.__name__, (kind,), made)
 
 

@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import parse_etags
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
 from django.views import View
 
 from cache_invalidation.exceptions import CacheInvalidationError
@@ -18,15 +20,17 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.protocol import Outcome, Read, give_up
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.trail import Trail
-from cache_invalidation.surfaces.keeping import Keeping, told
+from cache_invalidation.surfaces.keeping import Keeping
+from cache_invalidation.surfaces.keeping import told as told_or_why_not
 from cache_invalidation.surfaces.pages.contents import contents
 from cache_invalidation.surfaces.pages.decision import REASONS, Shown, attributes, why_not
+from cache_invalidation.surfaces.pages.identity import identity, told
 from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.outlook import Outlook
 from cache_invalidation.surfaces.pages.requests import recording
-from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of
+from cache_invalidation.surfaces.pages.stored import CODEC, ENOUGH, Page, etag_of, kind_of
 from cache_invalidation.surfaces.pages.swapping import record_of
-from cache_invalidation.surfaces.pages.views import identity, is_of_rest, name_of
+from cache_invalidation.surfaces.pages.views import is_of_rest, name_of
 from cache_invalidation.tags import expand, page_tag
 
 #: Where the visits of a request are, once the middleware has seen it; and that of a response.
@@ -87,7 +91,7 @@ class Visit:
         return cls.begin(
             request,
             name_of(view),
-            lambda: (identity(view, request), given, options.key_prefix),
+            lambda: (identity(view, request), told(given, request), options.key_prefix),
             Outlook(request, options.of_user),
             view,
             options,
@@ -114,7 +118,7 @@ class Visit:
             return None
         try:
             where = request.scheme, host_of(request), request.path_info
-            said, reason = told(f"page:{name}", lambda: always(where, *about()))
+            said, reason = told_or_why_not(f"page:{name}", lambda: always(where, *about()))
         except Exception:  # noqa: BLE001 - such as a host that is not allowed, which the view finds
             return None
         if said is None:
@@ -194,11 +198,14 @@ class Visit:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Take note of what is looked at and read inside of the block."""
+        manner = get_language(), get_current_timezone()
         with (
             recording(self._request, self.inputs, self._options.of_user),
             self._keeping.computing(),
         ):
             yield
+        if (get_language(), get_current_timezone()) != manner:
+            self.inputs.refuse("language", REASONS["language"])
 
     def take(self, response: Any) -> Any:
         """Take what the view has returned, and return what the handler shall have."""
@@ -247,6 +254,7 @@ class Visit:
             headers=headers,
             attributes=self._shown.attributes or {},
             length=len(body),
+            kind=kind_of(response),
             body=body,
         )
 

@@ -13,9 +13,16 @@ from typing import Any, Final
 
 from rest_framework.request import Request
 
+from cache_invalidation.surfaces.inputs.changes import Changes
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.portraits import portray
-from cache_invalidation.surfaces.pages.outlook import ABSENT, Coarse, Outlook, one_of
+from cache_invalidation.surfaces.pages.outlook import (
+    ABSENT,
+    Coarse,
+    Outlook,
+    one_of,
+    portrait_of,
+)
 from cache_invalidation.surfaces.pages.swapping import aside, is_aside
 from cache_invalidation.surfaces.pages.users import reading_no_more_than
 
@@ -58,8 +65,7 @@ class RestOutlook(Outlook):
         return portray([self._outer.get(name) for name in names])
 
     def _authenticated(self) -> str:
-        user = self._outer["_user"]
-        return portray(user if user is None or self._of_user is None else self._of_user(user))
+        return portrait_of(self._outer["_user"], self._of_user)
 
 
 _CURRENT: Final[Mapping[str, Callable[[RestOutlook], str]]] = {
@@ -81,6 +87,8 @@ class RestRecording:
         self._of_user = of_user
         self._held: dict[str, Any] = vars(request)
         self._user: Any = None
+        # To what others have put on it.
+        self._changes = Changes()
 
     def get(self, request: Request, name: str) -> Any:
         """Return the attribute `name` of the request, and take note of that."""
@@ -99,6 +107,8 @@ class RestRecording:
         elif name in self._held or not hasattr(type(request), name):
             # If it is not there, the inner request is asked, which records that.
             self.look(f"rest.has.{name}")
+            if name in self._held:
+                self._changes.watch(self._held[name])
         return object.__getattribute__(request, name)
 
     def set(self, name: str) -> None:
@@ -106,6 +116,11 @@ class RestRecording:
         self._user = None
         if not is_aside(self):
             self.inputs.refuse("request", f"it sets request.{name}")
+
+    def close(self) -> None:
+        """Take note of what shows only at the end."""
+        if self._changes.any():
+            self.inputs.refuse("request", "it changes what is in something that was put on it")
 
     def look(self, name: str) -> None:
         """Take note of the input `name`."""
@@ -118,6 +133,7 @@ class RestRecording:
             return object.__getattribute__(request, name)
         self.look("rest.user")
         user = self._held["_user"]
+        self._changes.watch(user)
         if self._of_user is None or user is None:
             return user
         if self._user is None:

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from cache_invalidation.reads.spelling import full_name
-from cache_invalidation.surfaces.inputs.portraits import portray
-from cache_invalidation.surfaces.pages.views import identity, is_own_method
+from cache_invalidation.surfaces.inputs.changes import Changes
+from cache_invalidation.surfaces.pages.identity import identity, is_own_method, told
+
+# What the view and its mixins leave on the view for themselves, and nobody looks at later; and
+# those that are looked at otherwise.
+_OF_THE_FRAMEWORK: Final = frozenset({"_paginator", "_negotiator", "headers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +48,46 @@ def _given(view: APIView) -> list[str]:
         for name, value in vars(view).items()
         if name != "request" and not is_own_method(value, view)
     }
-    return [_told(item) for item in sorted(held.items())]
+    return [told(item, None) for item in sorted(held.items())]
 
 
-def left_on(view: APIView) -> dict[str, Any]:
-    """Return what is on `view` now, to be compared with what is there later."""
-    return {**vars(view), "headers": dict(view.headers)}
+class Left:
+    """What is on a view before it is called, to be compared with what is there later."""
+
+    def __init__(self, view: APIView) -> None:
+        self._view = view
+        self._headers = dict(view.headers)
+        self._held: dict[str, Any] = {}
+        self._changes = Changes()
+        if _is_seen_later(type(view)):
+            self._held = dict(vars(view))
+            self._changes.pass_by(view, view.request)
+            for name in self._held.keys() - _OF_THE_FRAMEWORK:
+                self._changes.watch(self._held[name])
+
+    def changed(self) -> str:
+        """Return what was done to the view, if anybody will see that; else nothing."""
+        if self._headers != dict(self._view.headers):
+            return "it sets self.headers"
+        if not _is_seen_later(type(self._view)):
+            return ""
+        now = vars(self._view)
+        names = sorted((self._held.keys() | now.keys()) - _OF_THE_FRAMEWORK)
+        for name in names:
+            if self._held.get(name) is not now.get(name):
+                return f"it sets self.{name}"
+        return "it changes what is in something on self" if self._changes.any() else ""
+
+
+def _is_seen_later(kind: type[APIView]) -> bool:
+    """Whether a class has code of its own that sees the view when its method has been called."""
+    return (
+        kind.finalize_response is not APIView.finalize_response
+        or kind.dispatch is not APIView.dispatch
+    )
 
 
 def view_of(request: Request) -> APIView | None:
     """Return the view that a request of REST framework is for."""
     found = request.parser_context.get("view")
     return found if isinstance(found, APIView) else None
-
-
-def _told(value: Any) -> str:
-    """Return the portrait of what a view may have been given, classes and functions among it."""
-    if isinstance(value, type | FunctionType):
-        return identity(value, None)
-    if type(value) in (list, tuple):
-        return f"({','.join([_told(item) for item in value])})"
-    return portray(value)

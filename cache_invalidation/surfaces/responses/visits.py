@@ -24,10 +24,8 @@ from cache_invalidation.surfaces.responses.requests import (
     RestOutlook,
     RestRecording,
 )
-from cache_invalidation.surfaces.responses.views import Called, left_on
+from cache_invalidation.surfaces.responses.views import Called, Left
 
-# What the view and its mixins leave on the view for themselves, and nobody looks at later.
-_OF_THE_FRAMEWORK: Final = frozenset({"_paginator", "_negotiator"})
 _IN_EVERY_CONTEXT: Final = frozenset({"view", "args", "kwargs", "request", "response"})
 # Attributes of a page that are not those of its response: whether that was rendered late, and from
 # data that can be read from its body.
@@ -40,8 +38,7 @@ class ResponseVisit(Visit):
 
     _view: APIView
     _outer: Request
-    # What was on the view before it was called.
-    _left: dict[str, Any]
+    _left: Left
     # As the view has returned it, and before it is rendered if that comes late.
     _status = 200
     _headers: Mapping[str, str] = {}
@@ -61,7 +58,7 @@ class ResponseVisit(Visit):
             options,
         )
         if visit is not None:
-            visit._view, visit._outer, visit._left = view, request, left_on(view)
+            visit._view, visit._outer, visit._left = view, request, Left(view)
         return visit
 
     def _may_be_fetched_later(self) -> bool:
@@ -87,13 +84,16 @@ class ResponseVisit(Visit):
         record = RestRecording(self._outer, self.inputs, self._options.of_user)
         for name in ALWAYS_LOOKED_AT:
             record.look(name)
-        with super().computing(), recorded_by(record, self._outer):
-            yield
+        try:
+            with super().computing(), recorded_by(record, self._outer):
+                yield
+        finally:
+            record.close()
 
     def take(self, response: Any) -> Any:
         """Take what the view has returned, and return what the framework shall have."""
-        if changed := _changed(self._left, left_on(self._view), self._view):
-            self.inputs.refuse("view", f"it sets self.{min(changed)}")
+        if changed := self._left.changed():
+            self.inputs.refuse("view", changed)
         if isinstance(response, HttpResponseBase):
             self._status, self._headers = response.status_code, dict(response.items())
         return super().take(response)
@@ -152,14 +152,3 @@ def _with_changes(
     """Return `headers` with what was changed between `before` and `after`."""
     kept = {name: value for name, value in headers.items() if name not in before.keys() - after}
     return kept | {name: value for name, value in after.items() if before.get(name) != value}
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any], view: APIView) -> set[str]:
-    """Return which attributes of `view` are others now, if anybody will see that."""
-    if before["headers"] != after["headers"]:
-        return {"headers"}
-    kind = type(view)
-    if kind.finalize_response is APIView.finalize_response and kind.dispatch is APIView.dispatch:
-        return set()
-    names = (before.keys() | after.keys()) - _OF_THE_FRAMEWORK - {"headers"}
-    return {name for name in names if before.get(name) is not after.get(name)}
