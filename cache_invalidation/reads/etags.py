@@ -25,6 +25,9 @@ def etag_of(payload: bytes | None, versions: Versions | None) -> str | None:
     """
     if payload is None:
         return None
-    said = [code_version(), *(str(now()) for now in NAMED.values())]
+    try:
+        said = [code_version(), *(str(now()) for now in NAMED.values())]
+    except TypeError:  # No other process knows this time zone.
+        return None
     said += [f"{tag}={version}" for tag, version in sorted((versions or {}).items())]
     return strong_etag(unwrap(payload), "\n".join(said).encode(errors="surrogatepass"))

@@ -1,9 +1,13 @@
 """What a function varies on besides its arguments: what is in force where it is called."""
 
 import inspect
+import pickle
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.timezone import get_current_timezone
@@ -14,11 +18,31 @@ from cache_invalidation.reads.spelling import dotted_name, is_found_by_name, spe
 
 Source = str | Callable[[], Any]
 
+
+def zone_now() -> str | bytes:
+    """Return what tells the time zone that is in force from others, some of which have its name.
+
+    Raises `TypeError` for one that no other process knows.
+    """
+    zone = get_current_timezone()
+    if type(zone) is ZoneInfo:
+        return _spelled(zone)
+    with suppress(TypeError):
+        return spell(zone)
+    try:
+        return pickle.dumps(zone)  # It is of a library, such as pytz.
+    except Exception:  # noqa: BLE001 - of whatever class it is
+        raise TypeError(f"{zone} is no time zone that others know") from None
+
+
+# Of these, none is equal to another one.
+@lru_cache(maxsize=1000)
+def _spelled(zone: ZoneInfo) -> str:
+    return spell(zone)
+
+
 #: What can be named, and what it is now.
-NAMED: Final[Mapping[str, Callable[[], Any]]] = {
-    "language": get_language,
-    "timezone": lambda: str(get_current_timezone()),
-}
+NAMED: Final[Mapping[str, Callable[[], Any]]] = {"language": get_language, "timezone": zone_now}
 
 _numbers = count()
 

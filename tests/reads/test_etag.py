@@ -1,5 +1,8 @@
 """`function.etag()`: an entity tag for what is made of a cached value."""
 
+from datetime import timedelta
+from datetime import timezone as fixed_zone
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
@@ -10,6 +13,7 @@ from django.views.decorators.http import condition
 
 from cache_invalidation import cached, invalidate
 from tests.delivered import commands
+from tests.reads.test_spelling import from_file
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -79,6 +83,16 @@ def test_what_is_made_of_a_value_is_another_thing_in_another_language(product):
     with override_settings(CACHE_INVALIDATION={"CODE_VERSION": "2"}):
         found.add(named.etag(product.pk))
     assert len(found) == 4
+
+
+def test_time_zones_of_one_name_are_told_apart(product):
+    found = set()
+    for hours in (1, 2):
+        with timezone.override(fixed_zone(timedelta(hours=hours), "browser")):
+            found.add(named.etag(product.pk))
+    assert len(found) == 2
+    with timezone.override(from_file("Asia/Tokyo")):
+        assert named.etag(product.pk) is None
 
 
 def test_none_where_the_value_may_be_taken_back(product):

@@ -2,6 +2,9 @@
 
 import threading
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timezone as fixed_zone
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -20,6 +23,8 @@ from tests.testapp.models import Product
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TAGS = "cache_invalidation.templatetags"
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 tenant: ContextVar[str] = ContextVar("tenant", default="none")
 
@@ -57,6 +62,39 @@ def test_each_language_and_time_zone_has_its_value():
                 found.append(spoken())
     assert found[:3] == ["de Asia/Tokyo", "en Asia/Tokyo", "de UTC"]
     assert found[3:] == found[:3]
+
+
+def test_time_zones_of_one_name_are_told_apart():
+    @cached(vary_on="timezone")
+    def shown():
+        return timezone.localtime(NOON).isoformat()
+
+    for hours in (1, 2, 1):
+        with timezone.override(fixed_zone(timedelta(hours=hours), "browser")):
+            assert shown() == f"2026-01-01T{12 + hours}:00:00+0{hours}:00"
+    with timezone.override(Odd()):
+        assert shown() == "2026-01-01T15:00:00+03:00"
+    with timezone.override(Odd(lambda: 3)), pytest.raises(TypeError, match="that others know"):
+        shown()
+
+
+class Odd(tzinfo):
+    """A time zone of a library."""
+
+    def __init__(self, rule: Any = None) -> None:
+        self.rule = rule
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        """Return three hours."""
+        return timedelta(hours=3)
+
+    def tzname(self, moment: datetime | None) -> str:
+        """Return nothing."""
+        return ""
+
+    def dst(self, moment: datetime | None) -> timedelta:
+        """Return none."""
+        return timedelta(0)
 
 
 def test_there_is_one_value_for_each_that_a_function_returns():
