@@ -8,6 +8,9 @@ from django.core.paginator import Paginator
 from django.test import RequestFactory
 from django.utils.functional import cached_property
 
+from cache_invalidation.surfaces.inputs.changes import Changes
+from cache_invalidation.surfaces.inputs.inputs import Inputs
+from cache_invalidation.surfaces.pages.requests import recording
 from tests.blocks.test_state import is_kept, same_each_time
 from tests.testapp.models import Category, Product
 
@@ -29,6 +32,37 @@ class Numbers:
     def all(self) -> list[int]:
         """All numbers."""
         return [1, 2]
+
+
+class Remembering:
+    """A sum that is found out once."""
+
+    def __init__(self) -> None:
+        self._sum: int | None = None
+
+    def sum(self) -> int:
+        """Return it."""
+        if self._sum is None:
+            self._sum = 3
+            self._found = True
+        return self._sum
+
+
+class Unbound:
+    """What stands for something that is not there."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("it is not there")
+
+
+class Raising(dict[str, int]):
+    """Cannot be gone through."""
+
+    def keys(self) -> Any:
+        """Say no."""
+        raise RuntimeError("not now")
+
+    __iter__ = keys
 
 
 def shown(site, **make):
@@ -140,3 +174,27 @@ def test_a_page_of_a_paginator_is_kept(site):
     site.write(page="{% cached %}{% seen %}" + loop + "{% endcached %}")
     assert shown(site, x=make) == ["ab3"] * 3
     assert is_kept(site, x=make())
+
+
+def test_what_a_method_has_found_out_is_no_change(site):
+    site.write(page="{% cached %}{{ x.sum }}{% seen %}{% endcached %}")
+    assert [site.rendered("page", x=Remembering()) for _ in range(2)] == [True, False]
+    assert site.reasons == set()
+
+
+@pytest.mark.parametrize(
+    "make", [Unbound, Raising, lambda: [Raising(a=1)], lambda: {"a": Unbound()}]
+)
+def test_what_raises_when_somebody_looks_into_it_raises_nothing_by_itself(site, make):
+    changes, value = Changes(), make()
+    changes.watch(value)
+    assert changes.any()
+    request = RequestFactory().get("/")
+    vars(request).update(user=AnonymousUser(), odd=value)
+    inputs = Inputs()
+    with recording(request, inputs):
+        assert request.odd is value  # type: ignore[attr-defined]
+    assert set(inputs.refusals) == {"opaque"}
+    site.write(page="{% cached 60 side x %}a{% endcached %}")
+    for _ in range(2):
+        assert site.render("page", x=value) == "a"

@@ -1,7 +1,8 @@
 """Whether a page or a block changes what it looks at, such as a list that it adds something to.
 
 A hit would not do that again. What Django finds out when it is asked for, and keeps, is no change:
-relations and deferred fields of rows, the rows of a queryset, a cached property.
+relations and deferred fields of rows, the rows of a queryset, a cached property; nor is what a
+method finds out and keeps in a private attribute that was None, or not there.
 """
 
 import functools
@@ -51,7 +52,10 @@ class Changes:
             if type(found) in PLAIN or id(found) in self._seen:
                 continue
             self._seen[id(found)] = found
-            todo.extend(self._parts(found))
+            try:
+                todo.extend(self._parts(found))
+            except Exception:  # noqa: BLE001 - the project's own, and nobody has asked for it
+                self._checks.append(lambda: True)
 
     def remember(self, look: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
         """Return what `look` returns, and have it told by `any` when that is something else."""
@@ -99,7 +103,15 @@ class Changes:
             held: dict[str, Any] = vars(value)
         except TypeError:  # It is nothing that can be changed.
             return ()
-        self.remember(lambda: {k: v for k, v in held.items() if not _is_found_out(value, k)})
+        # What nobody else is to look at, and was not there: it has been found out by now.
+        known = {name for name, each in held.items() if name[:1] != "_" or each is not None}
+        self.remember(
+            lambda: {
+                name: each
+                for name, each in held.items()
+                if not _is_found_out(value, name) and (name[:1] != "_" or name in known)
+            }
+        )
         return [*held.values()]
 
 

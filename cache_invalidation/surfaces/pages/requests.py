@@ -82,7 +82,7 @@ class Recording:
 
     def _look_into(self, name: str) -> None:
         self._look(f"has.{name}")
-        if name in self._held:
+        if name in self._held and not self.inputs.refusals:
             self._changes.watch(self._held[name])
 
     def set(self, name: str) -> None:

@@ -107,7 +107,7 @@ class RestRecording:
         elif name in self._held or not hasattr(type(request), name):
             # If it is not there, the inner request is asked, which records that.
             self.look(f"rest.has.{name}")
-            if name in self._held:
+            if name in self._held and not self.inputs.refusals:
                 self._changes.watch(self._held[name])
         return object.__getattribute__(request, name)
 
