@@ -1,7 +1,7 @@
 """Blocks of Jinja2 templates that are cached: an extension for the options of its engine."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import nodes
 from jinja2.exceptions import TemplateRuntimeError
@@ -9,11 +9,17 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Context, Macro
 
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.protocol import DEFAULT
+from cache_invalidation.surfaces.blocks.rendering import NAMELESS
 from cache_invalidation.surfaces.jinja.around import Around
 from cache_invalidation.surfaces.jinja.reading import Reading, read
 from cache_invalidation.surfaces.jinja.rendering import rendered
+from cache_invalidation.tags import block_tags
+
+# What macros are called with, where a block that is cached would see what it is called with itself.
+_OF_MACROS: Final = frozenset({"caller", "varargs", "kwargs"})
 
 
 class CachedExtension(Extension):
@@ -32,6 +38,7 @@ class CachedExtension(Extension):
     def parse(self, parser: Parser) -> nodes.Node:
         """Return the block as a call of `render` with what it is rendered by."""
         line = next(parser.stream).lineno
+        args: list[nodes.Expr]
         given: list[nodes.Expr] = []
         while parser.stream.current.type != "block_end":
             given.append(parser.parse_expression())
@@ -39,7 +46,11 @@ class CachedExtension(Extension):
                 break
         body = parser.parse_statements(("name:endcached",), drop_needle=True)
         reading = read(body, self.identifier)
-        args: list[nodes.Expr] = [
+        if reason := _why_not(reading, body):
+            args = [nodes.ContextReference(), nodes.Const(reason)]
+            passed_by = self.call_method("pass_by", args, lineno=line)
+            return nodes.Scope([nodes.Output([passed_by]), *body]).set_lineno(line)
+        args = [
             nodes.ContextReference(),
             nodes.DerivedContextReference(),
             nodes.Const(reading.spelled()),
@@ -49,6 +60,11 @@ class CachedExtension(Extension):
         ]
         call = self.call_method("render", args, lineno=line)
         return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def pass_by(self, context: Context, reason: str) -> str:
+        """Count that a block is just rendered; see `_why_not`."""
+        counters.add(f"unstored:{block_tags(context.name or NAMELESS, '')[-1]}:{reason}")
+        return ""
 
     def render(
         self,
@@ -77,3 +93,22 @@ class CachedExtension(Extension):
 
 def _pair(name: str) -> nodes.Pair:
     return nodes.Pair(nodes.Const(name), nodes.Name(name, "load"))
+
+
+def _why_not(reading: Reading, body: list[nodes.Node]) -> str:
+    """Return why a block must not be compiled to a macro, as it would be to be cached."""
+    if reading.names & _OF_MACROS:
+        return "opaque"
+    if any(map(_leaves_loop, body)):
+        return "state"
+    # Which Jinja2 compiles to something that makes a generator of a macro.
+    included = nodes.Scope(body).find_all(nodes.Include)
+    return "" if all(each.with_context for each in included) else "template"
+
+
+def _leaves_loop(node: nodes.Node) -> bool:
+    """Whether there is a ``{% break %}`` or ``{% continue %}`` of a loop that is outside."""
+    if isinstance(node, nodes.For):
+        return False
+    is_one = isinstance(node, nodes.Break | nodes.Continue)
+    return is_one or any(map(_leaves_loop, node.iter_child_nodes()))
