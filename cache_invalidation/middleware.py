@@ -1,5 +1,6 @@
 """`CachePageMiddleware`: decides, when everybody has had a say, whether a page may be stored."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from cache_invalidation.surfaces.pages.answers import answered
+from cache_invalidation.surfaces.pages.answers import answered, give_up
 from cache_invalidation.surfaces.pages.visits import VISITS
 
 
@@ -33,8 +34,17 @@ class CachePageMiddleware:
         vars(request)[VISITS] = []
         if self.is_async:
             return self._acall(request)
-        return answered(request, self.get_response(request))
+        try:
+            response = self.get_response(request)
+        except BaseException:  # Such as that of a worker that is told to stop.
+            give_up(request)
+            raise
+        return answered(request, response)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        response: HttpResponseBase = await self.get_response(request)
+        try:
+            response: HttpResponseBase = await self.get_response(request)
+        except BaseException:  # Such as that of a client that has gone.
+            await asyncio.shield(sync_to_async(give_up)(request))
+            raise
         return await sync_to_async(answered)(request, response)

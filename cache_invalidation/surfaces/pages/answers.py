@@ -38,6 +38,13 @@ def answered(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBa
     return response
 
 
+def give_up(request: HttpRequest) -> None:
+    """Let others compute the pages of a request that comes to nothing."""
+    visits: list[Visit] = vars(request)[VISITS]
+    for visit in visits:
+        visit.give_up()
+
+
 def _conditional(request: HttpRequest, response: Any, visit: Visit) -> HttpResponseBase:
     """Add what lets a client ask again, and answer one that does."""
     page = visit.page
