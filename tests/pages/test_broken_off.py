@@ -55,7 +55,7 @@ def test_a_function_that_is_interrupted() -> None:
 def test_a_coroutine_that_is_cancelled() -> None:
     def ask() -> Any:
         request = AsyncRequestFactory().get("/coroutine/")
-        return CachePageMiddleware(_coroutine)(request)  # type: ignore[arg-type]
+        return CachePageMiddleware(_coroutine)(request)
 
     async def visit() -> None:
         task = asyncio.ensure_future(ask())

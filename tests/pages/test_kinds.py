@@ -37,7 +37,7 @@ class EmbeddableLate(TemplateResponse):
 class Listing(TemplateResponse):
     """Has something that cannot be kept."""
 
-    frames: list[str] = ["all"]
+    frames = ("all",)
 
 
 class Odd(HttpResponse):

@@ -1,5 +1,6 @@
 """What a view leaves behind besides its response would not be there on a hit."""
 
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -59,6 +60,36 @@ def _speaks_meanwhile(request: HttpRequest) -> HttpResponse:
         return HttpResponse("x")
 
 
+def _with_policy(request: HttpRequest) -> Any:
+    response: Any = HttpResponse("x")
+    response._csp_config = {"img-src": [Source.SELF, "https:"], "upgrade": True, "none": None}
+    return response
+
+
+def _with_more(request: HttpRequest) -> Any:
+    response: Any = HttpResponse("x")
+    response._csp_config = {"img-src": ("'self'",)}
+    return response
+
+
+class Source(StrEnum):
+    """As Django has them since 6.0."""
+
+    SELF = "'self'"
+
+
+def _policed(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        response = get_response(request)
+        config = getattr(response, "_csp_config", {"img-src": []})
+        response.headers["X-Policy"] = str({name: str(held) for name, held in config.items()})
+        if isinstance(config["img-src"], list):
+            config["img-src"].append("added")
+        return response
+
+    return middleware
+
+
 def _anonymous(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{isinstance(request.user, AnonymousUser)}")
 
@@ -83,6 +114,8 @@ urlpatterns = [
     path("speaks_late/", cache_page(60)(_speaks_late)),
     path("speaks_meanwhile/", cache_page(60)(_speaks_meanwhile)),
     path("elsewhere/", cache_page(60)(_elsewhere)),
+    path("policy/", cache_page(60)(_with_policy)),
+    path("more/", cache_page(60)(_with_more)),
     path("anonymous/", _of_staff(_anonymous)),
     path("posted/", cache_page(60)(_posted)),
     path("posted_in_part/", cache_page(60)(_posted_in_part)),
@@ -91,7 +124,7 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def served(site: None, settings: Any) -> Any:
-    middleware = [*settings.MIDDLEWARE, f"{__name__}._tells"]
+    middleware = [*settings.MIDDLEWARE, f"{__name__}._tells", f"{__name__}._policed"]
     with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=middleware):
         yield
     translation.deactivate()
@@ -146,3 +179,17 @@ def test_what_was_not_posted_says_nothing(address: str) -> None:
     found = [get(address) for _ in range(2)]
     assert found[0].content == found[1].content
     assert status(found[1]) == "hit"
+
+
+def test_a_policy_of_a_page_is_that_of_a_hit() -> None:
+    first, second = get("/policy/"), get("/policy/")
+    expected = {
+        "img-src": "[<Source.SELF: \"'self'\">, 'https:']",
+        "upgrade": "True",
+        "none": "None",
+    }
+    assert first.headers["X-Policy"] == str(expected)
+    assert second.headers["X-Policy"] == str({**expected, "img-src": "[\"'self'\", 'https:']"})
+    assert status(second) == "hit"
+    get("/more/")
+    assert status(get("/more/")) == "fwd=bypass; detail=response"

@@ -1,13 +1,15 @@
 """May this response be stored, and if not, why not."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
 from django.http.response import HttpResponseBase
 
-from cache_invalidation.surfaces.pages.stored import Scalar, kind_of
+from cache_invalidation.surfaces.pages.stored import Kept, kind_of
 
 #: Reasons, as they are counted and shown; others are those of `Inputs` and of `keeping`.
 REASONS: Final[Mapping[str, str]] = {
@@ -67,7 +69,7 @@ class Shown:
     headers: Mapping[str, str]
     sets_cookie: bool
     is_streaming: bool
-    attributes: Mapping[str, Scalar] | None
+    attributes: Mapping[str, Kept] | None
 
     @classmethod
     def of(cls, response: HttpResponseBase) -> "Shown":
@@ -122,10 +124,11 @@ _FORBIDDEN: Final[Mapping[str, Callable[[Shown, Shown], bool]]] = {
 }
 
 
-def attributes(response: HttpResponseBase) -> dict[str, Scalar] | None:
+def attributes(response: HttpResponseBase) -> dict[str, Kept] | None:
     """Return what was put on a response, such as ``xframe_options_exempt``; None if it is more.
 
-    By somebody or by its class. More is what is no plain value.
+    By somebody or by its class. More is what is neither a plain value nor made of these, as the
+    configuration of a Content-Security-Policy is. It is a copy, for others may change it.
     """
     # Of the next it is said by the class, if that has the same.
     kind: Any = type(response)
@@ -135,9 +138,19 @@ def attributes(response: HttpResponseBase) -> dict[str, Scalar] | None:
         for name, value in {**said, **vars(response)}.items()
         if name not in _OWN and not name.startswith("_cache_invalidation")
     }
-    if all(type(value) in (str, int, bool, type(None)) for value in put.values()):
-        return put
-    return None
+    if not _can_be_kept(put):
+        return None
+    copied: dict[str, Kept] = json.loads(json.dumps(put)) if put else {}
+    return copied
+
+
+def _can_be_kept(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(name) is str and _can_be_kept(held) for name, held in value.items())
+    if kind is list:
+        return all(map(_can_be_kept, value))
+    return kind in (str, int, bool, type(None)) or issubclass(kind, StrEnum)
 
 
 @lru_cache(maxsize=1000)

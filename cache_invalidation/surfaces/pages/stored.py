@@ -25,7 +25,8 @@ _KEPT: Final = ("Cache-Control", "Content-Location", "Expires", "Last-Modified",
 # Of a subclass, the name of the class of the response that it stands for.
 _KIND: Final = "_cache_invalidation_kind"
 
-Scalar = str | int | bool | None
+#: What can be put on a response: a plain value, or a list or dictionary of these.
+Kept = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Page:
     length: int  # bytes of the body
     kind: str = ""  # the class of the response, if it is another than Django's simplest
     # What the view and its decorators have put on the response for the middlewares to see.
-    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+    attributes: Mapping[str, Kept] = field(default_factory=dict)
     body: bytes | None = None
 
     def response(self, fetch: Callable[[], bytes] | None = None) -> HttpResponse:
