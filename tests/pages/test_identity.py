@@ -133,6 +133,13 @@ def test_what_holds_itself_is_told_once() -> None:
     assert told(holder, None) == told(holder, None)
 
 
+def test_what_is_a_whole_application_is_not_told() -> None:
+    parts = [_Holder(a=Search) for _ in range(40)]
+    with pytest.raises(Opaque):
+        told(parts, None)
+    assert told(parts[:20], None)
+
+
 @pytest.mark.parametrize("value", [object(), iter(()), b"".join, [object()], {"a": [iter(())]}])
 def test_what_nobody_can_tell_is_not_told(value: Any) -> None:
     with pytest.raises(Opaque):

@@ -16,6 +16,7 @@ from cache_invalidation.reads.spelling import is_found_by_name
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray, shows_everything
 
 DEEPEST: Final = 20  # functions around one another
+MOST: Final = 30  # values with code in them; more of it is an application, and takes its time
 
 _CODE: Final = FunctionType | MethodType | partial | type
 # What is a matter of its portrait alone.
@@ -99,7 +100,7 @@ class _Teller:
         try:
             return portray(value)
         except Opaque:
-            if depth == 0 or not _is_open(value):
+            if depth == 0 or len(self._seen) == MOST or not _is_open(value):
                 raise
         if id(value) in self._seen:
             return f"#{self._seen[id(value)]}"
