@@ -95,6 +95,9 @@ urlpatterns = [
 ]
 
 
+_PAGE = Page(status=200, reason=None, charset=None, etag="", headers=[], length=1)
+
+
 @pytest.fixture(autouse=True)
 def served(site: None, settings: Any) -> Any:
     first, *others = settings.MIDDLEWARE
@@ -156,8 +159,22 @@ def test_a_copy_is_of_that_class_as_well(settings: Any) -> None:
             assert status(get("/asked/", **headers)) == "hit"
 
 
+class Alone(HttpResponse):
+    """Has no subclasses."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse it."""
+        raise TypeError("there are no subclasses of it")
+
+
+def test_a_class_without_subclasses_is_one_on_a_hit_that_is_read() -> None:
+    page = replace(_PAGE, kind=f"{__name__}:Alone")
+    assert type(replace(page, body=b"x").response()) is Alone
+    assert type(page.response(lambda: b"x")) is Unread
+
+
 @pytest.mark.parametrize("name", ["gone:Gone", f"{__name__}:Gone", "builtins:str", "os:sep"])
 def test_a_class_that_is_gone_since_is_no_reason_to_fail(name: str) -> None:
-    page = Page(status=200, reason=None, charset=None, etag="", headers=[], length=1, kind=name)
+    page = replace(_PAGE, kind=name)
     assert type(replace(page, body=b"x").response()) is HttpResponse
     assert type(page.response(lambda: b"x")) is Unread

@@ -135,7 +135,7 @@ def kind_of(response: HttpResponseBase) -> str:
 
 @lru_cache(maxsize=1000)
 def _made_like(base: type[HttpResponse], name: str) -> Any:
-    """Return the class of this name, as a subclass of `base`; or `base` if it is gone."""
+    """Return the class of this name, as a subclass of `base`; or `base` if that cannot be."""
     module, _, path = name.partition(":")
     try:
         found: Any = attrgetter(path)(import_module(module))
@@ -143,7 +143,12 @@ def _made_like(base: type[HttpResponse], name: str) -> Any:
         return base
     if not (isinstance(found, type) and issubclass(found, HttpResponse)):
         return base
-    return found if base is HttpResponse else type(found.__name__, (base, found), {_KIND: name})
+    try:
+        made = found if base is HttpResponse else type(found.__name__, (base, found), {_KIND: name})
+        base().__class__ = made
+    except Exception:  # noqa: BLE001 - the class is the project's own, and may not want it
+        return base
+    return made
 
 
 def etag_of(body: bytes, headers: list[list[str]]) -> str:
