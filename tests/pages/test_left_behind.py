@@ -4,11 +4,12 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.template.response import TemplateResponse
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 from django.urls import path
 from django.utils import timezone, translation
 
@@ -105,6 +106,13 @@ def _posted_in_part(request: HttpRequest) -> HttpResponse:
     )
 
 
+async def _permitted(request: Any) -> HttpResponse:
+    user = await request.auser()
+    found = await sync_to_async(user.has_perm)("testapp.view_product")
+    return HttpResponse(f"{found}")
+
+
+_of_permitted = cache_page(60, vary_on={"user": lambda user: user.has_perm("testapp.view_product")})
 _of_staff = cache_page(60, vary_on={"user": lambda user: user.is_staff})
 urlpatterns = [
     path("themes/", cache_page(60)(_themes)),
@@ -116,6 +124,7 @@ urlpatterns = [
     path("elsewhere/", cache_page(60)(_elsewhere)),
     path("policy/", cache_page(60)(_with_policy)),
     path("more/", cache_page(60)(_with_more)),
+    path("permitted/", _of_permitted(_permitted)),
     path("anonymous/", _of_staff(_anonymous)),
     path("posted/", cache_page(60)(_posted)),
     path("posted_in_part/", cache_page(60)(_posted_in_part)),
@@ -193,3 +202,11 @@ def test_a_policy_of_a_page_is_that_of_a_hit() -> None:
     assert status(second) == "hit"
     get("/more/")
     assert status(get("/more/")) == "fwd=bypass; detail=response"
+
+
+def test_what_is_made_of_a_user_may_be_asked_of_the_database_for_a_coroutine(anna: Client) -> None:
+    client = AsyncClient()
+    for _ in range(2):
+        found = async_to_sync(client.get)("/permitted/")
+        assert found.content == b"False"
+        assert get("/permitted/", anna).content == b"False"

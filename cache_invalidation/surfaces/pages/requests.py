@@ -10,6 +10,7 @@ from functools import partial
 from inspect import getattr_static
 from typing import Any, Final
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
@@ -208,7 +209,8 @@ class Recording:
                 # Of a request that does not record; others may look at this one meanwhile.
                 self._held["user"] = await with_twin(original, request)()
             user = self.get(request, "user")
-            bool(user.__class__)  # Evaluates it here, where that takes no query.
+            # Has it find out, which takes a query if `vary_on` does.
+            await sync_to_async(getattr)(user, "__class__")
             return user
 
         return auser
