@@ -164,7 +164,7 @@ SABOTAGES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "a parameter": lambda: _of(outlook._PARTS, "GET"),
     "all parameters": lambda: _of(outlook._WHOLES, "GET"),
     "the language": lambda: mock.patch.object(always, "get_language", _constant),
-    "the time zone": lambda: mock.patch.object(always, "get_current_timezone", _constant),
+    "the time zone": lambda: mock.patch.object(always, "zone_now", _constant),
     "the host": lambda: _together(
         mock.patch.object(visits, "host_of", _constant), _of(outlook._PARTS, "META")
     ),
