@@ -111,12 +111,15 @@ def dotted_name(thing: Any) -> str:
 
 def is_found_by_name(thing: Any) -> bool:
     """Whether the name of a class or function tells it from all others, such as local ones."""
-    if not hasattr(thing, "__qualname__"):
-        return False
+    return hasattr(thing, "__qualname__") and found_by_name(thing) is thing
+
+
+def found_by_name(thing: Any) -> Any:
+    """Return what has the name of a class or function, which may be another one; or None."""
     found: Any = sys.modules.get(thing.__module__)
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
-    return found is thing
+    return found
 
 
 def _digits(value: int) -> str:

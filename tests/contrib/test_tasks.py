@@ -59,7 +59,7 @@ def test_it_can_be_called_like_any_function(up: Use) -> None:
     assert drain_invalidations.call() == 1
 
 
-@import_string(f"{FRAMEWORK}.task")  # type: ignore[untyped-decorator]
+@import_string(f"{FRAMEWORK}.task")
 def _cached_name(pk: int) -> str | None:
     cache = caches["tracked"]
     found: str | None = cache.get_or_set("names", lambda: Product.objects.get(pk=pk).name)

@@ -12,7 +12,7 @@ from django.db.models import Manager, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, Promise
 
-from cache_invalidation.reads.spelling import is_found_by_name
+from cache_invalidation.reads.spelling import found_by_name, is_found_by_name
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray, shows_everything
 
 DEEPEST: Final = 20  # functions around one another
@@ -79,8 +79,7 @@ class _Teller:
             raise Opaque(f"nothing was assigned yet to a name that {name} uses") from None
         used = [*cells, *(view.__defaults__ or ()), *(view.__kwdefaults__ or {}).values()]
         around = ",".join([self.told(value, depth) for value in used])
-        is_named = "<" not in view.__qualname__
-        code = "" if is_named else _of_code(view.__code__)
+        code = "" if _is_below_its_name(view) else _of_code(view.__code__)
         return f"{view.__module__}.{view.__qualname__}{code}({around})"
 
     def _of_instance(self, instance: Any) -> str:
@@ -129,6 +128,19 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((portray(key), held) for key, held in value.items())
     else:
         yield from vars(value).items()
+
+
+def _is_below_its_name(view: FunctionType) -> bool:
+    """Whether what has the name of `view` is that, or what was wrapped around it.
+
+    Else it may be one of several that were wrapped around what has that name.
+    """
+    found: Any = found_by_name(view)
+    for _ in range(DEEPEST):
+        if found is view:
+            return True
+        found = getattr(found, "__wrapped__", None)
+    return False
 
 
 def _of_code(code: CodeType) -> str:
