@@ -19,6 +19,7 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.observing import watcher
         from cache_invalidation.rules.registry import registry
         from cache_invalidation.stores import tracking, writes_are_seen
+        from cache_invalidation.surfaces.querysets import answering
         from cache_invalidation.surfaces.tracked import units
         from cache_invalidation.writes import (
             bulk,
@@ -43,6 +44,7 @@ class CacheInvalidationConfig(AppConfig):
         commit.install()
         driver.install()
         migrations.install()
+        answering.install()
         draining.install()
         requests.install()
         watcher.install(statements.write)

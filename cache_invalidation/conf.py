@@ -3,9 +3,9 @@
 A value is looked up each time it is used and nothing is kept, so ``override_settings`` works.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, Literal, TypeVar, overload
 
 from django.conf import settings as django_settings
 from django.utils.functional import empty
@@ -135,6 +135,29 @@ def positive_int(value: Any) -> int:
     return value
 
 
+def queries(value: Any) -> dict[str, float | Literal[False] | None]:
+    if not isinstance(value, Mapping):
+        raise TypeError("it must be a dict of labels and seconds")
+    return {_pattern(label): _lifetime(label, found) for label, found in value.items()}
+
+
+def _pattern(label: Any) -> str:
+    if isinstance(label, str):
+        app, dot, model = label.partition(".")
+        if label == "*" or (dot and app.isidentifier() and (model == "*" or model.isidentifier())):
+            return label.lower()
+    raise ValueError(f"{label!r} is none of 'app.Model', 'app.*' and '*'")
+
+
+def _lifetime(label: str, value: Any) -> float | Literal[False] | None:
+    try:
+        return False if value is False else timeout(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"for {label!r} there is {value!r}, and {error}, None for ever, or False for never"
+        ) from None
+
+
 def labels(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Collection):
         raise TypeError("it must be a list of labels")
@@ -181,6 +204,11 @@ class Settings:
 
     # Say in each response what became of its page, as RFC 9211 has it; None: under DEBUG.
     CACHE_STATUS = Setting[bool | None](None, optional(boolean))
+
+    # Models whose queries are cached by themselves, and for how many seconds: labels of models
+    # ("auth.Permission"), of all models of an app ("shop.*"), or all ("*"), of which the narrowest
+    # counts. None: until they are invalidated; False: not at all.
+    QUERIES = Setting[Mapping[str, float | Literal[False] | None]]({}, queries)
 
     # Apps ("sessions") and models ("admin.LogEntry") that nobody watches: what is written there
     # invalidates nothing, and nothing that is cached may be read from there.

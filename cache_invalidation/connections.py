@@ -11,6 +11,9 @@ from django.db.backends.signals import connection_created
 # Isolation levels under which every query sees the rows as they are committed at that moment.
 _FRESH = {"read committed", "read uncommitted"}
 
+# Where on a connection it is kept how the transaction is isolated that it is in.
+_ISOLATION = "_cache_invalidation_isolation"
+
 
 def in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """Whether what is written now becomes visible only with a later COMMIT."""
@@ -64,6 +67,21 @@ def is_snapshot(connection: BaseDatabaseWrapper) -> bool:
     return is_open and _is_frozen(connection)
 
 
+def answers_from_snapshot(connection: BaseDatabaseWrapper) -> bool:
+    """Do the same for each query of a transaction, and ask a server once for all of them."""
+    if connection.vendor != "postgresql" or not connection.in_atomic_block:
+        return is_snapshot(connection)
+    # Django has another list of hooks after each COMMIT and ROLLBACK, also to a savepoint.
+    hooks, memory = connection.run_on_commit, connection.__dict__
+    asked, is_frozen = memory.get(_ISOLATION, (None, True))
+    if asked is not hooks:
+        # A query, unlike SHOW, after which the level of the transaction cannot be set any more.
+        level = _postgres_isolation(connection, "SELECT current_setting('transaction_isolation')")
+        is_frozen = level not in _FRESH
+        memory[_ISOLATION] = hooks, is_frozen
+    return bool(is_frozen)
+
+
 def _has_unread_rows(connection: BaseDatabaseWrapper) -> bool:
     """Whether a query of this SQLite connection has not been read to its end.
 
@@ -92,7 +110,9 @@ def _is_frozen(connection: BaseDatabaseWrapper) -> bool:
     return getattr(connection, "isolation_level", None) not in _FRESH
 
 
-def _postgres_isolation(connection: BaseDatabaseWrapper) -> str | None:
+def _postgres_isolation(
+    connection: BaseDatabaseWrapper, question: str = "SHOW transaction_isolation"
+) -> str | None:
     """Ask the server: the level can come from the role, the database, OPTIONS or SET TRANSACTION.
 
     The driver's own cursor is used, so that neither the query log nor a project's
@@ -102,7 +122,7 @@ def _postgres_isolation(connection: BaseDatabaseWrapper) -> str | None:
         return None
     try:
         with connection.create_cursor() as cursor:
-            cursor.execute("SHOW transaction_isolation")
+            cursor.execute(question)
             return str(cursor.fetchone()[0])
     except connection.Database.Error:  # type: ignore[attr-defined]
         return None

@@ -25,6 +25,7 @@ DEFAULTS = {
     "CODE_VERSION": "",
     "VARIANT_LIMIT": 1000,
     "CACHE_STATUS": None,
+    "QUERIES": {},
 }
 
 

@@ -12,6 +12,7 @@ from cache_invalidation.checks import (  # noqa: F401 - they register themselves
     observers,
     pages,
     project,
+    queries,
     rules,
     schema,
     server,

@@ -1,4 +1,7 @@
-"""What is cached, by name: functions, pages and blocks, and what each was found to depend on."""
+"""What is cached, by name: functions, pages and blocks, and what each was found to depend on.
+
+The queries of a model have a name among those of functions.
+"""
 
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
@@ -6,6 +9,7 @@ from typing import Final, Literal, get_args
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import names_counted, read_learned
 from cache_invalidation.reads import functions
+from cache_invalidation.surfaces.querysets.names import model_of
 from cache_invalidation.tags import block_tags, function_tag, page_tag
 
 Kind = Literal["function", "page", "block"]
@@ -27,7 +31,7 @@ class Known:
         self.found = {
             name: tags
             for name, tags in functions.families_found().items()
-            if split(name)[0] != "function" or name in loaded
+            if split(name)[0] != "function" or name in loaded or model_of(name)
         }
         try:
             counted = names_counted()

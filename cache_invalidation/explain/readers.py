@@ -10,6 +10,8 @@ from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.reads.spelling import dotted_name
+from cache_invalidation.surfaces.querysets.names import model_of
+from cache_invalidation.surfaces.querysets.wanted import lifetime_by_setting
 from cache_invalidation.tags import ROOT, family
 
 
@@ -17,7 +19,8 @@ class FunctionEntry(TypedDict):
     """A cached function that this process has loaded, or of which others have told.
 
     `tags` is null if it finds out by itself what it depends on; `code` are the callables that name
-    more of them. `found` is what its calls have turned out to depend on besides, in any process:
+    more of them. The queries of a model are one, too; their `timeout` is that of QUERIES, or the
+    default. `found` is what its calls have turned out to depend on besides, in any process:
     tags without a family, and family tags. `timeout` is in seconds, null for ever; `sample` is null
     for never. What it declares is not known if it is not `loaded`.
     """
@@ -115,6 +118,10 @@ def _function(name: str, function: Any, known: Known) -> FunctionEntry:
         lock=False,
         sample=None,
     )
+    if function is None and (model := model_of(name)) is not None:
+        timeout = lifetime_by_setting(model)
+        entry["loaded"] = True
+        entry["timeout"] = settings.DEFAULT_TIMEOUT if timeout is False else timeout
     if function is not None:
         declared: DeclaredTags = function.tags
         plain = [tag for tag in declared.sources if tag not in declared.callables]

@@ -41,8 +41,12 @@ ANYTHING: Final = Statement(may_write=True, reads_others=True)
 
 def analyze(connection: BaseDatabaseWrapper, text: str) -> Statement:
     """Return what `text` does to the tables of the models."""
-    dialect = _DIALECTS.get(connection.vendor, "postgresql")
-    return sql.analyze(text, dialect, catalog.tables())
+    return sql.analyze(text, dialect_of(connection.vendor), catalog.tables())
+
+
+def dialect_of(vendor: str) -> sql.Dialect:
+    """Return what comes closest to the SQL of a database."""
+    return _DIALECTS.get(vendor, "postgresql")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from cache_invalidation.connections import is_on_each, off_each, on_each
 from cache_invalidation.context import during
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.rows_written import ANYTHING, analyze
+from cache_invalidation.querying import uncached_queries
 from cache_invalidation.sql import Statement
 
 logger = logging.getLogger("cache_invalidation")
@@ -62,8 +63,8 @@ begin_journal: Callable[[], Recorder] | None = None
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """Keep queries of our own from being taken for what the project reads."""
-    with during(recorder, None), during(journal, _SILENT):
+    """Keep queries of our own from being taken for what the project reads, and from the cache."""
+    with during(recorder, None), during(journal, _SILENT), uncached_queries():
         yield
 
 

@@ -1,4 +1,7 @@
-"""How people name what is cached: functions, pages and blocks, all entries of each."""
+"""How people name what is cached: functions, pages and blocks, all entries of each.
+
+The queries of a model have a name among those of functions.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

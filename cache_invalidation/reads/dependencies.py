@@ -23,6 +23,9 @@ class Dependencies:
 
     recorder: Recorder | None = None
 
+    # Is whatever is read a dependency, as if it had been declared?
+    finds_out = False
+
     def __init__(self, versions: Versions, storable: bool) -> None:
         self.versions: dict[str, Version] = dict(versions)
         self.storable = storable
@@ -60,6 +63,12 @@ def hand_up(versions: Versions, storable: bool, varied: Mapping[str, str] = NOTH
     unit = journal.get()
     if isinstance(unit, Dependencies):
         unit.absorb(versions, storable)
+
+
+def is_declared() -> bool:
+    """Whether a computation is running that says itself on what its value depends."""
+    found = running.get()
+    return found is not None and not found.finds_out
 
 
 @contextmanager

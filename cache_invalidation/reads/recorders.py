@@ -45,6 +45,8 @@ class Sampled(Dependencies):
     asked for one query at a time, and minted for an entry that is stored for `lifetime` seconds.
     """
 
+    finds_out = True
+
     def __init__(
         self, versions: Versions, storable: bool, known: Versions, lifetime: float | None
     ) -> None:

@@ -13,6 +13,7 @@ from django.db.models.signals import class_prepared
 from django.dispatch import receiver
 
 from cache_invalidation.conf import Settings
+from cache_invalidation.querying import NEVER, wish_for
 from cache_invalidation.rules.loading import as_stored_in
 from cache_invalidation.rules.templates import as_stored, has_column
 from cache_invalidation.tags import table_of
@@ -150,9 +151,11 @@ def all_rows(model: type[Model], using: str) -> QuerySet[Any]:
     """Return a queryset of every row of `model`, in no order.
 
     The managers of a project may leave rows out, such as those that count as deleted. Their columns
-    are as they are stored.
+    are as they are stored, and what is asked for goes to the database.
     """
-    return as_stored_in(QuerySet(model, using=using).order_by())
+    rows = as_stored_in(QuerySet(model, using=using).order_by())
+    wish_for(rows.query, NEVER)
+    return rows
 
 
 def as_in_tags(field: "Field[Any, Any]", value: Any, vendor: str) -> Any:

@@ -3,8 +3,11 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 from django.core.cache import caches
 from django.utils.safestring import SafeString
@@ -178,6 +181,15 @@ class Store(ABC):
     def keeps_safe_text(self) -> bool:
         """Whether text that is marked safe comes back as such."""
         return type(self.decode(self.encode(SafeString("")))) is SafeString
+
+    @cached_property
+    def keeps_types(self) -> bool:
+        """Whether rows of a database come back with values of the same types."""
+        rows = [(Decimal("1.0"), datetime(2000, 1, 1, tzinfo=UTC), time(1), UUID(int=1), b"")]
+        try:
+            return bool(self.decode(self.encode(rows)) == rows)
+        except Exception:  # noqa: BLE001 - serializers raise what they like
+            return False
 
     @abstractmethod
     def fill(self, filling: Filling) -> bool:

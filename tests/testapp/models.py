@@ -5,11 +5,14 @@ from uuid import uuid4
 
 from django.db import models
 
+from cache_invalidation.querysets import CachedQuerySet
 from tests.testapp.named import Named
 
 
 class Category(Named):
     slug = models.SlugField(max_length=100, default="")
+
+    objects = CachedQuerySet.as_manager()
 
 
 class Tag(Named):
@@ -26,6 +29,8 @@ class Product(Named):
     )
     tags = models.ManyToManyField(Tag, related_name="products")
     created = models.DateTimeField(auto_now_add=True)
+
+    objects = CachedQuerySet.as_manager()
 
 
 class ProductProxy(Product):
@@ -99,4 +104,4 @@ class Unregistered(Named):
 
 
 # Last, because one has a child of `Place`; they are imported here to get their tables.
-from tests.testapp import halfway, loading, matrix, related, stored, unusual  # noqa: E402, F401
+from tests.testapp import halfway, loading, matrix, novels, related, stored, unusual  # noqa: E402, F401

@@ -1,0 +1,1 @@
+"""Querysets whose rows are kept, and queries that are cached by themselves."""
