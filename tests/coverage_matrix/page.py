@@ -38,9 +38,10 @@ Every way of writing is tried
 - with one cached read of each shape: a row by its primary key, a list, an aggregate, a join through
   foreign keys, a many-to-many relation from both sides, rows by the value of a column; and with
   what hangs on the row, where that is written. None of them names its tags, `@cached()` finds out;
-- in one of these cases, with pages, template blocks and REST responses besides, that show a row, a
-  list, a total, a join, a prefetched many-to-many relation and rows by the value of a column. They
-  find out what they read as functions do, so each way of writing has two of these, by turns.
+- in one of these cases, with pages, template blocks, REST responses and querysets besides, these by
+  `cached()` and by `QUERIES`, that show a row, a list, a total, a join, a prefetched many-to-many
+  relation and rows by the value of a column. They find out what they read as functions do, so each
+  way of writing has two of these, by turns.
 
 **None is stale, anywhere:** not after the write, not inside of the transaction that wrote. What
 follows is about how it is seen, and how much goes.

@@ -45,6 +45,10 @@ class Read:
     def shape(self) -> str:
         return str(self.function.__name__)
 
+    def may_hit(self, *, in_snapshot: bool) -> bool:
+        """Whether the cache is asked: rows are not, where a transaction sees older ones."""
+        return not in_snapshot or self.kind not in ("cached()", "QUERIES")
+
     def cached(self) -> tuple[Any, bool]:
         """Return the value as a page gets it, and whether it was a hit."""
         before = runs[self.shape]

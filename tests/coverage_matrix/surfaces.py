@@ -1,4 +1,4 @@
-"""Pages, blocks and responses that show what the shapes read.
+"""Pages, blocks, responses and cached querysets that show what the shapes read.
 
 Their querysets are evaluated where that is usual: by the template of a page that is rendered late,
 inside of a block, in a serializer.
@@ -7,7 +7,9 @@ inside of a block, in a serializer.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from unittest.mock import patch
 
+from django.db import connections
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.template import Context, Engine, Library
@@ -19,7 +21,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from cache_invalidation.querysets import CachedQuerySet
 from cache_invalidation.rest import CachedResponseMixin, cached_response
+from cache_invalidation.surfaces.querysets import wanted
 from cache_invalidation.views import cache_page
 from tests.coverage_matrix import shapes
 from tests.coverage_matrix.shapes import COLUMNS, Read, runs
@@ -30,17 +34,18 @@ from tests.testapp.matrix import Item, Label
 register = Library()
 
 
-def _items(alias: str) -> QuerySet[Item]:
-    return Item.objects.using(alias).order_by("pk")
+def _items(alias: str) -> CachedQuerySet[Item]:
+    found: CachedQuerySet[Item] = CachedQuerySet(Item, using=alias)
+    return found.order_by("pk")
 
 
-def _with_labels(alias: str, *labels: int) -> QuerySet[Item]:
+def _with_labels(alias: str, *labels: int) -> CachedQuerySet[Item]:
     shown = Prefetch("labels", Label.objects.filter(pk__in=labels).order_by("pk"))
     return _items(alias).filter(labels__in=labels).distinct().prefetch_related(shown)
 
 
 #: What the shapes of these names read. Totals are read by a tag, since no queryset is one.
-_QUERIES: Final[Mapping[str, Callable[..., QuerySet[Item]]]] = {
+_QUERIES: Final[Mapping[str, Callable[..., CachedQuerySet[Item]]]] = {
     "row": lambda alias, pk: _items(alias).filter(pk=pk),
     "rows": _items,
     "aggregate": _items,
@@ -165,6 +170,8 @@ class Surface:
         return self.shape
 
     def __call__(self, *args: Any) -> str:
+        if self.kind in QUERYSETS:
+            return self._queried(*args)
         if self.kind == "block":
             return str(_blocks[self.shape].render(Context(_names(self.shape, *args))))
         if self.kind == "page":
@@ -174,6 +181,26 @@ class Surface:
         if self.shape == "aggregate":
             return served(view, path, *args).content.decode()
         return served(view, path, shape=self.shape, given=args).content.decode()
+
+    def _queried(self, *args: Any) -> str:
+        """Show what is read by cached queries, and count that as a run if the database is asked."""
+        before, statements = runs[self.shape], list[str]()
+
+        def note(execute: Any, sql: str, *about: Any) -> Any:
+            statements.append(sql)
+            return execute(sql, *about)
+
+        names = _names(self.shape, *args)
+        by_setting = self.kind == "QUERIES" or self.shape == "aggregate"
+        if not by_setting:
+            names["items"] = names["items"].cached()
+        with (
+            patch.object(wanted, "_declared", lambda: {"*": 300.0} if by_setting else {}),
+            connections[names["alias"]].execute_wrapper(note),
+        ):
+            shown = str(_plain[self.shape].render(names))
+        runs[self.shape] = before + bool(statements)
+        return shown
 
     def uncached(self, *args: Any) -> str:
         if self.kind != "response":
@@ -186,7 +213,8 @@ class Surface:
         return str(JSONRenderer().render(found).decode())
 
 
-KINDS: Final = ("page", "block", "response")
+QUERYSETS: Final = ("cached()", "QUERIES")
+KINDS: Final = ("page", "block", "response", *QUERYSETS)
 
 
 def _reads(turn: int, given: dict[str, tuple[Any, ...]]) -> list[Read]:

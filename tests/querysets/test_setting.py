@@ -90,7 +90,7 @@ def test_all_tables_have_to_be_named(using: str) -> None:
 
 
 def test_a_plain_query_is_cached_and_dropped(using: str) -> None:
-    products = QuerySet(Product, using=using)
+    products: QuerySet[Product] = QuerySet(Product, using=using)
     with queries(testapp__Product=60):
         Product.objects.using(using).create(name="old")
         assert names(products.all()) == ["old"]
