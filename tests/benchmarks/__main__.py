@@ -22,7 +22,7 @@ from example_project.servers import running_servers
 from tests.benchmarks.table import Row, render
 from tests.benchmarks.timing import FULL, QUICK
 
-SECTIONS = "writes", "watcher", "hits", "pages", "tracked", "tags", "memory"
+SECTIONS = "writes", "watcher", "hits", "querysets", "pages", "tracked", "tags", "memory"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from tests.benchmarks import hits, memory, pages, popular_tags, statements, tracked, writes
+from tests.benchmarks import (
+    hits,
+    memory,
+    pages,
+    popular_tags,
+    querysets,
+    statements,
+    tracked,
+    writes,
+)
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale
 
@@ -13,6 +22,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "writes": writes.measure,
     "watcher": statements.measure,
     "hits": hits.measure,
+    "querysets": querysets.measure,
     "pages": pages.measure,
     "tracked": tracked.measure,
     "tags": popular_tags.measure,

@@ -17,7 +17,7 @@ from cache_invalidation.surfaces.querysets import rows
 from cache_invalidation.surfaces.querysets.keys import key_of
 from tests.checks.reporting import configured
 
-VALUES = [
+VALUES: list[Any] = [
     None,
     True,
     1,
@@ -92,7 +92,7 @@ class Text(str):
     __slots__ = ("more",)
 
 
-PARAMETERS = [
+PARAMETERS: list[Any] = [
     *VALUES,
     "1",
     1.0,

@@ -4,7 +4,6 @@ Rows, as the database returned them: each caller has them converted and makes in
 """
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from functools import cache
 from time import sleep
 from typing import Any, Final
@@ -66,34 +65,25 @@ def _execute(
         text, params = compiler.as_sql()
     except EmptyResultSet:
         return method(compiler, result_type)
-    with _compiled(compiler, text, params):
-        return _Query(method, compiler, result_type, found).answer(text, params)
-
-
-@contextmanager
-def _compiled(compiler: Any, text: str, params: Any) -> Any:
-    """Have the query executed that the key is made of, and not compiled again."""
-    compiler.as_sql = lambda: (text, params)
-    try:
-        yield
-    finally:
-        del compiler.as_sql
+    return _Query(method, compiler, result_type, text, params).answer(found)
 
 
 class _Query:
     """A SELECT whose rows are wanted to be kept."""
 
-    def __init__(self, method: Any, compiler: Any, result_type: str, found: Wanted) -> None:
+    def __init__(
+        self, method: Any, compiler: Any, result_type: str, text: str, params: Sequence[Any]
+    ) -> None:
         self._method = method
         self._compiler = compiler
         self._result_type = result_type
-        self._wanted = found
+        self._compiled = text, params
         self._name = name_of(compiler.query.model)
 
-    def answer(self, text: str, params: Sequence[Any]) -> Any:
+    def answer(self, wish: Wanted) -> Any:
         """Return what the method would: chunks of rows, or one row or None."""
-        connection = self._compiler.connection
-        found, reason = refused(self._wanted, connection, text, params)
+        connection, (text, params) = self._compiler.connection, self._compiled
+        found, reason = refused(wish, connection, text, params)
         if found is not None:
             try:
                 key = key_of(self._name, connection, text, params, self._result_type)
@@ -102,7 +92,7 @@ class _Query:
         if found is None:
             if reason is not None:
                 counters.add(f"unstored:{self._name}:{reason}")
-            return self._method(self._compiler, self._result_type)
+            return self._run()
         tags = _tags(self._compiler.query.model)
         read = Read(self._name, key, tags, found.timeout, records=True, codec=kept_rows.Kept)
         for pause in attempt(read):
@@ -114,11 +104,19 @@ class _Query:
             return rows[0] if rows else None
         return [rows] if rows else []
 
+    def _run(self) -> Any:
+        """Have the query executed that the key is made of, and not compiled again."""
+        self._compiler.as_sql = lambda: self._compiled
+        try:
+            return self._method(self._compiler, self._result_type)
+        finally:
+            del self._compiler.as_sql
+
     def _compute(self, read: Read) -> Any:
         dependencies = read.dependencies()
         try:
             with collecting(dependencies):
-                result = self._method(self._compiler, self._result_type)
+                result = self._run()
         except BaseException:
             fail(read, dependencies)
             counters.add(f"unstored:{read.name}:exception")
