@@ -54,8 +54,8 @@ def test_it_is_known_with_what_it_depends_on(rows):
     with override_settings(CACHE_INVALIDATION={"QUERIES": {"testapp.*": 7}}):
         (entry,) = [each for each in functions_known(KnownNames()) if each["function"] == NAME]
     assert entry["timeout"] == 7
-    assert NAME in dependent_on(["testapp.novel"])
-    assert NAME not in dependent_on(["testapp.product"])
+    assert NAME in dependent_on(["testapp.novel"], KnownNames())
+    assert NAME not in dependent_on(["testapp.product"], KnownNames())
 
 
 def test_all_queries_of_a_model_are_dropped_by_name(rows):
