@@ -34,9 +34,11 @@ def wish_for(query: Any, wish: Wish) -> None:
 
 def wish_of(query: Any) -> Wish | None:
     """Return what `query` says itself; an aggregate, what the query says that it is over."""
-    said: Wish | None = getattr(query, _NAME, None)
-    inner = getattr(query, "inner_query", None)
-    return wish_of(inner) if said is None and inner is not None else said
+    attributes = vars(query)
+    said: Wish | None = attributes.get(_NAME)
+    if said is None and "inner_query" in attributes:
+        return wish_of(attributes["inner_query"])
+    return said
 
 
 def wish_around() -> Wish | None:
