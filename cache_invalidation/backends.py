@@ -108,7 +108,7 @@ class TrackedCache(_Below):  # type: ignore[misc]
         lifetime = self._lifetime(timeout)
         if kw.get("nx"):
             return self.add(key, value, timeout, version)
-        if kw.get("xx") and not tracked.has():
+        if kw.get("xx") and not tracked.exists():
             return False
         if lifetime == 0:
             tracked.remove()
@@ -175,16 +175,16 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().delete(key, version, **kw))
-        existed = tracked.has()
+        existed = tracked.exists()
         tracked.drop()
         return existed
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
         """Delete each of the values as `delete` does."""
-        listed = list(keys)
-        rest = [key for key in listed if not self._tracked(key, version)]
+        tracked = {key: bool(self._tracked(key, version)) for key in keys}
+        rest = [key for key, is_tracked in tracked.items() if not is_tracked]
         number = super().delete_many(rest, version, **kw) if rest else 0
-        dropped = [self.delete(key, version) for key in listed if key not in rest]
+        dropped = [self.delete(key, version) for key, is_tracked in tracked.items() if is_tracked]
         return number if number is None else number + sum(dropped)
 
     def has_key(self, key: Any, version: int | None = None, **kw: Any) -> bool:
@@ -215,7 +215,7 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().touch(key, timeout, version, **kw))
-        return tracked.has() and bool(self._plain().touch(CacheKey(tracked.place()), timeout))
+        return tracked.exists() and bool(self._plain().touch(CacheKey(tracked.place()), timeout))
 
     def incr_version(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
         """Move the value to another version of its key."""

@@ -20,7 +20,7 @@ from cache_invalidation.observing.watcher import journal
 from cache_invalidation.reads.protocol import hints
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
-from cache_invalidation.surfaces.tracked import seen
+from cache_invalidation.surfaces.tracked import journals, seen
 from example_project.servers import ValkeyServer
 from tests.databases import emptied_with_delete, kept_sessions
 from tests.stores.steps import PATIENCE
@@ -99,6 +99,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
     counters.discard()
     hints.clear()
     seen.forget()
+    journals.forget()
     journal.set(None)
     # The test before may have created some that were flushed or rolled back with it.
     ContentType.objects.clear_cache()

@@ -7,18 +7,24 @@ if this process had seen the versions before the unit began, and they still stan
 From that miss on, versions are sampled before each query, as for functions.
 """
 
+import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
 from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.observing.rows_written import models_written
 from cache_invalidation.reads.dependencies import NOTHING, running
 from cache_invalidation.reads.protocol import Read
 from cache_invalidation.reads.recorders import Sampled
+from cache_invalidation.rules.catalog import is_excluded
 from cache_invalidation.sql import Statement
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Versions
@@ -26,6 +32,10 @@ from cache_invalidation.surfaces.tracked import seen
 from cache_invalidation.tags import ROOT, expand
 from cache_invalidation.transactions.batch import alive
 from cache_invalidation.transactions.open_batches import written_by_this_thread
+
+logger = logging.getLogger("cache_invalidation")
+
+Query = tuple[Statement, Any, bool, BaseDatabaseWrapper]
 
 NOTED: Final = 1000  # queries that are noted before the first miss
 #: Seconds that a version is kept at least that is asked for in case something is set.
@@ -59,32 +69,56 @@ class Journal(Sampled):
         # How much has been read.
         self.events = 0
         # Something went in of which nobody knows what it depends on.
-        self.is_blind = begun is None and threading.current_thread() is not threading.main_thread()
+        self.is_blind = not _is_first() and begun is None
         self._asked: dict[str, Asked] = {}
         self._missing: set[str] = set()
-        self._noted: list[tuple[Statement, Any, bool, BaseDatabaseWrapper]] = []
+        self._noted: list[Query] = []
+        # The tags of what was noted and looked through.
+        self._before: set[str] = set()
 
     def reads(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
     ) -> None:
         self.events += 1
+        if self.is_blind:
+            return
         inner = running.get()
         if isinstance(inner, Sampled):
-            self.known = {**self.known, **inner.versions}
+            self.root = self.root or inner.root
         if self._missing or isinstance(inner, Sampled):
             super().reads(statement, params, many, connection)
         elif self.begun is not None:
             self._note(statement, params, many, connection)
+        else:
+            self.is_blind = True
+
+    def found(
+        self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+    ) -> dict[type[Model], frozenset[str]]:
+        found = super().found(statement, params, many, connection)
+        if not all(map(_says_who_asks, filter(is_excluded, found))):
+            self.storable = False  # Nobody would tell when it changes.
+        return {model: tags for model, tags in found.items() if not is_excluded(model)}
+
+    def _sample(self, tags: set[str], connection: BaseDatabaseWrapper) -> bool:
+        inner = running.get()
+        if isinstance(inner, Sampled):
+            if not inner.storable:
+                return False  # As it will say itself.
+            self.known = self.known | {t: v for t in tags if (v := inner.versions.get(t))}
+        return super()._sample(tags, connection)
 
     def _note(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
     ) -> None:
-        if len(self._noted) >= NOTED:
+        if len(self._noted) >= NOTED and not self._look_through():
             self.storable = False
             return
-        self._noted.append((statement, params, many, connection))
+        query = statement, _as_it_is(params), many, connection
+        self._noted.append(query)
+        returns_written = statement.returns_rows and models_written(statement)
         # What this transaction has written may be rolled back before anything is set.
-        if alive and written_by_this_thread(self._tags_noted(self._noted[-1:])):
+        if returns_written or (alive and written_by_this_thread(self._tags_of(query))):
             self.storable = False
 
     def reads_unknown(self, text: str) -> None:
@@ -101,13 +135,15 @@ class Journal(Sampled):
         """Take note of what `read` has found. If that is nothing, it is set next, perhaps."""
         if self.looked is None:
             self.looked = seen.now()
-        self.root = self.root or (read.versions or {}).get(ROOT)
-        self.known = {**self.known, **read.known}
         if len(self._asked) >= ASKED:
             self.forget(next(iter(self._asked)))
         self._asked[read.key] = Asked(read, events)
-        if not read.is_hit:
-            self._missing.add(read.key)
+        # What it was told in a snapshot may be younger than what is read there.
+        if read.storable and not self.is_blind:
+            self.root = self.root or (read.versions or {}).get(ROOT)
+            self.known = {**self.known, **read.known}
+            if not read.is_hit:
+                self._missing.add(read.key)
 
     def asked(self, key: str) -> Asked | None:
         """Return what is known of the lookup of `key`, if there was one."""
@@ -123,14 +159,61 @@ class Journal(Sampled):
         self._missing.discard(key)
 
     def noted(self) -> Versions | None:
-        """Return the versions of what was only noted; None if they were not seen before."""
-        return sampled_before(self.begun, self._tags_noted(self._noted)) if self._noted else {}
+        """Return the versions of what was only noted; None if they were not seen before.
 
-    def _tags_noted(
-        self, queries: Collection[tuple[Statement, Any, bool, BaseDatabaseWrapper]]
-    ) -> frozenset[str]:
-        found = [self.found(*query) for query in queries]
-        return frozenset(expand(tag for each in found for tags in each.values() for tag in tags))
+        This may find out that nothing is `storable`.
+        """
+        if not self._look_through():
+            return None
+        return sampled_before(self.begun, frozenset(self._before)) if self._before else {}
+
+    def _look_through(self) -> bool:
+        """Find out on what depends what was noted; tell whether that could be."""
+        if self._noted and self.root is None:
+            return False  # Nobody knows what the tables are: see `kept_relation`.
+        try:
+            while self._noted:
+                self._before.update(self._tags_of(self._noted.pop()))
+        except Exception:
+            # It can be the connection of another thread, for instance.
+            logger.exception("It cannot be told what was read before a tracked key was set.")
+            self.storable = False
+        return self.storable
+
+    def _tags_of(self, query: Query) -> Iterable[str]:
+        return expand(tag for tags in self.found(*query).values() for tag in tags)
+
+
+def _as_it_is(params: Any) -> Any:
+    """Return parameters as they are now: the project may use the list again, for another query."""
+    if isinstance(params, Mapping):
+        return {name: _as_it_is(each) for name, each in params.items()}
+    return tuple(map(_as_it_is, params)) if type(params) in (list, tuple) else params
+
+
+@cache
+def _says_who_asks(model: type[Model]) -> bool:
+    """Whether it keeps sessions: each request reads its own, to know from whom it comes."""
+    from django.contrib.sessions.base_session import AbstractBaseSession
+
+    return issubclass(model, AbstractBaseSession)
+
+
+_begun = count()
+
+
+def _is_first() -> bool:
+    """Whether nothing has been read in this process that a value could be made from.
+
+    A thread may have been given anything, and so may who goes on after a request.
+    """
+    return next(_begun) == 0 and threading.current_thread() is threading.main_thread()
+
+
+def forget() -> None:
+    """Have read nothing."""
+    global _begun
+    _begun = count()
 
 
 def sampled_before(number: int | None, tags: frozenset[str]) -> Versions | None:

@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from types import FunctionType
 from typing import Any, Final
 
+from cache_invalidation.conf import settings
 from cache_invalidation.delivery.fencing import drop
-from cache_invalidation.exceptions import CacheDependencyWarning, CacheInvalidationError
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
 from cache_invalidation.reads.protocol import (
     Look,
@@ -23,12 +22,12 @@ from cache_invalidation.reads.protocol import (
     look_once,
     store,
 )
-from cache_invalidation.reads.recorders import wants_warnings
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
 from cache_invalidation.stores.tracking import prefix_tags
 from cache_invalidation.surfaces.tracked import seen, stored
 from cache_invalidation.surfaces.tracked.journals import Journal, sampled_before
+from cache_invalidation.surfaces.tracked.origins import carries_nothing, say_unknown
 from cache_invalidation.surfaces.tracked.stored import Blind
 from cache_invalidation.surfaces.tracked.units import current
 from cache_invalidation.tags import expand
@@ -37,8 +36,6 @@ from cache_invalidation.transactions.open_batches import is_dirty, written_by_th
 logger = logging.getLogger("cache_invalidation")
 
 MISSING: Final = object()
-
-_said: set[str] = set()
 
 
 class Key:
@@ -87,6 +84,7 @@ class Key:
 
     def _value(self, read: Read) -> Any:
         value = read.value if read.is_hit else self._plain(read)
+        read.value = read.payload = read.plain = None  # Nobody needs it as long as there is a unit.
         if not isinstance(value, Blind):
             return value
         # Who gets it does not know either.
@@ -105,16 +103,17 @@ class Key:
             return MISSING
 
     def has(self) -> bool:
-        """Whether there is a value."""
+        """Whether there is a value; if there is none, who asks may set it, as after `get`."""
+        read = self._look(current())
+        return read.is_hit or read.plain is not None
+
+    def exists(self) -> bool:
+        """Whether there is a value, for who does something to it, whatever it is."""
         read = self._read()
         try:
             look_once(read)
         except CacheInvalidationError:
             return False
-        if read.is_hit and read.versions is not None:
-            current().absorb(read.versions, True)
-            if (outer := running.get()) is not None:
-                outer.absorb(read.versions, True)
         return read.is_hit or read.plain is not None
 
     def set(self, value: Any, timeout: float | None) -> bool:
@@ -142,8 +141,10 @@ class Key:
         except CacheInvalidationError:
             pass
         if reason is not None:
-            self._refuse(reason, is_asked=asked is not None)
-        return reason is None
+            self._refuse(reason, is_missing=asked is not None and not read.is_hit)
+            return False
+        read.is_hit = True  # Should it be replaced.
+        return True
 
     def _is_blind(self, journal: Journal) -> bool:
         """Whether nobody knows where a value comes from that is set now."""
@@ -165,15 +166,18 @@ class Key:
             # A mark says that it was deleted not long ago, perhaps since the value was computed.
             read.storable = rest is not None and not read.mark
             read.versions = own | dict(rest or {})
+        noted = journal.noted()
         dependencies = Dependencies(read.versions or {}, read.storable)
         dependencies.absorb(journal.versions, journal.storable)
-        noted = journal.noted()
         dependencies.absorb(noted or {}, noted is not None)
-        if noted and read.mark:
-            # What was read before may be older than the last deletion of this key.
-            known = seen.before(journal.begun or 0, [self._mark])
-            dependencies.absorb({}, known == {self._mark: read.mark})
+        if noted and self._is_deleted_since(journal.begun or 0, read):
+            dependencies.storable = False
         return dependencies
+
+    def _is_deleted_since(self, begun: int, read: Read) -> bool:
+        """Whether what was read before this was asked for may be older than its last deletion."""
+        marked = seen.before(begun, [self._mark]) != {self._mark: read.mark}
+        return (bool(read.mark) and marked) or seen.changed(begun, read.tags)
 
     def _store(self, read: Read, payload: bytes, dependencies: Dependencies) -> str | None:
         versions = dependencies.versions
@@ -193,8 +197,8 @@ class Key:
         elif tracking is not None and tracking.may_be_blind(self.key):
             counters.add(f"blind:{self.name}")
             return self._keep_blind(value, timeout)
-        self._say_blind()
-        self._refuse("blind", is_asked=False)
+        say_unknown(self.key, self.name, Key.set)
+        self._refuse("blind", is_missing=False)
         return False
 
     def _keep_blind(self, value: Any, timeout: float | None) -> bool:
@@ -208,25 +212,13 @@ class Key:
         except CacheInvalidationError:
             return False
 
-    def _say_blind(self) -> None:
-        message = (
-            f"{self.key!r} is set without having been asked for, so nobody knows what it depends "
-            "on, and it is not kept. Get it first and set it if it is missing, or use "
-            "get_or_set(); in a script, within unit_of_work(). Or name it in OPTIONS['BLIND']."
-        )
-        if wants_warnings():
-            warn(message, CacheDependencyWarning, Key.set)
-        elif self.name not in _said:
-            _said.add(self.name)
-            logger.warning(message)
-
-    def _refuse(self, reason: str, *, is_asked: bool) -> None:
+    def _refuse(self, reason: str, *, is_missing: bool) -> None:
         """Count why a value is not kept; what it should have replaced must not be found either.
 
         Where nothing was found, somebody else has put there what is there now.
         """
         counters.add(f"unstored:{self.name}:{reason}")
-        if not is_asked:
+        if not is_missing:
             self.remove()
 
     def remove(self) -> None:
@@ -266,22 +258,35 @@ class Key:
     def add(self, value: Any, timeout: float | None, put: Callable[[str], bool]) -> bool:
         """Keep `value` if there is none; tell whether it is.
 
-        If something was read since the key was asked for, that is what the value is made from.
+        If the key was asked for and something was read, that is what the value is made from.
         Otherwise it is a lock, say, and `put` has to keep it as it is at the place it is given.
         """
         journal = current()
         asked = journal.asked(self.entry)
-        if asked is not None and journal.events > asked.events:
-            return not self.has() and self.set(value, timeout)
         try:
-            if self.has():
+            if asked is not None and journal.events > (
+                asked.events if self._is_blind(journal) else 0
+            ):
+                return self._add_read(value, timeout)
+            if self.exists():
                 return False
             place = self.place()
             if (entry := get_store().lookup(place, ()).entry) is not None:
                 get_store().discard(place, entry.seal)  # It is not valid any more.
         except CacheInvalidationError:
             return False
+        counters.add(f"blind:{self.name}")
         return put(place)
+
+    def _add_read(self, value: Any, timeout: float | None) -> bool:
+        """Keep what was made from what was read, if nobody else does so at the same time."""
+        store, place, token = get_store(), self.place(), new_token()
+        if not store.acquire(place, token, settings.LOCK_TIMEOUT):
+            return False
+        try:
+            return not self.exists() and self.set(value, timeout)
+        finally:
+            store.release(place, token)
 
     def incr(self, delta: int, put: Callable[[str], int]) -> int:
         """Add to the value: as `put` does it at its place, unless it was set.
@@ -322,13 +327,3 @@ def get_many(keys: Sequence[Key]) -> list[Any]:
         key._value(key._look(journal, partial(judge, found=each), read))
         for key, read, each in zip(keys, reads, found, strict=True)
     ]
-
-
-def carries_nothing(function: Any) -> bool:
-    """Whether a function without arguments can only know what it reads itself."""
-    return (
-        isinstance(function, FunctionType)
-        and not function.__closure__
-        and not function.__defaults__
-        and not function.__kwdefaults__
-    )

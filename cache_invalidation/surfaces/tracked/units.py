@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
@@ -19,6 +21,9 @@ from cache_invalidation.writes.wrapping import wrap
 
 def install() -> None:
     """Have each request be a unit, if keys are tracked. May be called again."""
+    # What receivers of `request_started` read may be in what a view sets. ASGI sends from within.
+    wrap(WSGIHandler, "__call__", _answer)
+    wrap(ASGIHandler, "__call__", _aanswer)
     wrap(BaseHandler, "get_response", _answer)
     wrap(BaseHandler, "get_response_async", _aanswer)
     _begin_or_end()
@@ -54,8 +59,12 @@ def unit_of_work() -> Iterator[None]:
         return
     # In a transaction that began before this, rows may be older than what has been seen.
     begun = None if sees_snapshot() else seen.now()
-    with during(watcher.journal, Journal(begun)):
-        yield
+    try:
+        with during(watcher.journal, Journal(begun)):
+            yield
+    finally:
+        if isinstance(outer, Journal):
+            outer.is_blind = True  # It does not know what was read in here.
 
 
 def _answer(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

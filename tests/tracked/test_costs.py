@@ -1,0 +1,63 @@
+"""What is kept, and asked for, on account of what may never be set."""
+
+import gc
+import weakref
+
+import pytest
+from django.core.cache import caches
+
+from cache_invalidation.surfaces.tracked.units import current, unit_of_work
+from tests.delivered import commands
+from tests.elsewhere import elsewhere
+from tests.testapp.models import Product
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
+
+
+def test_a_thread_that_never_sets_what_it_missed_asks_for_no_versions(cache, product, redis_client):
+    if cache is not caches["tracked"]:
+        pytest.skip("only in Redis")
+
+    def work():
+        assert cache.get("product:1") is None
+        with commands(redis_client) as sent:
+            for n in range(20):
+                list(Product.objects.filter(stock=n))
+        return sent
+
+    assert elsewhere(work) == {}
+
+
+def test_a_thread_keeps_nothing_of_what_it_reads(cache, product):
+    def work():
+        for n in range(50):
+            cache.get(f"product:{n}")
+            list(Product.objects.filter(name=f"name {n}"))
+        found = current()
+        return len(found.versions), len(found.tags), len(found.known), len(found._noted)
+
+    assert elsewhere(work) == (0, 0, 0, 0)
+
+
+class Value:
+    def __reduce__(self):
+        return (Value, ())
+
+
+def test_a_value_is_not_kept_longer_than_by_who_got_it(cache, product):
+    with unit_of_work():
+        assert cache.get("product:1") is None
+        cache.set("product:1", Value())
+        got = cache.get("product:1")
+        kept = weakref.ref(got)
+        del got
+        gc.collect()
+        assert kept() is None
+
+
+def test_what_was_noted_is_looked_through_once(cache, product):
+    with unit_of_work():
+        Product.objects.get(pk=product.pk)
+        assert cache.get("product:1") is None
+        cache.set("product:1", "x")
+        assert current()._noted == []
