@@ -12,6 +12,7 @@ CACHES = {
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from time import time
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -78,6 +79,10 @@ class TrackedCache(_Below):  # type: ignore[misc]
     def _plain(self) -> Any:
         """Return the same cache, which takes places for keys and tracks nothing."""
         return verbatim(self)
+
+    def _left(self, place: str) -> float | None:
+        """Return the seconds that what is there lives yet; None for ever."""
+        raise NotImplementedError
 
     def _lifetime(self, timeout: Any) -> float | None:
         """Return the seconds that a value may be kept, None for ever; 0 if it may not."""
@@ -146,6 +151,18 @@ class TrackedCache(_Below):  # type: ignore[misc]
             return super().get_or_set(key, default, timeout, version)
         return tracked.get_or_set(default, self._lifetime(timeout))
 
+    async def aget_or_set(
+        self,
+        key: Any,
+        default: Any,
+        timeout: Any = DEFAULT_TIMEOUT,
+        version: int | None = None,
+    ) -> Any:
+        """Do what `get_or_set` does."""
+        if self._tracked(key, version) is None:
+            return await super().aget_or_set(key, default, timeout, version)
+        return await sync_to_async(self.get_or_set)(key, default, timeout, version)
+
     def get_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
         """Return the values that there are, by key."""
         tracked = {key: self._tracked(key, version) for key in keys}
@@ -200,7 +217,9 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return int(super().incr(key, delta, version, **kw))
-        return tracked.incr(delta, lambda place: self._plain().incr(CacheKey(place), delta))
+        return tracked.incr(
+            delta, lambda place: self._plain().incr(CacheKey(place), delta), self._left
+        )
 
     def decr(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
         """Take from the value, as `incr` adds to it."""
@@ -238,12 +257,16 @@ def _in_thread(name: str) -> Any:
     return method
 
 
-for _name in ("get_or_set", "get_many", "set_many", "delete_many", "incr", "decr", "incr_version"):
+for _name in ("get_many", "set_many", "delete_many", "incr", "decr", "incr_version"):
     setattr(TrackedCache, f"a{_name}", _in_thread(_name))
 
 
 class LocMemCache(TrackedCache, DjangoLocMemCache):
     """Django's cache in the memory of the process, with tracked keys: for development and tests."""
+
+    def _left(self, place: str) -> float | None:
+        until: float | None = self._expire_info.get(place)
+        return None if until is None else max(0.0, until - time())
 
 
 def _at_place(name: str) -> Any:
@@ -262,6 +285,10 @@ def _at_place(name: str) -> Any:
 
 class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
     """The cache of `django-redis`, with tracked keys."""
+
+    def _left(self, place: str) -> float | None:
+        left: int | None = self._plain().pttl(CacheKey(place))
+        return None if left is None else left / 1000
 
     ttl = _at_place("ttl")
     pttl = _at_place("pttl")

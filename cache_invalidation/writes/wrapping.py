@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 # On a wrapper. Whoever wraps it takes its attributes along.
@@ -17,8 +18,14 @@ def wrap(owner: Any, name: str, observed: Callable[..., Any]) -> None:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             return observed(method, *args, **kwargs)
 
-        setattr(wrapper, _MARK, True)
-        setattr(owner, name, wrapper)
+        @wraps(method)
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            return await observed(method, *args, **kwargs)
+
+        # Servers, for instance, ask whether what they call is one.
+        replacement = coroutine if iscoroutinefunction(method) else wrapper
+        setattr(replacement, _MARK, True)
+        setattr(owner, name, replacement)
 
 
 def is_wrapped(owner: Any, name: str) -> bool:

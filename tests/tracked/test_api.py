@@ -1,15 +1,21 @@
 """The rest of Django's cache API, and of that of django-redis, on tracked keys."""
 
+import asyncio
 import contextvars
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.cache import caches
+from django.db import connections
 
 from cache_invalidation.backends import LocMemCache
 from cache_invalidation.reads.protocol import hints
+from cache_invalidation.surfaces.tracked.keys import Key
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from tests.delivered import commands
+from tests.elsewhere import apart
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
@@ -130,6 +136,41 @@ def test_what_was_set_can_be_added_to(cache):
     assert cache.get("product:n") == -3
 
 
+def test_a_counter_that_was_set_lives_on_as_before(cache, product):
+    put(cache, "product:n", 1, 1000)
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_class")  # Nothing can be set any more.
+    assert (cache.incr("product:n"), cache.get("product:n")) == (2, 2)
+    place = Key("product:n", 1, "product:*", 300).place()
+    assert 900 < cache._left(place) <= 1000
+    assert (
+        cache.persist("product:n") if hasattr(cache, "persist") else cache.touch("product:n", None)
+    )
+    assert (cache.incr("product:n"), cache._left(place)) == (3, None)
+
+
+def test_counters_that_several_add_to(cache, product):
+    put(cache, "product:n", 0)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: cache.incr("product:n"), range(40)))
+    assert cache.get("product:n") == 40
+
+
+def test_of_several_who_add_one_does(cache, product):
+    def add(n):
+        with unit_of_work():
+            cache.get("product:1")
+            Product.objects.filter(pk=n).first()
+            barrier.wait(10)
+            return cache.add("product:1", n)
+
+    barrier = Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        added = list(pool.map(apart(add), range(4)))
+    assert sum(added) == 1
+    assert cache.get("product:1") == added.index(True)
+
+
 def test_add_after_get_keeps_what_was_read(cache, product):
     assert cache.get("product:1") is None
     assert cache.add("product:1", Product.objects.get(pk=product.pk).name)
@@ -205,6 +246,21 @@ def test_clear(cache):
 
 def test_async_twins(cache):
     async_to_sync(_use_async_twins)(cache)
+
+
+@pytest.mark.parametrize("key", ["elsewhere", "product:1"])
+def test_a_default_that_a_coroutine_gives(cache, key):
+    async def get():
+        return await cache.aget_or_set(key, lambda: "x")
+
+    assert [async_to_sync(get)() for _ in range(2)] == ["x", "x"]
+
+
+def test_a_default_that_needs_the_loop_of_the_coroutine(cache):
+    async def get():
+        await cache.aget_or_set("elsewhere", lambda: id(asyncio.get_running_loop()))
+
+    asyncio.run(get())
 
 
 async def _use_async_twins(cache):

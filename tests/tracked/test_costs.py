@@ -6,6 +6,7 @@ import weakref
 import pytest
 from django.core.cache import caches
 
+from cache_invalidation import cached
 from cache_invalidation.surfaces.tracked.units import current, unit_of_work
 from tests.delivered import commands
 from tests.elsewhere import elsewhere
@@ -37,6 +38,17 @@ def test_a_thread_keeps_nothing_of_what_it_reads(cache, product):
         return len(found.versions), len(found.tags), len(found.known), len(found._noted)
 
     assert elsewhere(work) == (0, 0, 0, 0)
+
+
+def test_a_script_that_only_gets_hits_does_not_grow(cache, product):
+    @cached
+    def name_of(pk):
+        return Product.objects.filter(pk=pk).first()
+
+    cache.get("product:1")
+    for n in range(1100):
+        name_of(n % 20)
+    assert len(current().versions) == 0
 
 
 class Value:

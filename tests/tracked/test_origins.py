@@ -1,11 +1,14 @@
 """Where else a value can come from that is set: from outside of a unit, or not from a query."""
 
 import contextvars
+import inspect
 from contextlib import contextmanager
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
+from django.core.cache import caches
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 from django.db import connections, transaction
@@ -18,6 +21,7 @@ from cache_invalidation import invalidate
 from cache_invalidation.observing.watcher import journal
 from cache_invalidation.surfaces.tracked import journals
 from cache_invalidation.surfaces.tracked.units import unit_of_work
+from tests import tenants
 from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
 from tests.testapp.models import Category, Product, Unregistered
@@ -325,3 +329,32 @@ def test_a_deletion_is_nothing_that_later_values_depend_on(cache, product):
         elsewhere(lambda: change(product))
         assert cache.get("product:2") is None
         assert cache.set("product:2", name_of(product))
+
+
+def test_what_nobody_watches_as_a_default(cache, product, settings):
+    settings.CACHE_INVALIDATION |= {"EXCLUDE": ["testapp.Product"]}
+    with unit_of_work():
+        assert cache.get_or_set("product:1", lambda: Product.objects.get().name) == "old"
+    assert found(cache) is None
+
+
+@pytest.mark.parametrize("backend", ["RedisCache", "LocMemCache"])
+def test_what_one_tenant_asked_for_and_another_sets(product, settings, backend):
+    below = {"RedisCache": "tracked", "LocMemCache": "tracked_locmem"}[backend]
+    mine = settings.CACHES[below] | {"KEY_FUNCTION": tenants.by_tenant}
+    settings.CACHES = settings.CACHES | {"by_tenant": mine}
+    settings.CACHE_INVALIDATION = {"CACHE": "by_tenant"}
+    cache = caches["by_tenant"]
+    with unit_of_work():
+        with tenants.serving("a"):
+            assert cache.get("product:1") is None
+        with tenants.serving("b"):
+            cache.set("product:1", "for b")
+            assert cache.get("product:1") in (None, "for b")
+    with tenants.serving("a"):
+        assert found(cache) is None
+
+
+def test_servers_can_tell_what_they_call():
+    assert inspect.iscoroutinefunction(ASGIHandler().__call__)
+    assert inspect.iscoroutinefunction(ASGIHandler.get_response_async)

@@ -90,7 +90,7 @@ class Journal(Sampled):
         elif self.begun is not None:
             self._note(statement, params, many, connection)
         else:
-            self.is_blind = True
+            self.lose_track()
 
     def found(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
@@ -105,7 +105,8 @@ class Journal(Sampled):
         if isinstance(inner, Sampled):
             if not inner.storable:
                 return False  # As it will say itself.
-            self.known = self.known | {t: v for t in tags if (v := inner.versions.get(t))}
+            known = {tag: version for tag, version in inner.versions.items() if tag in tags}
+            self.known = {**self.known, **known}
         return super()._sample(tags, connection)
 
     def _note(
@@ -129,7 +130,17 @@ class Journal(Sampled):
         self, versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING
     ) -> None:
         self.events += 1
-        super().absorb(versions, storable, varied)
+        if self.begun is None and (self.looked is None or self.events > NOTED):
+            self.lose_track()
+        if not self.is_blind:
+            super().absorb(versions, storable, varied)
+
+    def lose_track(self) -> None:
+        """Take note that something went in of which nobody knows what it depends on."""
+        self.is_blind = True
+        # It may go on for as long as the process.
+        self.versions, self.known, self.tags = {}, {}, set()
+        self._noted, self._before = [], set()
 
     def ask(self, read: Read, events: int) -> None:
         """Take note of what `read` has found. If that is nothing, it is set next, perhaps."""

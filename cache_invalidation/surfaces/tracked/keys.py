@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from cache_invalidation.conf import settings
 from cache_invalidation.delivery.fencing import drop
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
@@ -22,13 +22,15 @@ from cache_invalidation.reads.protocol import (
     look_once,
     store,
 )
+from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
 from cache_invalidation.stores.tracking import prefix_tags
 from cache_invalidation.surfaces.tracked import seen, stored
-from cache_invalidation.surfaces.tracked.journals import Journal, sampled_before
+from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled_before
 from cache_invalidation.surfaces.tracked.origins import carries_nothing, say_unknown
 from cache_invalidation.surfaces.tracked.stored import Blind
+from cache_invalidation.surfaces.tracked.turns import alone
 from cache_invalidation.surfaces.tracked.units import current
 from cache_invalidation.tags import expand
 from cache_invalidation.transactions.open_batches import is_dirty, written_by_this_thread
@@ -88,7 +90,7 @@ class Key:
         if not isinstance(value, Blind):
             return value
         # Who gets it does not know either.
-        current().is_blind = True
+        current().lose_track()
         if (outer := running.get()) is not None:
             outer.absorb({}, False)
         return value.value
@@ -122,17 +124,20 @@ class Key:
         It depends on all that was read since the unit of work began.
         """
         journal = current()
-        asked = journal.asked(self.entry)
-        read = self._read() if asked is None else asked.read
-        read.timeout = timeout
+        read = self._read()
         try:
+            asked = journal.asked(self.entry)
+            if asked is not None and asked.read.entry != self.place():
+                asked = None  # That was for another tenant.
+            read = read if asked is None else asked.read
+            read.timeout = timeout
             # What is lazy in it is evaluated by this, while that is recorded.
             payload = stored.encode(value, get_store())
         except CacheInvalidationError:
             return False
         finally:
             journal.close(self.entry)
-        if self._is_blind(journal):
+        if self._is_blind(journal, asked):
             return self._set_blind(value, timeout)
         reason: str | None = "unavailable"
         try:
@@ -146,11 +151,10 @@ class Key:
         read.is_hit = True  # Should it be replaced.
         return True
 
-    def _is_blind(self, journal: Journal) -> bool:
+    def _is_blind(self, journal: Journal, asked: Asked | None) -> bool:
         """Whether nobody knows where a value comes from that is set now."""
         if journal.is_blind or journal.looked is None:
             return True
-        asked = journal.asked(self.entry)
         return journal.begun is None and (asked is None or asked.events > 0)
 
     def _dependencies(self, journal: Journal, read: Read, *, is_asked: bool) -> Dependencies:
@@ -251,6 +255,8 @@ class Key:
         except BaseException:
             fail(read, dependencies)
             raise
+        if isinstance(dependencies, Sampled) and dependencies.unwatched:
+            dependencies.storable = False
         if (reason := finish(read, value, dependencies)) is not None:
             counters.add(f"unstored:{self.name}:{reason}")
         return value
@@ -265,7 +271,7 @@ class Key:
         asked = journal.asked(self.entry)
         try:
             if asked is not None and journal.events > (
-                asked.events if self._is_blind(journal) else 0
+                asked.events if self._is_blind(journal, asked) else 0
             ):
                 return self._add_read(value, timeout)
             if self.exists():
@@ -280,27 +286,28 @@ class Key:
 
     def _add_read(self, value: Any, timeout: float | None) -> bool:
         """Keep what was made from what was read, if nobody else does so at the same time."""
-        store, place, token = get_store(), self.place(), new_token()
-        if not store.acquire(place, token, settings.LOCK_TIMEOUT):
-            return False
-        try:
+        with alone(self.place()):
             return not self.exists() and self.set(value, timeout)
-        finally:
-            store.release(place, token)
 
-    def incr(self, delta: int, put: Callable[[str], int]) -> int:
+    def incr(
+        self, delta: int, put: Callable[[str], int], left: Callable[[str], float | None]
+    ) -> int:
         """Add to the value: as `put` does it at its place, unless it was set.
 
-        Raises `ValueError` if there is none.
+        Then it depends on what it did, and lives for the seconds that are `left`. Raises
+        `ValueError` if there is none.
         """
-        read = self._look(current())
-        value = self._value(read)
-        if value is MISSING:
-            raise ValueError(f"Key {self.key!r} not found")
-        if not read.is_hit:
-            return put(self.place())
-        self.set(value + delta, self.lifetime)
-        return int(value + delta)
+        with suppress(CacheInvalidationError), alone(self.place()):
+            read = self._look(current())
+            value = self._value(read)
+            if value is not MISSING and not read.is_hit:
+                return put(self.place())
+            if value is not MISSING and read.versions is not None:
+                read.timeout = left(self.place())
+                payload = stored.encode(value + delta, get_store())
+                if store(read, payload, read.versions) is None:
+                    return int(value + delta)
+        raise ValueError(f"Key {self.key!r} not found")
 
     def drop(self) -> None:
         """Make what is there stale: at COMMIT inside a transaction, else at once."""

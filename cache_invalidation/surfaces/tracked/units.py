@@ -64,7 +64,7 @@ def unit_of_work() -> Iterator[None]:
             yield
     finally:
         if isinstance(outer, Journal):
-            outer.is_blind = True  # It does not know what was read in here.
+            outer.lose_track()  # It does not know what was read in here.
 
 
 def _answer(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
