@@ -61,6 +61,12 @@ journal: ContextVar[Recorder | None] = ContextVar("cache_invalidation_journal", 
 begin_journal: Callable[[], Recorder] | None = None
 
 
+def journal_now() -> Recorder | None:
+    """Return who wants to know of all that is read now, if anybody does."""
+    found = journal.get()
+    return begin_journal() if found is None and begin_journal is not None else found
+
+
 @contextmanager
 def unrecorded() -> Iterator[None]:
     """Keep queries of our own from being taken for what the project reads, and from the cache."""
@@ -122,10 +128,7 @@ class Watcher:
 
 def _recorders() -> list[Recorder]:
     """Return who wants to know what is read now: what is computed before what it is a part of."""
-    unit = journal.get()
-    if unit is None and begin_journal is not None:
-        unit = begin_journal()
-    return [each for each in (recorder.get(), unit) if each is not None]
+    return [each for each in (recorder.get(), journal_now()) if each is not None]
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from cache_invalidation.context import during
-from cache_invalidation.observing.watcher import Recorder, journal, recorder
+from cache_invalidation.observing.watcher import Recorder, journal_now, recorder
 from cache_invalidation.stores.messages import Version, Versions
 
 NOTHING: Final[Mapping[str, str]] = {}
@@ -60,7 +60,7 @@ def hand_up(versions: Versions, storable: bool, varied: Mapping[str, str] = NOTH
     outer = running.get()
     if outer is not None:
         outer.absorb(versions, storable, varied)
-    unit = journal.get()
+    unit = journal_now()
     if isinstance(unit, Dependencies):
         unit.absorb(versions, storable)
 

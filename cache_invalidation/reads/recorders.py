@@ -29,7 +29,7 @@ from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Read, Statement
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Versions, is_fence
+from cache_invalidation.stores.messages import Version, Versions, is_fence
 from cache_invalidation.tags import ROOT, expand, family, model_tag
 from cache_invalidation.transactions.open_batches import written_by_this_thread
 
@@ -105,9 +105,13 @@ class Sampled(Dependencies):
         self.storable = False  # Nobody would tell when it changes.
         self.unknown[text[:200]] = None
 
+    def known_of(self, tags: Collection[str]) -> dict[str, Version]:
+        """Return the versions of those of `tags` that need not be asked for."""
+        return {tag: self.known[tag] for tag in tags if tag in self.known}
+
     def _sample(self, tags: set[str], connection: BaseDatabaseWrapper) -> bool:
         """Sample the versions of `tags`; tell whether anything may be stored under them."""
-        versions = {tag: self.known[tag] for tag in tags if tag in self.known}
+        versions = self.known_of(tags)
         missing = sorted(tags - versions.keys())
         if missing:
             if is_snapshot(connection):

@@ -17,7 +17,7 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone
 
-from cache_invalidation import invalidate
+from cache_invalidation import cached, invalidate
 from cache_invalidation.observing.watcher import journal
 from cache_invalidation.surfaces.tracked import journals
 from cache_invalidation.surfaces.tracked.units import unit_of_work
@@ -358,3 +358,33 @@ def test_what_one_tenant_asked_for_and_another_sets(product, settings, backend):
 def test_servers_can_tell_what_they_call():
     assert inspect.iscoroutinefunction(ASGIHandler().__call__)
     assert inspect.iscoroutinefunction(ASGIHandler.get_response_async)
+
+
+def test_a_hit_of_a_function_with_which_a_script_begins(cache, product):
+    @cached
+    def name(pk):
+        return Product.objects.get(pk=pk).name
+
+    name(product.pk)
+    journal.set(None)
+    journals.forget()
+    known = name(product.pk)
+    assert cache.get("product:1") is None
+    cache.set("product:1", known)
+    change(product)
+    assert found(cache) is None
+
+
+def test_a_hit_of_a_function_that_comes_first(cache, product):
+    @cached
+    def name(pk):
+        return Product.objects.get(pk=pk).name
+
+    for _ in range(3):
+        with unit_of_work():
+            known = name(product.pk)
+            if cache.get("product:1") is None:
+                cache.set("product:1", known)
+    assert found(cache) == "old"
+    change(product)
+    assert found(cache) is None

@@ -9,7 +9,7 @@ From that miss on, versions are sampled before each query, as for functions.
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +27,7 @@ from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.rules.catalog import is_excluded
 from cache_invalidation.sql import Statement
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Versions
+from cache_invalidation.stores.messages import Version, Versions
 from cache_invalidation.surfaces.tracked import seen
 from cache_invalidation.tags import ROOT, expand
 from cache_invalidation.transactions.batch import alive
@@ -85,6 +85,7 @@ class Journal(Sampled):
         inner = running.get()
         if isinstance(inner, Sampled):
             self.root = self.root or inner.root
+            self.storable = self.storable and inner.storable
         if self._missing or isinstance(inner, Sampled):
             super().reads(statement, params, many, connection)
         elif self.begun is not None:
@@ -100,14 +101,11 @@ class Journal(Sampled):
             self.storable = False  # Nobody would tell when it changes.
         return {model: tags for model, tags in found.items() if not is_excluded(model)}
 
-    def _sample(self, tags: set[str], connection: BaseDatabaseWrapper) -> bool:
-        inner = running.get()
+    def known_of(self, tags: Collection[str]) -> dict[str, Version]:
+        known, inner = super().known_of(tags), running.get()
         if isinstance(inner, Sampled):
-            if not inner.storable:
-                return False  # As it will say itself.
-            known = {tag: version for tag, version in inner.versions.items() if tag in tags}
-            self.known = {**self.known, **known}
-        return super()._sample(tags, connection)
+            known |= {tag: v for tag in tags if (v := inner.versions.get(tag)) is not None}
+        return known
 
     def _note(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
