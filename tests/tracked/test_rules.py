@@ -6,7 +6,7 @@ from django.db import transaction
 from cache_invalidation import ModelInvalidation, invalidate, registry
 from cache_invalidation.backends import LocMemCache
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.tracking import PREFIXES, is_prefix, prefix_tags, tracking_of
+from cache_invalidation.stores.tracking import PREFIXES, is_prefix, prefix_tags
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from tests.delivered import commands
 from tests.testapp.models import Category, Product
@@ -133,15 +133,6 @@ def test_a_pattern_that_is_a_prefix_takes_no_scan(cache, product, redis_client):
 )
 def test_prefixes(pattern, expected):
     assert is_prefix(pattern) is expected
-
-
-@pytest.mark.parametrize("options", [{"TRACK": "a:*", "BLIND": "a:b*"}], ids=str)
-def test_one_pattern_need_not_be_a_list(settings, options):
-    one = {"BACKEND": "cache_invalidation.backends.LocMemCache", "OPTIONS": options}
-    settings.CACHES = settings.CACHES | {"one": one}
-    tracking = tracking_of("one")
-    assert [bool(tracking.glob_of(key)) for key in ("a:b", "b")] == [True, False]
-    assert [tracking.may_be_blind(key) for key in ("a:b", "a:c")] == [True, False]
 
 
 def test_a_key_has_a_tag_for_each_of_its_beginnings():
