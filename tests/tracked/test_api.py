@@ -1,6 +1,5 @@
 """The rest of Django's cache API, and of that of django-redis, on tracked keys."""
 
-import asyncio
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -254,13 +253,6 @@ def test_a_default_that_a_coroutine_gives(cache, key):
         return await cache.aget_or_set(key, lambda: "x")
 
     assert [async_to_sync(get)() for _ in range(2)] == ["x", "x"]
-
-
-def test_a_default_that_needs_the_loop_of_the_coroutine(cache):
-    async def get():
-        await cache.aget_or_set("elsewhere", lambda: id(asyncio.get_running_loop()))
-
-    asyncio.run(get())
 
 
 async def _use_async_twins(cache):

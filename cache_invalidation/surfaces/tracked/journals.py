@@ -122,7 +122,7 @@ class Journal(Sampled):
 
     def reads_unknown(self, text: str) -> None:
         self.events += 1
-        super().reads_unknown(text)
+        self.storable = False  # Nobody would tell when it changes.
 
     def absorb(
         self, versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING
@@ -197,7 +197,7 @@ def _as_it_is(params: Any) -> Any:
     """Return parameters as they are now: the project may use the list again, for another query."""
     if isinstance(params, Mapping):
         return {name: _as_it_is(each) for name, each in params.items()}
-    return tuple(map(_as_it_is, params)) if type(params) in (list, tuple) else params
+    return tuple(map(_as_it_is, params)) if isinstance(params, list | tuple) else params
 
 
 @cache
