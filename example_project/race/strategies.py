@@ -114,7 +114,7 @@ class Ours(Strategy):
         self._elevation.invalidate(icao)
 
 
-def tracked_cache() -> AbstractContextManager[Any]:
+def tracked_cache() -> AbstractContextManager[object]:
     """Have the cache of the site track the keys of a race, until the block ends."""
     there = settings.CACHES["default"]
     options = {**there.get("OPTIONS", {}), "TRACK": ["race:*"]}

@@ -1,7 +1,7 @@
 """`cache.get`, a query, `cache.set`, as in any project: what is set depends on what was read."""
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 
 from cache_invalidation.delivery.fencing import drop
 from cache_invalidation.exceptions import CacheDependencyWarning
@@ -10,7 +10,7 @@ from cache_invalidation.surfaces.tracked import journals
 from cache_invalidation.surfaces.tracked.keys import Key
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from tests.delivered import update_behind_the_back
-from tests.testapp.models import Category, Product
+from tests.testapp.models import Category, Product, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 
@@ -194,3 +194,37 @@ def test_a_model_that_is_read_whole(cache, product):
     assert names() == ["C"]
     Category.objects.create(name="D")
     assert sorted(names()) == ["D", "unseen"]
+
+
+def test_a_transaction_that_the_database_has_given_up(cache, product):
+    with unit_of_work():
+        Product.objects.get(pk=product.pk)
+        assert cache.get("product:1") is None
+        with transaction.atomic():
+            with pytest.raises(DatabaseError), connection.cursor() as cursor:
+                cursor.execute("SELECT bogus FROM testapp_product")
+            cache.set("product:1", "x")
+            cache.get("product:2")
+            cache.delete("product:3")
+            cache.add("product:4", 1)
+            transaction.set_rollback(True)
+
+
+def test_a_relation_that_is_read_before(cache, product):
+    def names():
+        with unit_of_work():
+            found = Product.objects.prefetch_related("tags").get(pk=product.pk)
+            if (names := cache.get("product:tags")) is None:
+                names = [tag.name for tag in found.tags.all()]
+                cache.set("product:tags", names)
+            return names
+
+    tag = Tag.objects.create(name="old")
+    product.tags.add(tag)
+    assert [names() for _ in range(3)] == [["old"]] * 3
+    product.tags.remove(tag)
+    assert [names() for _ in range(3)] == [[]] * 3
+    product.tags.add(tag)
+    assert [names() for _ in range(3)] == [["old"]] * 3
+    Tag.objects.update(name="new")
+    assert names() == ["new"]

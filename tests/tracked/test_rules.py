@@ -1,10 +1,11 @@
 """Keys and patterns of rules, and those that somebody invalidates by hand, on tracked keys."""
 
+from typing import Any
+
 import pytest
 from django.db import transaction
 
 from cache_invalidation import ModelInvalidation, invalidate, registry
-from cache_invalidation.backends import LocMemCache
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.tracking import PREFIXES, is_prefix, prefix_tags
 from cache_invalidation.surfaces.tracked.units import unit_of_work
@@ -38,8 +39,7 @@ def left(cache, *keys):
 
 
 def test_what_a_rule_names_is_tracked_without_being_listed(cache):
-    tracking = get_store().tracking
-    assert tracking is not None
+    tracking: Any = get_store().tracking
     tracked = ["front", "category-3", "category:3:", "category:3:menu", "product:1", "names"]
     assert [
         key for key in [*tracked, "list-1", "category:", "frontier"] if tracking.glob_of(key)
@@ -104,7 +104,7 @@ def test_a_pattern_that_is_no_prefix_drops_all_that_may_match(cache, product):
 
 
 def test_a_pattern_that_is_a_prefix_takes_no_scan(cache, product, redis_client):
-    if isinstance(cache, LocMemCache):
+    if not hasattr(cache, "delete_pattern"):
         pytest.skip("only in Redis")
     with commands(redis_client) as sent:
         invalidate(patterns=["product:1:*"])
