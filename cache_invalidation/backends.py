@@ -28,6 +28,7 @@ from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
 from cache_invalidation.stores.tracking import Tracking, tracking_of
 from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
+from cache_invalidation.surfaces.tracked.turns import add, incr
 from cache_invalidation.writes.invalidate import invalidate
 
 # What is below it differs: it is Django's cache, or that of django-redis.
@@ -132,7 +133,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().add(key, value, timeout, version, **kw))
-        return tracked.add(
+        return add(
+            tracked,
             value,
             self._lifetime(timeout),
             lambda place: bool(self._plain().add(CacheKey(place), value, timeout)),
@@ -217,8 +219,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return int(super().incr(key, delta, version, **kw))
-        return tracked.incr(
-            delta, lambda place: self._plain().incr(CacheKey(place), delta), self._left
+        return incr(
+            tracked, delta, lambda place: self._plain().incr(CacheKey(place), delta), self._left
         )
 
     def decr(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:

@@ -6,6 +6,7 @@ from threading import Barrier
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.cache import caches
 from django.db import connections
 
 from cache_invalidation.backends import LocMemCache

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ from cache_invalidation.surfaces.tracked import seen, stored
 from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled_before
 from cache_invalidation.surfaces.tracked.origins import carries_nothing, say_unknown
 from cache_invalidation.surfaces.tracked.stored import Blind
-from cache_invalidation.surfaces.tracked.turns import alone
 from cache_invalidation.surfaces.tracked.units import current
 from cache_invalidation.tags import expand
 from cache_invalidation.transactions.open_batches import is_dirty, written_by_this_thread
@@ -65,14 +63,15 @@ class Key:
 
     def get(self) -> Any:
         """Return the value, or `MISSING`; what is set then may depend on all that is read."""
-        return self._value(self._look(current()))
+        return self.value_of(self.look(current()))
 
     def _read(self) -> Read:
         return Read(
             self.name, self.entry, _tags(self.key), self.lifetime, records=True, codec=stored
         )
 
-    def _look(self, journal: Journal, look: Look | None = None, read: Read | None = None) -> Read:
+    def look(self, journal: Journal, look: Look | None = None, read: Read | None = None) -> Read:
+        """Look for the value, and have `journal` know; what was found is in what is returned."""
         read, events = read or self._read(), journal.events
         for _ in attempt(read, look):
             pass  # Nobody waits, without a lock.
@@ -84,7 +83,8 @@ class Key:
         journal.ask(read, events)
         return read
 
-    def _value(self, read: Read) -> Any:
+    def value_of(self, read: Read) -> Any:
+        """Return what `read` has found, or `MISSING`."""
         value = read.value if read.is_hit else self._plain(read)
         read.value = read.payload = read.plain = None  # Nobody needs it as long as there is a unit.
         if not isinstance(value, Blind):
@@ -106,7 +106,7 @@ class Key:
 
     def has(self) -> bool:
         """Whether there is a value; if there is none, who asks may set it, as after `get`."""
-        read = self._look(current())
+        read = self.look(current())
         return read.is_hit or read.plain is not None
 
     def exists(self) -> bool:
@@ -137,7 +137,7 @@ class Key:
             return False
         finally:
             journal.close(self.entry)
-        if self._is_blind(journal, asked):
+        if self.is_blind(journal, asked):
             return self._set_blind(value, timeout)
         reason: str | None = "unavailable"
         try:
@@ -151,7 +151,7 @@ class Key:
         read.is_hit = True  # Should it be replaced.
         return True
 
-    def _is_blind(self, journal: Journal, asked: Asked | None) -> bool:
+    def is_blind(self, journal: Journal, asked: Asked | None) -> bool:
         """Whether nobody knows where a value comes from that is set now."""
         if journal.is_blind or journal.looked is None:
             return True
@@ -235,8 +235,8 @@ class Key:
     def get_or_set(self, default: Any, timeout: float | None) -> Any:
         """Return the value; if there is none, keep and return `default`, or what it returns."""
         journal = current()
-        read = self._look(journal)
-        if (found := self._value(read)) is not MISSING:
+        read = self.look(journal)
+        if (found := self.value_of(read)) is not MISSING:
             return found
         if callable(default) and carries_nothing(default):
             return self._compute(read, default, timeout)
@@ -261,54 +261,6 @@ class Key:
             counters.add(f"unstored:{self.name}:{reason}")
         return value
 
-    def add(self, value: Any, timeout: float | None, put: Callable[[str], bool]) -> bool:
-        """Keep `value` if there is none; tell whether it is.
-
-        If the key was asked for and something was read, that is what the value is made from.
-        Otherwise it is a lock, say, and `put` has to keep it as it is at the place it is given.
-        """
-        journal = current()
-        asked = journal.asked(self.entry)
-        try:
-            if asked is not None and journal.events > (
-                asked.events if self._is_blind(journal, asked) else 0
-            ):
-                return self._add_read(value, timeout)
-            if self.exists():
-                return False
-            place = self.place()
-            if (entry := get_store().lookup(place, ()).entry) is not None:
-                get_store().discard(place, entry.seal)  # It is not valid any more.
-        except CacheInvalidationError:
-            return False
-        counters.add(f"blind:{self.name}")
-        return put(place)
-
-    def _add_read(self, value: Any, timeout: float | None) -> bool:
-        """Keep what was made from what was read, if nobody else does so at the same time."""
-        with alone(self.place()):
-            return not self.exists() and self.set(value, timeout)
-
-    def incr(
-        self, delta: int, put: Callable[[str], int], left: Callable[[str], float | None]
-    ) -> int:
-        """Add to the value: as `put` does it at its place, unless it was set.
-
-        Then it depends on what it did, and lives for the seconds that are `left`. Raises
-        `ValueError` if there is none.
-        """
-        with suppress(CacheInvalidationError), alone(self.place()):
-            read = self._look(current())
-            value = self._value(read)
-            if value is not MISSING and not read.is_hit:
-                return put(self.place())
-            if value is not MISSING and read.versions is not None:
-                read.timeout = left(self.place())
-                payload = stored.encode(value + delta, get_store())
-                if store(read, payload, read.versions) is None:
-                    return int(value + delta)
-        raise ValueError(f"Key {self.key!r} not found")
-
     def drop(self) -> None:
         """Make what is there stale: at COMMIT inside a transaction, else at once."""
         current().forget(self.entry)
@@ -331,6 +283,6 @@ def get_many(keys: Sequence[Key]) -> list[Any]:
     except CacheInvalidationError:
         return [key.get() for key in keys]  # Which counts them.
     return [
-        key._value(key._look(journal, partial(judge, found=each), read))
+        key.value_of(key.look(journal, partial(judge, found=each), read))
         for key, read, each in zip(keys, reads, found, strict=True)
     ]
