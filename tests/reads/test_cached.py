@@ -312,7 +312,7 @@ def test_a_timeout_may_be_a_timedelta(redis_client, settings):
         ({"tags": 3}, "tags= is a list of tags, not 3. A tag is a string, a model"),
         ({"tags": {"a": 1}}, "tags= is a list of tags, not {'a': 1}"),
         ({"tags": b"a"}, "tags= is a list of tags, not b'a'"),
-        ({"tags": Product.objects.all()}, "tags= is a list of tags, not QuerySet"),
+        ({"tags": Product.objects.all()}, "tags= is a list of tags, not CachedQuerySet"),
         ({"tags": Product.objects}, "tags= is a list of tags, not Manager"),
         ({"tags": [["a"]]}, "tags= has tags in it, not ['a']"),
         ({"tags": [None]}, "tags= has tags in it, not None"),
