@@ -233,6 +233,11 @@ def sampled_before(number: int | None, tags: frozenset[str]) -> Versions | None:
     versions = {} if number is None else seen.before(number, tags)
     if versions.keys() == tags:
         return versions
+    see(tags)
+    return None
+
+
+def see(tags: Collection[str]) -> None:
+    """Have seen the versions of `tags` that there are now."""
     with suppress(CacheInvalidationError):  # Then they are asked for later.
         seen.remember(get_store().mint(sorted(tags), KEPT))
-    return None

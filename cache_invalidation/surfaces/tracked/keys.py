@@ -26,7 +26,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
 from cache_invalidation.stores.tracking import prefix_tags
 from cache_invalidation.surfaces.tracked import seen, stored
-from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled_before
+from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled_before, see
 from cache_invalidation.surfaces.tracked.origins import carries_nothing, say_unknown
 from cache_invalidation.surfaces.tracked.stored import Blind
 from cache_invalidation.surfaces.tracked.units import current
@@ -174,14 +174,16 @@ class Key:
         dependencies = Dependencies(read.versions or {}, read.storable)
         dependencies.absorb(journal.versions, journal.storable)
         dependencies.absorb(noted or {}, noted is not None)
-        if noted and self._is_deleted_since(journal.begun or 0, read):
+        if noted and not self._stood_before(journal, read):
             dependencies.storable = False
+            see(dependencies.versions)
         return dependencies
 
-    def _is_deleted_since(self, begun: int, read: Read) -> bool:
-        """Whether what was read before this was asked for may be older than its last deletion."""
-        marked = seen.before(begun, [self._mark]) != {self._mark: read.mark}
-        return (bool(read.mark) and marked) or seen.changed(begun, read.tags)
+    def _stood_before(self, journal: Journal, read: Read) -> bool:
+        """Whether nobody has deleted this key, or what begins like it, since the unit began."""
+        own = {tag: (read.versions or {}).get(tag) for tag in read.tags}
+        own |= {self._mark: read.mark} if read.mark else {}
+        return seen.before(journal.begun or 0, own) == own
 
     def _store(self, read: Read, payload: bytes, dependencies: Dependencies) -> str | None:
         versions = dependencies.versions
@@ -191,7 +193,10 @@ class Key:
         learn(read, dependencies)
         if not dependencies.storable:
             return "dependencies" if read.storable else "unavailable"
-        return store(read, payload, versions)
+        reason = store(read, payload, versions)
+        if reason == "dependencies":
+            see(versions)  # What was seen of them before would be refused the next time, too.
+        return reason
 
     def _set_blind(self, value: Any, timeout: float | None) -> bool:
         """Keep a value of which nobody knows what it depends on, if the project allows that."""

@@ -12,11 +12,11 @@ from typing import Final
 from cache_invalidation.stores.messages import Version, Versions, is_fence
 
 REMEMBERED: Final = 50_000  # tags
+NEVER: Final = 0  # Nothing was seen before it.
 
 _lock = Lock()
 _numbers = count(1)
-# By tag: its version, when that was first seen, and when the first of its versions was.
-_seen: dict[str, tuple[Version, int, int]] = {}
+_seen: dict[str, tuple[Version, int]] = {}
 
 
 def now() -> int:
@@ -34,23 +34,13 @@ def remember(versions: Versions) -> None:
                 continue
             known = _seen.get(tag)
             if known is None or known[0] != version:
-                number = next(_numbers)
-                _seen[tag] = version, number, number if known is None else known[2]
+                _seen[tag] = version, next(_numbers)
 
 
 def before(number: int, tags: Iterable[str]) -> dict[str, Version]:
     """Return those versions of `tags` that were seen before `now` has returned `number`."""
     found = {tag: _seen[tag] for tag in tags if tag in _seen}
-    return {tag: version for tag, (version, seen, _) in found.items() if seen < number}
-
-
-def changed(number: int, tags: Iterable[str]) -> bool:
-    """Whether one of `tags` had been seen before `now` has returned `number`, and is another now.
-
-    Of what had not been seen that is not known.
-    """
-    found = [_seen[tag] for tag in tags if tag in _seen]
-    return any(first < number <= seen for _, seen, first in found)
+    return {tag: version for tag, (version, seen) in found.items() if seen < number}
 
 
 def forget() -> None:

@@ -57,8 +57,8 @@ def unit_of_work() -> Iterator[None]:
     if watcher.begin_journal is None or (isinstance(outer, Journal) and outer.begun is not None):
         yield
         return
-    # In a transaction that began before this, rows may be older than what has been seen.
-    begun = None if sees_snapshot() else seen.now()
+    # In a transaction that began before this, rows may be older than whatever has been seen.
+    begun = seen.NEVER if sees_snapshot() else seen.now()
     try:
         with during(watcher.journal, Journal(begun)):
             yield
