@@ -24,12 +24,12 @@ from django_redis.cache import RedisCache as DjangoRedisCache
 from django_redis.util import CacheKey
 
 from cache_invalidation.conf import Settings
+from cache_invalidation.delivery.fencing import drop
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
 from cache_invalidation.stores.tracking import Tracking, tracking_of
 from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
 from cache_invalidation.surfaces.tracked.turns import add, incr
-from cache_invalidation.writes.invalidate import invalidate
 
 # What is below it differs: it is Django's cache, or that of django-redis.
 _Below: Any = object
@@ -117,7 +117,7 @@ class TrackedCache(_Below):  # type: ignore[misc]
         if kw.get("xx") and not tracked.exists():
             return False
         if lifetime == 0:
-            tracked.remove()
+            tracked.drop()
             return True
         return tracked.set(value, lifetime)
 
@@ -323,7 +323,7 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
         """
         tracking = self._tracking()
         if tracking is not None and (tags := tracking.tags_of(pattern)):
-            invalidate(tags=tags, cause="delete_pattern")
+            drop("delete_pattern", {}, tags)
         if tracking is not None and tracking.covers(pattern):
             return 0
         return int(super().delete_pattern(pattern, version=version, **kw))
