@@ -1,4 +1,4 @@
-"""Races of pages, blocks and responses against a writer who comes at the worst moment, forced.
+"""Races of pages, blocks, responses and tracked keys against a writer at the worst moment, forced.
 
 One of the clients keeps what it got, and asks whether that still holds: it must not be told so of
 what is stale. Whatever is returned in the middle of a race, once the writer is done everybody has
@@ -24,6 +24,7 @@ from tests.consistency.test_statement_races import sample_late
 from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
 from tests.surfaces.asking import HELD, HELD_RESPONSE, SURFACES, Asked
+from tests.surfaces.by_hand import TRACKED, tracking
 from tests.testapp.models import Product
 
 pytestmark = [
@@ -31,7 +32,18 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
+__all__ = ["tracking"]
+
 LEVELS = {"REPEATABLE READ": "default", "SQLite": "sqlite"}
+
+
+@pytest.fixture(params=["by the app", "by hand"])
+def kinds(request: pytest.FixtureRequest) -> list[str]:
+    """What is cached by the app, and then by hand under tracked keys."""
+    if request.param == "by the app":
+        return SURFACES
+    request.getfixturevalue("tracking")
+    return TRACKED
 
 
 def rename(using: str, pk: int, name: str = "new") -> None:
@@ -44,9 +56,10 @@ def make(kind: str, using: str, has_run: bool = True) -> tuple[Asked, int]:
     pk = Product.objects.using(using).create(name="old").pk
     asked = Asked(kind, KINDS["two queries"])
     if has_run:
-        asked(using, pk)
+        asked.fill(using, pk)
         assert asked.is_hit(using, pk), kind
         rename(using, pk, "still old")
+    asked.prepare(using, pk)
     return asked, pk
 
 
@@ -74,17 +87,19 @@ def race(kind: str, using: str, moment: str, writer: str, has_run: bool) -> None
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_write_in_the_middle_of_a_visit_leaves_nothing_stale(
-    moment: str, using: str, writer: str
+    moment: str, using: str, writer: str, kinds: list[str]
 ) -> None:
-    for kind in SURFACES:
+    for kind in kinds:
         for has_run in (False, True):
             race(kind, using, moment, writer, has_run)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_without_a_writer_all_of_these_visits_are_stored(moment: str, using: str) -> None:
+def test_without_a_writer_all_of_these_visits_are_stored(
+    moment: str, using: str, kinds: list[str]
+) -> None:
     """Otherwise nothing stale would be left because nothing is left at all."""
-    for kind in SURFACES:
+    for kind in kinds:
         asked, pk = make(kind, using)
         with MOMENTS[moment](using, Once(lambda: None)):
             before = asked(using, pk)
@@ -94,9 +109,9 @@ def test_without_a_writer_all_of_these_visits_are_stored(moment: str, using: str
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before the fence", "after it"])
 def test_who_asks_while_a_writer_is_about_to_commit_leaves_nothing_stale(
-    using: str, is_after: bool, monkeypatch: pytest.MonkeyPatch
+    using: str, is_after: bool, kinds: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in SURFACES:
+    for kind in kinds:
         asked, pk = make(kind, using)
         seen: list[Any] = []
 
@@ -118,9 +133,9 @@ def test_who_asks_while_a_writer_is_about_to_commit_leaves_nothing_stale(
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_what_a_snapshot_shows_is_not_stored(level: str) -> None:
+def test_what_a_snapshot_shows_is_not_stored(level: str, kinds: list[str]) -> None:
     using = LEVELS[level]
-    for kind in SURFACES:
+    for kind in kinds:
         asked, pk = make(kind, using)
         with snapshot(level):
             elsewhere(partial(rename, using, pk))
@@ -129,8 +144,10 @@ def test_what_a_snapshot_shows_is_not_stored(level: str) -> None:
         check(asked, using, pk, kind)
 
 
-def test_what_a_transaction_has_written_is_shown_to_nobody_else(using: str) -> None:
-    for kind in SURFACES:
+def test_what_a_transaction_has_written_is_shown_to_nobody_else(
+    using: str, kinds: list[str]
+) -> None:
+    for kind in kinds:
         asked, pk = make(kind, using)
         before = asked(using, pk)
         with transaction.atomic(using=using):
@@ -169,7 +186,7 @@ def test_keeping_what_may_not_be_stored_is_found(
 
     monkeypatch.setattr(Keeping, "keep", keep_anyway)
     with pytest.raises(AssertionError, match="stale"):
-        test_what_a_snapshot_shows_is_not_stored(level)
+        test_what_a_snapshot_shows_is_not_stored(level, SURFACES)
 
 
 def as_ever(request: HttpRequest, etag: str, response: HttpResponse) -> HttpResponse:

@@ -23,6 +23,7 @@ from cache_invalidation.rest import cached_response
 from cache_invalidation.surfaces.pages.stored import ENOUGH
 from cache_invalidation.tags import block_tags
 from cache_invalidation.views import cache_page, invalidate_page
+from tests.surfaces.by_hand import GLOBS, READ_BEFORE, TRACKED, asked_by_hand
 
 Compute = Callable[..., Any]
 
@@ -51,7 +52,7 @@ class Asked:
     """What `compute` returns, cached as one kind of thing, under a name of its own.
 
     Two with one name share what is cached. `compute` has to return what JSON has, and `runs` counts
-    how often it did: a call that does not raise the count was a hit.
+    how often something was made of that: a call that does not raise the count was a hit.
     """
 
     def __init__(self, kind: str, compute: Compute, name: str = "") -> None:
@@ -59,7 +60,10 @@ class Asked:
         self.name = name or f"asked {next(_numbers)}"
         self.compute = compute
         self.runs = 0
-        self._ask = _ask_for(kind, self.name)
+        self._ask = self._ask_by_hand() if kind in TRACKED else _ask_for(kind, self.name)
+
+    def _ask_by_hand(self) -> Compute:
+        return asked_by_hand(self.kind, self.name, lambda *args: self.compute(*args), self._count)
 
     def __call__(self, *args: Any) -> Any:
         token = _compute.set(self._run)
@@ -69,8 +73,24 @@ class Asked:
             _compute.reset(token)
 
     def _run(self, *args: Any) -> Any:
-        self.runs += 1
+        self._count()
         return self.compute(*args)
+
+    def _count(self) -> None:
+        self.runs += 1
+
+    def prepare(self, *args: Any) -> None:
+        """Have done what comes before the first call that may store something.
+
+        What was read before a key was asked for may be in a value if the versions had been seen.
+        """
+        if self.kind == READ_BEFORE:
+            self(*args)
+
+    def fill(self, *args: Any) -> None:
+        """Have it cached, if it can be."""
+        self.prepare(*args)
+        self(*args)
 
     def truth(self, *args: Any) -> Any:
         """Return what there is to be read now."""
@@ -84,6 +104,9 @@ class Asked:
 
     def forget(self, *args: Any) -> None:
         """Have this computed anew, whatever the kind, and perhaps more."""
+        if self.kind in TRACKED:
+            invalidate(patterns=GLOBS)
+            return
         invalidate_page(f"/{self.name}/")
         invalidate(tags=block_tags("asked", ""))
         if isinstance(self._ask, _Function):
