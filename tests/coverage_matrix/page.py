@@ -41,7 +41,12 @@ Every way of writing is tried
 - in one of these cases, with pages, template blocks, REST responses and querysets besides, these by
   `cached()` and by `QUERIES`, that show a row, a list, a total, a join, a prefetched many-to-many
   relation and rows by the value of a column. They find out what they read as functions do, so each
-  way of writing has two of these, by turns.
+  way of writing has two of these, by turns;
+- and, in that case, with two of the shapes cached by hand under tracked keys, by turns as well:
+  by `cache.get_or_set`, by `cache.get` and `cache.set`, by these with the row read before the
+  `get`, and by Django's own `cache_page`. They go and stay as functions do. It takes two requests
+  until what was read before the `get` is cached, and two until a page of `cache_page` is cached
+  again that a transaction has met which had written.
 
 **None is stale, anywhere:** not after the write, not inside of the transaction that wrote. What
 follows is about how it is seen, and how much goes.
