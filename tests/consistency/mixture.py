@@ -1,7 +1,8 @@
 """A race of every kind of read and write: half of them rely on the SQL watcher, half do not.
 
 One of six reads is that of a page, a block or a response; whoever asks for the first and the last
-keeps what was got, and asks whether that still holds.
+keeps what was got, and asks whether that still holds. One of six is cached by hand, where the keys
+are tracked that it is kept under.
 
 See `example_project.race`. The elevation of an airport only ever grows.
 """
@@ -18,10 +19,12 @@ from django.db import connection, transaction
 from django.db.models import F, Max, Q
 
 from cache_invalidation import ModelInvalidation, cached, registry
+from cache_invalidation.stores import get_store
 from example_project.airports.models import Airport
 from example_project.race import loops
 from example_project.race.strategies import TIMEOUT, Strategy
 from tests.surfaces.asking import BLOCK, HELD, HELD_RESPONSE, Asked
+from tests.surfaces.by_hand import TRACKED
 
 T = TypeVar("T")
 Block = AbstractContextManager[Any]
@@ -40,11 +43,15 @@ class Mixture(Strategy):
         self._row = cached(timeout=TIMEOUT)(self.row)
         self._all = cached(timeout=TIMEOUT)(self.all)
         self._aggregate = cached(timeout=TIMEOUT)(self.aggregate)
-        self._surfaces = {kind: Asked(kind, self.row, f"race, {kind}") for kind in SHOWN}
+        self._by_hand = TRACKED if get_store().tracking is not None else ()
+        shown = (*SHOWN, *self._by_hand)
+        self._surfaces = {kind: Asked(kind, self.row, f"race, {kind}") for kind in shown}
 
     def read(self, icao: str) -> int:
         if random.random() < 1 / 6:
             return self._shown(random.choice(SHOWN), icao)
+        if self._by_hand and random.random() < 1 / 5:
+            return self._shown(random.choice(self._by_hand), icao)
         kind = random.random()
         if kind < 0.5:
             return self._declared(self.keys[icao])
@@ -68,7 +75,7 @@ class Mixture(Strategy):
             "row": lambda icao: self._row(self.keys[icao]),
             "all": lambda icao: self._all()[icao],
             "aggregate": lambda icao: self._aggregate()[icao],
-            **{kind: partial(self._shown, kind) for kind in SHOWN},
+            **{kind: partial(self._shown, kind) for kind in self._surfaces},
         }
         return [
             (name, icao)

@@ -14,9 +14,12 @@ from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.stores import get_store
 from tests.stores.steps import PATIENCE, wait_until
 from tests.surfaces.asking import SURFACES, Asked
+from tests.surfaces.by_hand import TRACKED, tracking
 from tests.testapp.models import Category, Product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+__all__ = ["tracking"]
 
 FENCE_TIMEOUT = 1.5  # seconds
 
@@ -46,10 +49,14 @@ def product() -> Product:
 
 
 @pytest.fixture
-def surfaces(product: Product) -> list[Asked]:
-    """Pages and the like that show the name, all of them cached."""
-    surfaces = [Asked(kind, name_of.uncached) for kind in SURFACES]
+def surfaces(tracking: None, product: Product) -> list[Asked]:
+    """Pages and the like that show the name, all of them cached.
+
+    The keys among them are tracked in this process only, not by the writer.
+    """
+    surfaces = [Asked(kind, name_of.uncached) for kind in [*SURFACES, *TRACKED]]
     for asked in surfaces:
+        asked.fill(product.pk)
         assert asked(product.pk) == "old"
         assert asked.is_hit(product.pk)
     return surfaces

@@ -11,6 +11,9 @@ from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Enough, Result, run
 from example_project.race.strategies import tracked_cache
 from tests.consistency.mixture import Mixture
+from tests.surfaces.by_hand import tracking
+
+__all__ = ["tracking"]
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -45,7 +48,12 @@ def test_nothing_stale_is_read_and_nothing_stale_is_left(race: Race) -> None:
     assert (result.stale, result.left_stale) == (0, 0)
 
 
-def test_nor_with_reads_and_writes_that_only_the_watcher_tells_of(race: Race) -> None:
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by the app", "by hand as well"])
+def test_nor_with_reads_and_writes_that_only_the_watcher_tells_of(
+    race: Race, by_hand: bool, request: pytest.FixtureRequest
+) -> None:
+    if by_hand:
+        request.getfixturevalue("tracking")
     result = race(MIXTURE, lambda total: total.reads - total.misses > 3_000 and total.writes > 200)
     assert (result.stale, result.left_stale) == (0, 0)
     assert Mixture(pause=0).left_stale() == []
