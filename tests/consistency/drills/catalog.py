@@ -85,7 +85,7 @@ _ALL: Final = [
 _TRACKED: Final = [
     replace(drill, name=f"{drill.name}-tracked", tracked=True, restores_keys=False)
     for drill in _ALL
-    if drill.name in ("old-snapshot", "refused", "failover", "cluster-failover", "writers")
+    if drill.name in ("old-snapshot", "cluster-failover", "writers")
 ]
 
 DRILLS: Final[Mapping[str, Drill]] = {drill.name: drill for drill in [*_ALL, *_TRACKED]}
