@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 
 from cache_invalidation import ModelInvalidation, invalidate, registry
+from cache_invalidation.metrics.counters import counters
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.tracking import PREFIXES, is_prefix, prefix_tags
 from cache_invalidation.surfaces.tracked.units import unit_of_work
@@ -95,6 +97,13 @@ def test_invalidating_by_hand(cache, product):
     assert left(cache, "product:1", "product:2", "shop:1", "names") == ["shop:1", "names"]
     invalidate(patterns=["*"], everything=True)
     assert left(cache, "shop:1", "names") == []
+
+
+def test_all_that_a_pattern_tracks_goes_by_its_name(cache, product):
+    put(cache, "product:1", "product:1:x", "shop:1")
+    counters.flush()
+    call_command("invalidate_cache", "cache:product:*", verbosity=0)
+    assert left(cache, "product:1", "product:1:x", "shop:1") == ["shop:1"]
 
 
 def test_a_pattern_that_is_no_prefix_drops_all_that_may_match(cache, product):

@@ -30,7 +30,7 @@ from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled
 from cache_invalidation.surfaces.tracked.origins import carries_nothing, say_unknown
 from cache_invalidation.surfaces.tracked.stored import Blind
 from cache_invalidation.surfaces.tracked.units import current
-from cache_invalidation.tags import expand
+from cache_invalidation.tags import expand, function_tag
 from cache_invalidation.transactions.open_batches import is_dirty, written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
@@ -67,7 +67,12 @@ class Key:
 
     def _read(self) -> Read:
         return Read(
-            self.name, self.entry, _tags(self.key), self.lifetime, records=True, codec=stored
+            self.name,
+            self.entry,
+            _tags(self.key, self.name),
+            self.lifetime,
+            records=True,
+            codec=stored,
         )
 
     def look(self, journal: Journal, look: Look | None = None, read: Read | None = None) -> Read:
@@ -276,8 +281,9 @@ class Key:
 
 
 @lru_cache(maxsize=10_000)
-def _tags(key: str) -> tuple[str, ...]:
-    return expand(prefix_tags(key))
+def _tags(key: str, name: str) -> tuple[str, ...]:
+    # With the one by which operators drop all that is tracked by one pattern.
+    return expand((*prefix_tags(key), function_tag(name)))
 
 
 def get_many(keys: Sequence[Key]) -> list[Any]:
