@@ -59,6 +59,12 @@ class TrackedCache(_Below):  # type: ignore[misc]
         number = self.version if version is None else version
         return Key(str(key), number, glob, self._lifetime(DEFAULT_TIMEOUT))
 
+    def _split(self, keys: Iterable[Any], version: int | None) -> tuple[dict[Any, Key], list[Any]]:
+        """Return what there is to do with each key that is tracked, and the other keys."""
+        each = {key: self._tracked(key, version) for key in keys}
+        tracked = {key: found for key, found in each.items() if found is not None}
+        return tracked, [key for key in each if key not in tracked]
+
     def _tracking(self) -> Tracking | None:
         """Return what is tracked, if this is the cache of the app, once it is ready."""
         if not (self.tracks_keys and apps.ready):
@@ -111,11 +117,14 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return super().set(key, value, timeout, version, **kw)
-        lifetime = self._lifetime(timeout)
         if kw.get("nx"):
             return self.add(key, value, timeout, version)
         if kw.get("xx") and not tracked.exists():
             return False
+        return self._keep(tracked, value, timeout)
+
+    def _keep(self, tracked: Key, value: Any, timeout: Any) -> bool:
+        lifetime = self._lifetime(timeout)
         if lifetime == 0:
             tracked.drop()
             return True
@@ -167,11 +176,9 @@ class TrackedCache(_Below):  # type: ignore[misc]
 
     def get_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
         """Return the values that there are, by key."""
-        tracked = {key: self._tracked(key, version) for key in keys}
-        rest = [key for key, each in tracked.items() if each is None]
+        tracked, rest = self._split(keys, version)
         found = dict(super().get_many(rest, version, **kw)) if rest else {}
-        wanted = {key: each for key, each in tracked.items() if each is not None}
-        values = zip(wanted, get_many(list(wanted.values())), strict=True) if wanted else ()
+        values = zip(tracked, get_many(list(tracked.values())), strict=True) if tracked else ()
         return found | {key: value for key, value in values if value is not MISSING}
 
     def set_many(
@@ -182,11 +189,11 @@ class TrackedCache(_Below):  # type: ignore[misc]
         **kw: Any,
     ) -> Any:
         """Keep each of the values as `set` does; return the keys of those that are not kept."""
-        plain = {key: value for key, value in data.items() if not self._tracked(key, version)}
+        tracked, rest = self._split(data, version)
+        plain = {key: data[key] for key in rest}
         failed = list(super().set_many(plain, timeout, version, **kw) or ()) if plain else []
-        tracked = {key: value for key, value in data.items() if key not in plain}
         return failed + [
-            key for key, value in tracked.items() if not self.set(key, value, timeout, version)
+            key for key, each in tracked.items() if not self._keep(each, data[key], timeout)
         ]
 
     def delete(self, key: Any, version: int | None = None, **kw: Any) -> bool:
@@ -194,16 +201,18 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().delete(key, version, **kw))
+        return self._drop(tracked)
+
+    def _drop(self, tracked: Key) -> bool:
         existed = tracked.exists()
         tracked.drop()
         return existed
 
     def delete_many(self, keys: Iterable[Any], version: int | None = None, **kw: Any) -> Any:
         """Delete each of the values as `delete` does."""
-        tracked = {key: bool(self._tracked(key, version)) for key in keys}
-        rest = [key for key, is_tracked in tracked.items() if not is_tracked]
+        tracked, rest = self._split(keys, version)
         number = super().delete_many(rest, version, **kw) if rest else 0
-        dropped = [self.delete(key, version) for key, is_tracked in tracked.items() if is_tracked]
+        dropped = [self._drop(each) for each in tracked.values()]
         return number if number is None else number + sum(dropped)
 
     def has_key(self, key: Any, version: int | None = None, **kw: Any) -> bool:
