@@ -5,7 +5,7 @@ is read goes to whoever records it, what is written to the one that was installe
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -82,6 +82,7 @@ class _Silent:
 
 
 _SILENT: Final = _Silent()
+_NOBODY: Final[Sequence[Recorder]] = ()
 
 
 class Watcher:
@@ -126,9 +127,12 @@ class Watcher:
         return result
 
 
-def _recorders() -> list[Recorder]:
+def _recorders() -> Sequence[Recorder]:
     """Return who wants to know what is read now: what is computed before what it is a part of."""
-    return [each for each in (recorder.get(), journal_now()) if each is not None]
+    inner, unit = recorder.get(), journal_now()
+    if inner is None and unit is None:
+        return _NOBODY  # As for most statements, each of which comes here.
+    return [each for each in (inner, unit) if each is not None]
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:
