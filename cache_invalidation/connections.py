@@ -68,7 +68,7 @@ def is_snapshot(connection: BaseDatabaseWrapper) -> bool:
 
 
 def answers_from_snapshot(connection: BaseDatabaseWrapper) -> bool:
-    """Do the same for each query of a transaction, and ask a server once for all of them."""
+    """Tell what `is_snapshot` tells, and ask a server once for all queries of a transaction."""
     if connection.vendor != "postgresql" or not connection.in_atomic_block:
         return is_snapshot(connection)
     # Django has another list of hooks after each COMMIT and ROLLBACK, also to a savepoint.

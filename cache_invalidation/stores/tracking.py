@@ -48,21 +48,24 @@ class Tracking:
 
     def glob_of(self, key: str) -> str | None:
         """Return the glob by which `key` is tracked, None if it is not."""
-        rules = named_by_rules[0]() if named_by_rules else frozenset()
-        if rules is not self._rules:
-            self._compile(rules)
+        globs = self.globs
         try:
             return self._known[key]
         except KeyError:
-            return self._look_up(key)
+            return self._look_up(key, globs)
 
-    def _compile(self, rules: frozenset[str]) -> None:
-        self._globs = (*self.track, *sorted(rules.difference(self.track)))
-        self._matching, self._known, self._rules = _one_of(self._globs), {}, rules
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """What is tracked: by `track`, and by the rules that there are now."""
+        rules = named_by_rules[0]() if named_by_rules else frozenset()
+        if rules is not self._rules:
+            self._globs = (*self.track, *sorted(rules.difference(self.track)))
+            self._matching, self._known, self._rules = _one_of(self._globs), {}, rules
+        return self._globs
 
-    def _look_up(self, key: str) -> str | None:
+    def _look_up(self, key: str, globs: Sequence[str]) -> str | None:
         match = None if key.startswith(NEVER) else self._matching.fullmatch(key)
-        found = self._globs[(match.lastindex or 1) - 1] if match else None
+        found = globs[(match.lastindex or 1) - 1] if match else None
         if len(self._known) >= KNOWN:
             self._known.clear()
         self._known[key] = found
@@ -74,10 +77,9 @@ class Tracking:
 
     def covers(self, pattern: str) -> bool:
         """Whether all keys that match `pattern` are tracked, and go by a tag of their own."""
-        self.glob_of("")
         prefix = unescaped(pattern[:-1])
         return is_prefix(pattern) and any(
-            glob.endswith("*") and fnmatchcase(prefix, as_fnmatch(glob)) for glob in self._globs
+            glob.endswith("*") and fnmatchcase(prefix, as_fnmatch(glob)) for glob in self.globs
         )
 
     def tags_of(self, pattern: str) -> frozenset[str]:
@@ -85,9 +87,9 @@ class Tracking:
 
         If it is no prefix, that is the tag of the longest one that all these keys have.
         """
-        self.glob_of("")
         head = _head(pattern)
-        if not any(_head(g).startswith(head) or head.startswith(_head(g)) for g in self._globs):
+        heads = map(_head, self.globs)
+        if not any(each.startswith(head) or head.startswith(each) for each in heads):
             return frozenset()
         return frozenset({prefix_tag(_at_most(head[: head.rfind(":") + 1]))})
 

@@ -12,7 +12,7 @@ from django.db.models import Manager, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, Promise
 
-from cache_invalidation.reads.spelling import found_by_name, is_found_by_name
+from cache_invalidation.reads.spelling import found_by_name, full_name, is_found_by_name
 from cache_invalidation.surfaces.inputs.portraits import Opaque, portray, shows_everything
 
 DEEPEST: Final = 20  # functions around one another
@@ -80,7 +80,7 @@ class _Teller:
         used = [*cells, *(view.__defaults__ or ()), *(view.__kwdefaults__ or {}).values()]
         around = ",".join([self.told(value, depth) for value in used])
         code = "" if _is_below_its_name(view) else _of_code(view.__code__)
-        return f"{view.__module__}.{view.__qualname__}{code}({around})"
+        return f"{full_name(view)}{code}({around})"
 
     def _of_instance(self, instance: Any) -> str:
         """Return what an instance of a class-based view was given, but for the request itself."""
@@ -157,7 +157,7 @@ def _of_constant(value: Any) -> str:
 
 
 def _of_class(kind: type) -> str:
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = full_name(kind)
     if is_found_by_name(kind):
         return name
     # One that was made in a function shares its name with others, and soon its address.
