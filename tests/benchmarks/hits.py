@@ -8,9 +8,10 @@ from django.core.cache import cache
 
 from cache_invalidation import cached
 from tests.benchmarks import payloads
+from tests.benchmarks.comparing import compared
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, Scale, by_turns, repeat
+from tests.benchmarks.timing import Scale
 
 
 @cached(tags="testapp.product:{pk}")
@@ -39,20 +40,11 @@ def _against_get(name: str, hit: Callable[[], Any], scale: Scale) -> Row:
     cache.set("by hand", hit(), 300)
     get = partial(cache.get, "by hand")
     assert get() == hit()
-    times = by_turns(
-        {
-            "get": Alternative(run=repeat(get, scale.calls * 4), warm_up=get),
-            "hit": Alternative(run=repeat(hit, scale.calls * 4), warm_up=hit),
-        },
+    return compared(
+        f"hit: {name}, to cache.get",
+        get,
+        hit,
+        calls=scale.calls * 4,
         rounds=scale.rounds,
-        per=scale.calls * 4,
-    )
-    return Row(
-        name=f"hit: {name}, to cache.get",
-        unit="µs",
-        baseline=times.of("get") * 1e6,
-        ours=times.of("hit") * 1e6,
-        kind="ratio",
-        figure=times.ratio("hit", "get"),
         budget=1.3,
     )

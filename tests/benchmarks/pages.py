@@ -11,9 +11,10 @@ from django.views.decorators.cache import cache_page as cache_page_of_django
 
 from cache_invalidation.middleware import CachePageMiddleware
 from cache_invalidation.views import cache_page
+from tests.benchmarks.comparing import compared
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
+from tests.benchmarks.timing import Scale
 from tests.testapp.models import Product
 
 PAGE: Final = "/products/?page=2&sort=name&utm_source=mail"
@@ -47,8 +48,8 @@ def _pages(scale: Scale) -> Iterator[Row]:
         assert answer(HTTP_IF_NONE_MATCH=held).status_code == 304
     trips = cost.round_trips
     yield Row(name="page: round trips of a 304", unit="", ours=trips, figure=trips, budget=1)
-    times = _times(answer, partial(_answer, theirs), scale)
-    yield _row("page: 20 kB, to cache_page of Django", times, 1.1)
+    name, by_django = "page: 20 kB, to cache_page of Django", partial(_answer, theirs)
+    yield compared(name, by_django, answer, calls=scale.calls, rounds=scale.rounds, budget=1.1)
 
 
 def _answer(view: Callable[[HttpRequest], Any], **headers: str) -> Any:
@@ -66,27 +67,5 @@ def _blocks(scale: Scale) -> Row:
             BLOCK.format(library="cache", tag="cache", name="item", text=TEXT),
         )
     )
-    return _row("block: 2 kB, to {% cache %}", _times(ours, theirs, scale), 1.2)
-
-
-def _times(ours: Callable[[], Any], theirs: Callable[[], Any], scale: Scale) -> Times:
-    return by_turns(
-        {
-            "ours": Alternative(run=repeat(ours, scale.calls), warm_up=ours),
-            "theirs": Alternative(run=repeat(theirs, scale.calls), warm_up=theirs),
-        },
-        rounds=scale.rounds,
-        per=scale.calls,
-    )
-
-
-def _row(name: str, times: Times, budget: float) -> Row:
-    return Row(
-        name=name,
-        unit="µs",
-        baseline=times.of("theirs") * 1e6,
-        ours=times.of("ours") * 1e6,
-        kind="ratio",
-        figure=times.ratio("ours", "theirs"),
-        budget=budget,
-    )
+    name = "block: 2 kB, to {% cache %}"
+    return compared(name, theirs, ours, calls=scale.calls, rounds=scale.rounds, budget=1.2)

@@ -10,9 +10,10 @@ from django.test import override_settings
 from cache_invalidation import unit_of_work
 from cache_invalidation.writes.invalidate import invalidate
 from tests.benchmarks import payloads
+from tests.benchmarks.comparing import compared
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, Scale, by_turns, repeat
+from tests.benchmarks.timing import Alternative, Scale, by_turns
 
 BACKEND = "cache_invalidation.backends.RedisCache"
 
@@ -43,23 +44,7 @@ def _against_get(name: str, key: str, budget: float, scale: Scale) -> Row:
     hit: Callable[[], Any] = lambda: caches["default"].get(key)  # noqa: E731
     assert get() == hit()
     with unit_of_work():
-        times = by_turns(
-            {
-                "get": Alternative(run=repeat(get, scale.calls * 4), warm_up=get),
-                "hit": Alternative(run=repeat(hit, scale.calls * 4), warm_up=hit),
-            },
-            rounds=scale.rounds,
-            per=scale.calls * 4,
-        )
-    return Row(
-        name=name,
-        unit="µs",
-        baseline=times.of("get") * 1e6,
-        ours=times.of("hit") * 1e6,
-        kind="ratio",
-        figure=times.ratio("hit", "get"),
-        budget=budget,
-    )
+        return compared(name, get, hit, calls=scale.calls * 4, rounds=scale.rounds, budget=budget)
 
 
 def _prefix(scale: Scale) -> Row:

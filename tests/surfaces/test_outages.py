@@ -133,26 +133,33 @@ def test_answers_are_right_and_all_is_cached_again_afterwards(
         check_that_it_is_cached_again(asked, pk, "newer")
 
 
+def check_that_it_may_begin_before_the_store(
+    kind: str, pk: int, outage: Outage, valkey: ValkeyServer
+) -> None:
+    """Have the `outage` begin when the row was read and nothing is stored yet."""
+    with ExitStack() as stack:
+
+        def begin(pk: int) -> str:
+            name = name_of(pk)
+            stack.enter_context(outage(valkey))
+            return name
+
+        asked = Asked(kind, begin)
+        assert asked(pk) == "old"
+        asked.compute = name_of
+        rename(pk, "new")
+        assert asked(pk) == asked(pk) == "new"
+    wait_until(lambda: get_store().breaker.is_working)
+    check_that_it_is_cached_again(asked, pk, "new")
+    rename(pk, "old")
+
+
 def test_an_outage_that_begins_between_the_query_and_the_store(
     known: tuple[list[Asked], int], outage: Outage, valkey: ValkeyServer
 ) -> None:
     _, pk = known
     for kind in KINDS:
-        with ExitStack() as stack:
-
-            def begin(pk: int, stack: ExitStack = stack) -> str:
-                name = name_of(pk)
-                stack.enter_context(outage(valkey))
-                return name
-
-            asked = Asked(kind, begin)
-            assert asked(pk) == "old"
-            asked.compute = name_of
-            rename(pk, "new")
-            assert asked(pk) == asked(pk) == "new"
-        wait_until(lambda: get_store().breaker.is_working)
-        check_that_it_is_cached_again(asked, pk, "new")
-        rename(pk, "old")
+        check_that_it_may_begin_before_the_store(kind, pk, outage, valkey)
 
 
 def test_nothing_that_is_asked_for_the_first_time_meanwhile_counts_as_stored(

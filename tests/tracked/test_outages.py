@@ -3,8 +3,6 @@
 See `tests.surfaces.test_outages`, which does the same with what the app caches.
 """
 
-from contextlib import ExitStack
-
 import pytest
 import redis
 
@@ -17,6 +15,7 @@ from tests.surfaces.by_hand import TRACKED, tracking
 from tests.surfaces.test_outages import (
     Outage,
     check_that_it_is_cached_again,
+    check_that_it_may_begin_before_the_store,
     name_of,
     outage,
     rename,
@@ -64,21 +63,7 @@ def test_an_outage_that_begins_between_the_query_and_the_store(
     pk: int, outage: Outage, valkey: ValkeyServer
 ) -> None:
     for kind in TRACKED:
-        with ExitStack() as stack:
-
-            def begin(pk: int, stack: ExitStack = stack) -> str:
-                name = name_of(pk)
-                stack.enter_context(outage(valkey))
-                return name
-
-            asked = Asked(kind, begin)
-            assert asked(pk) == "old"
-            asked.compute = name_of
-            rename(pk, "new")
-            assert asked(pk) == asked(pk) == "new"
-        wait_until(lambda: get_store().breaker.is_working)
-        check_that_it_is_cached_again(asked, pk, "new")
-        rename(pk, "old")
+        check_that_it_may_begin_before_the_store(kind, pk, outage, valkey)
 
 
 @pytest.mark.parametrize("command", REFUSED)
