@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from typing import Any, Final
 from unittest import mock
 
@@ -129,6 +130,7 @@ def deliver_nothing() -> None:
     store.recovery.stop()
     if store.recovery._thread is not None:
         store.recovery._thread.join()
+    store.recovery._asked = inf  # Writers would ask by themselves after a while.
 
 
 @contextmanager

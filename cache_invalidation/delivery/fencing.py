@@ -117,7 +117,7 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
             lapses = monotonic() + settings.FENCE_TIMEOUT
             store.fence(fence.tags, sorted(batch.entry_places), fence.token)
             return replace(fence, holds_until=lapses)
-        if not store.breaker.admits(urgent=True):
+        if not store.admits(urgent=True):
             raise StoreUnavailable(store.breaker.reason)
     except CacheInvalidationError as error:
         _not_raised(batch, fence, error)

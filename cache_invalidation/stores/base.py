@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from functools import cached_property, wraps
+from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -98,6 +99,15 @@ class Store(ABC):
     def longest_wait(self) -> float:
         """Seconds that a call waits for an answer at most; 0 if that is not known."""
         return 0.0
+
+    @property
+    def longest_ask(self) -> float:
+        """Seconds that `ping` takes at most; 0 if that is not known."""
+        return self.longest_wait
+
+    def admits(self, *, urgent: bool) -> bool:
+        """Whether this caller may use the store now; see `Breaker.admits`."""
+        return self.breaker.admits(urgent=urgent) or (urgent and self.recovery.is_late)
 
     # Names. What belongs to the project, entries among it, is where its KEY_FUNCTION says, which
     # may look at who is served now, such as a tenant. What is read and written for all of them,
@@ -316,10 +326,10 @@ def guarded(
         @wraps(method)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             breaker = self.breaker
-            if not breaker.is_working and not breaker.admits(urgent=urgent):
+            if not breaker.is_working and not self.admits(urgent=urgent):
                 self.recovery.begin()
                 raise StoreUnavailable(breaker.reason)
-            outages = breaker.outages
+            outages, begun = breaker.outages, monotonic()
             try:
                 return method(self, *args, **kwargs)
             except StoreUnavailable:
@@ -330,7 +340,7 @@ def guarded(
                     breaker.refused(error)
                     raise StoreRefused(text) from error
                 breaker.failed(error, outages)
-                self.recovery.begin()
+                self.recovery.begin(begun)
                 raise StoreUnavailable(text) from error
 
         return call

@@ -5,7 +5,7 @@ A thread asks the store once per ``RETRY_INTERVAL``. Once it answers:
 1. Writers use it again at once.
 2. What could not be delivered is delivered. This lasts for a while even if there is nothing: other
    processes find out a little later that the store is back, and what they write until then has to
-   be delivered first as well.
+   be delivered first as well. A writer whose thread gets no time to ask for so long asks by itself.
 3. If that cannot be done completely, everything that the store holds is made invalid.
 4. Readers trust it again.
 5. What is left, because it was too much for the time, is delivered.
@@ -27,11 +27,11 @@ from cache_invalidation.stores.breaker import Breaker
 
 logger = logging.getLogger("cache_invalidation")
 
-# Of RETRY_INTERVAL, after the store has answered: every other process has asked it again by then.
-SETTLING: Final = 1.5
-
 # Of RETRY_INTERVAL: what is waited at most for others that hang.
 LONGEST_ASK: Final = 10.0
+
+# Of RETRY_INTERVAL: what a writer may take from its last look at the state of the store to COMMIT.
+MARGIN: Final = 0.5
 
 #: Delivers what waits for a store to be back, and what is added to that until the deadline, by the
 #: monotonic clock, or until it is stopped; without a deadline, once. Returns whether that is all.
@@ -53,7 +53,7 @@ class Waiting(Protocol):
     breaker: Breaker
 
     @property
-    def longest_wait(self) -> float: ...
+    def longest_ask(self) -> float: ...
 
     def ping(self) -> None: ...
     def drop_everything(self) -> None: ...
@@ -72,9 +72,24 @@ class Recovery:
         self._lock = Lock()
         self._stopped = Event()
         self._thread: Thread | None = None
+        # When somebody last began to ask without having been answered yet; by the monotonic clock.
+        self._asked = monotonic()
 
-    def begin(self) -> None:
-        """Start the thread unless it runs. After a fork it has to be started anew."""
+    @property
+    def is_late(self) -> bool:
+        """Whether the store may be back, and others may trust it already.
+
+        The thread should have asked again, and gets no time to, or hangs.
+        """
+        return monotonic() - self._asked > self._validity()
+
+    def begin(self, asked: float | None = None) -> None:
+        """Start the thread unless it runs. After a fork it has to be started anew.
+
+        If somebody has `asked` in vain, that is when the call began, by the monotonic clock.
+        """
+        if asked is not None:
+            self._asked = max(self._asked, asked)
         with self._lock:
             if self._stopped.is_set() or (self._thread and self._thread.is_alive()):
                 return
@@ -117,6 +132,7 @@ class Recovery:
         """Whether the store answers, and what it holds can be trusted."""
         store, breaker = self._store, self._store.breaker
         breaker.attended_by(get_ident())
+        self._asked = monotonic()
         try:
             store.ping()
         finally:
@@ -133,12 +149,16 @@ class Recovery:
         return breaker.caught_up(failures)
 
     def _settling(self) -> float:
-        """Return the seconds after which every other process has found out, too.
+        """Return the seconds after which no other process takes the store for down any more."""
+        return self._validity() + MARGIN * settings.RETRY_INTERVAL
 
-        One may have begun to ask before, and hang until its time-out.
+    def _validity(self) -> float:
+        """Return the seconds after which what is known of the store is too old for a writer.
+
+        Whoever asks it in turns has asked again by then, even if one question takes its time.
         """
         interval = settings.RETRY_INTERVAL
-        return SETTLING * interval + min(self._store.longest_wait, LONGEST_ASK * interval)
+        return interval + min(self._store.longest_ask, LONGEST_ASK * interval)
 
     def _is_done(self, step: Step, deadline: float | None) -> bool:
         try:

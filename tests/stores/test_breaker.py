@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from cache_invalidation import cached
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
-from cache_invalidation.stores import get_store, recovery
+from cache_invalidation.stores import base, get_store, recovery
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.messages import Delivery, Filling
@@ -187,6 +188,57 @@ def test_writers_use_it_again_before_readers_do(use, valkey: ValkeyServer, catch
     wait_until(lambda: store.breaker.state == State.WORKING)
     for step in steps_of(store):
         step()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have the thread that asks get no time to; return what makes that be long ago."""
+    passed = 0.0
+
+    def later() -> None:
+        nonlocal passed
+        passed += 10_000
+
+    monkeypatch.setattr(recovery.Recovery, "_run", lambda self: None)
+    for module in (recovery, base):
+        monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + passed)
+    return later
+
+
+def test_writers_ask_by_themselves_if_nobody_has_for_so_long_that_others_may_trust_it(
+    use, valkey: ValkeyServer, later
+):
+    store = use(valkey.url)
+    valkey.kill()
+    fails(lambda: store.versions(["a"]))
+    valkey.start()
+    for step in steps_of(store):
+        fails(step)
+    later()
+    for step in steps_of_writers(store):
+        step()
+    for step in steps_of_readers(store):
+        fails(step)
+
+
+def test_a_writer_that_asks_in_vain_spares_the_others(use, directory: Path, later):
+    with FakeServer(directory) as server:
+        store = use(server.url)
+        fails(lambda: store.versions(["a"]))
+        for _ in range(2):
+            later()
+            attempts = server.connections
+            fails(steps_of_writers(store)[0])
+            asked = server.connections
+            assert asked > attempts
+            for step in steps_of(store):
+                fails(step)
+            assert server.connections == asked
+
+
+def test_what_one_process_knows_is_too_old_before_another_trusts_the_store(use, valkey):
+    waiting = use(valkey.url).recovery
+    assert waiting._settling() > waiting._validity() > 3600
 
 
 def test_a_store_that_fails_while_it_recovers_is_not_trusted(use, valkey, catching_up):

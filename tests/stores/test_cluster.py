@@ -177,6 +177,20 @@ def test_one_node_that_is_down_makes_the_store_unavailable_and_nothing_else(sett
         store.close()
 
 
+def test_the_nodes_that_answer_are_fenced_while_another_is_down(settings, private):
+    """Somebody who reads from these alone finds out later that one is down, or never."""
+    dead, *alive = private.shards
+    tags = {tag_on(private, shard): shard[0] for shard in alive}
+    writer = RedisClusterStore(alias_on(settings, private))
+    writer.ping()
+    dead[0].kill()
+    with pytest.raises(StoreUnavailable):
+        writer.fence([tag_on(private, dead), *tags], [], "writer")
+    for tag, node in tags.items():
+        assert node.ask("GET", f"cluster:1:ci:t:{tag}").startswith(b"!writer@")
+    writer.close()
+
+
 @pytest.mark.parametrize("of_root", [True, False], ids=["with the root", "without the root"])
 def test_a_node_restarted_from_an_old_snapshot_serves_nothing_old(settings, private, of_root):
     alias = alias_on(settings, private)

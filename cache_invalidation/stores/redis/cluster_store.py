@@ -7,7 +7,8 @@ What a store promises needs no more than one key at a time to change in one step
 - An entry that is stored under a version which has just been dropped is not valid, and never will
   be. It may have replaced a valid one, which costs a miss. That the entry itself was invalidated is
   seen from its mark, which is compared like a version.
-- Every fence stands before COMMIT, or the call fails and there is none.
+- Every fence stands before COMMIT, or the call fails. Then it stands on the nodes that answer, and
+  who needs one of the others cannot read.
 """
 
 from collections.abc import Iterable, Sequence

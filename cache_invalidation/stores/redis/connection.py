@@ -60,6 +60,10 @@ class Servers(Protocol):
     def longest_wait(self) -> float:
         """Seconds that an answer is waited for at most."""
 
+    @property
+    def longest_ask(self) -> float:
+        """Seconds that `ping` takes at most."""
+
     def ask(self, *command: Any) -> Any:
         """Send one command and return the answer."""
 
@@ -105,6 +109,13 @@ class Primary:
     @property
     def longest_wait(self) -> float:
         return seconds_of(self._pool.connection_kwargs["socket_timeout"])
+
+    @property
+    def longest_ask(self) -> float:
+        # Each Sentinel may be asked in vain who the primary is.
+        sentinels = getattr(getattr(self._pool, "sentinel_manager", None), "sentinels", ())
+        asked = [sentinel.connection_pool.connection_kwargs for sentinel in sentinels]
+        return self.longest_wait + sum(seconds_of(each.get("socket_timeout")) for each in asked)
 
     def ask(self, *command: Any) -> Any:
         answers, _ = self._exchange((command,))

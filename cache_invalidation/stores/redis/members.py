@@ -62,6 +62,11 @@ class Members:
     def longest_wait(self) -> float:
         return seconds_of(self._options()["socket_timeout"])
 
+    @property
+    def longest_ask(self) -> float:
+        # Each node may be asked in vain who has which slots, and then one of them for something.
+        return self.longest_wait * (1 + max(len(self._urls), len(self._primaries)))
+
     def close(self) -> None:
         with self._lock:
             if self._client is not None:

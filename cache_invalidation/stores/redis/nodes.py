@@ -6,7 +6,7 @@ the other, and tries again for so long that a request cannot wait for it; so sen
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from hashlib import sha1
 from typing import Any, Final
@@ -177,21 +177,28 @@ class Nodes(Members):
         *,
         are_short: bool = False,
     ) -> None:
-        """Send to all nodes at once; put the answers in their places."""
+        """Send to all nodes at once; put the answers in their places.
+
+        If one fails, the others do what they are told all the same: a reader who needs none of what
+        is on that node may never find out, and has to see a fence.
+        """
         taken: list[tuple[Any, Any, list[int]]] = []
+        failures: list[Exception] = []
         try:
             for node, positions in plan.items():
                 pool = cluster.get_redis_connection(node).connection_pool
-                connection = taken_from(pool)
-                taken.append((pool, connection, positions))
+                with _noted(failures):
+                    taken.append((pool, taken_from(pool), positions))
             for _, connection, positions in taken:
                 mine = [commands[position] for position in positions]
-                connection.send_packed_command(
-                    connection.pack_commands(shortened(mine) if are_short else mine)
-                )
+                packed = connection.pack_commands(shortened(mine) if are_short else mine)
+                with _noted(failures, connection):
+                    connection.send_packed_command(packed)
             for _, connection, positions in taken:
-                for position in positions:
-                    answers[position] = answer_or_refusal(connection)
+                if connection.is_connected:
+                    with _noted(failures, connection):
+                        for position in positions:
+                            answers[position] = answer_or_refusal(connection)
         except BaseException:
             for _, connection, _ in taken:
                 connection.disconnect()
@@ -199,6 +206,19 @@ class Nodes(Members):
         finally:
             for pool, connection, _ in taken:
                 pool.release(connection)
+        if failures:
+            raise failures[0]
+
+
+@contextmanager
+def _noted(failures: list[Exception], connection: Any = None) -> Iterator[None]:
+    """Add what is raised to `failures`, and close the connection that it comes from."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        failures.append(error)
+        if connection is not None:
+            connection.disconnect()
 
 
 def slot_of(key: str | bytes) -> int:

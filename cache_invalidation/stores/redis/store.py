@@ -89,6 +89,10 @@ class RedisStore(RedisCounters):
     def longest_wait(self) -> float:
         return self._servers.longest_wait
 
+    @property
+    def longest_ask(self) -> float:
+        return self._servers.longest_ask
+
     # Names
 
     def place(self, name: str) -> str:

@@ -44,8 +44,7 @@ def test_what_does_not_depend_on_what_was_written_is_still_cached(
 
 
 def cannot_be_delivered_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery, "SETTLING", -1)
-    monkeypatch.setattr(recovery, "LONGEST_ASK", 0)
+    monkeypatch.setattr(recovery.Recovery, "_settling", lambda self: -1)
     monkeypatch.setattr(draining, "BATCH", 1)
     let_wait(100)
 
