@@ -25,9 +25,11 @@ from django_redis.util import CacheKey
 
 from cache_invalidation.conf import Settings
 from cache_invalidation.delivery.fencing import drop
+from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
 from cache_invalidation.stores.tracking import Tracking, tracking_of
+from cache_invalidation.surfaces.tracked.anew import Anew
 from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
 from cache_invalidation.surfaces.tracked.turns import add, incr
 
@@ -57,7 +59,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
         if glob is None:
             return None
         number = self.version if version is None else version
-        return Key(str(key), number, glob, self._lifetime(DEFAULT_TIMEOUT))
+        kind = Key if recomputing.get() is None else Anew
+        return kind(str(key), number, glob, self._lifetime(DEFAULT_TIMEOUT))
 
     def _split(self, keys: Iterable[Any], version: int | None) -> tuple[dict[Any, Key], list[Any]]:
         """Return what there is to do with each key that is tracked, and the other keys."""

@@ -49,9 +49,9 @@ Verdict = Literal["fresh", "stale", "inconclusive"]
 
 
 class Inner:
-    """The cached functions that a recomputation calls: each call is computed, once.
+    """What a recomputation would find in the cache: each of it is computed, once.
 
-    What they have in the cache may be what is stale.
+    What is cached may be what is stale.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Inner:
         if payload := self.payloads.get(key):
             return decode(payload, get_store())
         value = function(*args, **kwargs)
-        self._keep(key, value)
+        self.keep(key, value)
         return value
 
     async def acall(
@@ -74,10 +74,16 @@ class Inner:
         if payload := self.payloads.get(key):
             return decode(payload, get_store())
         value = await function(*args, **kwargs)
-        await sync_to_async(self._keep)(key, value)
+        await sync_to_async(self.keep)(key, value)
         return value
 
-    def _keep(self, key: str, value: Any) -> None:
+    def find(self, key: str, default: Any) -> Any:
+        """Return what was kept for `key`, or `default`."""
+        payload = self.payloads.get(key)
+        return decode(payload, get_store()) if payload else default
+
+    def keep(self, key: str, value: Any) -> None:
+        """Have `value` be found for `key` until the recomputation is over."""
         try:
             self.payloads[key] = encode(value, get_store())
         except Exception:  # noqa: BLE001 - then it is computed each time, as it always is
@@ -93,11 +99,13 @@ class Check:
 
     To be computed inside of `computing` and handed to `take`, or else given up with `fail`; then
     `conclude` comes to a `verdict`. `value` is what the reader is to get: what was cached, unless
-    that is proven to be stale. Nothing of this counts as a read, and no error leaves it.
+    that is proven to be stale. Nothing of this counts as a read, and no error leaves it. The
+    `subject` is what the log says it is about.
     """
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, subject: str = "") -> None:
         self.read = read
+        self.subject = subject or f"{read.name}()"
         self.value = read.value
         self.verdict: Verdict = "inconclusive"
         self._fresh: tuple[Any, bytes] | None = None
@@ -138,8 +146,8 @@ class Check:
         """Give up because of `error`."""
         self._fresh = None
         if not isinstance(error, StoreUnavailable):
-            message = "%s() could not be computed again, to check its entry %r."
-            logger.error(message, self.read.name, self.read.key, exc_info=error)
+            message = "%s could not be computed again, to check its entry %r."
+            logger.error(message, self.subject, self.read.key, exc_info=error)
 
     def conclude(self) -> Steps:
         """Come to the verdict, and act on it."""
@@ -187,9 +195,9 @@ class Check:
         record = kept(read.payload, store)
         age = f"{max(0.0, time.time() - record.stored_at):.1f} s" if record else "unknown"
         logger.error(
-            "%s() was stale in the cache, and is dropped there. First difference: %s. "
+            "%s was stale in the cache, and is dropped there. First difference: %s. "
             "Key: %r. Age: %s. Tags: %s. Cached: %s. Fresh: %s.",
-            *(read.name, difference, read.key, age, _spelled(dict(read.versions or {}))),
+            *(self.subject, difference, read.key, age, _spelled(dict(read.versions or {}))),
             *map(_fingerprint, (unwrap(read.payload), payload)),
         )
 
@@ -200,10 +208,14 @@ def is_chosen(share: float) -> bool:
 
 
 def check(
-    read: Read, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    read: Read,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    subject: str = "",
 ) -> Check:
     """Compare a hit with what `function` returns now."""
-    found = Check(read)
+    found = Check(read, subject)
     if not found.is_possible():
         return found
     try:

@@ -1,6 +1,5 @@
-"""Checking on demand all entries whose calls were kept with them."""
+"""Checking on demand what is cached of a function, from the calls that were kept with it."""
 
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,12 +7,10 @@ from asgiref.sync import async_to_sync
 
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.reads import functions
-from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import Verdict, acheck, check
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.kept_calls import kept, read_back
 from cache_invalidation.reads.protocol import look_once
-from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 
 
@@ -33,44 +30,26 @@ def opted_in() -> dict[str, Any]:
     return {name: known[name] for name in known if known[name].sample is not None}
 
 
-def recheck_entries(names: Collection[str] = ()) -> Iterator[Rechecked]:
-    """Check the entries of the functions `names`, or of all, one after the other.
-
-    Entries that are not valid any more are left out: nobody is served from them. Raises
-    `PatternsNotSupported` where keys cannot be listed, and `StoreUnavailable`.
-    """
-    store = get_store()
-    known = opted_in()
-    for prefix in names or ("",):
-        for key in store.entries(prefix):
-            name = key if key in known else Signature.name_in(key)
-            if prefix and name != prefix:
-                continue
-            function = known.get(name)
-            if function is None:
-                yield _not(key, name, "no function of this name has opted in, in this process")
-            elif found := _recheck(key, name, function, store):
-                yield found
-
-
-def _recheck(key: str, name: str, function: Any, store: Store) -> Rechecked | None:
+def recheck_call(key: str, name: str, function: Any, store: Store) -> Rechecked | None:
+    """Check the entry `key` of a cached function; None if nobody is served from it."""
     entry = store.lookup(store.entry_place(key), ()).entry
     if entry is None:
         return None
     record = kept(entry.payload, store)
     if record is None:
-        return _not(key, name, "it was stored before the function opted in")
+        return not_recomputable(key, name, "it was stored before the function opted in")
     if record.call is None:
-        return _not(key, name, "its arguments could not be kept")
+        return not_recomputable(key, name, "its arguments could not be kept")
     try:
         args, kwargs = read_back(record.call)
         read = function._read(args, kwargs)
     except StoreUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - the project's own code, on data of another time
-        return _not(key, name, f"its call cannot be made again ({type(error).__name__})")
+        reason = f"its call cannot be made again ({type(error).__name__})"
+        return not_recomputable(key, name, reason)
     if read.key != key:
-        return _not(key, name, "its arguments do not come back as they were")
+        return not_recomputable(key, name, "its arguments do not come back as they were")
     look_once(read)
     if not read.is_hit:
         return None
@@ -78,5 +57,6 @@ def _recheck(key: str, name: str, function: Any, store: Store) -> Rechecked | No
     return Rechecked(key, name, run(read, function.uncached, args, kwargs).verdict)
 
 
-def _not(key: str, name: str, reason: str) -> Rechecked:
+def not_recomputable(key: str, name: str, reason: str) -> Rechecked:
+    """Return what is said of an entry that cannot be checked."""
     return Rechecked(key, name, "not recomputable", reason)

@@ -6,6 +6,7 @@ stands in the place of a version while a write is in flight: nothing matches it,
 under it. A version that is missing matches nothing either, so losing one costs a miss.
 """
 
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,10 @@ MINUTES: Final = 24 * 60
 # Of so many functions, pages and blocks it is kept on what they depend, of each so many tags.
 NAMES_FOUND: Final = 5000
 TAGS_FOUND: Final = 100
+
+# Begins the names of the entries for keys of the project.
+TRACKED: Final = "k:"
+_TRACKED: Final = re.compile(rf"{TRACKED}(-?[0-9]+):(.*)", re.DOTALL)
 
 Version = str | None
 Versions = Mapping[str, Version]
@@ -141,7 +146,13 @@ def entry_name(key: str) -> str:
 
 def tracked_name(key: str, version: int) -> str:
     """Return the name of the entry for a key of the project."""
-    return f"k:{version}:{key}"
+    return f"{TRACKED}{version}:{key}"
+
+
+def tracked_key(entry: str) -> tuple[str, int] | None:
+    """Return what `tracked_name` was given; None for the name of another entry."""
+    found = _TRACKED.fullmatch(entry)
+    return (found[2], int(found[1])) if found else None
 
 
 # The next three are the same for everybody: what distinguishes entries is the place they are at.

@@ -82,15 +82,20 @@ class Tracking:
             glob.endswith("*") and fnmatchcase(prefix, as_fnmatch(glob)) for glob in self.globs
         )
 
+    def globs_of(self, pattern: str) -> tuple[str, ...]:
+        """Return the globs that may track a key that matches `pattern`."""
+        head = _head(pattern)
+        heads = ((glob, _head(glob)) for glob in self.globs)
+        return tuple(glob for glob, each in heads if each.startswith(head) or head.startswith(each))
+
     def tags_of(self, pattern: str) -> frozenset[str]:
         """Return the tag for the tracked keys that match `pattern`; none if there cannot be any.
 
         If it is no prefix, that is the tag of the longest one that all these keys have.
         """
-        head = _head(pattern)
-        heads = map(_head, self.globs)
-        if not any(each.startswith(head) or head.startswith(each) for each in heads):
+        if not self.globs_of(pattern):
             return frozenset()
+        head = _head(pattern)
         return frozenset({prefix_tag(_at_most(head[: head.rfind(":") + 1]))})
 
 

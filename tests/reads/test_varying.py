@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 
 from cache_invalidation import CacheDependencyWarning, cached
 from cache_invalidation.middleware import CachePageMiddleware
-from cache_invalidation.reads.rechecks import recheck_entries
+from cache_invalidation.operations.rechecks import recheck_entries
 from cache_invalidation.views import cache_page
 from tests.testapp.models import Product
 

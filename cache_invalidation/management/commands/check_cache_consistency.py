@@ -10,7 +10,8 @@ from django.core.management.base import CommandError, CommandParser
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
 from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.operations.entities import suggest
-from cache_invalidation.reads.rechecks import Rechecked, opted_in, recheck_entries
+from cache_invalidation.operations.rechecks import checkable, recheck_entries
+from cache_invalidation.reads.rechecks import Rechecked
 
 HELP = """\
 Compute cached values again and compare them with the cache. What is stale is dropped there,
@@ -22,6 +23,10 @@ counted in cache_metrics, and logged with what is needed to find the cause.
   check_cache_consistency --function shop.queries.product --limit 100
       a hundred entries of this one
 
+  check_cache_consistency --function "cache:product:*"
+      what functions have returned that were given to cache.get_or_set, under the keys that this
+      pattern of TRACK or of a rule tracks
+
 The exit status is 1 if anything was stale, and 2 if that could not be found out. One of these has
 happened to what is stale: something was written past Django, the function reads what its tags do
 not say, its arguments do not tell its calls apart, or it returns something else each time.
@@ -29,7 +34,8 @@ not say, its arguments do not tell its calls apart, or it returns something else
 checked          compared, among them those that were stale
 stale            proven: no write came between, and the value is another one
 inconclusive     the function failed, or a write came between
-not recomputable its arguments could not be kept, or the function has not opted in
+not recomputable its arguments could not be kept, or the function has not opted in; of a tracked
+                 key, it was set by hand, or by a function that cannot be imported by its name
 
 Functions are known by the modules that this command has loaded. It loads the URLs of the project
 unless it is told to --skip-checks. Each entry costs what computing its value costs.
@@ -37,7 +43,7 @@ unless it is told to --skip-checks. Each entry costs what computing its value co
 
 
 class Counts(TypedDict):
-    """The entries of one function, or of all."""
+    """The entries of one function, or of what one pattern tracks; or all."""
 
     checked: int
     stale: int
@@ -56,7 +62,8 @@ class Command(ShowingCommand):
             action="append",
             default=[],
             metavar="NAME",
-            help="check entries of this function only; may be repeated",
+            help="check entries of this function only, or of tracked keys by the name of their "
+            "pattern in the metrics; may be repeated",
         )
         parser.add_argument(
             "--limit", type=int, metavar="N", help="compute no more than N values; default: all"
@@ -98,15 +105,19 @@ class Command(ShowingCommand):
     def _tell(self, entry: Rechecked, verbosity: int) -> None:
         if verbosity > 2 or (verbosity > 1 and entry.outcome != "fresh"):
             reason = f": {entry.reason}" if entry.reason else ""
-            self.stdout.write(f"{entry.outcome:<17}{entry.key}{reason}")
+            pattern = "" if entry.key.startswith(entry.name) else f" ({entry.name})"
+            self.stdout.write(f"{entry.outcome:<17}{entry.key}{pattern}{reason}")
 
 
 def _check(name: str) -> None:
-    known = opted_in()
+    known = checkable()
     if name in known:
         return
     hint = suggest(get_close_matches(name, known, 3), f"There are {len(known)}.")
-    raise CommandError(f"No function {name!r} has opted in with @cached(sample=...). {hint}")
+    raise CommandError(
+        f"No function {name!r} has opted in with @cached(sample=...), and no pattern of tracked "
+        f"keys is called so. {hint}"
+    )
 
 
 def _first(entries: Iterator[Rechecked], limit: int | None) -> Iterator[Rechecked]:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from cache_invalidation.delivery.fencing import drop
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
 from cache_invalidation.reads.protocol import (
     Look,
@@ -24,13 +26,12 @@ from cache_invalidation.reads.protocol import (
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
-from cache_invalidation.stores.tracking import prefix_tags
 from cache_invalidation.surfaces.tracked import seen, stored
 from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled_before, see
-from cache_invalidation.surfaces.tracked.origins import carries_nothing, say_unknown
+from cache_invalidation.surfaces.tracked.names import name_of, tags_of
+from cache_invalidation.surfaces.tracked.origins import call_of, carries_nothing, say_unknown
 from cache_invalidation.surfaces.tracked.stored import Blind
 from cache_invalidation.surfaces.tracked.units import current
-from cache_invalidation.tags import expand, function_tag
 from cache_invalidation.transactions.open_batches import is_dirty, written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
@@ -48,7 +49,8 @@ class Key:
 
     def __init__(self, key: str, version: int, glob: str, lifetime: float | None) -> None:
         self.key = key
-        self.name = f"cache:{glob}"
+        self.glob = glob
+        self.name = name_of(glob)
         self.entry = tracked_name(key, version)
         self.lifetime = lifetime
 
@@ -65,11 +67,12 @@ class Key:
         """Return the value, or `MISSING`; what is set then may depend on all that is read."""
         return self.value_of(self.look(current()))
 
-    def _read(self) -> Read:
+    def read(self) -> Read:
+        """Return a lookup of it, which has not begun."""
         return Read(
             self.name,
             self.entry,
-            _tags(self.key, self.name),
+            tags_of(self.key, self.glob),
             self.lifetime,
             records=True,
             codec=stored,
@@ -77,7 +80,7 @@ class Key:
 
     def look(self, journal: Journal, look: Look | None = None, read: Read | None = None) -> Read:
         """Look for the value, and have `journal` know; what was found is in what is returned."""
-        read, events = read or self._read(), journal.events
+        read, events = read or self.read(), journal.events
         for _ in attempt(read, look):
             pass  # Nobody waits, without a lock.
         if read.is_hit:
@@ -116,7 +119,7 @@ class Key:
 
     def exists(self) -> bool:
         """Whether there is a value, for who does something to it, whatever it is."""
-        read = self._read()
+        read = self.read()
         try:
             look_once(read)
         except CacheInvalidationError:
@@ -129,17 +132,17 @@ class Key:
         It depends on all that was read since the unit of work began.
         """
         journal = current()
-        read = self._read()
+        read = self.read()
         try:
             asked = journal.asked(self.entry)
             if asked is not None and asked.read.entry != self.place():
                 asked = None  # That was for another tenant.
             read = read if asked is None else asked.read
-            read.timeout = timeout
+            read.timeout, read.call = timeout, None
             # What is lazy in it is evaluated by this, while that is recorded.
             payload = stored.encode(value, get_store())
         except CacheInvalidationError:
-            return False
+            return self._count("unavailable")
         finally:
             journal.close(self.entry)
         if self.is_blind(journal, asked):
@@ -151,10 +154,9 @@ class Key:
         except CacheInvalidationError:
             pass
         if reason is not None:
-            self._refuse(reason, is_missing=asked is not None and not read.is_hit)
-            return False
+            return self._refuse(reason, is_missing=asked is not None and not read.is_hit)
         read.is_hit = True  # Should it be replaced.
-        return True
+        return self._count(None)
 
     def is_blind(self, journal: Journal, asked: Asked | None) -> bool:
         """Whether nobody knows where a value comes from that is set now."""
@@ -209,31 +211,36 @@ class Key:
         if is_dirty():
             self.drop()
         elif tracking is not None and tracking.may_be_blind(self.key):
-            counters.add(f"blind:{self.name}")
             return self._keep_blind(value, timeout)
         say_unknown(self.key, self.name, Key.set)
-        self._refuse("blind", is_missing=False)
-        return False
+        return self._refuse("blind", is_missing=False)
 
     def _keep_blind(self, value: Any, timeout: float | None) -> bool:
-        read = self._read()
+        read = self.read()
         read.timeout = timeout
         read.refresh = True  # What is there does not count.
-        try:
+        reason: str | None = "unavailable"
+        with suppress(CacheInvalidationError):
             look_once(read)
             payload = stored.encode(Blind(value), get_store())
-            return read.storable and store(read, payload, read.versions or {}) is None
-        except CacheInvalidationError:
-            return False
+            if read.storable:
+                reason = store(read, payload, read.versions or {})
+        return self._count(reason, "blind")
 
-    def _refuse(self, reason: str, *, is_missing: bool) -> None:
+    def _count(self, reason: str | None, how: str = "sealed") -> bool:
+        """Count how a value is kept, or for which reason it is not; tell whether it is."""
+        kind, detail = ("stored", how) if reason is None else ("unstored", reason)
+        counters.add(f"{kind}:{self.name}:{detail}")
+        return reason is None
+
+    def _refuse(self, reason: str, *, is_missing: bool) -> bool:
         """Count why a value is not kept; what it should have replaced must not be found either.
 
         Where nothing was found, somebody else has put there what is there now.
         """
-        counters.add(f"unstored:{self.name}:{reason}")
         if not is_missing:
             self.remove()
+        return self._count(reason)
 
     def remove(self) -> None:
         """Delete what is there now, for whatever reason it is there."""
@@ -256,7 +263,7 @@ class Key:
 
     def _compute(self, read: Read, function: Callable[[], Any], timeout: float | None) -> Any:
         """Return what `function` returns; it can only depend on what it reads itself."""
-        read.timeout, read.function = timeout, function
+        read.timeout, read.function, read.call = timeout, function, call_of(function)
         dependencies = read.dependencies()
         current().close(self.entry)
         try:
@@ -264,11 +271,11 @@ class Key:
                 value = function()
         except BaseException:
             fail(read, dependencies)
+            self._count("exception")
             raise
         if isinstance(dependencies, Sampled) and dependencies.unwatched:
             dependencies.storable = False
-        if (reason := finish(read, value, dependencies)) is not None:
-            counters.add(f"unstored:{self.name}:{reason}")
+        self._count(finish(read, value, dependencies))
         return value
 
     def drop(self) -> None:
@@ -280,15 +287,11 @@ class Key:
             logger.error("Cannot tell where %r is kept: %s", self.key, error)
 
 
-@lru_cache(maxsize=10_000)
-def _tags(key: str, name: str) -> tuple[str, ...]:
-    # With the one by which operators drop all that is tracked by one pattern.
-    return expand((*prefix_tags(key), function_tag(name)))
-
-
 def get_many(keys: Sequence[Key]) -> list[Any]:
     """Return what `Key.get` returns for each of them, in one round trip."""
-    journal, reads = current(), [key._read() for key in keys]
+    if recomputing.get() is not None:
+        return [key.get() for key in keys]
+    journal, reads = current(), [key.read() for key in keys]
     try:
         found = look_for_all(reads)
     except CacheInvalidationError:

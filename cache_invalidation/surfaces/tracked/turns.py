@@ -37,8 +37,10 @@ def add(key: Key, value: Any, timeout: float | None, put: Callable[[str], bool])
             get_store().discard(place, entry.seal)  # It is not valid any more.
     except CacheInvalidationError:
         return False
-    counters.add(f"blind:{key.name}")
-    return put(place)
+    is_kept = put(place)
+    if is_kept:
+        counters.add(f"stored:{key.name}:blind")
+    return is_kept
 
 
 def incr(
