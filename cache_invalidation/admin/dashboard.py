@@ -86,7 +86,8 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
             "more_recent": RECENT if len(recent) == number < RECENT else None,
             "most_invalidated": Counter(metrics["invalidations_by_entity_type"]).most_common(TOP),
             "least_hit": _least_hit(metrics),
-            "not_stored": _not_stored(metrics),
+            "not_stored": _most(metrics["not_stored"]),
+            "stored": _most(metrics["stored"]),
         }
     except CacheInvalidationError as error:
         found["error"] = error
@@ -99,12 +100,12 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _not_stored(metrics: Metrics) -> list[tuple[str, str, int]]:
-    """Return the names and reasons that were counted most often."""
+def _most(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+    """Return the names, and what was counted of them, that were counted most often."""
     found = [
-        (name, reason, number)
-        for name, reasons in metrics["not_stored"].items()
-        for reason, number in reasons.items()
+        (name, detail, number)
+        for name, details in counts.items()
+        for detail, number in details.items()
     ]
     return sorted(found, key=lambda each: -each[2])[:TOP]
 

@@ -99,7 +99,7 @@ class InvalidateForm(forms.Form):
         help_text=gettext_lazy(
             "One per line: shop.queries.menu for a cached function with all of its arguments, "
             "shop.views.product or /products/3/ for pages, shop/base.html for the blocks of a "
-            "template."
+            "template, cache:product:* for all keys that this pattern tracks."
         ),
     )
     tags = LinesField(

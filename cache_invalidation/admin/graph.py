@@ -18,6 +18,7 @@ from cache_invalidation.operations.overview import (
     mentions,
     overview,
 )
+from cache_invalidation.surfaces.tracked.names import names_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,17 @@ def graph(query: str = "") -> Graph:
 
 def _node(entry: ModelEntry, cached: Iterable[CachedNode]) -> ModelNode:
     rules = (RuleNode(targets=_tags(entry["tags"])), *map(_rule, entry["rules"]))
-    tags = dict.fromkeys(found for rule in rules for found in rule.targets if found.kind == "tag")
-    readers = {
-        tag: found
-        for tag in tags
-        if (found := tuple(node for node in cached if reads(node.entry, tag.name)))
-    }
+    targets = dict.fromkeys(target for rule in rules for target in rule.targets)
+    readers = {target: found for target in targets if (found := _readers(target, cached))}
     return ModelNode(label=entry["model"], rules=rules, readers=readers)
+
+
+def _readers(target: Target, cached: Iterable[CachedNode]) -> tuple[CachedNode, ...]:
+    if target.kind == "tag":
+        return tuple(node for node in cached if reads(node.entry, target.name))
+    named = [target.name]
+    tracked = names_for(named, ()) if target.kind == "key" else names_for((), named)
+    return tuple(node for node in cached if node.name in tracked)
 
 
 def _names(model: ModelNode) -> list[str]:

@@ -68,7 +68,9 @@ class InvalidateAdmin(PageAdmin):
             token=uuid4().hex,
             asked=form.request,
             outcome=outcome,
-            dependent=[] if ROOT in outcome.tags else dependent_on(outcome.tags, Known()),
+            dependent=[]
+            if ROOT in outcome.tags
+            else dependent_on(outcome.tags, Known(), outcome.keys, outcome.patterns),
             effects=by_rule(form.request),
             subscribers=_subscribers(form.request),
         )

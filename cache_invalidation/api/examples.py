@@ -56,7 +56,8 @@ LAST: Final[dict[str, Any]] = {
 
 METRICS: Final[dict[str, Any]] = RATES | {
     "functions": {"shop.views.category_page": RATES},
-    "not_stored": {"page:shop.views.cart": {"session": 17}},
+    "not_stored": {"page:shop.views.cart": {"session": 17}, "cache:product:*": {"blind": 2}},
+    "stored": {"cache:product:*": {"sealed": 21}},
     "invalidations_by_entity_type": {"product": 12},
     "tag_invalidations": 24,
     "key_invalidations": 36,

@@ -14,7 +14,8 @@ from cache_invalidation.tags import MAX_LENGTH, check_written
 UNKNOWN_SHOWN = 10  # of the fields that there are not
 
 _NAMED_BY: Final[Mapping[Kind, str]] = {
-    "function": "Cached functions, by name: all values of each, whatever its arguments.",
+    "function": "Cached functions, by name: all values of each, whatever its arguments; queries of "
+    "a model (`shop.product.queries`), and what one pattern tracks (`cache:product:*`).",
     "page": "Cached pages and responses, by path or by the dotted name of their view.",
     "block": "Cached blocks, by the template they are in; behind a colon, by their own name.",
 }

@@ -48,7 +48,7 @@ class Explanation:
 
     A name in braces, as in ``category:{category_id}``, stands for a value that is not known before
     the write. `reads` are tags of a statement: a cached function that runs it depends on them.
-    `dependent()` names the functions, pages and blocks that may become stale.
+    `dependent()` names the functions, pages, blocks and tracked keys that may become stale.
     """
 
     subject: str
@@ -73,12 +73,12 @@ class Explanation:
         return frozenset(pattern for effect in self.effects for pattern in effect.patterns)
 
     def dependent(self, known: Known | None = None) -> list[str]:
-        """Return the cached functions, pages and blocks that may become stale, as far as known.
+        """Return the functions, pages, blocks and tracked keys that may become stale, if known.
 
         They are called as in the metrics. Unless it is given what is `known`, the cache is asked
         what all processes have told; if it does not answer, that is what this one has found out.
         """
-        return dependent_on(self.tags, known or Known())
+        return dependent_on(self.tags, known or Known(), self.keys, self.patterns)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the same as plain lists and strings."""

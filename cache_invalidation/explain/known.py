@@ -1,6 +1,7 @@
 """What is cached, by name: functions, pages and blocks, and what each was found to depend on.
 
-The queries of a model have a name among those of functions.
+The queries of a model have a name among those of functions, and so have the keys that one pattern
+tracks.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,9 @@ from typing import Final, Literal, get_args
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import names_counted, read_learned
 from cache_invalidation.reads import functions
+from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.surfaces.querysets.names import model_of
+from cache_invalidation.surfaces.tracked import names as tracked_names
 from cache_invalidation.tags import block_tags, function_tag, page_tag
 
 Kind = Literal["function", "page", "block"]
@@ -27,10 +30,10 @@ class Known:
         self.is_complete = True
         counted: set[str] = set()
         # What this process remembers of functions that are gone is nobody's business.
-        loaded = functions.by_name()
+        loaded = {*functions.by_name(), *tracked_names.names()}
         self.found = {
             name: tags
-            for name, tags in functions.families_found().items()
+            for name, tags in functions.families_found(_name_in).items()
             if split(name)[0] != "function" or name in loaded or model_of(name)
         }
         try:
@@ -43,6 +46,11 @@ class Known:
         for name in {*loaded, *counted, *self.found}:
             kind, bare = split(name)
             self.names[kind].add(bare)
+
+
+def _name_in(entry: str) -> str:
+    glob = tracked_names.glob_in(entry)
+    return Signature.name_in(entry) if glob is None else tracked_names.name_of(glob)
 
 
 def split(name: str) -> tuple[Kind, str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypedDict
 
+from django.core.cache import caches
+
 from cache_invalidation.conf import settings
 from cache_invalidation.explain.known import Kind, Known, joined, tag_of
 from cache_invalidation.reads import functions
@@ -12,6 +14,7 @@ from cache_invalidation.reads.protocol import Default
 from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.surfaces.querysets.names import model_of
 from cache_invalidation.surfaces.querysets.wanted import lifetime_by_setting
+from cache_invalidation.surfaces.tracked import names as tracked_names
 from cache_invalidation.tags import ROOT, family
 
 
@@ -20,9 +23,10 @@ class FunctionEntry(TypedDict):
 
     `tags` is null if it finds out by itself what it depends on; `code` are the callables that name
     more of them. The queries of a model are one, too; their `timeout` is that of QUERIES, or the
-    default. `found` is what its calls have turned out to depend on besides, in any process:
-    tags without a family, and family tags. `timeout` is in seconds, null for ever; `sample` is null
-    for never. What it declares is not known if it is not `loaded`.
+    default. So are the keys that one pattern tracks, with the timeout of the cache. `found` is what
+    its calls have turned out to depend on besides, in any process: tags without a family, and
+    family tags. `timeout` is in seconds, null for ever; `sample` is null for never. What it
+    declares is not known if it is not `loaded`.
     """
 
     function: str
@@ -75,16 +79,20 @@ def reads(entry: Mapping[str, Any], dropped: str) -> bool:
     )
 
 
-def dependent_on(tags: Iterable[str], known: Known) -> list[str]:
-    """Return the names, as in the metrics, of what may become stale if `tags` are dropped.
+def dependent_on(
+    tags: Iterable[str], known: Known, keys: Iterable[str] = (), patterns: Iterable[str] = ()
+) -> list[str]:
+    """Return the names, as in the metrics, of what may become stale if all that is dropped.
 
-    What depends on a page by its path is not known.
+    Keys and patterns are those of the project, which may be tracked. What depends on a page by its
+    path is not known.
     """
-    dropped = frozenset(tags)
+    dropped, tracked = frozenset(tags), tracked_names.names_for(keys, patterns)
     return [
         joined(kind, name)
         for kind, name, entry in _cached(known)
         if ROOT in dropped
+        or joined(kind, name) in tracked
         or any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
     ]
 
@@ -122,6 +130,8 @@ def _function(name: str, function: Any, known: Known) -> FunctionEntry:
         timeout = lifetime_by_setting(model)
         entry["loaded"] = True
         entry["timeout"] = settings.DEFAULT_TIMEOUT if timeout is False else timeout
+    if name in tracked_names.names():
+        entry["loaded"], entry["timeout"] = True, caches[settings.CACHE].default_timeout
     if function is not None:
         declared: DeclaredTags = function.tags
         plain = [tag for tag in declared.sources if tag not in declared.callables]

@@ -40,11 +40,14 @@ class Metrics(Rates):
     """Everything counted since `since` (ISO 8601), by all processes that flushed.
 
     `pending_invalidations` is the length of the outbox now. `not_stored` has, by the name of a
-    function, page or block, how often it was not stored for which reason.
+    function, page or block, or of what one pattern tracks, how often it was not stored for which
+    reason. `stored` has, by the last of these names only, how often a value was: "sealed" under
+    what it depends on, or "blind".
     """
 
     functions: dict[str, Rates]
     not_stored: dict[str, dict[str, int]]
+    stored: dict[str, dict[str, int]]
     invalidations_by_entity_type: dict[str, int]
     tag_invalidations: int
     key_invalidations: int
@@ -106,7 +109,8 @@ def read_metrics() -> Metrics:
     return Metrics(
         **_rates(counts),
         functions={name: _rates(counts, f":{name}") for name in sorted(_read(counts))},
-        not_stored=_not_stored(counts),
+        not_stored=_detailed(counts, _NOT_STORED),
+        stored=_detailed(counts, _STORED),
         invalidations_by_entity_type=_by_entity_type(counts),
         tag_invalidations=counts.get("tags", 0),
         key_invalidations=counts.get("keys", 0),
@@ -125,14 +129,14 @@ def read_metrics() -> Metrics:
 
 
 def names_counted() -> set[str]:
-    """Return the names of all that any process has counted reads of, or has not stored.
+    """Return the names of all that any process has counted reads of, has stored or has not.
 
     Those of pages and blocks begin with ``page:`` and ``block:``. Raises `StoreUnavailable` if the
     store does not answer.
     """
     counters.flush()
     counts = dict.fromkeys(get_store().counters(), 0)
-    return {*_read(counts), *_not_stored(counts)}
+    return {*_read(counts), *_detailed(counts, _NOT_STORED), *_detailed(counts, _STORED)}
 
 
 def read_learned() -> dict[str, frozenset[str]]:
@@ -211,18 +215,20 @@ def reset_metrics() -> None:
 
 _READS = ("hits:", "misses:", "bypasses:")
 _NOT_STORED = "unstored:"
+_STORED = "stored:"
 
 
 def _read(counts: Mapping[str, int]) -> set[str]:
     return {name.partition(":")[2] for name in counts if name.startswith(_READS)}
 
 
-def _not_stored(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+def _detailed(counts: Mapping[str, int], prefix: str) -> dict[str, dict[str, int]]:
+    """Return what is counted as `prefix`, a name, a colon and a detail: by both of these."""
     found: dict[str, dict[str, int]] = {}
     for counter in sorted(counts):
-        if counter.startswith(_NOT_STORED):
-            name, _, reason = counter.removeprefix(_NOT_STORED).rpartition(":")
-            found.setdefault(name, {})[reason] = counts[counter]
+        if counter.startswith(prefix):
+            name, _, detail = counter.removeprefix(prefix).rpartition(":")
+            found.setdefault(name, {})[detail] = counts[counter]
     return found
 
 

@@ -1,6 +1,7 @@
 """How people name what is cached: functions, pages and blocks, all entries of each.
 
-The queries of a model have a name among those of functions.
+The queries of a model have a name among those of functions, and so have the keys that one pattern
+tracks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from django.utils import translation
 
 from cache_invalidation.explain.known import KINDS, Kind, Known, split, tag_of
 from cache_invalidation.operations.entities import nearest_models, suggest
+from cache_invalidation.surfaces.querysets.names import model_of
 from cache_invalidation.tags import MAX_LENGTH, check_characters, page_tag
 
 SUGGESTED: Final = 3
@@ -73,6 +75,8 @@ class KnownNames(Known):
                 yield Named(kind=kind, name=wanted, tag=tag_of(kind, wanted))
 
     def _knows(self, kind: Kind, name: str) -> bool:
+        if kind == "function" and model_of(name) is not None:
+            return True  # Whether anybody has counted one of its queries or not.
         if kind != "block":
             return name in self.names[kind]
         # Blocks are counted by their tags; those of a template begin with its own.

@@ -22,6 +22,7 @@ from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.catalog import is_watched
 from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import Wire, registry
+from cache_invalidation.surfaces.tracked.names import names_for
 
 E = TypeVar("E", FunctionEntry, PageEntry, BlockEntry)
 
@@ -85,7 +86,7 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
     """Return what is registered, sorted by name.
 
     With `model`, only what a write to it does: no events, the signals that it sends, and the
-    functions, pages and blocks that depend on one of the tags. With `search`, only what has that
+    functions, pages and blocks that depend on what it drops. With `search`, only what has that
     text in one of its names, in any case.
     """
     models = _models() if model is None else [_model(model)]
@@ -108,9 +109,18 @@ def overview(model: type[Model] | None = None, search: str = "") -> Overview:
 
 
 def _reading(model: ModelEntry, known: Iterable[E]) -> list[E]:
-    """Return those that depend on a tag which a write to `model` drops, with or without a rule."""
-    wanted = {*model["tags"], *(tag for rule in model["rules"] for tag in dropped_by(rule))}
-    return [entry for entry in known if any(reads(entry, tag) for tag in wanted)]
+    """Return those that depend on what a write to `model` drops, with or without a rule."""
+    rules: list[RuleEntry] = model["rules"]
+    wanted = {*model["tags"], *(tag for rule in rules for tag in dropped_by(rule))}
+    tracked = names_for(
+        [key for rule in rules for key in rule["keys"]],
+        [pattern for rule in rules for pattern in rule["patterns"]],
+    )
+    return [
+        entry
+        for entry in known
+        if entry.get("function") in tracked or any(reads(entry, tag) for tag in wanted)
+    ]
 
 
 def dropped_by(rule: RuleEntry) -> list[str]:

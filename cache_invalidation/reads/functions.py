@@ -1,13 +1,12 @@
 """The cached functions of this process, by the names of their entries."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import ismethod
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
-from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.decorated import unwrapped
 from cache_invalidation.reads.protocol import hints
 from cache_invalidation.reads.spelling import PLAIN
@@ -53,15 +52,15 @@ def by_name() -> dict[str, Any]:
     return {function.signature.name: function for function in _all()}
 
 
-def families_found() -> dict[str, set[str]]:
-    """Return, by the name of the function, what its calls were found to depend on.
+def families_found(name_in: Callable[[str], str]) -> dict[str, set[str]]:
+    """Return, by `name_in` the key of an entry, what it was found to depend on.
 
-    That is what this process remembers of calls that are cached, besides declared tags: family tags
-    and tags without a family.
+    That is what this process remembers of what is cached, besides declared tags: family tags and
+    tags without a family.
     """
     found: dict[str, set[str]] = {}
     for key, tags in list(hints.items()):
-        families = found.setdefault(Signature.name_in(key), set())
+        families = found.setdefault(name_in(key), set())
         families.update(family(tag) or tag for tag in tags)
     return found
 

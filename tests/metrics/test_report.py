@@ -40,6 +40,7 @@ def test_before_anything_is_counted_everything_is_zero():
         "hit_rate": None,
         "functions": {},
         "not_stored": {},
+        "stored": {},
         "invalidations_by_entity_type": {},
         "tag_invalidations": 0,
         "key_invalidations": 0,

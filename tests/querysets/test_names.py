@@ -1,13 +1,15 @@
 """What operators see of cached queries, and how they drop them."""
 
+from io import StringIO
+
 import pytest
 from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
-from cache_invalidation import invalidate
+from cache_invalidation import explain, invalidate
 from cache_invalidation.explain.readers import dependent_on, functions_known
-from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.operations.names import KnownNames
 from cache_invalidation.surfaces.querysets.names import model_of, name_of
 from cache_invalidation.tags import function_tag
@@ -72,6 +74,26 @@ def test_all_queries_of_a_model_are_dropped_by_name(rows):
         assert names(rows.all()) == [before]
         drop()
         assert names(rows.all()) == [new]
+
+
+def test_they_are_dropped_by_name_although_nothing_was_counted(rows):
+    reset_metrics()
+    update_behind_the_back(Novel.objects.using(rows.db), name="new")
+    call_command("invalidate_cache", NAME, verbosity=0)
+    assert names(rows.all()) == ["new"]
+
+
+def test_it_is_explained_what_may_become_stale(rows):
+    assert NAME in explain(Novel).dependent()
+    assert NAME not in explain(Product).dependent()
+
+
+def test_they_are_not_compared_but_counted(rows):
+    output = StringIO()
+    call_command("check_cache_consistency", verbosity=2, format="text", stdout=output)
+    assert "rows of queries are not compared" in output.getvalue()
+    (line,) = [line for line in output.getvalue().splitlines() if line.startswith(f"{NAME} ")]
+    assert line.split() == [NAME, "0", "0", "0", "1"]
 
 
 def test_a_write_to_another_model_drops_nothing(rows):

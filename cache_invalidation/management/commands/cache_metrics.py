@@ -92,8 +92,8 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     yield f"  cache          {_state(metrics['store'])}"
     yield f"  reads          {_rates(metrics)}"
     yield from (f"    {name}  {_rates(rates)}" for name, rates in metrics["functions"].items())
-    for name, reasons in metrics["not_stored"].items():
-        yield f"    {name}  not stored  {', '.join(f'{why} {n}' for why, n in reasons.items())}"
+    yield from _detailed("not stored", metrics["not_stored"])
+    yield from _detailed("stored", metrics["stored"])
     yield "  invalidations"
     yield from _numbers(metrics["invalidations_by_entity_type"])
     yield "  invalidated"
@@ -117,6 +117,11 @@ def _recent(entries: list[Delivered]) -> Iterator[str]:
             yield from (f"  {kind:<9}{name}" for name in names)
             if more := entry["sizes"][kind] - len(names):
                 yield f"  {kind:<9}and {more} more"
+
+
+def _detailed(what: str, found: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for name, counts in found.items():
+        yield f"    {name}  {what}  {', '.join(f'{detail} {n}' for detail, n in counts.items())}"
 
 
 def _numbers(counts: Mapping[str, int]) -> Iterator[str]:

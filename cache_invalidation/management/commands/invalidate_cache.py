@@ -35,7 +35,8 @@ and delete plain cache keys. It happens at once, and is written into the audit l
 
   invalidate_cache shop.queries.menu
       a cached function, with all of its arguments; likewise a page by its view (shop.views.product)
-      or its path (/products/3/), and the blocks of a template (shop/base.html). More of them with
+      or its path (/products/3/), the blocks of a template (shop/base.html), the queries of a model
+      (shop.product.queries) and what one pattern tracks ("cache:product:*"). More of them with
       --name
 
   invalidate_cache --tag category:3 --tag homepage --key product-detail:42 --pattern "list:3:*"
