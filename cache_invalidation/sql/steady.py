@@ -10,7 +10,7 @@ from typing import Any, Final
 from cache_invalidation.sql.lexer import UnreadableError, name_of, tokenize, words
 from cache_invalidation.sql.statement import Dialect
 
-LONGEST: Final = 64  # characters of a text that may name a moment
+LONGEST: Final = 64  # characters, but for blanks, of a text that may name a moment
 
 # What databases take for a moment where they expect one, in a literal or in a parameter.
 _MOMENT: Final = re.compile(r"\b(?:now|today|tomorrow|yesterday|localtime)\b", re.IGNORECASE)
@@ -82,10 +82,15 @@ def is_steady(sql: str, dialect: Dialect) -> bool:
 
 def names_moment(params: Any) -> bool:
     """Whether a parameter may stand for the time at which the query is executed."""
-    return any(
-        isinstance(value, str) and len(value) <= LONGEST and _MOMENT.search(value)
-        for value in params
-    )
+    return any(map(_names_moment, params))
+
+
+def _names_moment(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(_MOMENT.search(value)) and sum(map(len, value.split())) <= LONGEST
+    if isinstance(value, list | tuple):
+        return names_moment(value)
+    return hasattr(value, "bounds") and names_moment((value.lower, value.upper))  # A range.
 
 
 def _locks(tokens: list[str]) -> bool:

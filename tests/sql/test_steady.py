@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
+from psycopg.types.range import Range
 
 from cache_invalidation.sql.statement import Dialect
 from cache_invalidation.sql.steady import is_steady, names_moment
@@ -67,9 +69,13 @@ def test_other_databases(dialect: Dialect, text: str) -> None:
     ("params", "expected"),
     [
         ((1, None, "knowing", b"now", "x" * 70 + " now"), False),
+        ((["knowing"], Range("knowing", None), Jsonb({"a": "now"})), False),
         (("now",), True),
         ((1, " Tomorrow 5:00 "), True),
         (["yesterday"], True),
+        (([], [1, ("a", "now")]), True),
+        ((Range(None, "today"),), True),
+        ((" " * 70 + "now",), True),
         ((), False),
     ],
 )
