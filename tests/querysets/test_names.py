@@ -1,6 +1,7 @@
 """What operators see of cached queries, and how they drop them."""
 
 from io import StringIO
+from unittest.mock import patch
 
 import pytest
 from django.core.management import call_command
@@ -119,6 +120,19 @@ def test_databases_do_not_share_rows():
         rows = Novel.objects.using(alias).cached()
         assert [row.name for row in rows.all()] == [row.name for row in rows.all()] == [alias]
         assert {row._state.db for row in rows} == {alias}
+
+
+def test_an_alias_that_leads_to_another_database_later():
+    for alias in ("default", "other"):
+        Novel.objects.using(alias).create(name=alias)
+    rows = Novel.objects.using("default").cached()
+    assert names(rows.all()) == ["default"]
+    connection = connections["default"]
+    connection.close()
+    with patch.dict(connection.settings_dict, {"NAME": connections["other"].settings_dict["NAME"]}):
+        assert names(rows.all()) == ["other"]
+        connection.close()
+    assert names(rows.all()) == ["default"]
 
 
 def test_another_release_uses_no_rows_of_this_one(rows):

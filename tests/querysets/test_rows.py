@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -112,6 +113,8 @@ PARAMETERS: list[Any] = [
     Range(1, 2),
     Range(1, 2, "[]"),
     Range(None, 2),
+    Range(empty=True),
+    Range(),
 ]
 
 
@@ -135,6 +138,8 @@ def test_what_else_a_key_is_made_of(settings: Any) -> None:
         key_of("other", default, "SELECT", (), "multi"),
     ]
     with configured(CODE_VERSION="2"):
+        keys.append(key_of("name", default, "SELECT", (), "multi"))
+    with patch.dict(default.settings_dict, {"NAME": "another"}):
         keys.append(key_of("name", default, "SELECT", (), "multi"))
     settings.USE_TZ = False
     keys.append(key_of("name", default, "SELECT", (), "multi"))

@@ -25,7 +25,9 @@ def key_of(
     Raises `TypeError` for a parameter that has no spelling.
     """
     lines = [
-        *(part, connection.alias, connection.timezone_name, str(django_settings.USE_TZ)),
+        # An alias may lead to another database, as in tests, or for another tenant.
+        *(part, connection.alias, str(connection.settings_dict["NAME"])),
+        *(connection.timezone_name, str(django_settings.USE_TZ)),
         *(_VERSION, code_version(), text),
         *map(_spelled, params),
     ]
