@@ -69,9 +69,11 @@ def is_snapshot(connection: BaseDatabaseWrapper) -> bool:
 
 def answers_from_snapshot(connection: BaseDatabaseWrapper) -> bool:
     """Tell what `is_snapshot` tells, and ask a server once for all queries of a transaction."""
-    if connection.vendor != "postgresql" or not connection.in_atomic_block:
+    ends_with_block = connection.in_atomic_block and connection.commit_on_exit
+    if connection.vendor != "postgresql" or not ends_with_block:
         return is_snapshot(connection)
-    # Django has another list of hooks after each COMMIT and ROLLBACK, also to a savepoint.
+    # Django has another list of hooks after each COMMIT and ROLLBACK, also to a savepoint; but not
+    # where the project ends the transaction itself.
     hooks, memory = connection.run_on_commit, connection.__dict__
     asked, is_frozen = memory.get(_ISOLATION, (None, True))
     if asked is not hooks:

@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import DatabaseError, connections, models, transaction
 from django.db.migrations import Migration, RunPython
 from django.db.migrations.executor import MigrationExecutor
@@ -14,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Now, Random
 from django.db.transaction import TransactionManagementError
 from django.test import override_settings
+from psycopg.types.range import Range
 
 from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.querysets import uncached_queries
@@ -79,6 +81,17 @@ def test_a_cast_of_a_moment(novels: Query) -> None:
     assert not is_cached("default", dates)
 
 
+@pytest.mark.parametrize("moment", [["2020-01-01", "now"], Range("now", None), "now" + " " * 99])
+def test_a_moment_within_a_parameter(novels: Query, moment: Any) -> None:
+    """What it is cast to does not matter: it goes to the database."""
+
+    def ask() -> Any:
+        return list(novels().using("default").annotate(r=RawSQL("%s::text", [moment])))
+
+    assert not is_cached("default", ask)
+    assert reasons(NAME) == {"changing": 2}
+
+
 def test_rows_that_are_locked(novels: Query, using: str) -> None:
     if connections[using].features.has_select_for_update:
         with transaction.atomic(using=using):
@@ -90,7 +103,14 @@ def test_iterators(novels: Query, using: str) -> None:
     assert not is_cached(using, lambda: list(novels().iterator()))
     without = {"DISABLE_SERVER_SIDE_CURSORS": True}
     with patch.dict(connections[using].settings_dict, without):
-        assert not is_cached(using, lambda: list(novels().iterator()))
+        # The first is what a queryset fetches at once when it is evaluated.
+        assert not is_cached(using, lambda: list(novels().iterator(chunk_size=100)))
+        assert not is_cached(using, lambda: list(novels().iterator(chunk_size=2000)))
+
+        async def iterate() -> Any:
+            return [row async for row in novels().aiterator(chunk_size=100)]
+
+        assert not is_cached(using, async_to_sync(iterate))
     assert reasons(NAME) == {}
 
 
@@ -135,6 +155,24 @@ def test_a_level_that_is_set_after_the_first_transaction(novels: Query) -> None:
             assert is_cached("default", count) is expected
 
 
+def test_a_level_that_is_set_where_the_project_ends_transactions(novels: Query) -> None:
+    def count() -> int:
+        return int(novels().using("default").count())
+
+    connection = connections["default"]
+    connection.set_autocommit(False)
+    try:
+        for level, expected in (("READ COMMITTED", True), ("REPEATABLE READ", False)) * 2:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
+            with transaction.atomic():
+                assert is_cached("default", count) is expected
+            connection.commit()
+    finally:
+        connection.rollback()
+        connection.set_autocommit(True)
+
+
 def test_a_transaction_that_is_broken_stays_so(novels: Query, using: str) -> None:
     list(novels())
     with transaction.atomic(using=using):
@@ -168,6 +206,18 @@ def test_more_than_is_worth_it(
     monkeypatch.setattr(rows, limit, 1)
     assert not is_cached(using, lambda: list(novels()))
     assert reasons(NAME) == {"size": 2}
+
+
+def test_a_query_that_another_cache_answers(novels: Query, using: str) -> None:
+    """Nobody has seen on what it depends."""
+    wrappers = connections[using].execute_wrappers
+    novels().count()
+    with patch.object(connections[using], "execute_wrappers", []):
+        list(novels())
+    assert wrappers
+    Novel.objects.using(using).create(name="Second")
+    assert len(novels()) == 2
+    assert reasons(NAME) == {"dependencies": 1}
 
 
 class Odd(int):

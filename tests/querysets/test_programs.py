@@ -73,7 +73,7 @@ def _no_relations(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_dependencies(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recorders.Sampled, "reads", lambda *args: None)
+    patch.setattr(recorders.Sampled, "_depend_on", lambda self, tags, *args: self.tags.update(tags))
 
 
 def _own_writes_not_seen(patch: pytest.MonkeyPatch) -> None:

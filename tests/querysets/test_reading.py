@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 from django.db.models import Avg, Count, OuterRef, Prefetch, Q, Subquery, Sum, Window
 from django.db.models.functions import Lower, RowNumber, TruncMonth
@@ -174,6 +175,37 @@ def test_twins_for_coroutines(shelf: Novel, using: str) -> None:
     assert first == second
     with uncached_queries():
         assert async_to_sync(ask)() == first
+
+
+def test_a_coroutine_may_not_do_with_a_hit_what_it_may_not_do_with_a_query(
+    shelf: Novel, using: str
+) -> None:
+    rows = Novel.objects.using(using).cached()
+    list(rows.all())
+
+    async def ask() -> Any:
+        return list(rows.all())
+
+    with pytest.raises(SynchronousOnlyOperation):
+        async_to_sync(ask)()
+
+
+def test_queries_of_one_text_whose_rows_are_not_equally_wide(shelf: Novel, using: str) -> None:
+    """Of the first one, the last column is there only for the order."""
+    novels = Novel.objects.using(using).distinct().order_by("price")
+    kinds = [novels.only("name"), novels.only("name", "price")]
+    assert len({str(kind.query) for kind in kinds}) == 1
+    for _ in range(2):
+        for kind in (*kinds, *reversed(kinds)):
+            assert whole(kind.cached()) == whole(kind.uncached())
+
+
+def test_rows_are_no_older_than_the_queryset_says(shelf: Novel, using: str) -> None:
+    novels = Novel.objects.using(using)
+    for rows in (novels.cached(timeout=None), novels.cached(timeout=3600), novels.cached()):
+        list(rows.all())
+    with statements(using, 1):
+        list(novels.cached(timeout=1))
 
 
 def test_nobody_shares_an_instance_or_what_is_in_it(shelf: Novel, using: str) -> None:

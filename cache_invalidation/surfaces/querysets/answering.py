@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.sql.compiler import (
     SQLCompiler,
     SQLDeleteCompiler,
@@ -18,11 +18,12 @@ from django.db.models.sql.compiler import (
     SQLUpdateCompiler,
 )
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+from django.utils.asyncio import async_unsafe
 
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.querying import uncached_queries
-from cache_invalidation.reads.dependencies import Dependencies, collecting
+from cache_invalidation.querying import NEVER, uncached_queries, wish_for
+from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Read, attempt, fail, finish
 from cache_invalidation.stores import get_store
 from cache_invalidation.surfaces.querysets import rows as kept_rows
@@ -38,12 +39,21 @@ _WRITING: Final = (SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler)
 def install() -> None:
     """Have queries that are to be cached answered from the cache. May be called again."""
     wrap(SQLCompiler, "execute_sql", _execute)
+    wrap(QuerySet, "iterator", _iterate)
+    wrap(QuerySet, "aiterator", _iterate)
     wrap(MigrationExecutor, "migrate", _migrate)
 
 
 def _migrate(method: Any, *args: Any, **kwargs: Any) -> Any:
     with uncached_queries():
         return method(*args, **kwargs)
+
+
+def _iterate(method: Any, rows: Any, *args: Any, **kwargs: Any) -> Any:
+    """Have the rows fetched one after the other, however the connection does that."""
+    rows = rows._chain()
+    wish_for(rows.query, NEVER)
+    return method(rows, *args, **kwargs)
 
 
 def _execute(
@@ -56,9 +66,8 @@ def _execute(
     if isinstance(compiler, _WRITING):
         with uncached_queries():  # An update may ask first which rows it is about.
             return method(compiler, result_type, chunked_fetch, chunk_size)
-    # Rows that are iterated over one after the other come in chunks, of another size at least.
-    is_whole = not chunked_fetch and chunk_size == GET_ITERATOR_CHUNK_SIZE
-    found = wanted(compiler) if is_whole and result_type in (MULTI, SINGLE) else None
+    is_whole = not chunked_fetch and result_type in (MULTI, SINGLE)
+    found = wanted(compiler) if is_whole else None
     if found is None:
         return method(compiler, result_type, chunked_fetch, chunk_size)
     try:
@@ -80,13 +89,14 @@ class _Query:
         self._compiled = text, params
         self._name = name_of(compiler.query.model)
 
+    @async_unsafe  # A hit is no more allowed in a coroutine than the query is.
     def answer(self, wish: Wanted) -> Any:
         """Return what the method would: chunks of rows, or one row or None."""
         connection, (text, params) = self._compiler.connection, self._compiled
         found, reason = refused(wish, connection, text, params)
         if found is not None:
             try:
-                key = key_of(self._name, connection, text, params, self._result_type)
+                key = key_of(self._name, connection, text, params, self._part(found))
             except TypeError:
                 found, reason = None, "parameter"
         if found is None:
@@ -98,6 +108,10 @@ class _Query:
         for pause in attempt(read):
             sleep(pause)
         return self._shown(read.value) if read.is_hit else self._compute(read)
+
+    def _part(self, found: Wanted) -> str:
+        """Return what tells apart rows of one text: how wide they are, and how old they may be."""
+        return f"{self._result_type}:{self._compiler.col_count}:{found.timeout!r}"
 
     def _shown(self, rows: kept_rows.Rows) -> Any:
         if self._result_type == SINGLE:
@@ -129,8 +143,10 @@ class _Query:
         return chunks
 
     @staticmethod
-    def _keep(read: Read, rows: kept_rows.Rows, dependencies: Dependencies) -> None:
+    def _keep(read: Read, rows: kept_rows.Rows, dependencies: Any) -> None:
         """Store the rows if that is allowed, and count why not. Nobody's query fails of it."""
+        if not dependencies.tags:
+            dependencies.storable = False  # Nobody has seen the query: another cache may answer it.
         try:
             payload = kept_rows.encode(rows, get_store()) if dependencies.storable else None
             reason = None if payload is not None else "dependencies"
