@@ -81,6 +81,28 @@ def test_a_cast_of_a_moment(novels: Query) -> None:
     assert not is_cached("default", dates)
 
 
+def test_a_function_of_ones_own_that_has_its_name_from_another_database(novels: Query) -> None:
+    """SQLite has a TOTAL; this one reads a table that the query does not name."""
+    table, using = Writer._meta.db_table, "default"
+    Novel.objects.using(using).create(name="here")
+
+    def ask() -> Any:
+        rows = novels().using(using).annotate(n=Func(F("pk"), function="TOTAL"))
+        return rows.values_list("n", flat=True).last()
+
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION total(bigint) RETURNS bigint STABLE LANGUAGE sql "
+            f"AS 'SELECT count(*) FROM {table}'"
+        )
+        try:
+            assert ask() == ask() == 0
+            Writer.objects.using(using).create(name="Ada")
+            assert ask() == 1
+        finally:
+            cursor.execute("DROP FUNCTION total(bigint)")
+
+
 @pytest.mark.parametrize("moment", [["2020-01-01", "now"], Range("now", None), "now" + " " * 99])
 def test_a_moment_within_a_parameter(novels: Query, moment: Any) -> None:
     """What it is cast to does not matter: it goes to the database."""

@@ -135,7 +135,8 @@ def _declared() -> Declared:
 
 
 def _lifetime(model: type[Model], declared: Declared) -> float | Literal[False] | None:
-    known = _last[2] if _last[1] is declared else {}
+    _, usable, found = _last  # At once: another thread may be about to look at other settings.
+    known = found if usable is declared else {}
     if model not in known:
         known[model] = _looked_up(model, declared)
     return known[model]
