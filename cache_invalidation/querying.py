@@ -41,8 +41,9 @@ def wish_of(query: Any) -> Wish | None:
     return said
 
 
-def wish_around() -> Wish | None:
-    return NEVER if _is_off.get() else _around.get()
+def wish_now(query: Any) -> Wish | None:
+    """Return what counts for `query` at this place: what it says itself, or what is said around."""
+    return NEVER if _is_off.get() else wish_of(query) or _around.get()
 
 
 def wishing(wish: Wish | None) -> AbstractContextManager[None]:

@@ -35,6 +35,8 @@ def test_a_prefetch_of_its_own_decides_for_itself(novel: Novel, using: str) -> N
         (novels.cached(), genres, 0),
         (novels.cached(), genres.uncached(), 1),
         (novels, genres.cached(), 1),
+        (novels.uncached(), genres.cached(), 1),
+        (novels.uncached(), genres, 2),
         (novels, genres, 2),
     ):
         ask(rows.all(), prefetched.all())

@@ -12,7 +12,7 @@ from cache_invalidation import sql
 from cache_invalidation.conf import Settings, configured
 from cache_invalidation.connections import answers_from_snapshot
 from cache_invalidation.observing.rows_written import dialect_of
-from cache_invalidation.querying import wish_around, wish_of
+from cache_invalidation.querying import wish_now
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import is_declared
 from cache_invalidation.reads.protocol import Default
@@ -46,10 +46,7 @@ class Wanted:
 def wanted(compiler: Any) -> Wanted | None:
     """Return whether the rows of a query are wanted, as far as that is known without its SQL."""
     query = compiler.query
-    wish = wish_of(query)
-    around = wish_around()
-    if around is not None and (wish is None or not around.is_cached):
-        wish = around
+    wish = wish_now(query)
     if wish is not None:
         found = Wanted(wish.timeout) if wish.is_cached and query.model is not None else None
     elif (declared := _declared()) and query.model is not None:
