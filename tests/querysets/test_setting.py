@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.test import override_settings
@@ -11,7 +12,7 @@ from django.test import override_settings
 from cache_invalidation import cached
 from cache_invalidation.conf import settings
 from cache_invalidation.surfaces.querysets.wanted import wanted
-from tests.querysets.asking import both, is_cached, names, statements
+from tests.querysets.asking import both, is_cached, names, reasons, statements
 from tests.testapp.models import Category, Product, ProductProxy, Tag
 from tests.testapp.novels import Genre, Novel, Sequel
 
@@ -43,6 +44,16 @@ def test_the_narrowest_pattern_counts() -> None:
         assert lifetime(Product.tags.through._default_manager.all()) == 7
         assert lifetime(Tag.objects.all()) is False
     assert lifetime(Product.objects.all()) is False
+
+
+def test_all_models_are_those_that_are_watched(using: str) -> None:
+    sessions = Session.objects.using(using)
+    with override_settings(CACHE_INVALIDATION={"QUERIES": {"*": 60}}):
+        assert not is_cached(using, lambda: list(sessions.all()))
+        assert reasons("sessions.session.queries") == {}
+    with override_settings(CACHE_INVALIDATION={"QUERIES": {"sessions.*": 60}}):
+        assert not is_cached(using, lambda: list(sessions.all()))
+        assert reasons("sessions.session.queries") == {"unwatched": 2}
 
 
 def test_what_a_queryset_says_counts_more(using: str) -> None:

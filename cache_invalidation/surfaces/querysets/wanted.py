@@ -141,7 +141,9 @@ def _lifetime(model: type[Model], declared: Declared) -> float | Literal[False] 
 
 def _looked_up(model: type[Model], declared: Declared) -> float | Literal[False] | None:
     options = table_of(model)._meta
-    named = (options.label_lower, f"{options.app_label.lower()}.*", "*")
+    # What is excluded is read in every request, as sessions are: no need to say why it is not kept.
+    everything = () if catalog.is_excluded(model) else ("*",)
+    named = (options.label_lower, f"{options.app_label.lower()}.*", *everything)
     own = next((declared[name] for name in named if name in declared), False)
     source = options.auto_created
     if own is False and options.label_lower not in declared and isinstance(source, type):
