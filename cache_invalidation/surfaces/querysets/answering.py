@@ -66,8 +66,9 @@ def _execute(
     if isinstance(compiler, _WRITING):
         with uncached_queries():  # An update may ask first which rows it is about.
             return method(compiler, result_type, chunked_fetch, chunk_size)
-    is_whole = not chunked_fetch and result_type in (MULTI, SINGLE)
-    found = wanted(compiler) if is_whole else None
+    # Who iterates in a way of its own asks for chunks of another size at least.
+    is_whole = not chunked_fetch and chunk_size == GET_ITERATOR_CHUNK_SIZE
+    found = wanted(compiler) if is_whole and result_type in (MULTI, SINGLE) else None
     if found is None:
         return method(compiler, result_type, chunked_fetch, chunk_size)
     try:
