@@ -155,8 +155,11 @@ def _take_turn(read: Read, look: Look) -> Generator[float, None, Outcome]:
             return outcome
 
 
-def look_once(read: Read) -> Outcome:
-    """Look at one place; leave what was found in `read`, and return how to count it."""
+def look_once(read: Read, *, computes: bool = True) -> Outcome:
+    """Look at one place; leave what was found in `read`, and return how to count it.
+
+    Who never `computes` what is missing only learns whether it is there.
+    """
     read.storable = False
     store = get_store()
     read.entry = read.entry or store.entry_place(read.key)
@@ -164,7 +167,7 @@ def look_once(read: Read) -> Outcome:
         return "bypasses"
     further = read.records and read.key not in hints
     found = store.lookup(read.entry, _asked(read), with_further=further, head=read.head)
-    return judge(read, found)
+    return judge(read, found, computes=computes)
 
 
 def look_for_all(reads: Sequence[Read]) -> list[Found]:
@@ -196,8 +199,11 @@ def _asked(read: Read) -> tuple[str, ...]:
     return read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
 
 
-def judge(read: Read, found: Found) -> Outcome:
-    """Leave in `read` what it is to get of what was found, and return how to count it."""
+def judge(read: Read, found: Found, *, computes: bool = True) -> Outcome:
+    """Leave in `read` what it is to get of what was found, and return how to count it.
+
+    `computes` is as for `look_once`.
+    """
     store = get_store()
     read.storable = False
     if written_by_this_thread(read.tags, read.entry):
@@ -211,7 +217,8 @@ def judge(read: Read, found: Found) -> Outcome:
         if found.entry.is_valid(versions) and _decode(read, found.entry, store):
             read.versions = versions
             return "hits"
-    _prepare(read, found, {**found.versions, **versions}, store)
+    if computes:
+        _prepare(read, found, {**found.versions, **versions}, store)
     return "misses"
 
 

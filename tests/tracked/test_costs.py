@@ -76,3 +76,39 @@ def test_what_was_noted_is_looked_through_once(cache, product):
         assert cache.get("product:1") is None
         cache.set("product:1", "x")
         assert current()._noted == []
+
+
+def sent_by(work, redis_client):
+    """Return how often the server is asked by `work`, by command."""
+    with commands(redis_client) as sent:
+        work()
+    return {name: number for name, number in sent.items() if name in ("mget", "eval", "set")}
+
+
+def test_a_miss_asks_for_the_version_of_what_was_dropped_and_for_no_other(
+    cache, product, redis_client
+):
+    if cache is not caches["tracked"]:
+        pytest.skip("only in Redis")
+
+    def read():
+        with unit_of_work():
+            if cache.get("product:1") is None:
+                cache.set("product:1", Product.objects.get(pk=product.pk).name)
+
+    read()
+    read()  # Now it is known on what it depends.
+    Product.objects.filter(pk=product.pk).update(name="new")
+    sent = sent_by(read, redis_client)
+    # Of the row alone. The other SET is the entry, which is a part of the script.
+    assert sent == {"mget": 1, "set": 2, "eval": 1}
+    assert sent_by(read, redis_client) == {"mget": 1}
+
+
+def test_who_only_deletes_asks_for_no_versions(cache, product, redis_client):
+    if cache is not caches["tracked"]:
+        pytest.skip("only in Redis")
+    before = set(redis_client.scan_iter())
+    assert not cache.delete("product:1")
+    left = set(redis_client.scan_iter()) - before
+    assert not [key for key in left if b":ci:t:" in key], left

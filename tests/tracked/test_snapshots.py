@@ -3,16 +3,22 @@
 See `tests.consistency.test_snapshot_readers`.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
 from functools import partial
 
 import pytest
 from django.core.cache import cache
+from django.db import connections
 
 from cache_invalidation import unit_of_work
 from cache_invalidation.reads import protocol
 from cache_invalidation.surfaces.tracked import units
 from tests.consistency.test_snapshot_readers import USING, rename, snapshot
 from tests.elsewhere import elsewhere
+from tests.stores.steps import PATIENCE
 from tests.surfaces.by_hand import tracking
 from tests.testapp.models import Product
 
@@ -106,3 +112,29 @@ def test_a_unit_in_a_snapshot_trusts_nothing_that_was_seen_before_it(
             cache.set(KEY, name)
     assert name == "old", "it saw the new row, so this proves nothing"
     assert cache.get(KEY) == (None if is_noticed else "old")
+
+
+@pytest.mark.parametrize("level", USING)
+def test_a_snapshot_of_another_thread_is_older_than_what_is_asked_for_in_this_one(
+    level: str,
+) -> None:
+    using = USING[level]
+    pk = Product.objects.using(using).create(name="old").pk
+    see(using, pk)
+    with ExitStack() as stack:
+        run = partial(_done_by, stack.enter_context(ThreadPoolExecutor(1)))
+        stack.callback(run, connections.close_all)
+        block = snapshot(level)
+        run(block.__enter__)
+        stack.callback(run, block.__exit__, None, None, None)
+        rename(using, pk)
+        with unit_of_work():
+            assert cache.get(KEY) is None
+            name = run(copy_context().run, name_of, using, pk)
+            cache.set(KEY, name)
+    assert name == "old", "it saw the new row, so this proves nothing"
+    assert cache.get(KEY) is None
+
+
+def _done_by(pool: ThreadPoolExecutor, function: Callable[..., object], *args: object) -> object:
+    return pool.submit(function, *args).result(PATIENCE)

@@ -71,6 +71,8 @@ class Journal(Sampled):
         # Something went in of which nobody knows what it depends on.
         self.is_blind = not _is_first() and begun is None
         self._asked: dict[str, Asked] = {}
+        # The thread that has looked for a key last.
+        self._asker = 0
         self._missing: set[str] = set()
         self._noted: list[Query] = []
         # The tags of what was noted and looked through.
@@ -102,7 +104,9 @@ class Journal(Sampled):
         return {model: tags for model, tags in found.items() if not is_excluded(model)}
 
     def known_of(self, tags: Collection[str]) -> dict[str, Version]:
-        known, inner = super().known_of(tags), running.get()
+        # Another thread may be in a transaction that shows rows older than what this one was told.
+        known = super().known_of(tags) if self._asker == threading.get_ident() else {}
+        inner = running.get()
         if isinstance(inner, Sampled):
             known |= {tag: v for tag in tags if (v := inner.versions.get(tag)) is not None}
         return known
@@ -147,12 +151,15 @@ class Journal(Sampled):
         if len(self._asked) >= ASKED:
             self.forget(next(iter(self._asked)))
         self._asked[read.key] = Asked(read, events)
-        # What it was told in a snapshot may be younger than what is read there.
-        if read.storable and not self.is_blind:
-            self.root = self.root or (read.versions or {}).get(ROOT)
-            self.known = {**self.known, **read.known}
-            if not read.is_hit:
-                self._missing.add(read.key)
+        if not read.storable or self.is_blind:
+            return
+        found = read.versions or {}
+        self.root = self.root or found.get(ROOT)
+        # What it was told in a snapshot may be younger than what is read there; a hit may be one.
+        if not read.is_hit:
+            self.known = {**self.known, **found, **read.known}
+            self._asker = threading.get_ident()
+            self._missing.add(read.key)
 
     def asked(self, key: str) -> Asked | None:
         """Return what is known of the lookup of `key`, if there was one."""

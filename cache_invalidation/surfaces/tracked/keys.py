@@ -121,7 +121,7 @@ class Key:
         """Whether there is a value, for who does something to it, whatever it is."""
         read = self.read()
         try:
-            look_once(read)
+            look_once(read, computes=False)
         except CacheInvalidationError:
             return False
         return read.is_hit or read.plain is not None
