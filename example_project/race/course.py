@@ -33,6 +33,7 @@ class Course:
     strategy: str  # dotted path
     pause: float  # seconds
     write_interval: float  # seconds
+    reads_per_write: float
     time_limit: float  # seconds
 
     icaos: Sequence[str]
@@ -44,6 +45,16 @@ class Course:
 
     go: Event
     stop: Event
+
+    def total(self) -> Tally:
+        """Return what all processes have counted so far."""
+        total = Tally()
+        for tally in self.tallies:
+            total.reads += tally.reads
+            total.misses += tally.misses
+            total.stale += tally.stale
+            total.writes += tally.writes
+        return total
 
     def is_over(self, started: float) -> bool:
         """Whether a process that began at `started` has to end.

@@ -68,14 +68,16 @@ def run(
     rows: int = 16,
     pause_ms: float = 0,
     write_interval_ms: float = 0,
+    reads_per_write: float = 0,
     is_enough: Enough = lambda total: True,
 ) -> Result:
     """Have `writers` and `readers` race on the first `rows` airports, and return what came of it.
 
     `strategy` is the dotted path of a `Strategy`. Between a reader's query and its store there is
     a random pause of up to `pause_ms`; between two writes of one writer there is one that is
-    `write_interval_ms` long on average. The elevation of the airports is changed for good. The race
-    lasts `seconds`, or longer, until what was counted `is_enough`: a busy machine takes its time.
+    `write_interval_ms` long on average, and as many reads as `reads_per_write`, however fast those
+    are. The elevation of the airports is changed for good. The race lasts `seconds`, or longer,
+    until what was counted `is_enough`: a busy machine takes its time.
 
     Needs a database with row locks and a cache that processes share. Raises `RaceError` if a
     process fails or is late. No process is left running, whatever happens.
@@ -88,6 +90,7 @@ def run(
         strategy=strategy,
         pause=pause_ms / 1000,
         write_interval=write_interval_ms / 1000,
+        reads_per_write=reads_per_write,
         time_limit=START_TIMEOUT + seconds + LONGEST + STOP_TIMEOUT,
         icaos=list(start),
         committed=_spawn.RawArray("q", list(start.values())),
@@ -100,7 +103,7 @@ def run(
     for icao in course.icaos:
         observer.forget(icao)
     seconds = _race(course, {"write": writers, "read": readers}, seconds, is_enough)
-    total = _total(course)
+    total = course.total()
     end = Airport.objects.filter(icao__in=course.icaos).values_list("icao", "elevation_ft")
     return Result(
         reads=total.reads,
@@ -131,7 +134,7 @@ def _race(
         course.go.set()
         begun = time.monotonic()
         time.sleep(seconds)
-        while not is_enough(_total(course)) and all(member.is_racing() for member in crew):
+        while not is_enough(course.total()) and all(member.is_racing() for member in crew):
             if time.monotonic() - begun > seconds + LONGEST:
                 raise RaceError("There is not enough to judge.")
             time.sleep(0.02)
@@ -141,16 +144,6 @@ def _race(
         for member in crew:
             member.receive(deadline)
         return took
-
-
-def _total(course: Course) -> Tally:
-    total = Tally()
-    for tally in course.tallies:
-        total.reads += tally.reads
-        total.misses += tally.misses
-        total.stale += tally.stale
-        total.writes += tally.writes
-    return total
 
 
 class _Member:

@@ -10,6 +10,8 @@ from example_project.airports.models import Airport
 from example_project.race.course import Course, Tally
 from example_project.race.strategies import make_strategy
 
+LOOK_INTERVAL = 0.0005  # seconds between two looks at how far the readers are
+
 
 def read(course: Course, tally: Tally) -> None:
     """Read random rows through the cache, and compare with what was committed before."""
@@ -35,6 +37,13 @@ def write(course: Course, tally: Tally) -> None:
                 course.committed[row] = _raise_elevation(course.icaos[row])
             tally.writes += 1
             time.sleep(random.uniform(0, 2 * course.write_interval))
+            while not (_is_due(course.total(), course) or course.is_over(started)):
+                time.sleep(LOOK_INTERVAL)
+
+
+def _is_due(total: Tally, course: Course) -> bool:
+    """Whether there have been as many reads as there are to be for the writes until now."""
+    return total.reads >= total.writes * course.reads_per_write
 
 
 @transaction.atomic

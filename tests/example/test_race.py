@@ -96,6 +96,12 @@ def test_writes_are_counted_and_committed(airports):
     assert sum(after.values()) - sum(before.values()) == result.writes > 0
 
 
+def test_writers_keep_to_the_pace_of_the_readers(airports):
+    result = race(HAND, writers=2, reads_per_write=20, is_enough=lambda total: total.writes >= 50)
+    # Each of them may have found at the same moment that the next write is due.
+    assert result.reads >= 20 * (result.writes - 2)
+
+
 def test_what_an_earlier_race_left_in_the_cache_does_not_count(airports):
     for icao in Airport.objects.values_list("icao", flat=True):
         cache.set(f"race:elevation:{icao}", -1)
