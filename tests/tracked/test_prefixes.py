@@ -1,8 +1,10 @@
 """Invalidating all keys below a prefix: it costs the same for any number of them, and misses none.
 
 What is set in the race is made of a number that no model has, so nothing else invalidates it.
+With ``PREFIX_KEYS=1000000`` in the environment there are as many keys below a prefix, at most.
 """
 
+import os
 import random
 import threading
 import time
@@ -21,17 +23,14 @@ from cache_invalidation.stores.messages import tracked_name
 from tests.consistency.test_statement_races import sample_late
 from tests.delivered import commands
 from tests.elsewhere import apart
+from tests.stores.copies import copy
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"])
 
-NUMBERS = [1, 1_000, 100_000]  # of keys below the prefix
-
-COPY = """
-local value = redis.call('GET', KEYS[1])
-for number = 1, ARGV[1] do redis.call('SET', KEYS[1] .. number, value) end
-"""
+# Of keys below the prefix.
+NUMBERS = [1, 1_000, int(os.environ.get("PREFIX_KEYS", "100_000"))]
 
 
 class Rule(ModelInvalidation):
@@ -61,7 +60,7 @@ def fill(number: int, client: redis.Redis) -> list[str]:
         assert cache.get(key) is None
         cache.set(key, "old")
     # One entry is as good as another: nothing in it says of which key it is.
-    client.eval(COPY, 1, get_store().entry_place(tracked_name(key, 1)), number)
+    copy(client, get_store().entry_place(tracked_name(key, 1)), number)
     keys = [key, *(f"{key}{each}" for each in {1, number // 2 or 1, number})]
     assert set(cache.get_many(keys)) == set(keys)
     return keys
