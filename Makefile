@@ -4,6 +4,7 @@
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
 #   make test ARGS="-n 0"                         in one process
 #   make drill ARGS="--only killed frozen"        some drills
+#   make bench ARGS=--peers                       other packages beside this one, in .venv-peers
 #   make compat ARGS="--only guardian --jobs 1"   one of the suites, one run at a time
 #   make fuzz EXAMPLES=2000 SEED=1                as many programs, the same ones each time
 
@@ -13,6 +14,11 @@ DJANGO ?= django
 ARGS   ?=
 EXAMPLES ?= 20000
 SEED   ?= random
+
+# Other packages that cache querysets are in no environment but one of their own.
+ifneq (,$(filter --peers,$(ARGS)))
+VENV := .venv-peers
+endif
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
@@ -55,7 +61,7 @@ fuzz: $(VENV)/.example $(VENV)/.test ## Look for stale values with more random p
 	FUZZ_SEED=$(SEED) FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m $(PYTEST) tests/fuzz $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.example $(VENV)/.test ## Measure the cost of reads and writes
+bench: $(VENV)/.example $(VENV)/.test $(if $(filter --peers,$(ARGS)),$(VENV)/.peers) ## Measure the cost of reads and writes
 	$(PY) -m tests.benchmarks $(ARGS)
 
 .PHONY: drill

@@ -23,6 +23,7 @@ from tests.benchmarks.table import Row, render
 from tests.benchmarks.timing import FULL, QUICK
 
 SECTIONS = "writes", "watcher", "hits", "querysets", "pages", "tracked", "tags", "memory"
+PEERS = "peers"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,7 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
         with scratch_database("benchmarks"):
             # What uses models can be imported now and no earlier.
             run = import_string("tests.benchmarks.run.run")
-            rows = list(run(QUICK if options.quick else FULL, options.only))
+            rows = list(
+                run(QUICK if options.quick else FULL, [PEERS] if options.peers else options.only)
+            )
             document = {"machine": _machine(), "rows": [row.as_dict() for row in rows]}
     _report(options, rows, document)
 
@@ -48,6 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections")
+    parser.add_argument(
+        "--peers", action="store_true", help="only others that are installed, beside"
+    )
     parser.add_argument("--quick", action="store_true", help="few rounds: too few for the numbers")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="of the output")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON to a file as well")

@@ -13,6 +13,7 @@ from tests.benchmarks import (
     tracked,
     writes,
 )
+from tests.benchmarks.peers import measure as peers
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale
 
@@ -27,6 +28,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "tracked": tracked.measure,
     "tags": popular_tags.measure,
     "memory": memory.measure,
+    "peers": peers.measure,
 }
 
 

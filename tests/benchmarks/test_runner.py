@@ -54,6 +54,22 @@ def test_what_can_be_counted_is_within_budget(output: tuple[str, dict[str, Any]]
     assert all(row["within_budget"] for row in counted)
 
 
+def test_this_app_is_measured_beside_the_peers_that_are_here(tmp_path: Path):
+    file = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--peers", "--quick", "--json", str(file)]
+    subprocess.run(command, capture_output=True, timeout=4 * PATIENCE, check=True)
+    names = [row["name"] for row in json.loads(file.read_text())["rows"]]
+    hits = {
+        "hit, one row": "cache.get",
+        "hit, list of 20 rows": "cache.get",
+        "hit, page": "by hand",
+    }
+    expected = {
+        f"peers: {what}, this app, to {to}" for what, to in [*hits.items(), ("save", "by hand")]
+    }
+    assert expected <= set(names)
+
+
 def test_what_ran_it_is_told(output: tuple[str, dict[str, Any]]):
     _, document = output
     assert {"Python", "Django", "PostgreSQL", "CPUs"} < set(document["machine"])

@@ -67,11 +67,11 @@ def by_turns(alternatives: Mapping[str, Alternative], rounds: int, per: int = 1)
     seconds: dict[str, list[float]] = {name: [] for name in alternatives}
     cpu: dict[str, list[float]] = {name: [] for name in alternatives}
     order = list(alternatives)
-    with _garbage_kept():
+    with garbage_kept():
         # The first round warms everything up.
         for number in range(rounds + 1):
             for name in order:
-                took, worked = _time(alternatives[name])
+                took, worked = timed(alternatives[name])
                 if number:
                     seconds[name].append(took)
                     cpu[name].append(worked)
@@ -80,7 +80,8 @@ def by_turns(alternatives: Mapping[str, Alternative], rounds: int, per: int = 1)
     return Times(seconds, cpu, per)
 
 
-def _time(alternative: Alternative) -> tuple[float, float]:
+def timed(alternative: Alternative) -> tuple[float, float]:
+    """Return the seconds that it took, and those for which this process was computing."""
     with alternative.around():
         alternative.warm_up()
         gc.collect()
@@ -90,7 +91,7 @@ def _time(alternative: Alternative) -> tuple[float, float]:
 
 
 @contextmanager
-def _garbage_kept() -> Iterator[None]:
+def garbage_kept() -> Iterator[None]:
     """Collect garbage only when told to, and not among what was there before."""
     gc.collect()
     gc.freeze()

@@ -1,0 +1,95 @@
+"""How each of them does the same. Loaded in the process of one of them, with Django ready."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models.signals import post_save
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.views.decorators.cache import cache_page as cache_page_of_django
+
+from tests.benchmarks.peers.models import Product
+
+TIMEOUT: Final = 300  # seconds
+URL: Final = "/products/?page=2&sort=name"
+
+Task = Callable[[], Any]
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(Product.objects.get(pk=1).name + "x" * 20_000)
+
+
+def save() -> None:
+    with transaction.atomic():
+        Product(pk=1, name="boot", text="x" * 100, price=20).save(update_fields=["name", "text"])
+
+
+def _visited(view: Callable[[HttpRequest], Any]) -> Task:
+    return lambda: view(RequestFactory().get(URL)).content
+
+
+def by_hand() -> Mapping[str, Task]:
+    """`cache.get` and `set` of `django-redis`, and a receiver that deletes."""
+
+    def kept(key: str, query: Task) -> Any:
+        found = cache.get(key)
+        if found is None:
+            found = query()
+            cache.set(key, found, TIMEOUT)
+        return found
+
+    def delete_on_commit(instance: Product, **kwargs: Any) -> None:
+        transaction.on_commit(partial(cache.delete_many, [f"product:{instance.pk}", "products"]))
+
+    post_save.connect(delete_on_commit, sender=Product, weak=False)
+    return {
+        "one row": partial(kept, "product:1", lambda: Product.objects.get(pk=1)),
+        "list of 20 rows": partial(kept, "products", lambda: list(Product.objects.all())),
+        "page": _visited(cache_page_of_django(TIMEOUT)(page)),
+        "save": save,
+    }
+
+
+def this_app() -> Mapping[str, Task]:
+    from cache_invalidation.middleware import CachePageMiddleware
+    from cache_invalidation.views import cache_page
+
+    return {
+        "one row": lambda: Product.objects.cached(TIMEOUT).get(pk=1),
+        "list of 20 rows": lambda: list(Product.objects.cached(TIMEOUT)),
+        "page": _visited(CachePageMiddleware(cache_page(TIMEOUT)(page))),
+        "save": save,
+    }
+
+
+def cacheops() -> Mapping[str, Task]:
+    cached_view_as = import_module("cacheops").cached_view_as
+    return {
+        "one row": lambda: Product.objects.cache(timeout=TIMEOUT).get(pk=1),
+        "list of 20 rows": lambda: list(Product.objects.cache(timeout=TIMEOUT)),
+        "page": _visited(cached_view_as(Product, timeout=TIMEOUT)(page)),
+        "save": save,
+    }
+
+
+def cachalot() -> Mapping[str, Task]:
+    """All queries by themselves; it has nothing for pages."""
+    return {
+        "one row": lambda: Product.objects.get(pk=1),
+        "list of 20 rows": lambda: list(Product.objects.all()),
+        "save": save,
+    }
+
+
+#: By its name in the table.
+CONTENDERS: Final[Mapping[str, Callable[[], Mapping[str, Task]]]] = {
+    "cache.get": by_hand,
+    "this app": this_app,
+    "django-cacheops": cacheops,
+    "django-cachalot": cachalot,
+}
