@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from threading import get_ident
 from typing import Any, Final
 
 from django.conf import settings as django_settings
@@ -59,6 +60,8 @@ class Sampled(Dependencies):
         self.unwatched: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
         self.written: dict[str, None] = {}
+        # Those that have asked for versions, or read something.
+        self.threads = {get_ident()}
 
     def reads(
         self, statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
@@ -95,11 +98,21 @@ class Sampled(Dependencies):
 
     def _depend_on(self, tags: Collection[str], connection: BaseDatabaseWrapper) -> None:
         self.tags.update(tags)
+        self.takes_part(connection)
         if written_by_this_thread(tags):
             self.storable = False  # It may be rolled back before anybody stores what came of it.
         needed = set(tags) - self.versions.keys()
         if needed and self.storable and not self._sample(needed, connection):
             self.storable = False  # For good, whatever other threads of this computation find.
+
+    def takes_part(self, connection: BaseDatabaseWrapper) -> None:
+        """Take note that this thread reads by `connection`, which may be in a snapshot.
+
+        That may be older than the versions that another thread was told, of which nobody asks anew.
+        """
+        self.threads.add(get_ident())
+        if len(self.threads) > 1 and is_snapshot(connection):
+            self.storable = False
 
     def reads_unknown(self, text: str) -> None:
         self.storable = False  # Nobody would tell when it changes.

@@ -4,7 +4,9 @@ The snapshot begins before the write, and what is read in it is computed after t
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from functools import partial
 from itertools import product
 from typing import Any
@@ -12,11 +14,12 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from cache_invalidation import registry
+from cache_invalidation import cached, registry
 from cache_invalidation.reads import protocol, recorders
 from tests.consistency.recorded import KINDS, WRITERS, Reader
 from tests.elsewhere import elsewhere
 from tests.ruled import ByName
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product, Tag
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
@@ -49,6 +52,22 @@ def snapshot(level: str) -> Iterator[None]:
     finally:
         if level == "by default of the session":
             execute("RESET default_transaction_isolation")
+
+
+@contextmanager
+def snapshot_elsewhere(level: str) -> Iterator[Callable[[Callable[[], Any]], Any]]:
+    """Hold a snapshot in another thread; yield what calls a function there, for who asks for it."""
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+
+        def run(function: Callable[..., Any], *args: Any) -> Any:
+            return pool.submit(function, *args).result(PATIENCE)
+
+        stack.callback(run, connections.close_all)
+        block = snapshot(level)
+        run(block.__enter__)
+        stack.callback(run, block.__exit__, None, None, None)
+        yield lambda function: run(copy_context().run, function)
 
 
 def rename(using: str, pk: int, name: str = "new") -> None:
@@ -138,3 +157,27 @@ def test_a_reader_that_does_not_notice_its_snapshot_is_caught(
         test_what_a_function_computes_in_a_snapshot_of_its_own_is_not_stored_if_it_is_old(
             level, False
         )
+
+
+@pytest.mark.parametrize("has_run", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("level", USING)
+def test_nor_what_is_read_in_a_thread_whose_snapshot_began_before_the_call(
+    level: str, has_run: bool
+) -> None:
+    using = USING[level]
+    pk = Product.objects.using(using).create(name="old").pk
+    there: list[Callable[[Callable[[], Any]], Any]] = []
+
+    @cached(name="snapshots.name_by_a_thread")
+    def name() -> str:
+        read = partial(Product.objects.using(using).values_list("name", flat=True).get, pk=pk)
+        return str(there[0](read) if there else read())
+
+    if has_run:  # So it is known on what it depends, and the versions are asked for before it.
+        assert name() == name() == "old"
+    with snapshot_elsewhere(level) as run:
+        there.append(run)
+        rename(using, pk)
+        assert name() == "old", "it saw the new row, so this proves nothing"
+        there.clear()
+    assert name() == "new"

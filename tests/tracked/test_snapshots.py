@@ -3,22 +3,16 @@
 See `tests.consistency.test_snapshot_readers`.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from contextvars import copy_context
 from functools import partial
 
 import pytest
 from django.core.cache import cache
-from django.db import connections
 
 from cache_invalidation import unit_of_work
 from cache_invalidation.reads import protocol
 from cache_invalidation.surfaces.tracked import units
-from tests.consistency.test_snapshot_readers import USING, rename, snapshot
+from tests.consistency.test_snapshot_readers import USING, rename, snapshot, snapshot_elsewhere
 from tests.elsewhere import elsewhere
-from tests.stores.steps import PATIENCE
 from tests.surfaces.by_hand import tracking
 from tests.testapp.models import Product
 
@@ -121,20 +115,11 @@ def test_a_snapshot_of_another_thread_is_older_than_what_is_asked_for_in_this_on
     using = USING[level]
     pk = Product.objects.using(using).create(name="old").pk
     see(using, pk)
-    with ExitStack() as stack:
-        run = partial(_done_by, stack.enter_context(ThreadPoolExecutor(1)))
-        stack.callback(run, connections.close_all)
-        block = snapshot(level)
-        run(block.__enter__)
-        stack.callback(run, block.__exit__, None, None, None)
+    with snapshot_elsewhere(level) as run:
         rename(using, pk)
         with unit_of_work():
             assert cache.get(KEY) is None
-            name = run(copy_context().run, name_of, using, pk)
+            name = run(partial(name_of, using, pk))
             cache.set(KEY, name)
     assert name == "old", "it saw the new row, so this proves nothing"
     assert cache.get(KEY) is None
-
-
-def _done_by(pool: ThreadPoolExecutor, function: Callable[..., object], *args: object) -> object:
-    return pool.submit(function, *args).result(PATIENCE)

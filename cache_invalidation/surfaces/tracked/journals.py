@@ -71,8 +71,6 @@ class Journal(Sampled):
         # Something went in of which nobody knows what it depends on.
         self.is_blind = not _is_first() and begun is None
         self._asked: dict[str, Asked] = {}
-        # The thread that has looked for a key last.
-        self._asker = 0
         self._missing: set[str] = set()
         self._noted: list[Query] = []
         # The tags of what was noted and looked through.
@@ -104,9 +102,7 @@ class Journal(Sampled):
         return {model: tags for model, tags in found.items() if not is_excluded(model)}
 
     def known_of(self, tags: Collection[str]) -> dict[str, Version]:
-        # Another thread may be in a transaction that shows rows older than what this one was told.
-        known = super().known_of(tags) if self._asker == threading.get_ident() else {}
-        inner = running.get()
+        known, inner = super().known_of(tags), running.get()
         if isinstance(inner, Sampled):
             known |= {tag: v for tag in tags if (v := inner.versions.get(tag)) is not None}
         return known
@@ -117,6 +113,7 @@ class Journal(Sampled):
         if len(self._noted) >= NOTED and not self._look_through():
             self.storable = False
             return
+        self.takes_part(connection)
         query = statement, _as_it_is(params), many, connection
         self._noted.append(query)
         returns_written = statement.returns_rows and models_written(statement)
@@ -158,7 +155,7 @@ class Journal(Sampled):
         # What it was told in a snapshot may be younger than what is read there; a hit may be one.
         if not read.is_hit:
             self.known = {**self.known, **found, **read.known}
-            self._asker = threading.get_ident()
+            self.threads.add(threading.get_ident())
             self._missing.add(read.key)
 
     def asked(self, key: str) -> Asked | None:
