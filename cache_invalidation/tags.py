@@ -1,7 +1,7 @@
 """What is invalidated: tags, keys and patterns, and how they are spelled."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import Model
 
 ROOT = "*"
+ALONE = "%"  # In no tag of a row: there it is escaped.
 MAX_LENGTH = 250  # characters; also what Memcached allows
 # Of what stands before the colon of a tag whose rest may be replaced by a digest.
 MAX_HEAD = MAX_LENGTH - len(":~") - 32
@@ -161,6 +162,24 @@ def row_tag(model: type[Model], pk: Any) -> str:
 def every_row_tag(model: type[Model]) -> str:
     """Return the family tag for "rows of this model of which it is not known which"."""
     return f"{model_tag(model)}:*"
+
+
+def rows_alone_tag(model: type[Model]) -> str:
+    """Return the tag that is dropped with one row of `model` where the tag of the model is not.
+
+    By hand, or by the rule of another model: a write to the row itself drops both.
+    """
+    return f"{model_tag(model)}:{ALONE}"
+
+
+def with_rows_alone(tags: Collection[str]) -> Collection[str]:
+    """Return `tags`, and with those of rows whose model is not among them what says so."""
+    heads = {
+        head
+        for tag in tags
+        if (head := tag.partition(":")[0]) != tag and head.count(".") == 1 and head not in tags
+    }
+    return [*tags, *(f"{head}:{ALONE}" for head in sorted(heads))] if heads else tags
 
 
 def function_tag(name: str) -> str:

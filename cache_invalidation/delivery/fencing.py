@@ -210,7 +210,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
     tags = () if commits_later and fence.holds else fence.tags
     rest = batch
     try:
-        said = send(batch, tags, fence.token)
+        said = send(batch, tags, fence.token, is_fenced=fence.holds)
         rest = _part(batch, "pattern_places", "causes")  # The others are counted now.
         if (cannot := delete_patterns(rest)) is not None:
             lose_patterns(rest, cannot)

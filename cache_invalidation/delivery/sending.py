@@ -38,11 +38,11 @@ Summary = dict[str, Any]
 _untold: ContextVar[bool] = ContextVar("cache_invalidation_untold", default=False)
 
 
-def send(batch: Batch, tags: Sequence[str], token: str) -> Summary:
+def send(batch: Batch, tags: Sequence[str], token: str, *, is_fenced: bool = False) -> Summary:
     """Make `tags`, and the entries and keys of `batch`, invalid now; count the whole batch.
 
-    The fence `token` is lifted. Returns what `announce` wants to be given. Raises
-    `CacheInvalidationError` if the store fails.
+    The fence `token`, which stands if it `is_fenced`, is lifted. Returns what `announce` wants to
+    be given. Raises `CacheInvalidationError` if the store fails.
     """
     said = summary(batch, tags)
     delivery = Delivery(
@@ -52,6 +52,7 @@ def send(batch: Batch, tags: Sequence[str], token: str) -> Summary:
         keys=sorted(batch.key_places),
         counts=counts(batch, tags),
         last=json.dumps(said),
+        is_fenced=is_fenced,
     )
     if not get_store().deliver(delivery):
         counters.update(delivery.counts)

@@ -62,16 +62,14 @@ def _tags_of_rows(
     key = model._meta.pk_fields
     keys = keys_named(key, conditions, params)
     if keys is not None and len(keys) <= ROWS_READ_LIMIT:
-        is_exact = all(_compares(field, relation, connection) for field in key)
+        is_exact = all(compares(field, relation, connection) for field in key)
         found = [key_spelled(key, values, connection) for values in keys] if is_exact else [None]
         if None not in found:
             return frozenset(shorten(row_tag(model, pk)) for pk in found)
     return _tags_of_column(model, conditions, params, connection, relation)
 
 
-def _compares(
-    field: "Field[Any, Any]", relation: Relation, connection: BaseDatabaseWrapper
-) -> bool:
+def compares(field: "Field[Any, Any]", relation: Relation, connection: BaseDatabaseWrapper) -> bool:
     """Whether two values of the column are equal to the database only if their tags are."""
     comparison = catalog.compared_as(field)
     if comparison == "uuid" and not connection.features.has_native_uuid_field:
@@ -91,7 +89,7 @@ def _tags_of_column(
             continue
         for column, template in rule.tracked.items():
             field = next(f for f in model._meta.concrete_fields if f.column == column)
-            if not _compares(field, relation, connection):
+            if not compares(field, relation, connection):
                 continue
             for condition in conditions:
                 values = values_bound(condition.values, params)

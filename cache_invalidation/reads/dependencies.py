@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Final
 
 from cache_invalidation.context import during
 from cache_invalidation.observing.watcher import Recorder, journal_now, recorder
 from cache_invalidation.stores.messages import Version, Versions
 
-NOTHING: Final[Mapping[str, str]] = {}
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Dependencies:
@@ -17,8 +18,9 @@ class Dependencies:
 
     `storable` turns False for good once something was read that must not be stored, or one tag
     was met with two versions, which means that it was invalidated meanwhile. `varied` is what
-    inner computations are cached for besides their arguments, by name. `recorder` is told of the
-    queries of the computation itself.
+    inner computations are cached for besides their arguments, by name. `conditions` are versions
+    under which it may be stored, and on which it does not depend afterwards. `recorder` is told of
+    the queries of the computation itself.
     """
 
     recorder: Recorder | None = None
@@ -30,20 +32,33 @@ class Dependencies:
         self.versions: dict[str, Version] = dict(versions)
         self.storable = storable
         self.varied: dict[str, str] = {}
+        self.conditions: dict[str, Version] = {}
 
     def absorb(
-        self, versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING
+        self,
+        versions: Versions,
+        storable: bool,
+        varied: Mapping[str, str] = NOTHING,
+        conditions: Versions = NOTHING,
     ) -> None:
         """Depend on what an inner computation depends on, too.
 
         Threads that share a computation may do so at the same time: the first version of a tag
         stays, and what is not storable does not become so again.
         """
-        agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
-        if not (storable and all(agreed)):
+        if not (storable and self._agree(versions, conditions)):
             self.storable = False
         for name, value in varied.items():
             self.varied.setdefault(name, value)
+
+    def _agree(self, versions: Versions, conditions: Versions = NOTHING) -> bool:
+        """Take versions in; tell whether they are those that were sampled before, where some were.
+
+        Another thread may have sampled them meanwhile, and read what is older than this.
+        """
+        agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
+        agreed += [self.conditions.setdefault(tag, v) == v for tag, v in conditions.items()]
+        return all(agreed)
 
 
 _NOBODY: Final = nullcontext()
@@ -52,17 +67,23 @@ _NOBODY: Final = nullcontext()
 running: ContextVar[Dependencies | None] = ContextVar("cache_invalidation_running", default=None)
 
 
-def hand_up(versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING) -> None:
+def hand_up(
+    versions: Versions,
+    storable: bool,
+    varied: Mapping[str, str] = NOTHING,
+    conditions: Versions = NOTHING,
+) -> None:
     """Tell the computation that is running, if any, what the value it gets depends on.
 
-    And what it is for, if that is more than what it was asked for.
+    And what it is for, if that is more than what it was asked for; and if it has just been
+    computed, under which conditions what it is a part of may be stored.
     """
     outer = running.get()
     if outer is not None:
-        outer.absorb(versions, storable, varied)
+        outer.absorb(versions, storable, varied, conditions)
     unit = journal_now()
     if isinstance(unit, Dependencies):
-        unit.absorb(versions, storable)
+        unit.absorb(versions, storable, conditions=conditions)
 
 
 def is_declared() -> bool:

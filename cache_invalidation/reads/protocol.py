@@ -15,9 +15,10 @@ from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import values
-from cache_invalidation.reads.dependencies import Dependencies, collecting, hand_up
+from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
-from cache_invalidation.reads.recorders import Audited, Sampled, audits, report
+from cache_invalidation.reads.recorders import Audited, Sampled
+from cache_invalidation.reads.reports import audits, report
 from cache_invalidation.reads.unstorable import tell
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
@@ -304,7 +305,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
         versions = dependencies.versions
         # The function may have written itself, in a transaction that is still open.
         storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
-        hand_up(versions, storable, dependencies.varied)
+        hand_up(versions, storable, dependencies.varied, dependencies.conditions)
         learn(read, dependencies)
         report(read.name, dependencies, read.function, unsaid)
         if problem is not None:
@@ -312,7 +313,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
             return "value"
         read.payload, read.versions = payload if storable else None, versions
         if storable and payload is not None:
-            return store(read, payload, versions)
+            return store(read, payload, versions, dependencies.conditions)
         if unsaid:
             return "varies"
         # What it reads is to blame only if it could have been stored before.
@@ -344,8 +345,13 @@ def learn(read: Read, dependencies: Dependencies) -> None:
     counters.found(read.name, further)
 
 
-def store(read: Read, payload: bytes, versions: Versions) -> str | None:
-    """Store what was computed under `versions`; return why not, as `finish` does."""
+def store(
+    read: Read, payload: bytes, versions: Versions, conditions: Versions = NOTHING
+) -> str | None:
+    """Store what was computed under `versions`, if the `conditions` stand as well.
+
+    Return why not, as `finish` does.
+    """
     versions = dict(sorted(versions.items()))
     further = tuple(tag for tag in versions if tag not in read.tags)
     with suppress(StoreUnavailable):
@@ -357,6 +363,7 @@ def store(read: Read, payload: bytes, versions: Versions) -> str | None:
             further=further,
             timeout=read.lifetime,
             mark=read.mark,
+            conditions=conditions,
         )
         return None if kept.fill(filling) else "dependencies"
     return "unavailable"
@@ -364,7 +371,8 @@ def store(read: Read, payload: bytes, versions: Versions) -> str | None:
 
 def fail(read: Read, dependencies: Dependencies) -> None:
     """Take note that the function raised: who catches it depends on what it has read, too."""
-    hand_up(dependencies.versions, dependencies.storable, dependencies.varied)
+    found = dependencies
+    hand_up(found.versions, found.storable, found.varied, found.conditions)
     give_up(read)
 
 

@@ -1,42 +1,30 @@
 """Recorders of what a cached function reads: to depend on it, or to compare it with its tags."""
 
-import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from threading import get_ident
-from typing import Any, Final
+from typing import Any
 
-from django.conf import settings as django_settings
-from django.core import mail
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from cache_invalidation.conf import settings
 from cache_invalidation.connections import is_snapshot
-from cache_invalidation.exceptions import (
-    CacheDependencyWarning,
-    CacheInvalidationError,
-    InvalidSetting,
-    UndeclaredRead,
-)
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.observing.joined import Joined, joined_by_key
 from cache_invalidation.observing.relations import AS_DECLARED, Relation, kept_relation
 from cache_invalidation.observing.rows_written import models_written
 from cache_invalidation.observing.tags_read import tags_read
 from cache_invalidation.observing.watcher import unrecorded
-from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.dependencies import Dependencies
+from cache_invalidation.reads.results import Rows, result_of
 from cache_invalidation.rules.catalog import is_excluded, models_by_table
 from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Read, Statement
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Version, Versions, is_fence
-from cache_invalidation.tags import ROOT, expand, family, model_tag
+from cache_invalidation.tags import ROOT, every_row_tag, expand, family, model_tag, rows_alone_tag
 from cache_invalidation.transactions.open_batches import written_by_this_thread
-
-logger = logging.getLogger("cache_invalidation")
-
-SAID: Final = 1000  # messages that are remembered, so as not to repeat them
 
 
 class Sampled(Dependencies):
@@ -71,9 +59,54 @@ class Sampled(Dependencies):
             if statement.returns_rows and (written := models_written(statement)):
                 self.storable = False
                 self.written.update(dict.fromkeys(model._meta.label for model in written))
-            self._depend_on(expand(tag for tags in found.values() for tag in tags), connection)
+            joined = self._joined(statement, found, connection)
+            # Of these, for now, the row of which it is not known which it is.
+            now = found | {each.model: {every_row_tag(each.model)} for each in joined}
+            tags = expand(tag for tags in now.values() for tag in tags)
+            self._depend_on(tags, connection, _conditions(joined))
             for model in filter(is_excluded, found):
                 self.unwatched[model._meta.label] = None
+        except Exception:
+            self.storable = False  # It was not recorded.
+            raise
+
+    def _joined(
+        self,
+        statement: Statement,
+        found: Mapping[type[Model], Collection[str]],
+        connection: BaseDatabaseWrapper,
+    ) -> list[Joined]:
+        """Return the tables whose rows are asked for by key, and have `show` told which these are.
+
+        They are known when the query is done, and their versions sampled then. If the version of
+        the table is still the same when the value is stored, nobody has written any of them since
+        before the query.
+        """
+        result = result_of(statement)
+        if result is None or not (self.storable and get_store().takes_conditions):
+            return []
+        tables = joined_by_key(statement, connection, partial(self._relation, connection))
+        joined = [each for each in tables if found.get(each.model) == {model_tag(each.model)}]
+        if joined:
+            result.waiting.append(partial(self._show, joined, connection))
+        return joined
+
+    def _show(
+        self, joined: Sequence[Joined], connection: BaseDatabaseWrapper, rows: Rows | None
+    ) -> None:
+        """Depend on the `rows` of tables that are `joined`; on the table where none are told."""
+        try:
+            found: set[str] = set()
+            for each in joined:
+                tags = None if rows is None else each.tags(rows, connection)
+                if tags is None:
+                    table = model_tag(each.model)
+                    self.tags.add(table)
+                    if not self._agree({table: self.conditions.get(table)}):
+                        self.storable = False
+                else:
+                    found |= tags
+            self._depend_on(expand(found), connection)
         except Exception:
             self.storable = False  # It was not recorded.
             raise
@@ -96,13 +129,19 @@ class Sampled(Dependencies):
             self.reads_unknown(f"the {relation.instead} {read.table}")
         return relation
 
-    def _depend_on(self, tags: Collection[str], connection: BaseDatabaseWrapper) -> None:
+    def _depend_on(
+        self,
+        tags: Collection[str],
+        connection: BaseDatabaseWrapper,
+        conditions: Collection[str] = (),
+    ) -> None:
         self.tags.update(tags)
         self.takes_part(connection)
-        if written_by_this_thread(tags):
+        if written_by_this_thread({*tags, *conditions}):
             self.storable = False  # It may be rolled back before anybody stores what came of it.
         needed = set(tags) - self.versions.keys()
-        if needed and self.storable and not self._sample(needed, connection):
+        asked = set(conditions) - self.conditions.keys()
+        if (needed or asked) and self.storable and not self._sample(needed, asked, connection):
             self.storable = False  # For good, whatever other threads of this computation find.
 
     def takes_part(self, connection: BaseDatabaseWrapper) -> None:
@@ -122,10 +161,12 @@ class Sampled(Dependencies):
         """Return the versions of those of `tags` that need not be asked for."""
         return {tag: self.known[tag] for tag in tags if tag in self.known}
 
-    def _sample(self, tags: set[str], connection: BaseDatabaseWrapper) -> bool:
-        """Sample the versions of `tags`; tell whether anything may be stored under them."""
-        versions = self.known_of(tags)
-        missing = sorted(tags - versions.keys())
+    def _sample(
+        self, tags: set[str], conditions: set[str], connection: BaseDatabaseWrapper
+    ) -> bool:
+        """Sample the versions of both; tell whether anything may be stored under them."""
+        versions = self.known_of({*tags, *conditions})
+        missing = sorted((tags | conditions) - versions.keys())
         if missing:
             if is_snapshot(connection):
                 return False  # The rows may be older than the versions are now.
@@ -134,9 +175,15 @@ class Sampled(Dependencies):
                     versions.update(get_store().mint(missing, self.lifetime))
             except CacheInvalidationError:
                 return False
-        # Another thread may have sampled them meanwhile, and read what is older than this.
-        agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
-        return all(agreed) and not any(v is None or is_fence(v) for v in versions.values())
+        sampled = [{tag: versions[tag] for tag in of} for of in (tags, conditions)]
+        return self._agree(*sampled) and not any(
+            v is None or is_fence(v) for v in versions.values()
+        )
+
+
+def _conditions(joined: Iterable[Joined]) -> set[str]:
+    """Return the tags of which one is dropped with any row of the tables that are `joined`."""
+    return {tag for j in joined for tag in (model_tag(j.model), rows_alone_tag(j.model))}
 
 
 class Audited(Dependencies):
@@ -200,76 +247,3 @@ class Audited(Dependencies):
 def _sides(through: type[Model]) -> list[type[Model]]:
     fields = through._meta.fields
     return [side for field in fields if isinstance(side := field.related_model, type)]
-
-
-def report(
-    name: str, dependencies: Dependencies, function: Callable[..., Any], unsaid: Collection[str]
-) -> None:
-    """Say what the function `name` reads whose changes do not reach it, as the project wants it.
-
-    `unsaid` are names of what it should vary on. Raises `UndeclaredRead` if that is to be an error.
-    """
-    messages = []
-    if isinstance(dependencies, Audited) and dependencies.undeclared:
-        silent = ", ".join(dependencies.silent)
-        messages.append(
-            f"{name}() reads {', '.join(dependencies.undeclared)}, and writes there drop none of "
-            "its tags. Name the model in its tags, or leave the tags out to have them found."
-            + (f" If get_tags() of {silent} names one, say so in `families`." if silent else "")
-        )
-    if isinstance(dependencies, Sampled | Audited) and dependencies.unwatched:
-        messages.append(
-            f"{name}() reads {', '.join(dependencies.unwatched)}, and nobody watches writes there. "
-            "Leave it out, or see EXCLUDE in CACHE_INVALIDATION."
-        )
-    if isinstance(dependencies, Sampled) and dependencies.unknown:
-        messages.append(
-            f"{name}() is not stored: no model stands for what it reads with "
-            f"{'; '.join(dependencies.unknown)}. Say in its tags on what it depends."
-        )
-    if isinstance(dependencies, Sampled) and dependencies.written:
-        messages.append(
-            f"{name}() is not stored: it has written to {', '.join(dependencies.written)}, and a "
-            "hit would not. Write outside of it: a cached function only reads."
-        )
-    if unsaid:
-        messages.append(
-            f"{name}() is not stored: what it calls varies on {', '.join(unsaid)}, and it does "
-            "not. Say so in its vary_on, too."
-        )
-    for message in messages:
-        _say(message, function)
-
-
-_said: set[str] = set()
-
-
-def _say(message: str, function: Callable[..., Any]) -> None:
-    wanted = _wanted()
-    if wanted == "error":
-        raise UndeclaredRead(message)
-    if wanted == "warn":
-        warn(message, CacheDependencyWarning, function)
-    elif message not in _said and len(_said) < SAID:
-        _said.add(message)
-        logger.warning(message)
-
-
-def wants_warnings() -> bool:
-    """Whether the project is told by warnings of what its code does that cannot be cached."""
-    return _wanted() in ("warn", "error")
-
-
-def audits() -> bool:
-    """Whether the tags that are declared are to be compared with what is read."""
-    return _wanted() != "ignore"
-
-
-def _wanted() -> str:
-    try:
-        wanted = settings.UNDECLARED_READS
-    except InvalidSetting:
-        return "ignore"  # A system check says so, and no page must fail of it.
-    # Django's test runner, and whoever does the same, provides an outbox.
-    is_watched = django_settings.DEBUG or hasattr(mail, "outbox")
-    return wanted or ("warn" if is_watched else "ignore")

@@ -4,6 +4,8 @@ from cache_invalidation.sql.analysis import analyze
 from cache_invalidation.sql.statement import (
     Condition,
     Dialect,
+    Join,
+    Joins,
     Kind,
     Parameter,
     Read,
@@ -15,6 +17,8 @@ from cache_invalidation.sql.statement import (
 __all__ = [
     "Condition",
     "Dialect",
+    "Join",
+    "Joins",
     "Kind",
     "Parameter",
     "Read",

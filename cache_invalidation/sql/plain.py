@@ -8,6 +8,7 @@ from cache_invalidation.sql.conditions import (
     split,
     value_of,
 )
+from cache_invalidation.sql.joins import joins_in
 from cache_invalidation.sql.lexer import is_name, words
 from cache_invalidation.sql.names import Names
 from cache_invalidation.sql.statement import Condition, Parameter, Read, Statement, Value, Write
@@ -37,7 +38,9 @@ def analyze_plain(tokens: list[str], names: Names) -> Statement:
         match tokens:
             case ["SELECT", *_] | ["(", "SELECT", *_]:
                 return Statement(
-                    reads=_reads(tokens, names), reads_others=_reads_others(tokens, names)
+                    reads=_reads(tokens, names),
+                    reads_others=_reads_others(tokens, names),
+                    joins=joins_in(tokens, names),
                 )
             case ["UPDATE", table, "SET", *rest] if is_name(table):
                 return _update(table[1:], rest, names)

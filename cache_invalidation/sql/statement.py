@@ -56,6 +56,34 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Two tables, by their places, of which rows belong together whose columns are equal.
+
+    `table` is the one that is joined to the others; if that `is_outer`, rows without one stay.
+    """
+
+    table: int
+    column: str
+    other: int
+    other_column: str
+    is_outer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joins:
+    """How a SELECT joins the tables of which it shows rows; "" for one that is not known.
+
+    Which rows there are does not depend on what is in those that are `free`, but for the joins.
+    `shown` are columns, by table and name in lower case, and their places in each row.
+    """
+
+    tables: tuple[str, ...]
+    joins: tuple[Join, ...]
+    free: frozenset[int]
+    shown: tuple[tuple[int, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """A table that is written, or may be.
 
@@ -87,6 +115,8 @@ class Statement:
     counts_rows: bool = False
     # Does it return rows that it writes?
     returns_rows: bool = False
+    # How the tables are joined of which it shows rows.
+    joins: Joins | None = None
     # The first word of the text.
     first: str = field(default="", compare=False)
     # Are there several statements in it? Some may be committed although a later one fails.

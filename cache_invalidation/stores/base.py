@@ -50,6 +50,10 @@ class Store(ABC):
     # Does a fence hold until the last of several writers on one tag is done or timed out?
     counts_fences = False
 
+    # May what is stored rest on versions that a writer drops together with others? All of them are
+    # dropped in one step, or fenced before any of the fences is lifted.
+    takes_conditions = False
+
     # Can keys be deleted by pattern?
     supports_patterns = False
 

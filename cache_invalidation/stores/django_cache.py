@@ -37,6 +37,7 @@ from cache_invalidation.stores.messages import (
     new_token,
     seal,
 )
+from cache_invalidation.tags import with_rows_alone
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 _FENCE = re.compile(r"!([^!@]+)@(\d+)")
@@ -76,7 +77,7 @@ class DjangoCacheStore(DjangoCounters):
         return self.place(_safe(entry_name(key)))
 
     def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
-        return [*map(self._version_key, tags), *entries]
+        return [*map(self._version_key, with_rows_alone(tags)), *entries]
 
     # What readers need
 
@@ -122,8 +123,9 @@ class DjangoCacheStore(DjangoCounters):
         name, versions, mark = filling.entry, filling.versions, filling.mark
         packed = (seal(versions, mark), tuple(filling.further), filling.payload)
         with self._lock:
-            found = self._lookup(name, versions)
-            if found.entry_fenced or found.mark != mark or found.versions != versions:
+            needed = {**filling.conditions, **versions}
+            found = self._lookup(name, needed)
+            if found.entry_fenced or found.mark != mark or found.versions != needed:
                 return False
             try:
                 self._cache.set(name, packed, filling.timeout)

@@ -17,6 +17,7 @@ class LocMemStore(DjangoCacheStore):
     """The memory of this process: needs nothing, and is seen by nobody else."""
 
     counts_fences = True
+    takes_conditions = True
     supports_patterns = True
 
     def pattern_place(self, pattern: str) -> str:

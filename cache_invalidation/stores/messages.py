@@ -101,7 +101,8 @@ class Filling:
 
     `payload` is as `encode` returns it.
     `versions` and `mark` are those that were found before it was computed, `versions` sorted by
-    tag; `further` as in `Entry`.
+    tag; `further` as in `Entry`. `conditions` are versions that must stand when it is stored, and
+    of which it is independent from then on.
     """
 
     entry: str
@@ -110,13 +111,14 @@ class Filling:
     further: Sequence[str] = ()
     timeout: float | None = None
     mark: str = ""
+    conditions: Versions = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """What a store is told once a write is committed; `token` is that of the fence, if any.
 
-    `entries` and `keys` are places, as the store has named them.
+    `entries` and `keys` are places, as the store has named them. With `is_fenced`, it stands.
     """
 
     token: str
@@ -125,6 +127,7 @@ class Delivery:
     keys: Sequence[str] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
+    is_fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,8 +97,8 @@ class Keeping:
     def hand_up(self) -> None:
         """Tell the computation that is running what the value depends on so far."""
         if self._dependencies is not None:
-            dependencies = self._dependencies
-            hand_up(dependencies.versions, dependencies.storable, dependencies.varied)
+            found = self._dependencies
+            hand_up(found.versions, found.storable, found.varied, found.conditions)
 
     def keep(self, value: Any, refusals: Mapping[str, str]) -> dict[str, str]:
         """Store what was computed where it belongs; return why not, which is counted.

@@ -97,6 +97,7 @@ class Explorer:
     store: Store
     shelf: Shelf
     lags: bool = False
+    tags: tuple[str, ...] = TAGS
     worlds: int = 0
     _stands: str | None = None  # what is in the store, if that is known
     _taken: dict[tuple[str, str], tuple[Any, Content]] = field(default_factory=dict)
@@ -152,7 +153,7 @@ class Explorer:
 
     def find(self, raw: Content) -> Found:
         """Return what a reader finds."""
-        found: Found = self.take(raw, "look", lambda: self.store.lookup(self.place, TAGS))[0]
+        found: Found = self.take(raw, "look", lambda: self.store.lookup(self.place, self.tags))[0]
         return found
 
     def probe(self, world: World) -> None:

@@ -26,10 +26,10 @@ from tests.consistency.exploration import ENTRY, MARK, TAG, TAGS, Drops, Explore
 pytestmark = pytest.mark.slow
 
 
-def keys_in(store: Store) -> dict[str, str]:
+def keys_in(store: Store, tags: tuple[str, ...]) -> dict[str, str]:
     """Return under which keys the store keeps what is looked at."""
     place = store.entry_place(ENTRY)
-    versions = {tag: store.shared(version_name(tag)) for tag in TAGS}
+    versions = {tag: store.shared(version_name(tag)) for tag in tags}
     return {ENTRY: place, MARK: store.shared(mark_name(place)), **versions}
 
 
@@ -40,9 +40,9 @@ def without(fence: str, writer: str) -> str | None:
 
 
 class RedisShelf:
-    def __init__(self, store: Store, client: redis.Redis) -> None:
+    def __init__(self, store: Store, client: redis.Redis, tags: tuple[str, ...] = TAGS) -> None:
         self.client = client
-        self.keys = keys_in(store)
+        self.keys = keys_in(store, tags)
 
     def load(self) -> Raw:
         values: Any = self.client.mget(list(self.keys.values()))
@@ -64,8 +64,8 @@ class RedisShelf:
 
 
 class LocMemShelf:
-    def __init__(self, store: Store) -> None:
-        self.keys = keys_in(store)
+    def __init__(self, store: Store, tags: tuple[str, ...] = TAGS) -> None:
+        self.keys = keys_in(store, tags)
 
     def load(self) -> Raw:
         found = caches["locmem"].get_many(self.keys.values())

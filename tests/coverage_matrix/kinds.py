@@ -145,24 +145,21 @@ KINDS: Final = [
         given=lambda key: {"id": key - 10},
         # Django takes the key of the child for that of the parent.
         without=frozenset({"bulk_update"}),
-        goes="table",
-        note=ABOVE,
+        goes="row",
     ),
     Kind(title="A child of two children of one parent", make=_diamond, goes="table", note=ABOVE),
     Kind(
         title="A child of two parents",
         make=_two_parents,
         given=lambda key: {"side": key + 20},
-        goes="table",
-        note=ABOVE,
+        goes="row",
     ),
     Kind(
         title="A row that is in two multi-table children",
         make=_twins,
         # Django does not think of the other child.
         without=frozenset({"create", "delete", "delete_queryset"}),
-        goes="table",
-        note=ABOVE,
+        goes="row",
     ),
     Kind(
         title="A primary key in a column `char(20)`",

@@ -232,7 +232,7 @@ def test_two_threads_of_one_computation_agree_on_what_they_saw(using, categories
         computation: Any = recorder.get()
         found = list(Category.objects.using(using).values_list("name", flat=True))
         categories.update(name="new")
-        computation._sample({"testapp.category"}, connections[using])
+        computation._sample({"testapp.category"}, set(), connections[using])
         return found
 
     assert read() == ["old"]

@@ -10,7 +10,7 @@ from django.db import connection
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.exceptions import CacheDependencyWarning, UndeclaredRead
-from cache_invalidation.reads import recorders
+from cache_invalidation.reads import recorders, reports
 from tests.ruled import ByCategory
 from tests.testapp.models import (
     Author,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqli
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch):
-    monkeypatch.setattr(recorders, "_said", set())
+    monkeypatch.setattr(reports, "_said", set())
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ def test_in_production_that_is_logged_and_once(caplog, read):
 
 @pytest.mark.usefixtures("production")
 def test_what_was_said_is_not_remembered_without_end(monkeypatch, caplog):
-    monkeypatch.setattr(recorders, "SAID", 3)
+    monkeypatch.setattr(reports, "SAID", 3)
     for number in range(6):
 
         @cached(name=f"function {number}")
@@ -292,7 +292,7 @@ def test_what_was_said_is_not_remembered_without_end(monkeypatch, caplog):
 
         page()
     assert len(caplog.records) == 3
-    assert len(recorders._said) == 3
+    assert len(reports._said) == 3
 
 
 def test_rows_that_are_read_for_a_rule_are_not_what_the_function_reads():

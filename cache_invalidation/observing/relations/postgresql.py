@@ -14,6 +14,7 @@ from cache_invalidation.observing.relations.relation import (
     Column,
     Name,
     NotTold,
+    Reference,
     Relation,
     only_unequal,
 )
@@ -80,11 +81,25 @@ WITH RECURSIVE named AS (
             FROM through t JOIN pg_catalog.pg_class v ON v.oid = t.oid
             WHERE t.origin = n.oid AND t.oid <> n.oid AND v.relname = ANY(%(wanted)s::name[])
             ORDER BY 1
-        ) AS relatives
+        ) AS relatives,
+        (
+            SELECT json_agg(
+                json_build_array(a.attname, f.relname, b.attname, NOT a.attnotnull)
+                ORDER BY a.attname, k.conname
+            )::text
+            FROM pg_catalog.pg_constraint k
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+            JOIN pg_catalog.pg_class f ON f.oid = k.confrelid
+            JOIN pg_catalog.pg_class c ON c.oid = n.oid AND c.relnamespace = f.relnamespace
+            JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[1]
+            WHERE k.conrelid = n.oid AND k.contype = 'f' AND k.convalidated
+            AND cardinality(k.conkey) = 1
+            AND coalesce(to_jsonb(k)->>'conenforced', 'true') = 'true'
+        ) AS refers
     FROM named n
 )
-SELECT array_agg(oid::bigint), instead, columns, relatives
-FROM described GROUP BY instead, columns, relatives
+SELECT array_agg(oid::bigint), instead, columns, relatives, refers
+FROM described GROUP BY instead, columns, relatives, refers
 """
 
 _TYPES: Final = """
@@ -134,9 +149,13 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
                         }
                     ),
                     relatives=frozenset(relatives),
+                    references=frozenset(
+                        Reference(column.lower(), table.lower(), target.lower(), is_nullable)
+                        for column, table, target, is_nullable in json.loads(refers or "[]")
+                    ),
                 ),
             )
-            for oids, instead, columns, relatives in _fetch(connection, _CANDIDATES, params)
+            for oids, instead, columns, relatives, refers in _fetch(connection, _CANDIDATES, params)
         ],
     )
 

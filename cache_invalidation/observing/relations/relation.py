@@ -28,6 +28,19 @@ class Column:
         return self.limit is None or (length is not None and length <= self.limit)
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key of one column, which the database holds to: there is such a row, or it is NULL.
+
+    Names are in lower case.
+    """
+
+    column: str
+    table: str
+    target: str
+    is_nullable: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
     """A table, or what stands in the place of one.
@@ -36,12 +49,18 @@ class Relation:
     and change only by being written under its name. `columns` are those that compare as Python
     does, by their names in lower case; None if nobody looked. Rows of the table can also be written
     under the names `relatives`: those of partitions, of tables that inherit from it or from which
-    it does, and of views.
+    it does, and of views. `references` are its foreign keys.
     """
 
     instead: str = ""
     columns: Mapping[str, Column] | None = field(default_factory=dict)
     relatives: frozenset[str] = frozenset()
+    references: frozenset[Reference] = frozenset()
+
+    def reference(self, column: str, table: str, target: str) -> Reference | None:
+        """Return the foreign key from `column` to `target` in `table`, if there is one."""
+        wanted = column.lower(), table.lower(), target.lower()
+        return next((r for r in self.references if (r.column, r.table, r.target) == wanted), None)
 
     def compares(
         self, column: str | None, comparison: Comparison | None, length: int | None = None

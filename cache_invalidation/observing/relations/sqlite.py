@@ -11,6 +11,7 @@ from cache_invalidation.observing.relations.relation import (
     Candidates,
     Column,
     Name,
+    Reference,
     Relation,
     only_unequal,
 )
@@ -80,8 +81,23 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
                 column: _column(declared, column.lower() in collated)
                 for _, column, declared, *_ in listed
             }
-        )
+        ),
+        references=frozenset(_references(cursor, schema, name, listed)),
     )
+
+
+def _references(cursor: Any, schema: str, name: str, listed: list[Any]) -> Iterator[Reference]:
+    """Yield the foreign keys of a table, if the connection has the database hold to them."""
+    if not all(is_on for (is_on,) in _rows(cursor, "PRAGMA foreign_keys")):
+        return
+    keys = _rows(cursor, f"PRAGMA {schema}.foreign_key_list({_quoted(name)})")
+    composite = {number for number, position, *_ in keys if position}
+    nullable = {column.lower(): not is_set for _, column, _, is_set, *_ in listed}
+    for number, _, table, column, target, *_ in keys:
+        if number not in composite and target:
+            folded = column.lower()
+            is_nullable = nullable.get(folded, True)
+            yield Reference(folded, table.lower(), target.lower(), is_nullable)
 
 
 def _column(declared: str, is_compared_by_bytes: bool) -> Column | None:

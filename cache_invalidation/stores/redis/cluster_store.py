@@ -7,6 +7,8 @@ What a store promises needs no more than one key at a time to change in one step
 - An entry that is stored under a version which has just been dropped is not valid, and never will
   be. It may have replaced a valid one, which costs a miss. That the entry itself was invalidated is
   seen from its mark, which is compared like a version.
+- A version that is only a condition for storing an entry is compared before the entry is stored.
+  What is dropped together with it stands under a fence then, or has been dropped before.
 - Every fence stands before COMMIT, or the call fails. Then it stands on the nodes that answer, and
   who needs one of the others cannot read.
 """
@@ -17,7 +19,7 @@ from typing import Any
 from django.core.cache import caches
 
 from cache_invalidation.stores.base import guarded
-from cache_invalidation.stores.messages import Condition, Filling
+from cache_invalidation.stores.messages import Condition, Delivery, Filling
 from cache_invalidation.stores.redis.cluster import ClusterClient, ClusterConnectionFactory
 from cache_invalidation.stores.redis.connection import Servers
 from cache_invalidation.stores.redis.counters import ERRORS
@@ -58,6 +60,13 @@ class RedisClusterStore(RedisStore):
     def _together(self, keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
         # Not by slot: while a slot is being moved, some of its keys are here and some are there.
         return [(key,) for key in keys]
+
+    @guarded(*ERRORS, urgent=True)
+    def deliver(self, delivery: Delivery) -> bool:
+        if not delivery.is_fenced and len(delivery.tags) > 1:
+            # Somebody who finds one of them renewed must find that the others have gone.
+            self.fence(delivery.tags, [], delivery.token)
+        return super().deliver(delivery)
 
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:

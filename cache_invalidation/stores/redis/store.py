@@ -28,7 +28,7 @@ from cache_invalidation.stores.redis.connection import Command, Primary, Servers
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters, spell
 from cache_invalidation.stores.redis.entries import PLAIN, WITH_TAGS, pack, unpack
 from cache_invalidation.stores.redis.scripts import lives_of, ms, script
-from cache_invalidation.tags import ROOT, escape_glob
+from cache_invalidation.tags import ROOT, escape_glob, with_rows_alone
 
 CHUNK: Final = 1000  # keys for each SCAN and UNLINK
 
@@ -41,6 +41,7 @@ class RedisStore(RedisCounters):
     """
 
     counts_fences = True
+    takes_conditions = True
     supports_patterns = True
     # Of the latter, too: the pool has no connection to spare, which says nothing about the server.
     refusals = (ResponseError, MaxConnectionsError)
@@ -197,7 +198,8 @@ class RedisStore(RedisCounters):
 
     def _expected(self, filling: Filling) -> dict[str, Any]:
         """Return what has to be found unchanged, by key: the versions, and the mark like one."""
-        versions = {self._version_key(tag): value for tag, value in filling.versions.items()}
+        needed = {**filling.conditions, **filling.versions}
+        versions = {self._version_key(tag): value for tag, value in needed.items()}
         return versions | {self._mark_key(filling.entry): filling.mark}
 
     @guarded(*ERRORS)
@@ -223,7 +225,7 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS, urgent=True)
     def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
-        keys = [*map(self._version_key, tags), *entries]
+        keys = [*map(self._version_key, with_rows_alone(tags)), *entries]
         lasts = settings.FENCE_TIMEOUT + settings.REPLICA_LAG
         # Whoever finds the mark must find the fence as well, so that comes first.
         marks = self._marks(entries, token)
@@ -231,7 +233,7 @@ class RedisStore(RedisCounters):
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
-        versions = map(self._version_key, delivery.tags)
+        versions = map(self._version_key, with_rows_alone(delivery.tags))
         commands = [
             *self._marks(delivery.entries, f"~{delivery.token}"),
             *self._fences([*versions, *delivery.entries], delivery.token, settings.REPLICA_LAG),

@@ -23,6 +23,7 @@ from django.utils.asyncio import async_unsafe
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.querying import NEVER, uncached_queries, wish_for
+from cache_invalidation.reads import results
 from cache_invalidation.reads.dependencies import collecting
 from cache_invalidation.reads.protocol import Read, attempt, fail, finish
 from cache_invalidation.stores import get_store
@@ -70,7 +71,7 @@ def _execute(
     is_whole = not chunked_fetch and chunk_size == GET_ITERATOR_CHUNK_SIZE
     found = wanted(compiler) if is_whole and result_type in (MULTI, SINGLE) else None
     if found is None:
-        return method(compiler, result_type, chunked_fetch, chunk_size)
+        return results.execute(method, compiler, result_type, chunked_fetch, chunk_size)
     try:
         text, params = compiler.as_sql()
     except EmptyResultSet:
@@ -123,7 +124,9 @@ class _Query:
         """Have the query executed that the key is made of, and not compiled again."""
         self._compiler.as_sql = lambda: self._compiled
         try:
-            return self._method(self._compiler, self._result_type)
+            return results.execute(
+                self._method, self._compiler, self._result_type, False, GET_ITERATOR_CHUNK_SIZE
+            )
         finally:
             del self._compiler.as_sql
 

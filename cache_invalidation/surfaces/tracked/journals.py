@@ -104,7 +104,8 @@ class Journal(Sampled):
     def known_of(self, tags: Collection[str]) -> dict[str, Version]:
         known, inner = super().known_of(tags), running.get()
         if isinstance(inner, Sampled):
-            known |= {tag: v for tag in tags if (v := inner.versions.get(tag)) is not None}
+            sampled = {**inner.conditions, **inner.versions}
+            known |= {tag: v for tag in tags if (v := sampled.get(tag)) is not None}
         return known
 
     def _note(
@@ -126,19 +127,23 @@ class Journal(Sampled):
         self.storable = False  # Nobody would tell when it changes.
 
     def absorb(
-        self, versions: Versions, storable: bool, varied: Mapping[str, str] = NOTHING
+        self,
+        versions: Versions,
+        storable: bool,
+        varied: Mapping[str, str] = NOTHING,
+        conditions: Versions = NOTHING,
     ) -> None:
         self.events += 1
         if self.begun is None and (self.looked is None or self.events > NOTED):
             self.lose_track()
         if not self.is_blind:
-            super().absorb(versions, storable, varied)
+            super().absorb(versions, storable, varied, conditions)
 
     def lose_track(self) -> None:
         """Take note that something went in of which nobody knows what it depends on."""
         self.is_blind = True
         # It may go on for as long as the process.
-        self.versions, self.known, self.tags = {}, {}, set()
+        self.versions, self.conditions, self.known, self.tags = {}, {}, {}, set()
         self._noted, self._before = [], set()
 
     def ask(self, read: Read, events: int) -> None:

@@ -179,7 +179,7 @@ class Key:
             read.versions = own | dict(rest or {})
         noted = journal.noted()
         dependencies = Dependencies(read.versions or {}, read.storable)
-        dependencies.absorb(journal.versions, journal.storable)
+        dependencies.absorb(journal.versions, journal.storable, conditions=journal.conditions)
         dependencies.absorb(noted or {}, noted is not None)
         if noted and not self._stood_before(journal, read):
             dependencies.storable = False
@@ -200,7 +200,7 @@ class Key:
         learn(read, dependencies)
         if not dependencies.storable:
             return "dependencies" if read.storable else "unavailable"
-        reason = store(read, payload, versions)
+        reason = store(read, payload, versions, dependencies.conditions)
         if reason == "dependencies":
             see(versions)  # What was seen of them before would be refused the next time, too.
         return reason

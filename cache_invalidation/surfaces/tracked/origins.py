@@ -14,7 +14,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from cache_invalidation.exceptions import CacheDependencyWarning
 from cache_invalidation.reads.callers import warn
 from cache_invalidation.reads.kept_calls import Arguments
-from cache_invalidation.reads.recorders import wants_warnings
+from cache_invalidation.reads.reports import wants_warnings
 
 logger = logging.getLogger("cache_invalidation")
 
