@@ -4,6 +4,7 @@ from cache_invalidation.exceptions import CacheDependencyWarning
 from cache_invalidation.explain import explain
 from cache_invalidation.reads.cached import cached
 from cache_invalidation.rules.declarations import Change, ModelInvalidation
+from cache_invalidation.rules.named import Key, Pattern, Tag
 from cache_invalidation.rules.registry import Event, on_event, register, registry
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from cache_invalidation.tags import Invalidation
@@ -16,7 +17,10 @@ __all__ = [
     "Change",
     "Event",
     "Invalidation",
+    "Key",
     "ModelInvalidation",
+    "Pattern",
+    "Tag",
     "cached",
     "explain",
     "invalidate",

@@ -21,11 +21,11 @@ class PatternsNotSupported(CacheInvalidationError):
 
 
 class AlreadyRegistered(CacheInvalidationError):
-    """The model has a rule already; override or unregister that one first."""
+    """The model has this very rule already."""
 
 
 class NotRegistered(CacheInvalidationError):
-    """The model has no rule that could be removed."""
+    """The model has no rule, or not this one, that could be removed."""
 
 
 class TemplateError(CacheInvalidationError, ValueError):

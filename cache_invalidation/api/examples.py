@@ -102,6 +102,8 @@ REGISTRY: Final[dict[str, Any]] = {
                     "keys": ["product-detail:{pk}"],
                     "patterns": ["product-list:{category_id}:*"],
                     "fields": ["category", "name", "price"],
+                    "own_fields": {},
+                    "ignore": ["stock"],
                     "track": [],
                     "code": [],
                     "families": None,

@@ -1,8 +1,9 @@
 """What `invalidation.py` declares."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
@@ -11,15 +12,15 @@ from django.core.exceptions import FieldDoesNotExist
 from cache_invalidation.checks.cache import backend, store
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.rules.catalog import is_spelled_alike
-from cache_invalidation.rules.declarations import ModelInvalidation, Rule
+from cache_invalidation.rules.declarations import ModelInvalidation, Rule, field_names
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.templates import problem_with
+from cache_invalidation.rules.templates import Template, has_column, problem_with
 
 
 @register()
 def check_rules(**kwargs: Any) -> Messages:
     """E006 to E009: templates, the fields they name, `fields` and `track`."""
-    for rule in registry.rules.values():
+    for rule in registry.all_rules:
         yield from _check_rule(rule)
 
 
@@ -43,14 +44,18 @@ def _check_rule(rule: Rule) -> Messages:
                     obj=owner,
                     id="cache_invalidation.E007",
                 )
-    for option in ("fields", "track"):
+    for option in ("fields", "track", "ignore"):
         named = getattr(rule.declaration, option)
-        if isinstance(named, str):
+        if isinstance(named, str) or not (named is None or isinstance(named, Iterable)):
             problem = f"{option} is {named!r}, which is no list of names."
-            yield _no_field(owner, problem, f"Write {option} = [{named!r}].")
+            written = repr(named) if isinstance(named, str) else "'name'"
+            yield _no_field(owner, problem, f"Write {option} = [{written}].")
             continue
         for name in sorted(named or ()):
             yield from _check_field(rule, option, name)
+    for template in rule.templates:
+        for name in sorted(template.fields or ()):
+            yield from _check_field(rule, f"{template.kind.title()}({template.source!r})", name)
 
 
 def _no_field(rule: type[ModelInvalidation], problem: str, hint: str) -> CheckMessage:
@@ -74,12 +79,45 @@ def _check_field(rule: Rule, option: str, name: str) -> Messages:
             obj=owner,
             id="cache_invalidation.E009",
         )
+    if option == "ignore" and (field in rule.model._meta.pk_fields or not has_column(field)):
+        what = "has no column" if not has_column(field) else "is the primary key"
+        problem = f"ignore names {name!r}, but {label}.{name} {what}."
+        yield _no_field(owner, problem, "Name columns of the row whose changes nobody waits for.")
+
+
+@register()
+def check_ignored(**kwargs: Any) -> Messages:
+    """W028: fields that a rule ignores, and asks for all the same."""
+    for rule in registry.all_rules:
+        tracked = chain.from_iterable(
+            each.tracked.values() for each in registry.all_rules if each.model is rule.model
+        )
+        for what, names in _named_by(rule, tracked):
+            if found := sorted(field_names(rule.model, names) & rule.ignore):
+                yield Warning(
+                    f"{what} names {', '.join(found)}, which {type(rule.declaration).__qualname__} "
+                    "ignores: nothing is dropped if nothing else changes.",
+                    hint="Take the field out of ignore; or declare what it makes stale in another "
+                    "rule of the model, which does not ignore it.",
+                    obj=type(rule.declaration),
+                    id="cache_invalidation.W028",
+                )
+
+
+def _named_by(rule: Rule, tracked: Iterable[Template]) -> Iterator[tuple[str, Collection[str]]]:
+    """Yield what a rule declares, and the fields of its model that are named there."""
+    yield "fields", rule.fields or ()
+    for template in rule.templates:
+        paths = {path.partition("__")[0] for path in template.paths}
+        yield f"the {template.kind} {template.source!r}", paths | (template.fields or set())
+    for template in tracked:
+        yield "track", template.paths
 
 
 @register()
 def check_attributes(**kwargs: Any) -> Messages:
     """E016: attributes that look like one of `ModelInvalidation`, and are none."""
-    for rule in dict.fromkeys(type(rule.declaration) for rule in registry.rules.values()):
+    for rule in dict.fromkeys(type(rule.declaration) for rule in registry.all_rules):
         for name, meant in _misspelled(rule):
             yield Error(
                 f"{rule.__qualname__} has an attribute {name!r}, which nobody looks at.",
@@ -102,7 +140,7 @@ def _misspelled(rule: type[ModelInvalidation]) -> Iterator[tuple[str, str]]:
 @register()
 def check_families(**kwargs: Any) -> Messages:
     """E015, W023 and W024: what the code of rules stands for where rows are not known."""
-    for rule in registry.rules.values():
+    for rule in registry.all_rules:
         yield from _check_code(rule)
 
 
@@ -128,9 +166,9 @@ def _check_code(rule: Rule) -> Messages:
     if rule.families is None and (names := [name for name in rule.code if name != "get_tags"]):
         yield Warning(
             f"{'() and '.join(names)}() cannot name the keys of rows of {label} that are not "
-            "known, so these stay.",
+            "known, so writes such as raw SQL drop everything, and keys that are not tracked stay.",
             hint="Write keys and patterns with placeholders, which stand for all values there; or "
-            "declare families, [] for none, if the code names all without seeing a row.",
+            "declare the families of the keys: families = ['detail'] for 'detail:3'.",
             obj=owner,
             id="cache_invalidation.W024",
         )
@@ -142,16 +180,16 @@ def check_patterns(**kwargs: Any) -> Messages:
     why = _why_no_patterns()
     if why is None:
         return
-    for rule in registry.rules.values():
-        for template in rule.templates:
-            if template.kind == "pattern":
-                yield Error(
-                    f"The pattern {template.source!r} can never be deleted: {why}.",
-                    hint="Name each key in `keys`, or cache with `cached` and a tag. django-redis "
-                    "and LocMem can list their keys.",
-                    obj=type(rule.declaration),
-                    id="cache_invalidation.E010",
-                )
+    for rule in registry.all_rules:
+        patterns = [t.source for t in rule.templates if t.kind == "pattern"]
+        for pattern in [*patterns, *sorted(rule.key_families)]:
+            yield Error(
+                f"The pattern {pattern!r} can never be deleted: {why}.",
+                hint="Name each key in `keys`, or cache with `cached` and a tag. django-redis "
+                "and LocMem can list their keys.",
+                obj=type(rule.declaration),
+                id="cache_invalidation.E010",
+            )
 
 
 def _why_no_patterns() -> str | None:

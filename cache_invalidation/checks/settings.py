@@ -61,7 +61,7 @@ def check_exclude(**kwargs: Any) -> Messages:
                 "('admin.LogEntry').",
                 id="cache_invalidation.W004",
             )
-    for rule in registry.rules.values():
+    for rule in registry.all_rules:
         if is_excluded(rule.model):
             yield Warning(
                 f"{rule.declaration!r} never fires: EXCLUDE has the model.",

@@ -76,7 +76,7 @@ def check_patterns_without_a_tag(**kwargs: Any) -> Messages:
     found = store()
     if found is None or not found.supports_patterns:
         return
-    templates = {t.source: t for rule in registry.rules.values() for t in rule.templates}
+    templates = {t.source: t for rule in registry.all_rules for t in rule.templates}
     patterns = sorted(name for name, t in templates.items() if t.kind == "pattern")
     if found.tracking is not None:
         patterns = [name for name in patterns if not templates[name].is_prefix]

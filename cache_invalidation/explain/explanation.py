@@ -27,8 +27,9 @@ class RuleEffect:
 
     `rule` is its dotted name, or "built in" if the project declares none. `model` and `operation`
     say what is written: "create", "update", "delete", or "write" for any of these. A rule with
-    `fields` contributes what it declares only if one of them changes. `notes` are about what its
-    code cannot tell of rows that are not known.
+    `fields` contributes what it declares only if one of them changes. `stays` is what stays of its
+    tags, keys and patterns. `notes` say why, and what its code cannot tell of rows that are not
+    known.
     """
 
     rule: str
@@ -39,6 +40,7 @@ class RuleEffect:
     tags: tuple[str, ...]
     keys: tuple[str, ...]
     patterns: tuple[str, ...]
+    stays: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -95,6 +97,7 @@ class Explanation:
                     "tags": list(effect.tags),
                     "keys": list(effect.keys),
                     "patterns": list(effect.patterns),
+                    "stays": list(effect.stays),
                 }
                 for effect in self.effects
             ],
@@ -137,6 +140,7 @@ def _rules(effects: Iterable[RuleEffect], indent: str) -> Iterator[str]:
         yield from _names("tag", effect.tags, f"{indent}  ")
         yield from _names("key", effect.keys, f"{indent}  ")
         yield from _names("pattern", effect.patterns, f"{indent}  ")
+        yield from _names("stays", effect.stays, f"{indent}  ")
         yield from _names("note", effect.notes, f"{indent}  ")
 
 
@@ -164,6 +168,8 @@ def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
             whole.tags |= consequence.tags
             whole.keys |= consequence.keys
             whole.patterns |= consequence.patterns
+            whole.spared |= consequence.spared
+            whole.unfired = [each for each in whole.unfired if each in consequence.unfired]
             whole.notes = list(dict.fromkeys([*whole.notes, *consequence.notes]))
     limit = settings.ROW_TAG_LIMIT
     return tuple(
@@ -176,10 +182,32 @@ def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
             tags=tuple(sorted(collapse(whole.tags, limit))),
             keys=tuple(sorted(whole.keys)),
             patterns=tuple(sorted(whole.patterns)),
-            notes=tuple(whole.notes),
+            stays=tuple(_staying(whole)),
+            notes=(*whole.notes, *_conditions(whole)),
         )
         for (model, operation, rule), whole in found.items()
     )
+
+
+def _staying(whole: Consequence) -> Iterator[str]:
+    """Yield what stays: tags of rows that are ignored, and templates that do not count."""
+    yield from sorted(whole.spared - whole.tags)
+    yield from (template.source for template in whole.unfired)
+
+
+def _conditions(whole: Consequence) -> Iterator[str]:
+    """Yield why that stays, or might stay where it is not known what changes."""
+    rule, model = whole.rule, whole.rule.model
+    ignored = registry.plan(model).ignore.get(model, frozenset())
+    names = ", ".join(sorted(ignored))
+    if whole.spared - whole.tags:
+        yield f"the tags of rows stay, since nothing changes but what is ignored: {names}"
+    elif ignored and whole.change.operation == "manual":
+        yield f"the tags of rows stay if nothing changes but what is ignored: {names}"
+    for template in rule.templates:
+        if template.fields is not None:
+            fields = " or ".join(sorted(template.fields))
+            yield f"{template.source} goes only if {fields} changes"
 
 
 def _has_stand_in(pk: Any) -> bool:

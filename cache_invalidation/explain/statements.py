@@ -72,7 +72,8 @@ def changes_of(
     """Yield the changes that `statement` would make."""
     using = connection.alias
     for each in all_written(statement, params, False, connection):
-        if not each.keys or not registry.plan(each.model).needs_state:
+        plan = registry.plan(each.model)
+        if not each.keys or not plan.needs_state or plan.ignores(each.fields):
             yield from each.changes(using)
             continue
         states = _states(each, using) if statement.kinds <= ORDINARY else None

@@ -16,6 +16,7 @@ from cache_invalidation.explain.states import is_known, saved
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.tags import model_tag, row_tag, table_of
+from cache_invalidation.writes.stored import fields_saved
 
 Operation = Literal["save", "delete"]
 
@@ -73,6 +74,7 @@ def _of_instance(instance: Model, operation: Operation, using: str) -> Explanati
         pk=row.pk,
         old=old,
         new=row,
+        fields=None if old is None else fields_saved(model, None, using),
     )
     note = "A name in braces stands for a value that is known only after the write."
     return _of_changes(subject, model, [change], *([] if is_known(row, instance) else [note]))

@@ -10,6 +10,8 @@ from django.db.models import Field, Model
 
 from cache_invalidation import sql
 from cache_invalidation.conf import settings
+from cache_invalidation.connections import is_open_for_driver
+from cache_invalidation.observing import relations
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.declarations import Change, Operation
 from cache_invalidation.rules.registry import registry
@@ -98,7 +100,7 @@ def rows_written(
             model,
             write,
             keys_written(model._meta.pk_fields, write, given, connection),
-            _fields(model, write),
+            None if statement.boundaries else _fields(model, write, connection),
         )
         for write in statement.writes
         for model in catalog.models_by_table()[write.table]
@@ -250,26 +252,49 @@ def value_given(parameter: Parameter, params: Any) -> Any:
         return MISSING
 
 
-def assigned_fields(model: type[Model], names: Iterable[str]) -> frozenset[str] | None:
-    """Return the names of the fields that may change if those called `names` are assigned.
+def assigned_fields(
+    model: type[Model], names: Iterable[str] | None, connection: BaseDatabaseWrapper
+) -> frozenset[str] | None:
+    """Return the names of the fields that may change if those called `names` are, or all for None.
 
-    None if that is not known, as where the database computes a column from others. A name may be
-    that of a field, of its attribute or of its column, and so of several fields.
+    None if that is not known, as where a trigger may write others; or where nobody knows when it is
+    committed, and nothing must be taken for unchanged meanwhile. What the database computes from
+    others may change in any case. A name may be that of a field, of its attribute or of its column,
+    and so of several fields.
     """
+    # Only who looks at values wants to know.
+    if registry.plan(model).needs_state and (
+        is_open_for_driver(connection) or relations.writes_more(connection, model)
+    ):
+        return None
+    if names is None:
+        return _all_fields(model)
+    fields, computed = _fields_by_name(model)
+    found = [fields.get(name.lower()) for name in names]
+    return None if None in found else computed.union(*filter(None, found))
+
+
+@cache
+def _all_fields(model: type[Model]) -> frozenset[str]:
+    return frozenset(field.name for field in model._meta.concrete_fields)
+
+
+@cache
+def _fields_by_name(model: type[Model]) -> tuple[dict[str, set[str]], frozenset[str]]:
+    """Return the names of fields by each of their names in lower case, and of those computed."""
     fields: dict[str, set[str]] = {}
     for field in model._meta.concrete_fields:
-        if field.generated:
-            return None
         for name in (field.name, field.attname, field.column or ""):
             fields.setdefault(name.lower(), set()).add(field.name)
-    found = [fields.get(name.lower()) for name in names]
-    return None if None in found else frozenset().union(*filter(None, found))
+    return fields, frozenset(f.name for f in model._meta.concrete_fields if f.generated)
 
 
-def _fields(model: type[Model], write: Write) -> frozenset[str] | None:
+def _fields(
+    model: type[Model], write: Write, connection: BaseDatabaseWrapper
+) -> frozenset[str] | None:
     if write.kind != "update" or not write.columns:
         return None
-    return assigned_fields(model, write.columns)
+    return assigned_fields(model, write.columns, connection)
 
 
 def models_written(statement: Statement) -> set[type[Model]]:

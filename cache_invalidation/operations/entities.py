@@ -40,7 +40,7 @@ def find_model(name: str) -> type[Model]:
     if model := labels.get(name.lower()):
         return model
     found = sorted(
-        (rule.model for rule in registry.rules.values() if rule.entity_type == name),
+        {rule.model for rule in registry.all_rules if rule.entity_type == name},
         key=lambda model: model._meta.label,
     )
     if len(found) == 1:

@@ -30,9 +30,10 @@ E = TypeVar("E", FunctionEntry, PageEntry, BlockEntry)
 class RuleEntry(TypedDict):
     """A declared rule, and the `model` it was registered for.
 
-    `fields` is null if every field counts. `code` are the methods that say what templates cannot,
-    `families` what is dropped where these do not know the rows; null is everything. `defect` is why
-    the templates cannot be used.
+    `fields` is null if every field counts; `own_fields` are those of single templates, `ignore`
+    those that do not count. `code` are the methods that say what templates cannot, `families` what
+    is dropped where these do not know the rows; null is everything. `defect` is why the templates
+    cannot be used.
     """
 
     rule: str
@@ -42,6 +43,8 @@ class RuleEntry(TypedDict):
     keys: list[str]
     patterns: list[str]
     fields: list[str] | None
+    own_fields: dict[str, list[str]]
+    ignore: list[str]
     track: list[str]
     code: list[str]
     families: list[str] | None
@@ -163,6 +166,8 @@ def _rule(rule: Rule) -> RuleEntry:
         keys=templates["key"],
         patterns=templates["pattern"],
         fields=None if rule.fields is None else sorted(rule.fields),
+        own_fields={t.source: sorted(t.fields) for t in rule.templates if t.fields is not None},
+        ignore=sorted(rule.ignore),
         track=list(declaration.track),
         code=list(rule.code),
         families=None if rule.families is None else sorted(map(_bare, rule.families)),

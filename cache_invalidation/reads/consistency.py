@@ -117,7 +117,7 @@ class Check:
         with suppress(Exception):
             opened = connections.all(initialized_only=True)
             return not (
-                any(batch or batch.unsaid for each in opened for batch in batches(each))
+                any(batch.has_written for each in opened for batch in batches(each))
                 or any(each.needs_rollback or is_open_for_driver(each) for each in opened)
                 or (not in_transactions and any(map(in_transaction, opened)))
                 or sees_snapshot()

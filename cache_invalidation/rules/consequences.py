@@ -1,22 +1,22 @@
 """From an observed change to what it makes stale, rule by rule."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db import models
 from django.db.models import Model
 
 from cache_invalidation.connections import shielded
 from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.code import FromCode
 from cache_invalidation.rules.declarations import Change, Rule, links_to, shares_key
+from cache_invalidation.rules.differences import changes_only, may_have_changed
 from cache_invalidation.rules.loading import in_column, with_columns
+from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.templates import Template, as_stored, key_as_stored, resolvers_for
-from cache_invalidation.tags import ROOT, Invalidation, every_row_tag, family, row_tag, shorten
+from cache_invalidation.rules.templates import Template, key_as_stored, resolvers_for
+from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -30,10 +30,18 @@ class Consequence:
     tags: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     patterns: set[str] = field(default_factory=set)
+    # The tags of the row, of the model and of `track` that stay, since what changed is ignored.
+    spared: set[str] = field(default_factory=set)
+    # The templates that do not count: none of the fields has changed that they are about.
+    unfired: list[Template] = field(default_factory=list)
     # What the rule's code cannot say of rows that are not known, and what is done about it.
     notes: list[str] = field(default_factory=list)
     # Whether that is nothing at all: there may be plain keys of which nobody knows the names.
     loses_keys: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether anything is stale."""
+        return bool(self.tags or self.keys or self.patterns)
 
 
 def consequences(change: Change) -> Iterator[Consequence]:
@@ -44,14 +52,14 @@ def consequences(change: Change) -> Iterator[Consequence]:
     """
     plan = registry.plan(change.model)
     for rule in plan.own:
-        yield _apply(rule, _of_row_in(rule.model, change))
+        yield _apply(rule, _of_row_in(rule.model, change), plan)
     for rule in plan.inherited:
-        yield from _apply_to_child(rule, change, plan.needs_state)
+        yield from _apply_to_child(rule, change, plan)
     for rule in plan.siblings:
-        yield from _apply_to_sibling(rule, change)
+        yield from _apply_to_sibling(rule, change, plan)
 
 
-def _apply_to_sibling(rule: Rule, change: Change) -> Iterator[Consequence]:
+def _apply_to_sibling(rule: Rule, change: Change, plan: Plan) -> Iterator[Consequence]:
     """Apply the rule of another child of the same parent, of which there may be a row as well.
 
     Whether there is, and what is in it, only a query could tell, and it is rare. A row that is
@@ -63,7 +71,7 @@ def _apply_to_sibling(rule: Rule, change: Change) -> Iterator[Consequence]:
     ):
         return
     key = change.pk if same_key else None
-    yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None))
+    yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None), plan)
 
 
 @cache
@@ -88,7 +96,7 @@ def _of_row_in(parent: type[Model], change: Change) -> Change:
     )
 
 
-def _apply(rule: Rule, change: Change) -> Consequence:
+def _apply(rule: Rule, change: Change, plan: Plan) -> Consequence:
     """Apply `rule` to `change`, whose primary key is that of the row in the table of the rule."""
     result = Consequence(rule=rule, change=change)
     result.tags.add(rule.model_tag)
@@ -98,30 +106,45 @@ def _apply(rule: Rule, change: Change) -> Consequence:
         result.tags.add(f"{rule.model_tag}:{change.pk}")  # The same as below, for what is common.
     else:
         result.tags.add(shorten(row_tag(rule.model, key_as_stored(rule.model, change.pk))))
+    for template in rule.tracked.values():
+        _add_rendered(result, template)
+    if (ignored := plan.ignore.get(rule.model)) and changes_only(rule, change, ignored):
+        # That is said of the rows, whichever of their rules says it.
+        result.tags, result.spared = set(), result.tags
     if rule.defect is not None:
         logger.error(
             "%r cannot be used (%s); invalidating everything", rule.declaration, rule.defect
         )
         result.tags.add(ROOT)
-    for template in rule.tracked.values():
-        _add_rendered(result, template)
-    if _fires(rule, change):
-        for template in rule.templates:
+    if rule.ignore and result.spared and changes_only(rule, change, rule.ignore):
+        result.unfired += rule.templates
+        return result
+    fires = may_have_changed(change, rule.fields)
+    for template in rule.templates:
+        own = template.fields
+        if fires if own is None else may_have_changed(change, own):
             _add_rendered(result, template)
-        if rule.code:
-            _add_from_code(result)
+        else:
+            result.unfired.append(template)
+    if rule.code and fires:
+        named = FromCode(rule, change)
+        result.tags |= named.tags
+        result.keys |= named.keys
+        result.patterns |= named.patterns
+        result.notes += named.notes
+        result.loses_keys = named.loses_keys
     return result
 
 
-def _apply_to_child(rule: Rule, change: Change, may_query: bool) -> Iterator[Consequence]:
+def _apply_to_child(rule: Rule, change: Change, plan: Plan) -> Iterator[Consequence]:
     """Apply the rule of a multi-table child, whose table was not written, to a parent's change.
 
     Where the child has a key of its own, only a query could tell which row it is.
     """
     same_key = shares_key(rule.model, change.model)
-    if change.pk is None or not may_query or (same_key and not rule.needs_state):
+    if change.pk is None or not plan.needs_state or (same_key and not rule.needs_state):
         key = change.pk if same_key else None
-        yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None))
+        yield _apply(rule, replace(change, model=rule.model, pk=key, old=None, new=None), plan)
         return
     # The caller holds the lock on the parent's row; the child's own row is not being written, so
     # its state before and after differ in the columns of the parent alone.
@@ -131,7 +154,8 @@ def _apply_to_child(rule: Rule, change: Change, may_query: bool) -> Iterator[Con
     if child is None:
         return
     states = [_with_values_of(child, state) for state in (change.old, change.new)]
-    yield _apply(rule, replace(change, model=rule.model, pk=child.pk, old=states[0], new=states[1]))
+    of_child = replace(change, model=rule.model, pk=child.pk, old=states[0], new=states[1])
+    yield _apply(rule, of_child, plan)
 
 
 def _with_values_of(child: Model, parent: Model | None) -> Model | None:
@@ -139,40 +163,6 @@ def _with_values_of(child: Model, parent: Model | None) -> Model | None:
         return None
     columns = parent._meta.concrete_fields
     return with_columns(child, {column.attname: in_column(parent, column) for column in columns})
-
-
-def _fires(rule: Rule, change: Change) -> bool:
-    if rule.fields is None or change.operation != "update":
-        return True
-    if change.fields is not None and _names(change.model, rule.fields).isdisjoint(change.fields):
-        return False
-    if change.old is None or change.new is None:
-        return True
-    return any(_differs(change.old, change.new, name) for name in rule.fields)
-
-
-def _names(model: type[Model], fields: Iterable[str]) -> frozenset[str]:
-    """Return the names of `fields`, which may be those of their columns."""
-    names = {name: name for name in fields}
-    for column in model._meta.concrete_fields:
-        names[column.attname] = column.name
-    return frozenset(names[name] for name in fields)
-
-
-def _differs(old: Model, new: Model, name: str) -> bool:
-    try:
-        column = old._meta.get_field(name)
-    except FieldDoesNotExist:
-        return True  # A system check says so.
-    if not isinstance(column, models.Field) or column.many_to_many:
-        return False
-    if column.attname in new.get_deferred_fields():
-        return False
-    before, after = (in_column(state, column) for state in (old, new))
-    try:
-        return bool(as_stored(column, before) != as_stored(column, after))
-    except Exception:  # noqa: BLE001 - arrays, for instance, do not compare to one truth
-        return True
 
 
 def _add_rendered(result: Consequence, template: Template) -> None:
@@ -205,61 +195,6 @@ def _add_rendered(result: Consequence, template: Template) -> None:
         targets["pattern" if template.kind == "key" else template.kind].add(collapsed)
 
 
-def _add_from_code(result: Consequence) -> None:
-    rule, declaration, change = result.rule, result.rule.declaration, result.change
-    try:
-        with shielded(change.using):
-            found = Invalidation(
-                tags=_shortened(declaration.get_tags(change)),
-                keys=declaration.get_keys(change),
-                patterns=declaration.get_patterns(change),
-            )
-    except Exception:
-        if change.is_known or rule.families is None:
-            logger.exception("%r failed; invalidating everything", declaration)
-            result.tags.add(ROOT)
-            return
-        found = Invalidation()  # It has missed the rows, and what it might name is declared.
-    result.tags |= found.tags
-    result.keys |= found.keys
-    result.patterns |= found.patterns
-    if change.is_known:
-        _compare_with_families(rule, found.tags)
-    else:
-        _stand_for_unknown_rows(result)
-
-
-def _compare_with_families(rule: Rule, named: Iterable[str]) -> None:
-    """Take note of what the code has named that `families` leaves out."""
-    if rule.families is not None:
-        found = {family(tag) or tag for tag in named}
-        rule.undeclared |= found - rule.families - rule.undeclared
-
-
-def _stand_for_unknown_rows(result: Consequence) -> None:
-    """Drop what the code would have named for the rows that it has not seen."""
-    rule = result.rule
-    if "get_tags" in rule.code:
-        missing = rule.undeclared - {family(tag) or tag for tag in result.tags}
-        if rule.families is None:
-            result.tags.add(ROOT)
-            what = "everything is dropped; declare the `families` of its tags"
-        elif missing - rule.families:
-            result.tags.add(ROOT)
-            what = f"everything is dropped: it has named {min(missing)!r}, which `families` lacks"
-        else:
-            result.tags |= rule.families
-            what = f"its `families` are dropped: {', '.join(sorted(rule.families)) or 'none'}"
-        result.notes.append(f"get_tags() cannot see rows that are not known, so {what}")
-    names = [f"{name}()" for name in rule.code if name != "get_tags"]
-    if names and rule.families is None:
-        result.loses_keys = True
-        result.notes.append(
-            f"{' and '.join(names)} cannot see rows that are not known, so their keys may stay; "
-            "use `keys` and `patterns`, where a placeholder stands for all values"
-        )
-
-
 def say(consequence: Consequence) -> None:
     """Log, once for each rule, what its code cannot say, unless `families` says it."""
     rule = consequence.rule
@@ -269,9 +204,3 @@ def say(consequence: Consequence) -> None:
         if note not in rule.said:
             rule.said.add(note)
             logger.warning("%r: %s.", rule.declaration, note)
-
-
-def _shortened(tags: Any) -> Any:
-    if isinstance(tags, str | bytes):
-        return tags  # Refused where names are checked, and not taken apart here.
-    return [shorten(tag) if isinstance(tag, str) else tag for tag in tags]

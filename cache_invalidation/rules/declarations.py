@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Final, Literal
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
+from cache_invalidation.rules.named import Named
 from cache_invalidation.rules.templates import Kind, Template, has_column, parse
-from cache_invalidation.tags import column_tag, family_tags, model_tag, table_of
+from cache_invalidation.tags import column_tag, escape_glob, family_tags, model_tag, table_of
 
 Operation = Literal["create", "update", "delete", "m2m", "manual"]
 
@@ -22,7 +23,8 @@ class Change:
 
     `pk` is None when the rows are not known. `old` is the row before the write, read under its
     lock, and `new` the one after it; each is None where there is none or where no rule asked.
-    `fields` are the names of those that an update assigned; None if that is not known.
+    `fields` are the names of those that an update assigned, for `save()` nearly all; None if that
+    is not known.
     """
 
     model: type[Model]
@@ -35,7 +37,11 @@ class Change:
 
     @property
     def instances(self) -> tuple[Model, ...]:
-        """The states of the row that are known: before and after. See `is_known`."""
+        """The states of the row that are known: before and after. See `is_known`.
+
+        A rule that names something for each of them need not ask whether these are all: whatever
+        stands for the others is dropped as well.
+        """
         return tuple(state for state in (self.old, self.new) if state is not None)
 
     @property
@@ -70,12 +76,19 @@ class ModelInvalidation:
     patterns: ClassVar[Sequence[str]] = ()
 
     #: What the rule declares fires only when one of these fields changed. The tags of the row and
-    #: of the model are dropped all the same: something may have cached the other fields.
+    #: of the model are dropped all the same: something may have cached the other fields. One tag,
+    #: key or pattern has fields of its own with `Tag`, `Key` or `Pattern`.
     fields: ClassVar[Sequence[str] | None] = None
 
-    #: The families of the tags that `get_tags` names, ``["category"]`` for ``category:3``. Where
-    #: rows are not known it cannot name all of them, and these families are dropped; everything is,
-    #: if this is None. An empty list says that what it names without seeing a row is all.
+    #: An update that changes nothing but these fields is no change: it drops nothing of this rule,
+    #: and no tag of the row, of the model or of `track` either. What shows these fields stays old
+    #: until something else drops it.
+    ignore: ClassVar[Sequence[str]] = ()
+
+    #: The families of what the code of the rule names, ``["category"]`` for ``category:3``. Where
+    #: it asks for rows that are not known, it cannot name all of them, and these families are
+    #: dropped; everything is, if this is None. An empty list says that it does not look at rows, or
+    #: asks `Change.is_known`.
     families: ClassVar[Sequence[str] | None] = None
 
     #: Fields by which rows are looked up. What `cached` finds out to have read rows by the value of
@@ -95,21 +108,21 @@ class ModelInvalidation:
     def get_tags(self, change: Change) -> Iterable[str]:
         """Return further tags that `change` makes stale, for what templates cannot say.
 
-        Name them for each of ``change.instances``. If those are not all, which `Change.is_known`
-        tells, what else may be stale is dropped as `families` say.
+        Name them for each of ``change.instances``. If those are not all, what else may be stale is
+        dropped as `families` say.
         """
         return ()
 
     def get_keys(self, change: Change) -> Iterable[str]:
         """Return further plain cache keys that `change` makes stale.
 
-        Those of rows that are not known stay, which is logged: a template in `keys` deletes them.
-        With `families`, it is taken that there are none.
+        Name them for each of ``change.instances``. If those are not all, the keys that begin with
+        one of the `families` and a colon are deleted.
         """
         return ()
 
     def get_patterns(self, change: Change) -> Iterable[str]:
-        """Return further key patterns that `change` makes stale."""
+        """Return further key patterns that `change` makes stale. See `get_keys`."""
         return ()
 
 
@@ -156,8 +169,8 @@ def check_declaration(declaration: Any) -> None:
         )
 
 
-#: The methods of a `ModelInvalidation` that say what templates cannot.
-CODE: Final = ("get_tags", "get_keys", "get_patterns")
+#: The methods of a `ModelInvalidation` that say what templates cannot, by what they name.
+CODE: Final[Mapping[str, Kind]] = {"get_tags": "tag", "get_keys": "key", "get_patterns": "pattern"}
 
 
 def overrides(declaration: ModelInvalidation, name: str) -> bool:
@@ -176,6 +189,12 @@ def links_to(child: type[Model], parent: type[Model]) -> Iterator[Any]:
 def shares_key(child: type[Model], parent: type[Model]) -> bool:
     """Whether a row of a multi-table child has the primary key of its row in `parent`."""
     return all(link.primary_key for link in links_to(child, parent))
+
+
+def field_names(model: type[Model], names: Iterable[str]) -> frozenset[str]:
+    """Return the names of the fields called `names`, which may be those of their attributes."""
+    known = {field.attname: field.name for field in model._meta.concrete_fields}
+    return frozenset(known.get(name, name) for name in names)
 
 
 def _listed(names: Sequence[str]) -> Sequence[str]:
@@ -226,7 +245,10 @@ class Rule:
             if isinstance(sources, str) or not isinstance(sources, Iterable):
                 raise TypeError(f"{kind}s is {sources!r}, which is no list of strings.")
             for source in sources:
-                yield parse(source, kind)
+                if isinstance(source, Named) and source.kind != kind:
+                    raise TypeError(f"{kind}s has the {source.kind} {str(source)!r}.")
+                fields = source.fields if isinstance(source, Named) else None
+                yield parse(source if fields is None else str(source), kind, fields)
 
     @cached_property
     def tracked(self) -> Mapping[str, Template]:
@@ -245,10 +267,45 @@ class Rule:
         """Whether the rule looks at anything of the row but its primary key."""
         templates = chain(self.templates, self.tracked.values())
         paths = frozenset(chain.from_iterable(template.paths for template in templates))
-        return bool(self.code) or self.fields is not None or not paths <= self.key_paths
+        is_conditional = self.fields is not None or any(t.fields for t in self.templates)
+        return bool(self.code or self.ignore) or is_conditional or not paths <= self.key_paths
 
     @cached_property
     def key_paths(self) -> frozenset[str]:
         """The ways in which a template can name the primary key."""
         key = self.model._meta.pk
         return frozenset({"pk", key.name, key.attname})
+
+    @cached_property
+    def ignore(self) -> frozenset[str]:
+        """The names of the fields that are ignored; the key is none: the row is another one then.
+
+        A relation without a column is none either: no update changes it.
+        """
+        names = _listed(self.declaration.ignore)
+        if not isinstance(names, Iterable):
+            return frozenset()  # A system check says so.
+        keys = {field.name for field in self.model._meta.pk_fields}
+        return field_names(self.model, names) - keys
+
+    def concerns(self, fields: frozenset[str]) -> bool:
+        """Whether an update of these fields, by their names, may fire what the rule declares."""
+        if fields <= self.ignore:
+            return False
+        conditions = [self.fields_of(template) for template in self.templates]
+        conditions += [self.fields] * bool(self.code)
+        return any(
+            condition is None or not fields.isdisjoint(field_names(self.model, condition))
+            for condition in conditions
+        )
+
+    def fields_of(self, template: Template) -> frozenset[str] | None:
+        """Return the fields of which one has to change for `template` to count; None for any."""
+        return self.fields if template.fields is None else template.fields
+
+    @property
+    def key_families(self) -> frozenset[str]:
+        """Patterns for all keys that the code may name, as far as the rule says; none without."""
+        if self.code in ((), ("get_tags",)):
+            return frozenset()
+        return frozenset(f"{escape_glob(tag[:-2])}:*" for tag in self.families or ())

@@ -1,7 +1,7 @@
 """Which rules a write to a model fires, worked out once from all that are registered."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
@@ -27,9 +27,20 @@ class Plan:
     needs_state: bool
     # Those of other multi-table children of its parents, whose row may be the same one.
     siblings: tuple[Rule, ...] = ()
+    # What the rules of one table ignore, taken together, by its model.
+    ignore: Mapping[type[Model], frozenset[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.own or self.inherited)
+
+    def ignores(self, fields: frozenset[str] | None) -> bool:
+        """Whether an update of these fields, by their names, is no change to any of the rules."""
+        if not fields or not self.ignore:
+            return False
+        return all(
+            fields <= self.ignore.get(rule.model, frozenset()) and not rule.concerns(fields)
+            for rule in chain(self.own, self.inherited, self.siblings)
+        )
 
 
 NOTHING: Final = Plan(own=(), inherited=(), needs_state=False)
@@ -38,7 +49,7 @@ NOTHING: Final = Plan(own=(), inherited=(), needs_state=False)
 class Plans:
     """The plan of each model, for the rules by model in `rules`."""
 
-    def __init__(self, rules: Mapping[type[Model], Rule]) -> None:
+    def __init__(self, rules: Mapping[type[Model], tuple[Rule, ...]]) -> None:
         self._rules = rules
         self._plans: dict[type[Model], Plan] = {}
         # The rules that go without saying, of models for which none is registered.
@@ -60,16 +71,17 @@ class Plans:
         """Whether one is registered for `model` itself, or for another that has the same rows."""
         ruled = self._ruled
         if ruled is None:
-            ruled = self._ruled = frozenset(rule.model for rule in self._rules.values())
+            ruled = self._ruled = frozenset(map(table_of, self._rules))
         return table_of(model) in ruled
 
     def plain_names(self) -> frozenset[str]:
         """Return patterns for all keys that rules name, or of which they name the beginning."""
         plain = self._plain
         if plain is None:
-            templates = [t for rule in self._rules.values() for t in rule.templates]
+            rules = list(chain.from_iterable(self._rules.values()))
+            templates = [t for rule in rules for t in rule.templates]
             plain = frozenset(t.collapsed() for t in templates if t.kind == "key" or t.is_prefix)
-            self._plain = plain
+            self._plain = plain = plain.union(*(rule.key_families for rule in rules))
         return plain
 
     def rules_changed(self) -> None:
@@ -96,7 +108,17 @@ class Plans:
         inherited = tuple(rule for rule in rules if not issubclass(written, rule.model))
         needs_state = any(rule.needs_state for rule in rules if not rule.goes_without_saying)
         siblings = tuple(self._siblings(written))
-        return Plan(own=own, inherited=inherited, needs_state=needs_state, siblings=siblings)
+        ignore: dict[type[Model], frozenset[str]] = {}
+        for rule in chain(rules, siblings):
+            if rule.ignore:
+                ignore[rule.model] = ignore.get(rule.model, frozenset()) | rule.ignore
+        return Plan(
+            own=own,
+            inherited=inherited,
+            needs_state=needs_state,
+            siblings=siblings,
+            ignore=ignore,
+        )
 
     def _siblings(self, written: type[Model]) -> Iterator[Rule]:
         own = set(relatives()[written])
@@ -108,7 +130,7 @@ class Plans:
 
     def _rules_of(self, model: type[Model]) -> Iterator[Rule]:
         if model in self._rules:
-            yield self._rules[model]
+            yield from self._rules[model]
         elif model._meta.concrete_model is model and not self.has_rule(model):
             if (rule := self._unsaid.get(model)) is None:
                 rule = Rule(ModelInvalidation(model), goes_without_saying=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any, TypeVar
 
 from django.apps import apps
@@ -62,7 +63,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.changed = Signal()
-        self._rules: dict[type[Model], Rule] = {}
+        self._rules: dict[type[Model], tuple[Rule, ...]] = {}
         self._subscribers: list[tuple[str, Subscriber]] = []
         self._wires: list[Wire] = []
         self._plans = Plans(self._rules)
@@ -71,9 +72,14 @@ class Registry:
         self._misspelled: dict[str, str] = {}
 
     @property
-    def rules(self) -> Mapping[type[Model], Rule]:
-        """The rules by the model they were registered for."""
+    def rules(self) -> Mapping[type[Model], tuple[Rule, ...]]:
+        """The rules by the model they were registered for, in the order of registration."""
         return self._rules
+
+    @property
+    def all_rules(self) -> tuple[Rule, ...]:
+        """All rules that were registered, for whatever model."""
+        return tuple(chain.from_iterable(self._rules.values()))
 
     @property
     def misspelled(self) -> Mapping[str, str]:
@@ -93,19 +99,19 @@ class Registry:
     def register(
         self, model: type[Model], declaration: type[ModelInvalidation] = ModelInvalidation
     ) -> None:
-        """Have every write to `model` fire `declaration`.
+        """Have every write to `model` fire `declaration`, besides the rules that it has already.
 
-        Raises `AlreadyRegistered` if the model has a rule, `TypeError` for anything that has no
-        table or is not a rule.
+        Raises `AlreadyRegistered` if the model has this very rule, `TypeError` for anything that
+        has no table or is not a rule.
         """
         check_model(model)
-        if model in self._rules:
+        rules = self._rules.get(model, ())
+        if any(type(rule.declaration) is declaration for rule in rules):
             raise AlreadyRegistered(
-                f"{model._meta.label} has the rule {self._rules[model].declaration!r} already. Put "
-                "both into one class; if that one is of another app, call "
-                f"registry.unregister({model.__name__}) first."
+                f"{declaration.__qualname__} is registered for {model._meta.label} already. A "
+                "model may have several rules, but each of them once."
             )
-        self._replace(model, self._made(model, declaration))
+        self._replace(model, (*rules, self._made(model, declaration)))
 
     def check_spelling(self, tag: str, owner: str) -> None:
         """Take note if `tag`, which `owner` names, is spelled after a model that does not exist."""
@@ -132,23 +138,29 @@ class Registry:
         while self._waiting:
             self.check_spelling(*self._waiting.popitem())
 
-    def unregister(self, model: type[Model]) -> None:
-        """Remove the rule of `model`; raise `NotRegistered` if there is none."""
-        if model not in self._rules:
+    def unregister(
+        self, model: type[Model], declaration: type[ModelInvalidation] | None = None
+    ) -> None:
+        """Remove one rule of `model`, or all that it has; raise `NotRegistered` if it has not."""
+        rules = self._rules.get(model, ())
+        if declaration is not None:
+            rules = tuple(rule for rule in rules if type(rule.declaration) is declaration)
+        if not rules:
+            what = "no rule" if declaration is None else f"not the rule {declaration.__qualname__}"
             raise NotRegistered(
-                f"{model._meta.label} has no rule that was registered for it; registry.rules has "
+                f"{model._meta.label} has {what} that was registered for it; registry.rules has "
                 "all that there are. To have nobody watch the model, see EXCLUDE."
             )
-        self._replace(model, None)
+        self._replace(model, tuple(rule for rule in self._rules[model] if rule not in rules))
 
     @contextmanager
     def override(
-        self, model: type[Model], declaration: type[ModelInvalidation] | None
+        self, model: type[Model], *declarations: type[ModelInvalidation] | None
     ) -> Iterator[None]:
-        """Replace the rule of `model`, or remove it with None, until the block ends."""
+        """Replace the rules of `model`, or remove them with None, until the block ends."""
         check_model(model)
-        rule = None if declaration is None else self._made(model, declaration)
-        found = self._replace(model, rule)
+        rules = [self._made(model, each) for each in declarations if each is not None]
+        found = self._replace(model, tuple(rules))
         try:
             yield
         finally:
@@ -162,11 +174,11 @@ class Registry:
                 self.check_spelling(template.source, declaration.__qualname__)
         return rule
 
-    def _replace(self, model: type[Model], rule: Rule | None) -> Rule | None:
-        """Put `rule` in the place of that of `model`, which is returned; None stands for none."""
-        found = self._rules.pop(model, None)
-        if rule is not None:
-            self._rules[model] = rule
+    def _replace(self, model: type[Model], rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        """Put `rules` in the place of those of `model`, which are returned."""
+        found = self._rules.pop(model, ())
+        if rules:
+            self._rules[model] = rules
         self._plans.rules_changed()
         self.changed.send(sender=self)
         return found

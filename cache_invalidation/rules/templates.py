@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import DateTimeField, DecimalField, Field, Model
+from django.db.models import DateTimeField, DecimalField, Field, FileField, Model
 from django.utils import timezone
 
 from cache_invalidation.exceptions import TemplateError
@@ -41,9 +41,13 @@ class Template:
     indexes, conversions, format specs), and for a tag whose family is not spelled out.
     """
 
-    def __init__(self, source: str, kind: Kind = "tag") -> None:
+    def __init__(
+        self, source: str, kind: Kind = "tag", fields: frozenset[str] | None = None
+    ) -> None:
         self.source = check_characters(source, kind)
         self.kind = kind
+        # It counts only if one of these changed; None if it says nothing about that.
+        self.fields = fields
         try:
             self.parts = tuple(_parse(source))
         except ValueError as error:
@@ -122,9 +126,9 @@ class Template:
 
 
 @lru_cache(maxsize=1024)
-def parse(source: str, kind: Kind = "tag") -> Template:
+def parse(source: str, kind: Kind = "tag", fields: frozenset[str] | None = None) -> Template:
     """Return the `Template` for `source`; parsed once."""
-    return Template(source, kind)
+    return Template(source, kind, fields)
 
 
 def _parse(source: str) -> Iterator[tuple[str, str | None]]:
@@ -190,6 +194,8 @@ def as_stored(field: "Field[Any, Any]", value: Any) -> Any:
     """Return `value` as it would come back from the database, so that '3' and 3 are one tag."""
     if value is None or hasattr(value, "resolve_expression"):
         return value
+    if isinstance(field, FileField):
+        return str(value)  # The name, which is what is in the column.
     try:
         value = field.to_python(value)
         if isinstance(value, str):

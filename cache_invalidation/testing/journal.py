@@ -40,7 +40,7 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
-        unused = {batch for batch in self._separators if not (batch or batch.unsaid)}
+        unused = {batch for batch in self._separators if not batch.has_written}
         for connection in connections.all(initialized_only=True):
             entries = hooks(connection)
             entries[:] = [entry for entry in entries if entry[1] not in unused]

@@ -65,6 +65,7 @@ class Batch:
         "pattern_places",
         "pending",
         "reported",
+        "spared",
         "started",
         "tags",
         "unsaid",
@@ -90,12 +91,15 @@ class Batch:
         self.closed = False
         # Where it waits to be delivered, if the cache could not be told.
         self.pending: Pending | None = None
-        # The rows whose deletion is counted already.
-        self.deleted: set[tuple[type[Model], Any]] = set()
+        # The rows whose deletion is counted already, by entity type.
+        self.deleted: set[tuple[str, type[Model], Any]] = set()
         # The rows whose deletion was announced, and whose DELETE is yet to come.
         self.reported: set[tuple[type[Model], Any]] = set()
         # Whether something was written of which nobody is told; nothing may be stored after it.
         self.unsaid = False
+        # Tags of rows that were written in a way that the rules ignore: nobody is told. Until the
+        # transaction ends, what is read under them must not be stored all the same.
+        self.spared: set[str] = set()
         alive.add(self)
 
     def __call__(self) -> None:
@@ -120,6 +124,11 @@ class Batch:
     def entries(self) -> set[str]:
         """What the `key()` of cached functions returns for the entries."""
         return set(self.entry_places.values())
+
+    @property
+    def has_written(self) -> bool:
+        """Whether something was written, of which anybody is told or nobody."""
+        return bool(self or self.unsaid or self.spared)
 
     @property
     def is_settled(self) -> bool:
@@ -182,4 +191,5 @@ class Batch:
         self.started.update(other.started)
         self.by_hand |= other.by_hand
         self.unsaid |= other.unsaid
+        self.spared |= other.spared
         other.closed = True

@@ -103,7 +103,7 @@ def is_dirty() -> bool:
         True
         for connection in connections.all(initialized_only=True)
         for batch in batches(connection)
-        if batch or batch.unsaid
+        if batch.has_written
     )
 
 
@@ -121,6 +121,7 @@ def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
         or not batch.is_settled
         or entry in batch.entry_places
         or not asked.isdisjoint(batch.tags)
+        or not asked.isdisjoint(batch.spared)
         for connection in connections.all(initialized_only=True)
         for batch in batches(connection)
     )

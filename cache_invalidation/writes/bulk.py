@@ -55,12 +55,15 @@ def is_installed() -> bool:
 
 def _observed_update(update: Any, queryset: Any, /, **kwargs: Any) -> int:
     queryset._for_write = True
-    is_moot = queryset.query.is_empty() or not registry.plan(queryset.model).needs_state
-    if is_moot or is_suspended(queryset.db):
+    plan, connection = registry.plan(queryset.model), connections[queryset.db]
+    is_moot = queryset.query.is_empty() or not plan.needs_state
+    if not is_moot and plan.ignore:  # The watcher can tell as much, if no rule wants to know more.
+        is_moot = plan.ignores(assigned_fields(queryset.model, kwargs, connection))
+    if is_moot:
         return int(update(queryset, **kwargs))
-    if is_open_for_driver(connections[queryset.db]):
+    if is_suspended(queryset.db) or is_open_for_driver(connection):
         return int(update(queryset, **kwargs))  # No lock would be known to last.
-    with writing(connections[queryset.db]):
+    with writing(connection):
         found = _rows_to_update(queryset, kwargs)
         if found is None:
             return int(update(queryset, **kwargs))
@@ -123,7 +126,7 @@ def _is_steady(condition: Any) -> bool:
 
 def _update(queryset: Any, update: Any, values: dict[str, Any], found: dict[Any, Model]) -> int:
     model, using = table_of(queryset.model), queryset.db
-    fields = assigned_fields(queryset.model, values)
+    fields = assigned_fields(queryset.model, values, connections[using])
     unknown = Change(model=model, operation="update", using=using, fields=fields)
     with Begun() as begun:
         account = Account(using, _tables(model), begun)

@@ -59,13 +59,19 @@ def collect(change: Change) -> None:
 def add(batch: Batch, change: Change) -> None:
     """Have `batch` invalidate what `change` makes stale: everything, if that cannot be told."""
     try:
+        counted: dict[str, None] = {}  # Several rules of a model tell of one thing.
         for consequence in consequences(change):
+            batch.spared |= consequence.spared
+            if not consequence:
+                continue
             batch.take(consequence)
             say(consequence)
             if consequence.loses_keys:
                 counters.update({"failed": 1})
             if _counts(batch, change, consequence):
-                batch.count(consequence.rule.entity_type, change.operation)
+                counted[consequence.rule.entity_type] = None
+        for entity_type in counted:
+            batch.count(entity_type, change.operation)
     except Exception:
         logger.exception("What %r makes stale cannot be told; invalidating everything.", change)
         counters.update({"failed": 1})
@@ -82,8 +88,8 @@ def _counts(batch: Batch, change: Change, consequence: Consequence) -> bool:
         return False  # One with another key, in a table that is not written, or tells of it itself.
     if change.operation != "delete" or change.pk is None:
         return True
-    is_news = row not in batch.deleted  # Each of its tables tells of it.
-    batch.deleted.add(row)
+    is_news = (rule.entity_type, *row) not in batch.deleted  # Each of its tables tells of it.
+    batch.deleted.add((rule.entity_type, *row))
     return is_news
 
 

@@ -1,6 +1,7 @@
 """`invalidate`: for what no signal tells."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router
@@ -54,7 +55,8 @@ def invalidate(
             "target is None."
         )
     alias = using or (changes[0].using if changes else DEFAULT_DB_ALIAS)
-    found = [consequence for change in changes for consequence in consequences(change)]
+    by_change = [list(consequences(change)) for change in changes]
+    found = list(chain.from_iterable(by_change))
     everything_named = Invalidation(
         tags=named.tags.union(*(c.tags for c in found)),
         keys=named.keys.union(*(c.keys for c in found)),
@@ -68,7 +70,9 @@ def invalidate(
             say(consequence)
             if consequence.loses_keys:
                 counters.update({"failed": 1})
-            batch.count(consequence.rule.entity_type, cause)
+        for each in by_change:  # Several rules of a model tell of one thing.
+            for counted in dict.fromkeys(consequence.rule.entity_type for consequence in each):
+                batch.count(counted, cause)
         if named:
             batch.count(entity_type or "manual", cause)
         batch.take(everything_named)

@@ -24,7 +24,6 @@ from django.db.models import Model
 
 from cache_invalidation.context import during
 from cache_invalidation.rules.declarations import Change
-from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import rows
@@ -32,7 +31,7 @@ from cache_invalidation.writes.accounted import Account
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import collect, is_suspended
 from cache_invalidation.writes.compiled import accounting
-from cache_invalidation.writes.stored import key_of
+from cache_invalidation.writes.stored import fields_saved, key_of
 from cache_invalidation.writes.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
 
@@ -91,32 +90,44 @@ def _observed(
     plan = registry.plan(type(instance))
     if not plan or is_suspended(using):
         return bool(save_table(instance, *arguments))
+    model = table_of(type(instance))
+    fields = fields_saved(model, update_fields, using) if plan.needs_state else None
+    # All tables of a child are told of by what is in them.
+    is_ignored = plan.ignores(fields) and not model._meta.parents
+    needs_state = plan.needs_state and not is_ignored
     with ExitStack() as block:
-        if plan.needs_state:
+        if needs_state:
             block.enter_context(writing(connections[using]))
         for save in reversed(_saves.get()):
             if save.instance is instance:
-                return _save(save, save_table, arguments, plan, block)
+                return _save(save, save_table, arguments, fields, needs_state, block)
         with _Save(instance) as save:
-            return _save(save, save_table, arguments, plan, block)
+            return _save(save, save_table, arguments, fields, needs_state, block)
 
 
-def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan, block: ExitStack) -> bool:
+def _save(
+    save: _Save,
+    save_table: Any,
+    arguments: Any,
+    fields: frozenset[str] | None,
+    needs_state: bool,
+    block: ExitStack,
+) -> bool:
     """Save one table of an instance; tell all that was done once it was the last of them."""
     raw, cls, _, _, using, update_fields = arguments
     instance = save.instance
     table, parent, key = table_of(type(instance)), None, getattr(instance, cls._meta.pk.attname)
-    if plan.needs_state and not save.has_looked:
+    if needs_state and not save.has_looked:
         is_new = instance.pk is None or _will_be_inserted(instance, *arguments)
         save.old = None if is_new else rows.read(table, instance.pk, using)
         save.has_looked = True
-    if cls is not table and plan.needs_state and save.old is None:
+    if cls is not table and needs_state and save.old is None:
         # A parent's row that is there already, and becomes that of a child.
         parent = None if key is None else rows.read(cls, key, using)
     with accounting(Account(using, frozenset({cls}), save, block), [instance]):
         updated = bool(save_table(instance, *arguments))
     if cls is not table:
-        if parent is not None or (updated and not plan.needs_state):
+        if parent is not None or (updated and not needs_state):
             new = None if parent is None else rows.read(cls, key, using)
             save.parents.append(
                 Change(model=cls, operation="update", using=using, pk=key, old=parent, new=new)
@@ -127,8 +138,9 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan, block: ExitS
         operation="update" if updated else "create",
         using=using,
         pk=key_of(instance, table),
+        fields=fields,
     )
-    if plan.needs_state:
+    if needs_state:
         instance._state.db = using  # As Django does next; relations are looked up there.
         # A row that others have added since it was looked for has been in a state unknown.
         if save.old is not None or not updated:
@@ -140,7 +152,7 @@ def _save(save: _Save, save_table: Any, arguments: Any, plan: Plan, block: ExitS
     ):
         own = replace(own, new=instance)  # It knows the keys of its rows in its parents' tables.
     # The row of a child that was there before is told with it.
-    for change in (*(save.parents if plan.needs_state or not updated else ()), own):
+    for change in (*(save.parents if needs_state or not updated else ()), own):
         collect(change)
     save.end()
     return updated

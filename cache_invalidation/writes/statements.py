@@ -128,7 +128,8 @@ def _effects(
         relations.forget(connection)
     for each in all_written(statement, params, many, connection, accounted):
         news = _without_reported(each, connection)
-        if news.keys and registry.plan(news.model).needs_state:
+        plan = registry.plan(news.model)
+        if news.keys and plan.needs_state and not plan.ignores(news.fields):
             found.rows.append(news)
         else:
             found.changes.extend(news.changes(using))
@@ -188,6 +189,8 @@ def _execute_fenced(
     connection: BaseDatabaseWrapper = context["connection"]
     batch = Batch(connection.alias, deliver)
     _add(batch, effects)
+    if not batch and not statement.boundaries:
+        return execute()  # It is none that anybody wants to be told of.
     commits_later = _commits_later(statement, connection)
     fence = raise_fence(batch, connection, always=commits_later or bool(statement.boundaries))
     try:

@@ -4,7 +4,7 @@ As far as fields, columns and values tell: what a trigger makes of it, nobody kn
 read it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Final
@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.models import CharField, DecimalField, FileField, FloatField, Model
 
 from cache_invalidation.observing.relations import keeps_values
+from cache_invalidation.observing.rows_written import assigned_fields
 from cache_invalidation.rules.loading import has_plain_attributes
 from cache_invalidation.rules.templates import as_stored
 
@@ -58,12 +59,29 @@ def key_of(written: Model, model: type[Model]) -> Any:
 @cache
 def is_rewritten(model: type[Model]) -> bool:
     """Whether what is stored may differ from the attribute: it is generated, or prepared."""
-    is_written_by_django = all(_is_djangos(getattr(model, name)) for name in _OF_MODELS)
     return (
-        not is_written_by_django
+        not _is_written_by_django(model)
         or not has_plain_attributes(model)
         or any(map(_prepares, model._meta.concrete_fields))
     )
+
+
+def fields_saved(
+    model: type[Model], update_fields: Collection[str] | None, using: str
+) -> frozenset[str] | None:
+    """Return the names of the fields that a save of a row may change; None if there may be others.
+
+    With `update_fields` it is these; and what the database makes of them.
+    """
+    if not _is_written_by_django(model):
+        return None
+    return assigned_fields(model, update_fields or None, connections[using])
+
+
+@cache
+def _is_written_by_django(model: type[Model]) -> bool:
+    """Whether the statements of a save are those of Django, about the columns that it is told."""
+    return all(_is_djangos(getattr(model, name)) for name in _OF_MODELS)
 
 
 def _prepares(column: Any) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from django.core.signals import setting_changed
 from django.db.models import Model
 
-from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
+from cache_invalidation import Invalidation, ModelInvalidation, Pattern, cached, registry
 from cache_invalidation.admin import drawing
 from cache_invalidation.admin.graph import Target, anchor, graph
 from cache_invalidation.reads import functions
@@ -24,8 +24,9 @@ pytestmark = pytest.mark.django_db(databases=["default", "other", "sqlite"])
 class ProductRule(ModelInvalidation):
     tags = ["category:{category_id}"]
     keys = ["detail:{pk}"]
-    patterns = ["list:{category_id}:*"]
+    patterns = [Pattern("list:{category_id}:*", fields=["stock"])]
     fields = ["name"]
+    ignore = ["slug"]
     track = ["category"]
     entity_type = "goods"
     families = ["badge"]
@@ -92,6 +93,8 @@ def test_a_rule_is_shown_as_it_is_declared(client):
     assert f"{__name__}.ProductRule" in section
     assert "<strong>goods</strong>" in section
     assert "Goes only if one of these fields changes: name" in section
+    assert "list:{category_id}:* goes only if one of these does: stock" in section
+    assert "Nothing goes if only these fields change: slug" in section
     assert "its own code: get_tags" in section
     assert "it drops these families: badge" in section
 

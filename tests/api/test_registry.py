@@ -7,7 +7,7 @@ import pytest
 from django.db.models.signals import post_migrate
 from django.dispatch import Signal
 
-from cache_invalidation import Invalidation, ModelInvalidation, cached
+from cache_invalidation import Invalidation, ModelInvalidation, Tag, cached
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.testing import override_rules
 from tests.api.conftest import Api
@@ -19,10 +19,11 @@ stock_counted = Signal()
 
 
 class ProductRule(ModelInvalidation):
-    tags = ["category:{category_id}", "homepage"]
+    tags = ["category:{category_id}", Tag("homepage", fields=["slug", "name"])]
     keys = ["product-detail:{pk}"]
     patterns = ["product-list:{category_id}:*"]
     fields = ["price", "name"]
+    ignore = ["stock"]
     track = ["slug"]
     entity_type = "product"
     families = ["badge"]
@@ -99,12 +100,24 @@ def test_a_rule_is_shown_with_all_that_it_declares(api: Api):
             "keys": ["product-detail:{pk}"],
             "patterns": ["product-list:{category_id}:*"],
             "fields": ["name", "price"],
+            "own_fields": {"homepage": ["name", "slug"]},
+            "ignore": ["stock"],
             "track": ["slug"],
             "code": ["get_tags"],
             "families": ["badge"],
             "defect": None,
         }
     ]
+
+
+def test_each_of_several_rules_is_shown(api: Api):
+    with override_rules({Product: [ProductRule, PlaceRule]}):
+        entry = models(api.get("cache/registry").data)["testapp.product"]
+    assert [rule["rule"] for rule in entry["rules"]] == [
+        f"{__name__}.ProductRule",
+        f"{__name__}.PlaceRule",
+    ]
+    assert entry["tags"].count("testapp.product") == 1
 
 
 def test_every_watched_model_is_there_and_no_other(api: Api):

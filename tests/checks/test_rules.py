@@ -162,6 +162,17 @@ def test_e010_patterns_where_keys_are_called_otherwise(function: Any, number: in
     assert ["KEY_FUNCTION" in message.msg for message in messages] == [True] * number
 
 
+def test_e010_families_of_keys_are_patterns_as_well():
+    rule = type("Rule", (ModelInvalidation,), {"families": ["a"], "get_keys": lambda *_: []})
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    with (
+        with_cache(BACKEND=backend, KEY_FUNCTION=lambda key, *_: str(key.encode().hex())),
+        registry.override(Product, rule),
+    ):
+        (message,) = check_patterns()
+    assert "'a:*'" in message.msg
+
+
 @pytest.mark.parametrize("option", ["fields", "track"])
 def test_e008_one_name_is_no_list_of_names(option):
     message = only(reported_for(**{option: "stock"}), Error, "E008")
@@ -175,7 +186,7 @@ def test_one_name_that_is_no_list_is_taken_for_what_is_meant():
         track = "stock"
 
     with registry.override(Product, OfStock):
-        rule = registry.rules[Product]
+        (rule,) = registry.rules[Product]
         assert rule.fields == frozenset({"stock"})
         assert list(rule.tracked) == ["stock"]
 

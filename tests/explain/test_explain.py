@@ -116,6 +116,7 @@ def test_its_dict_is_ready_for_json():
                 "tags": ["category:7", "homepage", "testapp.product", "testapp.product:42"],
                 "keys": ["product:42"],
                 "patterns": ["list:7:*"],
+                "stays": [],
             }
         ],
         "reads": [],

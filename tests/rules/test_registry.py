@@ -110,11 +110,37 @@ def test_rules_of_parents_and_of_children_are_fired_by_writes_to_either(rules):
     assert declared(rules, Place) == declared(rules, Restaurant) == {ProductRule, OtherRule}
 
 
-def test_a_second_rule_for_a_model_is_refused_and_the_first_named(rules):
+def test_a_model_may_have_several_rules_in_the_order_of_registration(rules):
     rules.register(Product, ProductRule)
-    with pytest.raises(AlreadyRegistered, match=r"testapp\.Product.*ProductRule"):
-        rules.register(Product, OtherRule)
-    assert declared(rules, Product) == {ProductRule}
+    rules.register(Product, OtherRule)
+    assert declared(rules, Product) == {ProductRule, OtherRule}
+    kinds = [type(rule.declaration) for rule in rules.rules[Product]]
+    assert kinds == [ProductRule, OtherRule]
+    assert list(rules.all_rules) == list(rules.rules[Product])
+
+
+def test_one_of_several_rules_is_unregistered_or_all_of_them(rules):
+    rules.register(Product, ProductRule)
+    rules.register(Product, OtherRule)
+    rules.unregister(Product, ProductRule)
+    assert declared(rules, Product) == {OtherRule}
+    with pytest.raises(NotRegistered, match="not the rule ProductRule"):
+        rules.unregister(Product, ProductRule)
+    rules.register(Product, ProductRule)
+    rules.unregister(Product)
+    assert fired(rules, Product) == {ModelInvalidation}
+    assert not rules.rules
+
+
+def test_an_override_replaces_all_rules_by_all_that_it_is_given(rules):
+    class Third(ModelInvalidation):
+        pass
+
+    rules.register(Product, ProductRule)
+    rules.register(Product, Third)
+    with rules.override(Product, OtherRule, Third):
+        assert declared(rules, Product) == {OtherRule, Third}
+    assert declared(rules, Product) == {ProductRule, Third}
 
 
 @pytest.mark.parametrize("model", ["testapp.Product", Product(), int, None])
@@ -193,8 +219,9 @@ def test_checking_a_tag_declares_nothing(rules):
 def test_the_decorator_registers_for_several_models_and_returns_the_rule():
     with registry.override(Product, None), registry.override(Place, None):
         assert register(Product, Place)(ProductRule) is ProductRule
-        assert registry.rules[Product].declaration.model is Product
-        assert registry.rules[Place].declaration.model is Place
+        for model in (Product, Place):
+            (rule,) = registry.rules[model]
+            assert rule.declaration.model is model
 
 
 def test_the_decorator_needs_a_model():
@@ -291,7 +318,7 @@ def test_rules_are_found_in_invalidation_modules_when_django_starts(tmp_path):
         settings.configure(INSTALLED_APPS=apps)
         django.setup()
         from cache_invalidation import registry
-        print(*(tag for rule in registry.rules.values() for tag in rule.declaration.tags))
+        print(*(tag for rule in registry.all_rules for tag in rule.declaration.tags))
     """
     found = subprocess.run(
         [sys.executable, "-W", "error", "-c", dedent(code)],
@@ -328,9 +355,11 @@ def test_what_is_declared_in_a_wrong_way_is_refused_with_the_cure(
     assert Product not in registry.rules
 
 
-def test_a_second_rule_is_refused_with_what_to_do(rules):
+def test_the_same_rule_is_refused_a_second_time(rules):
     rules.register(Product, ProductRule)
-    with pytest.raises(AlreadyRegistered, match=r"into one class; .*unregister\(Product\)"):
-        rules.register(Product, OtherRule)
+    with pytest.raises(AlreadyRegistered, match=r"ProductRule is registered for testapp\.Product"):
+        rules.register(Product, ProductRule)
+    assert len(rules.rules[Product]) == 1
+    rules.register(Place, ProductRule)
     with pytest.raises(NotRegistered, match=r"registry\.rules has all"):
-        rules.unregister(Place)
+        rules.unregister(Restaurant)

@@ -51,6 +51,8 @@ class Declared(ByCategory):
 
 
 class Complete(ByCategory):
+    """Says that it need not see rows, and looks at them."""
+
     families: ClassVar[Any] = []
 
 
@@ -158,10 +160,64 @@ def test_without_families_everything_is_dropped_and_with_them_these_are(way: str
 
 def test_exactly_what_the_families_say_is_dropped(shelf: int):
     own = {"testapp.product", "testapp.product:*"}
-    for families, dropped in ((["cat"], {"cat:*"}), (["a", "b.c"], {"a:*", "b.c:*"}), ([], set())):
+    for families, dropped in ((["cat"], {"cat:*"}), (["a", "b.c"], {"a:*", "b.c:*"}), ([], {"*"})):
         with rule(make(get_tags=ByCategory.get_tags, families=families)), delivered() as found:
             invalidate(Product)
         assert found.tags == own | dropped
+
+
+def is_told(self: Any, change: Change) -> list[str]:
+    return ["home"] if not change.is_known else []
+
+
+def is_constant(self: Any, change: Change) -> list[str]:
+    return [f"home:{change.using}", f"of:{change.model._meta.label_lower}"]
+
+
+def looks_at_the_key(self: Any, change: Change) -> list[str]:
+    return [f"product:{change.pk}"]
+
+
+def looks_at_the_old(self: Any, change: Change) -> list[str]:
+    return [f"cat:{change.old.category_id}"] if change.old else []  # type: ignore[attr-defined]
+
+
+def looks_at_the_operation(self: Any, change: Change) -> list[str]:
+    return ["number"] if change.operation == "create" else []
+
+
+def looks_at_the_fields(self: Any, change: Change) -> list[str]:
+    return ["prices"] if change.fields and "price" in change.fields else []
+
+
+LOOKS = [looks_at_the_key, looks_at_the_old]
+ASKS = [looks_at_the_operation, looks_at_the_fields, is_told]
+
+
+@pytest.mark.parametrize("code", [*LOOKS, *ASKS])
+def test_whoever_asks_what_nobody_knows_has_not_named_all(code: Any, shelf: int):
+    with rule(make(get_tags=code)), delivered() as found:
+        invalidate(Product)
+    assert "*" in found.tags
+    with rule(make(get_tags=code, families=["cat"])), delivered() as found:
+        invalidate(Product)
+    assert found.tags >= {"cat:*"}
+    assert "*" not in found.tags
+
+
+@pytest.mark.parametrize("families", [None, ["cat"], []])
+def test_whoever_asks_nothing_of_the_row_has_named_all(families: Any, shelf: int):
+    with rule(make(get_tags=is_constant, families=families)), delivered() as found:
+        execute(f"UPDATE {TABLE} SET name = 'new'")
+    own = {"testapp.product", "testapp.product:*"}
+    assert found.tags == own | {"home:default", "of:testapp.product"}
+
+
+@pytest.mark.parametrize("code", [*LOOKS, *ASKS])
+def test_empty_families_are_believed_of_code_that_does_not_look_at_rows(code: Any, shelf: int):
+    with rule(make(get_tags=code, families=[])), delivered() as found:
+        invalidate(Product)
+    assert ("*" in found.tags) is (code in LOOKS)
 
 
 def test_what_the_code_names_without_seeing_a_row_is_dropped_as_well(shelf: int):
@@ -176,7 +232,7 @@ def test_what_the_code_names_without_seeing_a_row_is_dropped_as_well(shelf: int)
     assert found.tags == {"testapp.product", "testapp.product:*", "cat:*", "home"}
 
 
-@pytest.mark.parametrize("declaration", [ByCategory, Declared, Complete])
+@pytest.mark.parametrize("declaration", [ByCategory, Declared, Complete], ids=str)
 def test_rows_that_are_known_drop_what_is_named_and_nothing_else(declaration: Any):
     one, two = baker.make(Category, 2)
     with rule(declaration), delivered() as found:
@@ -257,7 +313,7 @@ def test_relations_that_are_deleted_by_the_database_or_cleared_stand_for_any(she
     with rule(Declared), delivered() as found:
         tag.products.clear()
     assert found.family("cat") == {f"cat:{shelf}"}
-    with rule(make(get_tags=lambda self, change: [], families=["review"]), Review):
+    with rule(make(get_tags=looks_at_the_key, families=["review"]), Review):
         with delivered() as found:
             execute("TRUNCATE testapp_product CASCADE")
         assert "review:*" in found.tags
@@ -360,10 +416,17 @@ def test_it_is_logged_once_for_each_rule(few: None, logged: Callable[[], list[st
 
 
 def test_families_are_nothing_to_log(few: None, logged: Callable[[], list[str]]):
-    with rule(Declared), rule(Complete, Review):
+    with rule(Declared), rule(make(get_tags=is_told, families=[]), Review):
         execute(f"UPDATE {TABLE} SET name = 'new'")
         invalidate(Review)
     assert logged() == []
+
+
+def test_empty_families_of_code_that_looks_at_rows_are_told_of(logged: Callable[[], list[str]]):
+    with rule(Complete):
+        invalidate(Product)
+    (message,) = logged()
+    assert "`families` is empty, and it asks for the rows all the same" in message
 
 
 def named_besides(self: Any, change: Change) -> list[str]:
@@ -373,7 +436,7 @@ def named_besides(self: Any, change: Change) -> list[str]:
 
 @pytest.mark.parametrize(
     ("families", "lacks"),
-    [(["cat", "brand"], "home"), (["cat"], "brand:*"), ([], "brand:*"), (["home"], "brand:*")],
+    [(["cat", "brand"], "home"), (["cat"], "brand:*"), (["home"], "brand:*")],
 )
 def test_families_that_turn_out_to_lack_one_are_not_trusted(
     families: Any, lacks: str, logged: Callable[[], list[str]]
@@ -417,20 +480,28 @@ def test_explain_says_what_is_dropped_and_why():
         assert "cat:*" in effect.tags
         assert "its `families` are dropped: cat:*" in effect.notes[0]
     with rule(Complete):
-        assert "none" in explain(Product).effects[0].notes[0]
-    with rule(make(get_keys=lambda self, change: [])):
-        assert "get_keys() cannot see rows" in explain(Product).effects[0].notes[0]
+        assert "`families` is empty" in explain(Product).effects[0].notes[0]
+    with rule(make(get_keys=details)):
+        (effect,) = explain(Product).effects
+        assert "*" in effect.tags
+        assert "get_keys() cannot see rows" in effect.notes[0]
+        assert "plain keys may stay; declare the `families`" in effect.notes[0]
+    with rule(make(get_keys=details, families=["detail"])):
+        (effect,) = explain(Product).effects
+        assert effect.patterns == ("detail:*",)
+    with rule(make(get_tags=is_constant, get_keys=is_constant)):
+        assert explain(Product).effects[0].notes == ()
 
 
 def test_explaining_logs_and_counts_nothing(logged: Callable[[], list[str]]):
     reset_metrics()
-    with rule(make(get_tags=ByCategory.get_tags, get_keys=lambda self, change: [])):
+    with rule(make(get_tags=ByCategory.get_tags, get_keys=details)):
         explain(Product)
     assert logged() == []
     assert read_metrics()["failed_invalidations"] == 0
 
 
-# Plain keys, of which there are no families
+# Plain keys
 
 
 def details(self: Any, change: Change) -> list[str]:
@@ -438,7 +509,7 @@ def details(self: Any, change: Change) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["get_keys", "get_patterns"])
-def test_plain_keys_of_rows_that_are_not_known_stay_and_are_told_of(
+def test_without_families_plain_keys_of_rows_that_are_not_known_are_told_of(
     few: None, method: str, logged: Callable[[], list[str]]
 ):
     reset_metrics()
@@ -449,8 +520,76 @@ def test_plain_keys_of_rows_that_are_not_known_stay_and_are_told_of(
         invalidate(Product)
     (message,) = logged()
     assert f"{method}() cannot see rows that are not known" in message
-    assert "*" not in found.tags, "that deletes no plain key"
+    assert "*" in found.tags, "which is what keys depend on that are tracked"
     assert read_metrics()["failed_invalidations"] == 2
+
+
+@pytest.mark.parametrize("method", ["get_keys", "get_patterns"])
+@pytest.mark.parametrize("way", UNKNOWN)
+def test_families_delete_the_plain_keys_of_rows_that_are_not_known(
+    shelf: int, method: str, way: str, logged: Callable[[], list[str]]
+):
+    reset_metrics()
+    keys = {"detail:a": 1, "detail:zz": 1, "details": 1}
+    with rule(make(**{method: details}, families=["detail"])), delivered() as found:
+        cache.set_many(keys)
+        UNKNOWN[way](shelf)
+        assert "*" not in found.tags
+        assert found.family("detail") == set()
+    assert cache.get_many(keys) == {"details": 1}
+    assert logged() == []
+    assert read_metrics()["failed_invalidations"] == 0
+
+
+def test_families_stand_for_what_each_kind_of_code_names(shelf: int):
+    tags = make(get_tags=ByCategory.get_tags, get_keys=details, families=["cat", "detail"])
+    with rule(tags), delivered() as found:
+        invalidate(Product)
+    assert found.family("cat") == {"cat:*"}
+    assert found.patterns == {"cat:*", "detail:*"}
+
+
+def test_families_are_taken_literally_where_they_stand_for_keys(shelf: int):
+    cache.set_many({"a?:1": 1, "ab:1": 1})
+    literal = make(get_keys=lambda self, change: [f"a?:{r.pk}" for r in change.instances])
+    literal.families = ["a?"]
+    with rule(literal):
+        invalidate(Product)
+    assert cache.get_many(["a?:1", "ab:1"]) == {"ab:1": 1}
+
+
+def test_keys_of_families_are_those_that_a_cache_may_track():
+    for method in ("get_keys", "get_patterns"):
+        with rule(make(**{method: details}, families=["detail", "a?"])):
+            assert {"detail:*", "a\\?:*"} <= registry.plain_names()
+    with rule(make(get_tags=details, families=["detail"])):
+        assert "detail:*" not in registry.plain_names()
+
+
+def test_keys_that_families_turn_out_to_lack_are_told_of(logged: Callable[[], list[str]]):
+    reset_metrics()
+    with rule(make(get_keys=details, families=["cat"])), delivered() as found:
+        baker.make(Product, name="a")
+        assert "*" not in found.tags
+        invalidate(Product)
+        assert "*" in found.tags
+    assert "'detail:*', which `families` lacks" in logged()[0]
+    assert read_metrics()["failed_invalidations"] == 1
+
+
+def test_code_for_keys_that_raises_leaves_none_of_its_families(logged: Callable[[], list[str]]):
+    reset_metrics()
+    cache.set("detail:a", 1)
+    broken = make(get_keys=lambda self, change: 1 / 0, families=["detail"])
+    with rule(broken), delivered() as found:
+        baker.make(Product)
+    assert "*" in found.tags
+    assert cache.get("detail:a") is None
+    assert read_metrics()["failed_invalidations"] == 0
+    broken.families = None
+    with rule(broken):
+        baker.make(Product)
+    assert read_metrics()["failed_invalidations"] == 1
 
 
 def test_templates_delete_plain_keys_of_rows_that_are_not_known(few: None):
@@ -461,13 +600,15 @@ def test_templates_delete_plain_keys_of_rows_that_are_not_known(few: None):
     assert cache.get("detail:a") is None
 
 
-def test_families_say_of_plain_keys_that_there_are_no_others(
+def test_empty_families_say_that_the_code_for_keys_need_not_see_rows(
     few: None, logged: Callable[[], list[str]]
 ):
     baker.make(Product)
     reset_metrics()
-    with rule(make(get_keys=details, families=[])):
+    with rule(make(get_keys=lambda self, change: ["list"], families=[])), delivered() as found:
         execute(f"UPDATE {TABLE} SET name = 'new'")
+    assert found.keys == {"list"}
+    assert "*" not in found.tags
     assert logged() == []
     assert read_metrics()["failed_invalidations"] == 0
 

@@ -16,8 +16,9 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from cache_invalidation.connections import in_transaction
 from cache_invalidation.observing.relations import postgresql, sqlite
-from cache_invalidation.observing.relations.declared import has_columns_of
+from cache_invalidation.observing.relations.declared import does_more, has_columns_of
 from cache_invalidation.observing.relations.relation import (
     ABSENT,
     AS_DECLARED,
@@ -32,7 +33,15 @@ from cache_invalidation.sql import Read
 from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
 
-__all__ = ["AS_DECLARED", "Relation", "forget", "keeps_values", "kept_relation", "relation"]
+__all__ = [
+    "AS_DECLARED",
+    "Relation",
+    "forget",
+    "keeps_values",
+    "kept_relation",
+    "relation",
+    "writes_more",
+]
 
 DATABASES: Final = 100  # of which a process keeps the answers
 
@@ -46,8 +55,9 @@ class Answers:
     root: str
     tables: frozenset[str]
     candidates: dict[Name, Candidates] = field(default_factory=dict)
-    # Whether the columns of a model keep what they are given.
+    # Whether the columns of a model keep what they are given, and whether more is written.
     keeps: dict[type[Model], bool] = field(default_factory=dict)
+    writes_more: dict[type[Model], bool] = field(default_factory=dict)
 
 
 def relation(connection: BaseDatabaseWrapper, read: Read) -> Relation:
@@ -76,12 +86,39 @@ def keeps_values(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
     """
     answers = _kept(connection, None)
     if model not in answers.keeps:
-        tables = {table_of(each) for each in (model, *model._meta.all_parents)}
         try:
-            answers.keeps[model] = all(has_columns_of(connection, table) for table in tables)
+            answers.keeps[model] = all(has_columns_of(connection, t) for t in _tables_of(model))
         except (NotTold, connection.Database.Error):  # type: ignore[attr-defined]
             return False
-    return answers.keeps[model]
+    return answers.keeps[model] and not _writes_more(connection, model)
+
+
+def writes_more(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    """Whether a statement may do more to rows of `model` than it says, as where a trigger is.
+
+    This is for writers, before they write. In a transaction on SQLite, where whoever reads first
+    cannot wait for the lock, it may until somebody has asked without one, or after a write.
+    """
+    is_asked = model in _kept(connection, None).writes_more
+    if not is_asked and connection.vendor == "sqlite" and in_transaction(connection):
+        return True
+    return _writes_more(connection, model)
+
+
+def _writes_more(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    answers = _kept(connection, None)
+    if model not in answers.writes_more:
+        try:
+            connection.ensure_connection()
+            found = any(does_more(connection, table) for table in _tables_of(model))
+        except (NotTold, DatabaseError, connection.Database.Error):  # type: ignore[attr-defined]
+            return True
+        answers.writes_more[model] = found
+    return answers.writes_more[model]
+
+
+def _tables_of(model: type[Model]) -> set[type[Model]]:
+    return {table_of(each) for each in (model, *model._meta.all_parents)}
 
 
 def forget(connection: BaseDatabaseWrapper) -> None:

@@ -1,6 +1,7 @@
-"""Whether columns are of the types that Django makes of the fields.
+"""Whether rows become what they are given: columns have the types that Django makes of the fields.
 
-Others may hold something else than they are given: `numeric(10,1)`, `char(5)`, `timestamptz(0)`.
+Others may hold something else: `numeric(10,1)`, `char(5)`, `timestamptz(0)`. So may what a trigger
+writes.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +26,21 @@ def has_columns_of(connection: BaseDatabaseWrapper, table: type[Model]) -> bool:
         case "sqlite":
             return _are_those_of(table, sqlite.types(connection, name), connection, sqlite.affinity)
     return True
+
+
+def does_more(connection: BaseDatabaseWrapper, table: type[Model]) -> bool:
+    """Whether a statement may do more to rows of `table` than it says: by a trigger, for instance.
+
+    Databases that are not asked count as if they did not.
+    """
+    name = parts(table._meta.db_table)[-1]
+    computed = [f.column or "" for f in table._meta.local_concrete_fields if f.generated]
+    match connection.vendor:
+        case "postgresql":
+            return postgresql.does_more(connection, name, computed)
+        case "sqlite":
+            return sqlite.does_more(connection, name, computed)
+    return False
 
 
 def _are_those_of(

@@ -109,6 +109,25 @@ WHERE c.relname = %(name)s::name AND c.relkind IN ('r', 'p', 'v', 'f')
 AND a.attnum > 0 AND NOT a.attisdropped
 """
 
+_MORE: Final = """
+WITH RECURSIVE named(oid) AS (
+    SELECT oid FROM pg_catalog.pg_class WHERE relname = %(name)s::name
+    AND relkind IN ('r', 'p', 'v', 'm', 'f')
+    UNION SELECT i.inhrelid FROM named n JOIN pg_catalog.pg_inherits i ON i.inhparent = n.oid
+)
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_class WHERE oid IN (TABLE named) AND relkind NOT IN ('r', 'p')
+) OR EXISTS (
+    SELECT FROM pg_catalog.pg_trigger WHERE tgrelid IN (TABLE named)
+    AND NOT tgisinternal AND tgenabled <> 'D'
+) OR EXISTS (
+    SELECT FROM pg_catalog.pg_rewrite WHERE ev_class IN (TABLE named)
+) OR EXISTS (
+    SELECT FROM pg_catalog.pg_attribute WHERE attrelid IN (TABLE named)
+    AND attgenerated <> '' AND attname <> ALL (%(computed)s::name[])
+)
+"""
+
 
 class CandidatesByOid(Candidates):
     """Those that PostgreSQL has.
@@ -163,6 +182,12 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
 def types(connection: BaseDatabaseWrapper, name: str) -> list[tuple[str, str]]:
     """Return the types of the columns in each relation that is called `name`."""
     return _fetch(connection, _TYPES, {"name": name})
+
+
+def does_more(connection: BaseDatabaseWrapper, name: str, computed: Collection[str]) -> bool:
+    """Whether `name` is no table, or has triggers, rules or computed columns besides `computed`."""
+    ((found,),) = _fetch(connection, _MORE, {"name": name, "computed": list(computed)})
+    return bool(found)
 
 
 def spelled(made: str) -> str:

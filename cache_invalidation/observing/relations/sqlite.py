@@ -1,6 +1,6 @@
 """Asking SQLite, in its schema tables, what a name stands for."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from functools import lru_cache
 from typing import Any, Final
@@ -48,6 +48,21 @@ def types(connection: BaseDatabaseWrapper, name: str) -> list[tuple[str, str]]:
     with closing(connection.create_cursor()) as cursor:
         listed = _rows(cursor, f"PRAGMA table_xinfo({_quoted(name)})")
     return [(column, declared) for _, column, declared, *_ in listed]
+
+
+def does_more(connection: BaseDatabaseWrapper, name: str, computed: Collection[str]) -> bool:
+    """Whether `name` is no table, or has triggers or computed columns besides `computed`."""
+    with closing(connection.create_cursor()) as cursor:
+        listed = _rows(cursor, f"PRAGMA table_xinfo({_quoted(name)})")
+        return any(hidden and column not in computed for _, column, *_, hidden in listed) or any(
+            _rows(
+                cursor,
+                f"SELECT 1 FROM {schema}.sqlite_master WHERE tbl_name = %s COLLATE NOCASE"  # noqa: S608
+                " AND (type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%%')",
+                [name],
+            )
+            for schema in list(_schemas(cursor, (name,)))
+        )
 
 
 def _schemas(cursor: Any, name: Name) -> Iterator[str]:
