@@ -157,6 +157,7 @@ def values_of(table: Table) -> list[dict[str, Any]]:
         {"m": F("n")},
         {"m": F("m") - 1, "s": "b"},
         {"n": 1, "s": "*"},
+        {"n": 2, "i": 1},
         {"n": F("m") * F("n")},
     ]
     if table.number != "n":

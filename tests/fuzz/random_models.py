@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Model
 
 from cache_invalidation import Change, ModelInvalidation
-from tests.fuzz.schemas import Grammar, Table, tag_of, tag_value
+from tests.fuzz.schemas import UNREAD, Grammar, Table, tag_of, tag_value
 from tests.testapp.made import make_model
 
 UUIDS = tuple(UUID(int=number) for number in (1, 2**127, 3))
@@ -81,6 +81,7 @@ def make_table(
     )
     attributes["s"] = models.CharField(max_length=20, default="a")
     attributes["m"] = models.IntegerField(null=True)
+    attributes[UNREAD], pools[UNREAD] = models.IntegerField(default=0), NUMBERS
     if rng.random() < 0.5 and not is_split:
         attributes["u"] = models.IntegerField(null=True, unique=True)
         pools["u"] = (None, 1, 2, 3)
@@ -169,6 +170,7 @@ def random_rules(
         if rng.random() < 0.35:
             continue
         columns = [name for name in table.pools if name != "s" or table.is_loose]
+        columns = [name for name in columns if name != UNREAD]
         tracked = rng.sample(columns, rng.randint(0, min(2, len(columns))))
         local = {column.attname for column in table.model._meta.local_fields}
         names = [name for name in ("n", "m", "pk") if name == "pk" or name in columns]
@@ -183,6 +185,7 @@ def random_rules(
                 "track": [name for name in tracked if name in local],
                 "tags": [f"{tag_of(table, name)}:{{{name}}}" for name in tags],
                 "fields": fields,
+                "ignore": [UNREAD] if UNREAD in table.pools and rng.random() < 0.6 else [],
                 "told": tags,
             },
         )

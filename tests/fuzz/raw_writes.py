@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connections
 from hypothesis import strategies as st
 
-from tests.fuzz.schemas import Schema, Table, local_columns, stored
+from tests.fuzz.schemas import UNREAD, Schema, Table, local_columns, stored
 from tests.fuzz.statements import STYLES, Sql
 
 
@@ -96,6 +96,10 @@ class _Writer:
         column = self.columns[self.some]
         found.append(self._having(f"{column} = {column} + 1"))
         found.append(self._having(f"{self.key} = {{}}", self._stored_keys()))  # It is another row.
+        if UNREAD in self.columns:
+            unread, numbers = self.columns[UNREAD], st.sampled_from((0, 1, 2))
+            found.append(self._having(f"{unread} = {{}}", numbers))
+            found.append(self._having(f"{unread} = {{}}, {column} = {{}}", numbers, numbers))
         if "s" in self.columns:
             other = self.columns["s"]
             found.append(self._having(f"{column} = {{}}, {other} = 'b'", st.sampled_from((0, 1))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -9,7 +10,7 @@ from django.db import connections
 from django.db.models import Count, Exists, Max, Model, OuterRef, Prefetch, QuerySet, Sum
 
 from tests.fuzz.conditions import Rows, is_steady, rows_of
-from tests.fuzz.schemas import Schema, Table, literal, stored, tag_of, tag_value
+from tests.fuzz.schemas import UNREAD, Schema, Table, literal, stored, tag_of, tag_value
 
 DEPTH = 3  # relations that are followed when two values are compared
 
@@ -43,7 +44,7 @@ class Read:
 
 
 def _values(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    names = [field.attname for field in read.rows.table.model._meta.concrete_fields]
+    names = [f.attname for f in read.rows.table.model._meta.concrete_fields if f.name != UNREAD]
     return list(found.order_by("pk").values_list("pk", *names))
 
 
@@ -132,7 +133,8 @@ def _raw(read: Read, found: QuerySet[Any], alias: str) -> Any:
         text = f"WITH t AS (SELECT * FROM {name}) SELECT COUNT(*) FROM t"
     with connections[alias].cursor() as cursor:
         cursor.execute(text, given)
-        return sorted(cursor.fetchall(), key=repr)
+        shown = [column[0] != UNREAD for column in cursor.description]
+        return sorted([tuple(compress(row, shown)) for row in cursor.fetchall()], key=repr)
 
 
 def _model_raw(read: Read, found: QuerySet[Any], alias: str) -> Any:
@@ -289,7 +291,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _plain_row(row: Model, depth: int) -> Any:
     held = row.__dict__
-    columns = {f.attname: held.get(f.attname, "deferred") for f in row._meta.concrete_fields}
+    fields = [field for field in row._meta.concrete_fields if field.name != UNREAD]
+    columns = {field.attname: held.get(field.attname, "deferred") for field in fields}
     if depth == DEPTH:
         return columns
     cached = {name: plain(each, depth + 1) for name, each in row._state.fields_cache.items()}

@@ -15,6 +15,8 @@ from unittest import mock
 from cache_invalidation.observing import joined, relations, watcher
 from cache_invalidation.reads import arguments, cached_functions
 from cache_invalidation.rules import consequences
+from cache_invalidation.rules.code import FromCode
+from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.plans import Plan, Plans
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Joins
@@ -88,6 +90,10 @@ def _spell(value: Any) -> str:
     return str(value)
 
 
+def _may_change(rule: Any, change: Change, fields: Any) -> bool:
+    return change.operation == "update" and not (change.fields or fields).isdisjoint(fields)
+
+
 #: Found by programs on usual models.
 USUAL: Final[dict[str, Sabotage]] = {
     "no watcher": _unwatched,
@@ -113,8 +119,9 @@ UNUSUAL: Final[dict[str, Sabotage]] = {
     "attributes that are taken over": lambda: mock.patch.object(
         cached_functions._Cached, "_look_like", _look_like
     ),
-    "code that stands for the rows it knows": lambda: mock.patch.object(
-        consequences, "_stand_for_unknown_rows"
+    "code that stands for the rows it knows": lambda: mock.patch.object(FromCode, "_stand_for"),
+    "updates that change what is ignored and more": lambda: mock.patch.object(
+        consequences, "changes_only", _may_change
     ),
     "blocks that never commit by themselves": lambda: mock.patch.object(
         boundaries, "is_commit", return_value=False

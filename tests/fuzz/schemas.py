@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from django.db import connections
 from django.db.models import Model
 
 from cache_invalidation import ModelInvalidation
+
+#: A column that is written as any other, and of which what is read shows nothing. A rule may ignore
+#: it; then nothing else must be ignored along with it.
+UNREAD: Final = "i"
 
 # The usual models, or those that few projects have.
 Grammar = Literal["usual", "unusual"]
@@ -76,7 +80,9 @@ class Schema:
             rule = self.rules.get(table.model)
             if rule is not None:
                 code = "" if rule.get_tags is ModelInvalidation.get_tags else "get_tags() "
-                lines.append(f"    # {code}{rule.tags=} {rule.track=} {rule.fields=}")
+                lines.append(
+                    f"    # {code}{rule.tags=} {rule.track=} {rule.fields=} {rule.ignore=}"
+                )
         return "\n".join(lines)
 
 
