@@ -17,7 +17,7 @@ from cache_invalidation import stores
 from cache_invalidation.conf import Settings
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.watcher import journal
-from cache_invalidation.reads.protocol import hints
+from cache_invalidation.reads import hints
 from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.surfaces.tracked import journals, seen
@@ -97,7 +97,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
     for alias in ("locmem", "tracked_locmem"):
         caches[alias].clear()
     counters.discard()
-    hints.clear()
+    hints.forget()
     seen.forget()
     journals.forget()
     journal.set(None)

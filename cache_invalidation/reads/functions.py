@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from cache_invalidation.reads.decorated import unwrapped
-from cache_invalidation.reads.protocol import hints
+from cache_invalidation.reads.hints import hints
 from cache_invalidation.reads.spelling import PLAIN
 from cache_invalidation.tags import family
 

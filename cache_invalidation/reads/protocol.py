@@ -16,6 +16,7 @@ from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailab
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import values
 from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
+from cache_invalidation.reads.hints import conditions_met, hints, remember
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled
 from cache_invalidation.reads.reports import audits, report
@@ -28,7 +29,6 @@ from cache_invalidation.transactions.open_batches import written_by_this_thread
 logger = logging.getLogger("cache_invalidation")
 
 POLL_INTERVAL: Final = 0.02  # seconds between two looks of a caller that waits for another
-HINTS: Final = 10_000
 
 Outcome = Literal["hits", "misses", "bypasses"]
 Look = Callable[["Read"], Outcome]
@@ -111,11 +111,6 @@ class Read:
         if audits():
             return Audited(versions, self.storable, self.tags)
         return Dependencies(versions, self.storable)
-
-
-#: The tags that an entry turned out to depend on besides those declared, by key: asking for their
-#: versions along with the entry saves a round trip. Being wrong costs that round trip.
-hints: dict[str, tuple[str, ...]] = {}
 
 
 def attempt(read: Read, look: Look | None = None) -> Generator[float, None, None]:
@@ -238,9 +233,7 @@ def _remember(read: Read, further: tuple[str, ...]) -> None:
     # Of what is recorded it has to be known as well that there is nothing further.
     if hints.get(read.key, None if read.records else ()) == further:
         return
-    if len(hints) >= HINTS:
-        hints.clear()
-    hints[read.key] = further
+    remember(hints, read.key, further)
 
 
 def _decode(read: Read, entry: Entry, store: Store) -> bool:
@@ -261,6 +254,7 @@ def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:
     missing = [tag for tag, version in versions.items() if version is None]
     lifetime = read.lifetime
     if read.storable and missing:
+        missing += [tag for tag in conditions_met.get(read.key, ()) if tag not in versions]
         versions.update(store.mint(missing, lifetime))
     read.versions = {tag: versions.pop(tag) for tag in read.tags}
     read.known = versions
@@ -342,6 +336,8 @@ def learn(read: Read, dependencies: Dependencies) -> None:
     if isinstance(dependencies, Sampled):
         further |= dependencies.tags.difference(read.tags)
         _remember(read, tuple(sorted(further)))
+        if dependencies.conditions:
+            remember(conditions_met, read.key, tuple(sorted(dependencies.conditions)))
     counters.found(read.name, further)
 
 

@@ -13,7 +13,7 @@ from django.db import connections
 
 from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.delivery.fencing import deliver
-from cache_invalidation.reads import protocol
+from cache_invalidation.reads.hints import hints
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Filling
 from cache_invalidation.transactions.batch import Batch
@@ -128,7 +128,7 @@ def test_a_statement_between_an_entry_and_its_further_versions_leaves_nothing_st
     reader, pk = make_reader("two queries", "default", True, "SQL")
     reader()
     # As in a process where the same call has read other things, so that it asks twice.
-    protocol.hints[reader.key()] = ("testapp.category", "testapp.category:*")
+    hints[reader.key()] = ("testapp.category", "testapp.category:*")
     assert reader.is_cached()
     with WRITERS[writer](lambda: by_queryset("default", pk, "new"), "default") as write:
         step_in = Once(write)

@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.models import Count, Exists, F, OuterRef, Prefetch
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.reads.protocol import hints
+from cache_invalidation.reads.hints import hints
 from cache_invalidation.stores import get_store
 from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
@@ -357,3 +357,30 @@ def test_prefetched_rows(using: str, related: Any) -> None:
     assert not read.stays(lambda: rename(tags[0], "new"))
     assert not read.stays(lambda: products[1].tags.add(tags[1]))
     assert not read.stays(lambda: rename(tags[1], "b"))
+
+
+def test_another_miss_costs_a_round_trip_more_only_for_other_rows(
+    using: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, unused, products = shop(using)
+    read = Counted(lambda: joined(using))
+    kind: Any = type(get_store())
+    minted: list[list[str]] = []
+    mint = kind.mint
+
+    def noted(self: Any, tags: Any, timeout: Any) -> Any:
+        minted.append(list(tags))
+        return mint(self, tags, timeout)
+
+    read()
+    monkeypatch.setattr(kind, "mint", noted)
+    conditions = ["testapp.category", "testapp.category:%"]
+    assert not read.stays(lambda: rename(products[0], "new"))
+    assert minted == [["testapp.product", *conditions]]
+    minted.clear()
+    assert not read.stays(lambda: rename(used, "new"))
+    assert minted == [[f"testapp.category:{used.pk}", *conditions]]
+    minted.clear()
+    products[2].category = unused
+    assert not read.stays(products[2].save)
+    assert minted == [["testapp.product", *conditions], [f"testapp.category:{unused.pk}"]]

@@ -10,7 +10,7 @@ from django.core.cache import caches
 from django.db import connections
 
 from cache_invalidation.backends import LocMemCache
-from cache_invalidation.reads.protocol import hints
+from cache_invalidation.reads.hints import hints
 from cache_invalidation.surfaces.tracked.keys import Key
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from tests.delivered import commands

@@ -15,7 +15,7 @@ from cache_invalidation.explain.readers import FunctionEntry, dependent_on, func
 from cache_invalidation.metrics.report import Metrics, read_metrics, reset_metrics
 from cache_invalidation.operations.names import KnownNames
 from cache_invalidation.operations.overview import overview
-from cache_invalidation.reads.protocol import hints
+from cache_invalidation.reads.hints import hints
 from tests.delivered import update_behind_the_back
 from tests.testapp.models import Category, Product
 
