@@ -68,7 +68,8 @@ def check_pages_of_django(**kwargs: Any) -> Messages:
             f"Django caches pages by {shown}. They are not invalidated, and are up to "
             f"CACHE_MIDDLEWARE_SECONDS ({django_settings.CACHE_MIDDLEWARE_SECONDS}), or the "
             "timeout of the decorator, old.",
-            hint="Decorate views with cache_invalidation.views.cache_page instead, or silence this "
+            hint="Decorate views with cache_invalidation.views.cache_page instead, or track "
+            "'views.decorators.cache.*' by a BACKEND of cache_invalidation.backends. Silence this "
             "check if pages may be that old.",
             id="cache_invalidation.W014",
         )

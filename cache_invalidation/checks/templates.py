@@ -31,7 +31,8 @@ def check_blocks_of_django(**kwargs: Any) -> Messages:
                 "written meanwhile.",
                 hint=(
                     f'Set OPTIONS["libraries"] = {{"cache": {_OURS!r}}} in TEMPLATES: then each '
-                    "{% cache %} is dropped when what it shows is written."
+                    "{% cache %} is dropped when what it shows is written. Where 'template.cache.*' "
+                    "is in TRACK, that is so already."
                 ),
                 id="cache_invalidation.I002",
             )

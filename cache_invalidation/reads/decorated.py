@@ -15,7 +15,8 @@ from types import FunctionType
 from typing import Any, Final
 
 from asgiref.sync import iscoroutinefunction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
+from django.db.models.manager import BaseManager
 
 _HANDED_ON: Final = [Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD]
 _OPTIONS: Final = (str, bytes, bool, list, tuple, set, frozenset, dict, Model)
@@ -40,6 +41,8 @@ def _cure_for(function: Any) -> str | None:
         not callable(function) and hasattr(type(function), "__get__")
     ):
         return f"put @cached() below {type(function).__name__}, next to the function itself"
+    if isinstance(function, QuerySet | BaseManager):
+        return "leave it out, as in @cached(); what the function reads is found out"
     if not callable(function):
         return "it cannot be called"
     if any(hasattr(each, "cache_info") for each in unwrapped(function)):

@@ -41,7 +41,7 @@ def report(
     if isinstance(dependencies, Sampled) and dependencies.unknown:
         messages.append(
             f"{name}() is not stored: no model stands for what it reads with "
-            f"{'; '.join(dependencies.unknown)}. Say in its tags on what it depends."
+            f"{'; '.join(dependencies.unknown)}. Say on what it depends, by @cached(tags=[…])."
         )
     if isinstance(dependencies, Sampled) and dependencies.written:
         messages.append(

@@ -439,6 +439,7 @@ def rows() -> Any:
         (rows, "return a list"),
         (functools.partial(rows), "return a list"),
         (pages, "a coroutine that returns a list"),
+        (Product.objects, "leave it out, as in @cached"),
         (object(), "it cannot be called"),
         (functools.lru_cache(total), r"leave lru_cache\(\) or cache\(\) out"),
         (functools.wraps(functools.cache(total))(lambda pk: pk), "leave lru_cache"),

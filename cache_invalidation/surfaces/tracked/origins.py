@@ -72,9 +72,10 @@ def _signed(name: str) -> str:
 def say_unknown(key: str, name: str, function: Callable[..., Any]) -> None:
     """Say that `key`, of those called `name`, was set by `function`, and not kept."""
     message = (
-        f"{key!r} is set without having been asked for, so nobody knows what it depends "
-        "on, and it is not kept. Get it first and set it if it is missing, or use "
-        "get_or_set(); in a script, within unit_of_work(). Or name it in OPTIONS['BLIND']."
+        f"{key!r} is not kept, since nobody knows what it was made from. Ask for it before you "
+        "read, with get() or get_or_set(); in a thread, a task, a script or a shell, do that and "
+        "set() within one unit_of_work(). If that is so, a counter or another such value was read "
+        "before. If it may live until its timeout, name it in OPTIONS['BLIND']."
     )
     if wants_warnings():
         warn(message, CacheDependencyWarning, function)
