@@ -31,8 +31,8 @@ def check_blocks_of_django(**kwargs: Any) -> Messages:
                 "written meanwhile.",
                 hint=(
                     f'Set OPTIONS["libraries"] = {{"cache": {_OURS!r}}} in TEMPLATES: then each '
-                    "{% cache %} is dropped when what it shows is written. Where 'template.cache.*' "
-                    "is in TRACK, that is so already."
+                    "{% cache %} is dropped when what it shows is written. So it is already where "
+                    "'template.cache.*' is in TRACK."
                 ),
                 id="cache_invalidation.I002",
             )

@@ -19,6 +19,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.manager import BaseManager
 
 _HANDED_ON: Final = [Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD]
+_LEAVE_OUT: Final = "leave it out, as in @cached(); what the function reads is found out"
 _OPTIONS: Final = (str, bytes, bool, list, tuple, set, frozenset, dict, Model)
 
 
@@ -41,10 +42,9 @@ def _cure_for(function: Any) -> str | None:
         not callable(function) and hasattr(type(function), "__get__")
     ):
         return f"put @cached() below {type(function).__name__}, next to the function itself"
-    if isinstance(function, QuerySet | BaseManager):
-        return "leave it out, as in @cached(); what the function reads is found out"
     if not callable(function):
-        return "it cannot be called"
+        is_read = isinstance(function, QuerySet | BaseManager)
+        return _LEAVE_OUT if is_read else "it cannot be called"
     if any(hasattr(each, "cache_info") for each in unwrapped(function)):
         return "it keeps values by itself, which nobody drops; leave lru_cache() or cache() out"
     call = _code_of(function)
