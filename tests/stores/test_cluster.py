@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.cache import caches
 
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Filling
+from cache_invalidation.stores.messages import Delivery, Filling
 from cache_invalidation.stores.redis.cluster_store import RedisClusterStore
 from cache_invalidation.stores.redis.nodes import slot_of
 from example_project.topologies import ClusterServers, ValkeyNode, free_port, wait_for
@@ -344,3 +345,23 @@ def test_a_cluster_that_nobody_has_set_up_is_an_outage(settings):
             with pytest.raises(StoreUnavailable):
                 step(store, "a")
         store.close()
+
+
+@pytest.mark.parametrize("tags", [["shop.author:1"], ["shop.author", "shop.author:1"]], ids=str)
+def test_whoever_finds_a_row_renewed_finds_that_its_conditions_have_gone(settings, cluster, tags):
+    store = get_store(alias_on(settings, cluster))
+    conditions = ["shop.author:%", "shop.author"]
+    before = store.mint(conditions, 60)
+    found: list[Any] = []
+    fences: Any = RedisClusterStore._fences
+
+    def watched(self: Any, keys: Any, token: str, lasts: float) -> Any:
+        """Look at the conditions when the first of several keys is lifted."""
+        if not lasts:
+            found.append(store.versions(conditions))
+        return fences(self, keys, token, lasts)
+
+    with mock.patch.object(RedisClusterStore, "_fences", watched):
+        store.deliver(Delivery(token="delivery", tags=tags))
+    assert found
+    assert found[0] != before

@@ -27,7 +27,7 @@ from cache_invalidation.stores.redis.entries import pack
 from cache_invalidation.stores.redis.nodes import Nodes
 from cache_invalidation.stores.redis.scripts import lives_of, script
 from cache_invalidation.stores.redis.store import RedisStore
-from cache_invalidation.tags import ROOT
+from cache_invalidation.tags import ROOT, with_rows_alone
 
 
 def store_of(alias: str) -> RedisStore:
@@ -63,7 +63,7 @@ class RedisClusterStore(RedisStore):
 
     @guarded(*ERRORS, urgent=True)
     def deliver(self, delivery: Delivery) -> bool:
-        if not delivery.is_fenced and len(delivery.tags) > 1:
+        if not delivery.is_fenced and len(with_rows_alone(delivery.tags)) > 1:
             # Somebody who finds one of them renewed must find that the others have gone.
             self.fence(delivery.tags, [], delivery.token)
         return super().deliver(delivery)
