@@ -100,7 +100,7 @@ class _Tree:
         name = self._tables[table]
         model = self._keyed_by(column, name)
         asking = self._relation(other)
-        if model is None or asking is None or not self._is_compared_by_key(model, table):
+        if model is None or asking is None or not self._are_keys(model, table, other, other_column):
             return None
         reference = asking.reference(other_column, name, column)
         place = self._shown.get((other, other_column))
@@ -122,14 +122,19 @@ class _Tree:
         found = self._relation_of(name) if name else None
         return None if found is None or found.instead or found.relatives else found
 
-    def _is_compared_by_key(self, model: type[Model], table: int) -> bool:
-        relation = self._relation(table)
-        return relation is not None and compares(model._meta.pk, relation, self._connection)
+    def _are_keys(self, model: type[Model], table: int, other: int, column: str) -> bool:
+        """Whether `column` of the other table is equal to a key if and only if it is in tags."""
+        key = model._meta.pk
+        columns = (self._relation(table), key.column), (self._relation(other), column)
+        return all(
+            relation is not None and compares(key, relation, self._connection, column)
+            for relation, column in columns
+        )
 
     def _keyed_by(self, column: str, table: str) -> type[Model] | None:
         """Return the model whose rows are in `table` and have their primary key in `column`."""
         models = catalog.models_by_table().get(table, ())
         if len(models) != 1 or catalog.is_excluded(models[0]):
             return None
-        keys = [(field.column or "").lower() for field in models[0]._meta.pk_fields]
+        keys = [field.column for field in models[0]._meta.pk_fields]
         return models[0] if keys == [column] else None

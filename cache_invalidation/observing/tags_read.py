@@ -69,12 +69,20 @@ def _tags_of_rows(
     return _tags_of_column(model, conditions, params, connection, relation)
 
 
-def compares(field: "Field[Any, Any]", relation: Relation, connection: BaseDatabaseWrapper) -> bool:
-    """Whether two values of the column are equal to the database only if their tags are."""
+def compares(
+    field: "Field[Any, Any]",
+    relation: Relation,
+    connection: BaseDatabaseWrapper,
+    column: str | None = None,
+) -> bool:
+    """Whether two values of the column are equal to the database only if their tags are.
+
+    The same goes for another `column` with values of the field.
+    """
     comparison = catalog.compared_as(field)
     if comparison == "uuid" and not connection.features.has_native_uuid_field:
         comparison = "text"
-    return relation.compares(field.column, comparison, catalog.length_of(field))
+    return relation.compares(column or field.column, comparison, catalog.length_of(field))
 
 
 def _tags_of_column(

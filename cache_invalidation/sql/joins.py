@@ -19,6 +19,14 @@ _MORE: Final = words(
 _AFTER_FROM: Final = words("WHERE ORDER LIMIT OFFSET")
 _AFTER_WHERE: Final = words("ORDER LIMIT OFFSET")
 _LIMITS: Final = words("LIMIT OFFSET")
+# Words that stand for no column, in conditions and orders: alone, before another, after another.
+_SYNTAX: Final = words(
+    "WHERE ORDER BY AND OR NOT IN IS NULL TRUE FALSE LIKE ILIKE GLOB REGEXP SIMILAR TO ESCAPE"
+    " BETWEEN CASE WHEN THEN ELSE END ASC DESC AS FROM"
+)
+_PHRASES: Final = frozenset(
+    {("AT", "TIME"), ("TIME", "ZONE"), ("NULLS", "FIRST"), ("NULLS", "LAST")}
+)
 _KINDS: Final = (("INNER", "JOIN"), ("JOIN",), ("LEFT", "OUTER", "JOIN"), ("LEFT", "JOIN"))
 
 
@@ -64,7 +72,7 @@ def _tables(tokens: list[str], names: Names) -> tuple[dict[str, str], list[Join]
         condition, tokens = tokens[2:end], tokens[end + 1 :]
         join = _join(condition, list(found), is_outer=kind[0] == "LEFT")
         if join is None:
-            used |= {len(found) - 1, *_qualifiers(condition, list(found))}
+            used |= {len(found) - 1, *_tables_in(condition, list(found))}
         else:
             joins.append(join)
     for place, table in enumerate(found.values()):
@@ -101,16 +109,16 @@ def _join(condition: list[str], aliases: list[str], *, is_outer: bool) -> Join |
             pass
         case _:
             return None
-    sides = {_folded(left): left_column, _folded(right): right_column}
+    sides = {_folded(left): _column(left_column), _folded(right): _column(right_column)}
     new = aliases[-1]
     if len(sides) != 2 or new not in sides or not set(aliases).issuperset(sides):
         return None
     (old,) = sides.keys() - {new}
     return Join(
         table=len(aliases) - 1,
-        column=_folded(sides[new]),
+        column=sides[new],
         other=aliases.index(old),
-        other_column=_folded(sides[old]),
+        other_column=sides[old],
         is_outer=is_outer,
     )
 
@@ -119,24 +127,32 @@ def _used_after(tokens: list[str], tables: dict[str, str]) -> set[int]:
     """Return the tables on which depends which rows there are."""
     aliases = list(tables)
     end = find(tokens, _AFTER_WHERE, 1) if tokens[:1] == ["WHERE"] else 0
-    if any(_is_bare(tokens, place) for place in range(end)):
-        raise _UnclearError
-    used = set(_qualifiers(tokens[:end], aliases))
+    used = _tables_in(tokens[:end], aliases)
     order = tokens[end:]
     if not _LIMITS.isdisjoint(order) and order[:1] == ["ORDER"]:
         order = order[: find(order, _LIMITS)]
-        if any(_is_bare(order, place) or order[place].isdigit() for place in range(len(order))):
+        if any(token.isdigit() for token in order):
             raise _UnclearError
-        used |= set(_qualifiers(order, aliases))
+        used |= _tables_in(order, aliases)
     return used
 
 
-def _is_bare(tokens: list[str], place: int) -> bool:
-    """Whether there is a name that does not say of what it is."""
-    return is_name(tokens[place]) and "." not in (
-        *tokens[max(place - 1, 0) : place],
-        *tokens[place + 1 : place + 2],
-    )
+def _tables_in(tokens: list[str], aliases: list[str]) -> set[int]:
+    """Return the tables of which columns are named; each has to say of which it is."""
+    if any(starmap(_is_bare, zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False))):
+        raise _UnclearError
+    return set(_qualifiers(tokens, aliases))
+
+
+def _is_bare(before: str, token: str, after: str) -> bool:
+    """Whether `token` may be a column, or another name, that does not say of what it is."""
+    if "." in (before, after):
+        return False
+    if not token.isidentifier():
+        return is_name(token)
+    is_type_or_call = before in ("::", "AS") or after == "("
+    is_syntax = token in _SYNTAX or not _PHRASES.isdisjoint([(before, token), (token, after)])
+    return not (is_type_or_call or is_syntax)
 
 
 def _qualifiers(tokens: list[str], aliases: list[str]) -> Iterator[int]:
@@ -157,11 +173,16 @@ def _shown(tokens: list[str], tables: dict[str, str]) -> Iterator[tuple[int, str
                 | [alias, ".", column, "AS", _]
                 | ["(", alias, ".", column, ")", "AS", _]
             ) if _folded(alias) in aliases:
-                yield aliases.index(_folded(alias)), _folded(column), place
+                yield aliases.index(_folded(alias)), _column(column), place
 
 
 def _is_call(token: str, following: str) -> bool:
     return following == "(" and (is_name(token) or token.isidentifier())
+
+
+def _column(token: str) -> str:
+    """Return a column as `Condition` spells it: there can be another that differs in case alone."""
+    return token[1:] if is_name(token) else token.lower()
 
 
 def _folded(token: str) -> str:

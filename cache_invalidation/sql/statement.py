@@ -59,7 +59,8 @@ class Read:
 class Join:
     """Two tables, by their places, of which rows belong together whose columns are equal.
 
-    `table` is the one that is joined to the others; if that `is_outer`, rows without one stay.
+    Columns are spelled as in `Condition`. `table` is the one that is joined to the others; if that
+    `is_outer`, rows without one stay.
     """
 
     table: int
@@ -74,7 +75,7 @@ class Joins:
     """How a SELECT joins the tables of which it shows rows; "" for one that is not known.
 
     Which rows there are does not depend on what is in those that are `free`, but for the joins.
-    `shown` are columns, by table and name in lower case, and their places in each row.
+    `shown` are columns, by table and name, and their places in each row.
     """
 
     tables: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from itertools import count
 from typing import Any
 from unittest import mock
@@ -9,7 +10,8 @@ from unittest import mock
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
-from django.db.models import Count, Exists, F, OuterRef, Prefetch
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, QuerySet
+from django.db.models.expressions import RawSQL
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.reads.hints import hints
@@ -17,7 +19,17 @@ from cache_invalidation.stores import get_store
 from tests.delivered import update_behind_the_back
 from tests.elsewhere import elsewhere
 from tests.testapp.matrix import Note
-from tests.testapp.models import Author, Authorship, Book, Category, Place, Product, Restaurant, Tag
+from tests.testapp.models import (
+    Author,
+    Authorship,
+    Book,
+    Category,
+    Place,
+    Product,
+    Restaurant,
+    Review,
+    Tag,
+)
 
 DATABASES = ["default", "sqlite"]
 
@@ -222,6 +234,43 @@ def test_what_a_table_decides_makes_a_value_depend_on_it(using: str, hole: str) 
         lambda: Category.objects.using(using).create(name="c1"),
     ):
         read.stays(write)
+
+
+NAMELESS: dict[str, Callable[[QuerySet[Review]], QuerySet[Review]]] = {
+    "condition": lambda rows: rows.extra(where=["stock > 5"]),
+    "conversion": lambda rows: rows.extra(where=["CAST(stock AS text) = '6'"]),
+    "order of a slice": lambda rows: rows.order_by(RawSQL("stock", []).desc(), "pk")[:1],
+}
+
+
+@pytest.mark.parametrize("nameless", NAMELESS)
+def test_a_column_that_does_not_say_of_which_table_it_is(using: str, nameless: str) -> None:
+    _, _, products = shop(using)
+    for product in products:
+        Review.objects.using(using).create(product=product, text=product.name)
+    rows = Review.objects.using(using).select_related("product").order_by("pk")
+    read = Counted(lambda: [(r.text, r.product.stock) for r in NAMELESS[nameless](rows)])
+    read()
+    products[1].stock = 6
+    assert not read.stays(products[1].save)
+    assert read() == [("p1", 6)]
+
+
+def test_what_is_no_column_does_not_need_a_table(using: str) -> None:
+    _, unused, _ = shop(using)
+    rows = Product.objects.using(using).select_related("category").order_by("pk")
+    for condition in (
+        {"name__icontains": "P"},
+        {"created__date__gte": date(2000, 1, 1)},
+        {"category__isnull": True},
+        {"stock__range": (0, 9)},
+    ):
+        found: Any = rows.filter(**condition)
+        read = Counted(lambda: [each.name for each in found.all()])  # noqa: B023
+        assert read.stays(lambda: rename(unused, f"{unused.name}+")), condition
+    nulls = rows.order_by(F("price").desc(nulls_last=True))
+    first = Counted(lambda: [each.name for each in nulls[:1]])
+    assert first.stays(lambda: rename(unused, "new"))
 
 
 def test_a_key_without_a_constraint_that_points_nowhere(using: str) -> None:

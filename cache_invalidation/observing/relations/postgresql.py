@@ -27,9 +27,11 @@ _SAVEPOINT: Final = "cache_invalidation_relations"
 # Relations of the same name in different schemas that differ in nothing are one row. `above` and
 # `below` are what a relation inherits from and what inherits from it, partitions included. Rows go
 # `through` these, and through the views and rules that lead to any of them, as far as `wanted`.
+# Where a relation stands for a name, so does the one it `refers` to, in the same schema: there is
+# none of that name in a schema that has none of the other.
 _CANDIDATES: Final = """
 WITH RECURSIVE named AS (
-    SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity, n.nspname
+    SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity, c.relnamespace, n.nspname
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = %(name)s::name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND CASE WHEN %(schema)s::name IS NULL THEN n.nspname <> 'information_schema'
@@ -94,6 +96,11 @@ WITH RECURSIVE named AS (
             JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[1]
             WHERE k.conrelid = n.oid AND k.contype = 'f' AND k.convalidated
             AND cardinality(k.conkey) = 1
+            AND NOT EXISTS (
+                SELECT FROM pg_catalog.pg_class x WHERE x.relname = f.relname
+                AND x.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+                AND x.relnamespace NOT IN (SELECT relnamespace FROM named)
+            )
             AND coalesce(to_jsonb(k)->>'conenforced', 'true') = 'true'
         ) AS refers
     FROM named n
@@ -169,8 +176,7 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
                     ),
                     relatives=frozenset(relatives),
                     references=frozenset(
-                        Reference(column.lower(), table.lower(), target.lower(), is_nullable)
-                        for column, table, target, is_nullable in json.loads(refers or "[]")
+                        Reference(*reference) for reference in json.loads(refers or "[]")
                     ),
                 ),
             )

@@ -32,7 +32,7 @@ class Column:
 class Reference:
     """A foreign key of one column, which the database holds to: there is such a row, or it is NULL.
 
-    Names are in lower case.
+    Names are as the database spells them: another can differ in case alone.
     """
 
     column: str
@@ -59,7 +59,7 @@ class Relation:
 
     def reference(self, column: str, table: str, target: str) -> Reference | None:
         """Return the foreign key from `column` to `target` in `table`, if there is one."""
-        wanted = column.lower(), table.lower(), target.lower()
+        wanted = column, table, target
         return next((r for r in self.references if (r.column, r.table, r.target) == wanted), None)
 
     def compares(
