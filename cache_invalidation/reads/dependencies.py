@@ -54,10 +54,16 @@ class Dependencies:
     def _agree(self, versions: Versions, conditions: Versions = NOTHING) -> bool:
         """Take versions in; tell whether they are those that were sampled before, where some were.
 
-        Another thread may have sampled them meanwhile, and read what is older than this.
+        Another thread may have sampled them meanwhile, and read what is older than this. What is a
+        condition of one query may be what the value depends on by another: it is one tag.
         """
-        agreed = [self.versions.setdefault(tag, v) == v for tag, v in versions.items()]
-        agreed += [self.conditions.setdefault(tag, v) == v for tag, v in conditions.items()]
+        agreed = []
+        for told, mine, others in (
+            (versions, self.versions, self.conditions),
+            (conditions, self.conditions, self.versions),
+        ):
+            for tag, v in told.items():
+                agreed.append(mine.setdefault(tag, v) == v == others.get(tag, v))
         return all(agreed)
 
 

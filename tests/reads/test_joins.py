@@ -395,6 +395,28 @@ def test_a_write_in_the_middle_makes_nothing_stale(using: str, moment: str, by_h
     assert read()[0] == ("p0", "new")
 
 
+@pytest.mark.parametrize("moment", ["queried", "found"])
+@pytest.mark.parametrize("is_inner", [False, True], ids=["same function", "inner function"])
+def test_a_later_query_that_depends_on_the_table_takes_no_condition_away(
+    using: str, moment: str, is_inner: bool
+) -> None:
+    used, _, _ = shop(using)
+    number = cached(name=f"number {next(_numbers)}")(Category.objects.using(using).count)
+    counted = number if is_inner else Category.objects.using(using).count
+    read = Counted(lambda: (joined(using), counted()))
+    renamed = Category.objects.using(using).filter(pk=used.pk)
+
+    def write() -> None:
+        renamed.update(name="new")
+        if is_inner:
+            number()
+
+    with stepping_in(using, f"testapp.category:{used.pk}", moment, write) as done:
+        read()
+    assert done
+    assert read() == (joined(using), 2)
+
+
 @pytest.mark.parametrize("related", ["tags", Prefetch("tags", Tag.objects.order_by("name"))])
 def test_prefetched_rows(using: str, related: Any) -> None:
     _, _, products = shop(using)
