@@ -26,6 +26,7 @@ _AFTER_TABLE = words(
 _AFTER_CONDITIONS = words(
     "GROUP ORDER LIMIT OFFSET HAVING FOR RETURNING FETCH WINDOW UNION INTERSECT EXCEPT"
 )
+_AFTER_TABLES = _AFTER_CONDITIONS | {"WHERE"}
 _AFTER_ASSIGNMENTS = frozenset({"WHERE", "RETURNING", "FROM", "ORDER", "LIMIT"})
 _AFTER_ROWS = frozenset({"ON", "RETURNING", "AS"})
 _WHERE = frozenset({"WHERE"})
@@ -93,9 +94,11 @@ def _tables(tokens: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     The former is its alias, if it has one.
     """
     found: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
-    for index, token in enumerate(tokens):
-        if token not in ("FROM", "JOIN") or tokens[index - 1] == "DISTINCT":
+    for index, each in enumerate(tokens):
+        if each not in ("FROM", "JOIN") or tokens[index - 1] == "DISTINCT":
             continue
+        if each == "FROM" and _lists_tables(tokens[index + 1 :]):
+            raise NotPlainError
         index += 1
         if tokens[index : index + 2] == ["(", "SELECT"]:
             continue
@@ -114,6 +117,18 @@ def _tables(tokens: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
             raise NotPlainError
         found.append((alias, named))
     return found
+
+
+def _lists_tables(tokens: list[str]) -> bool:
+    """Whether there is a comma in the clause that goes on with `tokens`."""
+    depth = 0
+    for each in tokens:
+        depth += (each == "(") - (each == ")")
+        if depth < 0 or (depth == 0 and each in _AFTER_TABLES):
+            return False
+        if depth == 0 and each == ",":
+            return True
+    return False
 
 
 def _update(table: str, rest: list[str], names: Names) -> Statement:

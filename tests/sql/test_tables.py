@@ -8,6 +8,8 @@ KNOWN = frozenset({"shop_product", "shop_category", "shop_tag"})
 ALL: tuple[Dialect, ...] = ("postgresql", "sqlite", "mysql")
 
 P, C, T = "shop_product", "shop_category", "shop_tag"
+# As Django's `extra(tables=…)` does it.
+LISTED = 'FROM "shop_product" x JOIN "shop_tag" ON (x."a" = "shop_tag"."id") , "shop_category"'
 
 EVERYWHERE = [
     # statement, written, read, may write
@@ -112,6 +114,14 @@ POSTGRESQL = [
     ("/* a /* b */ ' */ DELETE FROM shop_product", P, P, True),
     ("SELECT data ? 'shop_tag' FROM shop_product WHERE data ?| array['a']", "", P, False),
     ("SET search_path TO shop_product", "", "", False),
+    (f'SELECT x."a" {LISTED}', "", f"{P} {C} {T}", False),
+    (
+        f'SELECT (1) IN (SELECT x."a" {LISTED} WHERE (x."a", 2) = (1, 2)), 3',
+        "",
+        f"{P} {C} {T}",
+        False,
+    ),
+    (f'DELETE FROM "shop_tag" WHERE "id" IN (SELECT x."a" {LISTED})', T, f"{P} {C} {T}", True),
 ]
 
 SQLITE = [
@@ -122,6 +132,7 @@ SQLITE = [
     ('DELETE FROM main."shop_product" WHERE id = ?1', P, "", True),
     ("EXPLAIN QUERY PLAN DELETE FROM shop_product", "", "", False),
     ("PRAGMA table_info(shop_product)", "", "", False),
+    (f'SELECT x."a" {LISTED} ORDER BY 1, 2', "", f"{P} {C} {T}", False),
     ("INSERT INTO shop_product (id) VALUES (1) ON CONFLICT(id) DO UPDATE SET a = 1", P, "", True),
 ]
 
