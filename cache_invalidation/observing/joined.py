@@ -123,12 +123,14 @@ class _Tree:
         return None if found is None or found.instead or found.relatives else found
 
     def _are_keys(self, model: type[Model], table: int, other: int, column: str) -> bool:
-        """Whether `column` of the other table is equal to a key if and only if it is in tags."""
-        key = model._meta.pk
-        columns = (self._relation(table), key.column), (self._relation(other), column)
-        return all(
-            relation is not None and compares(key, relation, self._connection, column)
-            for relation, column in columns
+        """Whether one row has what `column` of the other table asks for, and tags say which."""
+        key, keyed, asking = model._meta.pk, self._relation(table), self._relation(other)
+        return (
+            keyed is not None
+            and asking is not None
+            and keyed.is_key(key.column)
+            and compares(key, keyed, self._connection)
+            and compares(key, asking, self._connection, column)
         )
 
     def _keyed_by(self, column: str, table: str) -> type[Model] | None:

@@ -84,6 +84,14 @@ WITH RECURSIVE named AS (
             WHERE t.origin = n.oid AND t.oid <> n.oid AND v.relname = ANY(%(wanted)s::name[])
             ORDER BY 1
         ) AS relatives,
+        ARRAY(
+            SELECT DISTINCT a.attname::text
+            FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a
+            ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+            WHERE i.indrelid = n.oid AND i.indnkeyatts = 1 AND i.indisunique AND i.indisvalid
+            AND i.indpred IS NULL
+            ORDER BY 1
+        ) AS keys,
         (
             SELECT json_agg(
                 json_build_array(a.attname, f.relname, b.attname, NOT a.attnotnull)
@@ -97,6 +105,10 @@ WITH RECURSIVE named AS (
             WHERE k.conrelid = n.oid AND k.contype = 'f' AND k.convalidated
             AND cardinality(k.conkey) = 1
             AND NOT EXISTS (
+                SELECT FROM pg_catalog.pg_trigger t
+                WHERE t.tgconstraint = k.oid AND t.tgenabled IN ('D', 'R')
+            )
+            AND NOT EXISTS (
                 SELECT FROM pg_catalog.pg_class x WHERE x.relname = f.relname
                 AND x.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
                 AND x.relnamespace NOT IN (SELECT relnamespace FROM named)
@@ -105,8 +117,8 @@ WITH RECURSIVE named AS (
         ) AS refers
     FROM named n
 )
-SELECT array_agg(oid::bigint), instead, columns, relatives, refers
-FROM described GROUP BY instead, columns, relatives, refers
+SELECT array_agg(oid::bigint), instead, columns, relatives, keys, refers
+FROM described GROUP BY instead, columns, relatives, keys, refers
 """
 
 _TYPES: Final = """
@@ -175,12 +187,15 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
                         }
                     ),
                     relatives=frozenset(relatives),
+                    keys=frozenset(keys),
                     references=frozenset(
                         Reference(*reference) for reference in json.loads(refers or "[]")
                     ),
                 ),
             )
-            for oids, instead, columns, relatives, refers in _fetch(connection, _CANDIDATES, params)
+            for oids, instead, columns, relatives, keys, refers in _fetch(
+                connection, _CANDIDATES, params
+            )
         ],
     )
 

@@ -49,13 +49,19 @@ class Relation:
     and change only by being written under its name. `columns` are those that compare as Python
     does, by their names in lower case; None if nobody looked. Rows of the table can also be written
     under the names `relatives`: those of partitions, of tables that inherit from it or from which
-    it does, and of views. `references` are its foreign keys.
+    it does, and of views. `keys` are columns of which each value is in one row at most, and
+    `references` the foreign keys.
     """
 
     instead: str = ""
     columns: Mapping[str, Column] | None = field(default_factory=dict)
     relatives: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
     references: frozenset[Reference] = frozenset()
+
+    def is_key(self, column: str | None) -> bool:
+        """Whether each value of a column is in one row at most."""
+        return self.columns is None or column in self.keys
 
     def reference(self, column: str, table: str, target: str) -> Reference | None:
         """Return the foreign key from `column` to `target` in `table`, if there is one."""

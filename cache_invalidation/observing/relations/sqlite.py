@@ -90,6 +90,7 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
         return Relation()  # A write to one row may take another one away, whichever is asked for.
     listed = _rows(cursor, f"PRAGMA {schema}.table_xinfo({_quoted(name)})")
     collated = _compared_by_bytes(sql)
+    key = [column for _, column, _, _, _, place, *_ in listed if place]
     return Relation(
         columns=only_unequal(
             {
@@ -97,6 +98,7 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
                 for _, column, declared, *_ in listed
             }
         ),
+        keys=frozenset(key if len(key) == 1 else ()),
         references=frozenset(_references(cursor, schema, name, listed)),
     )
 

@@ -110,3 +110,39 @@ def test_a_constraint_to_a_table_of_that_name_in_another_schema(define):
         read.stays(lambda: target.objects.create(pk=1, name="tenant"))
     finally:
         connection.connection.execute("SET search_path = public")
+
+
+def test_a_constraint_whose_triggers_are_disabled(define):
+    define("default", "CREATE TABLE shown (id integer PRIMARY KEY, name text)", "DROP TABLE shown")
+    define(
+        "default",
+        "CREATE TABLE asking (id integer PRIMARY KEY, of_id integer NOT NULL REFERENCES shown)",
+        "DROP TABLE asking",
+    )
+    define("default", "ALTER TABLE asking DISABLE TRIGGER ALL")
+    target = model_of("shown")
+    model = referring(target)
+    model._meta.get_field("of").null = False
+    model.objects.create(pk=1, of_id=2)
+    read = Counted(shown(model.objects.select_related("of")))
+    assert read() == []
+    read.stays(lambda: target.objects.create(pk=2, name="2"))
+
+
+@pytest.mark.parametrize("using", ["default", "sqlite"])
+def test_keys_that_nothing_keeps_unique(define, using):
+    """Rows that are left out by OFFSET count as often as there are rows of their key."""
+    define(using, "CREATE TABLE shown (id integer, name text)", "DROP TABLE shown")
+    define(
+        using, "CREATE TABLE asking (id integer PRIMARY KEY, of_id integer)", "DROP TABLE asking"
+    )
+    target = model_of("shown")
+    rows = referring(target).objects.using(using)
+    for pk in (1, 2):
+        target.objects.using(using).create(pk=pk, name=f"{pk}")
+        rows.create(pk=pk, of_id=pk)
+    second = rows.select_related("of").order_by("pk")
+    read = Counted(lambda: [(each.pk, each.of.name) for each in second[1:2]])
+    assert read() == [(2, "2")]
+    insert = target(pk=1, name="1")
+    read.stays(lambda: insert.save(using=using, force_insert=True))
