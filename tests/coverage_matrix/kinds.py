@@ -4,7 +4,7 @@ Each has a `code` and a `number`. Their tables are made for the tests, some of t
 would have made them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -134,32 +134,36 @@ NEVER: Final = "What is read from it is not stored."
 SPLIT: Final = {"END": ' PARTITION BY LIST ("id")'}
 ABOVE: Final = "A row is read with those of its parents, which are found by a join."
 
+
+def _with_parents(**options: Any) -> Iterator[Kind]:
+    """Yield a kind whose parents count by row where the database says that they are there."""
+    yield Kind(**options, databases=("PostgreSQL",), goes="row")
+    yield Kind(**options, databases=("SQLite",), goes="table", note=ABOVE)
+
+
 KINDS: Final = [
     Kind(
         title="A grandchild by multi-table inheritance", make=_grandchild, goes="table", note=ABOVE
     ),
-    Kind(
+    *_with_parents(
         title="A multi-table child with a key of its own",
         make=_own_key,
         keys=(11, 12),
         given=lambda key: {"id": key - 10},
         # Django takes the key of the child for that of the parent.
         without=frozenset({"bulk_update"}),
-        goes="row",
     ),
     Kind(title="A child of two children of one parent", make=_diamond, goes="table", note=ABOVE),
-    Kind(
+    *_with_parents(
         title="A child of two parents",
         make=_two_parents,
         given=lambda key: {"side": key + 20},
-        goes="row",
     ),
-    Kind(
+    *_with_parents(
         title="A row that is in two multi-table children",
         make=_twins,
         # Django does not think of the other child.
         without=frozenset({"create", "delete", "delete_queryset"}),
-        goes="row",
     ),
     Kind(
         title="A primary key in a column `char(20)`",

@@ -11,7 +11,6 @@ from cache_invalidation.observing.relations.relation import (
     Candidates,
     Column,
     Name,
-    Reference,
     Relation,
     only_unequal,
 )
@@ -27,6 +26,8 @@ def candidates(connection: BaseDatabaseWrapper, name: Name) -> Candidates:
     """Return what `name` may mean.
 
     Views have no part in what is written to a table: only triggers could write through them.
+    Foreign keys are not told of: SQLite holds to them only while each connection asks for it, so
+    there can be some that point nowhere.
     """
     with closing(connection.create_cursor()) as cursor:
         return Candidates(
@@ -99,22 +100,7 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
             }
         ),
         keys=frozenset(key if len(key) == 1 else ()),
-        references=frozenset(_references(cursor, schema, name, listed)),
     )
-
-
-def _references(cursor: Any, schema: str, name: str, listed: list[Any]) -> Iterator[Reference]:
-    """Yield the foreign keys of a table, if the connection has the database hold to them."""
-    if not all(is_on for (is_on,) in _rows(cursor, "PRAGMA foreign_keys")):
-        return
-    keys = _rows(cursor, f"PRAGMA {schema}.foreign_key_list({_quoted(name)})")
-    composite = {number for number, position, *_ in keys if position}
-    nullable = {column.lower(): not is_set for _, column, _, is_set, *_ in listed}
-    for number, _, table, column, target, *_ in keys:
-        if number not in composite and target:
-            folded = column.lower()
-            is_nullable = nullable.get(folded, True)
-            yield Reference(folded, table.lower(), target.lower(), is_nullable)
 
 
 def _column(declared: str, is_compared_by_bytes: bool) -> Column | None:
