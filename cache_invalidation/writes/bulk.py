@@ -56,10 +56,11 @@ def is_installed() -> bool:
 def _observed_update(update: Any, queryset: Any, /, **kwargs: Any) -> int:
     queryset._for_write = True
     plan, connection = registry.plan(queryset.model), connections[queryset.db]
-    is_moot = queryset.query.is_empty() or not plan.needs_state
-    if not is_moot and plan.ignore:  # The watcher can tell as much, if no rule wants to know more.
-        is_moot = plan.ignores(assigned_fields(queryset.model, kwargs, connection))
-    if is_moot:
+    if queryset.query.is_empty() or not plan.needs_state:
+        return int(update(queryset, **kwargs))
+    # In the transaction, SQLite could not be asked.
+    fields = assigned_fields(queryset.model, kwargs, connection)
+    if plan.ignores(fields):  # The watcher can tell as much, if no rule wants to know more.
         return int(update(queryset, **kwargs))
     if is_suspended(queryset.db) or is_open_for_driver(connection):
         return int(update(queryset, **kwargs))  # No lock would be known to last.
@@ -67,7 +68,7 @@ def _observed_update(update: Any, queryset: Any, /, **kwargs: Any) -> int:
         found = _rows_to_update(queryset, kwargs)
         if found is None:
             return int(update(queryset, **kwargs))
-        return _update(queryset, update, kwargs, found)
+        return _update(queryset, update, kwargs, found, fields)
 
 
 def _rows_to_update(queryset: Any, values: Mapping[str, Any]) -> dict[Any, Model] | None:
@@ -124,9 +125,14 @@ def _is_steady(condition: Any) -> bool:
     )
 
 
-def _update(queryset: Any, update: Any, values: dict[str, Any], found: dict[Any, Model]) -> int:
+def _update(
+    queryset: Any,
+    update: Any,
+    values: dict[str, Any],
+    found: dict[Any, Model],
+    fields: frozenset[str] | None,
+) -> int:
     model, using = table_of(queryset.model), queryset.db
-    fields = assigned_fields(queryset.model, values, connections[using])
     unknown = Change(model=model, operation="update", using=using, fields=fields)
     with Begun() as begun:
         account = Account(using, _tables(model), begun)
