@@ -44,6 +44,8 @@ class Kind:
     shown_goes: Goes | Literal["never"] = "row"
     # Whether what is written is that.
     is_shown_written: bool = False
+    # Ways that tell which rows of the parents they write only if a rule looks at values.
+    by_table: frozenset[str] = frozenset()
     # Ways that Django or the database refuses.
     without: frozenset[str] = frozenset()
     note: str = ""
@@ -132,12 +134,14 @@ def _partitions(table: str) -> Sequence[str]:
 
 NEVER: Final = "What is read from it is not stored."
 SPLIT: Final = {"END": ' PARTITION BY LIST ("id")'}
+NO_RULE: Final = "Without a rule that looks at values, updates or deletions drop the table."
 ABOVE: Final = "A row is read with those of its parents, which are found by a join."
 
 
 def _with_parents(**options: Any) -> Iterator[Kind]:
     """Yield a kind whose parents count by row where the database says that they are there."""
-    yield Kind(**options, databases=("PostgreSQL",), goes="row")
+    note = NO_RULE if "by_table" in options else ""
+    yield Kind(**options, databases=("PostgreSQL",), goes="row", note=note)
     yield Kind(**options, databases=("SQLite",), goes="table", note=ABOVE)
 
 
@@ -150,6 +154,7 @@ KINDS: Final = [
         make=_own_key,
         keys=(11, 12),
         given=lambda key: {"id": key - 10},
+        by_table=frozenset({"update", "delete", "delete_queryset", "raw_update"}),
         # Django takes the key of the child for that of the parent.
         without=frozenset({"bulk_update"}),
     ),
@@ -158,6 +163,7 @@ KINDS: Final = [
         title="A child of two parents",
         make=_two_parents,
         given=lambda key: {"side": key + 20},
+        by_table=frozenset({"delete", "delete_queryset"}),
     ),
     *_with_parents(
         title="A row that is in two multi-table children",

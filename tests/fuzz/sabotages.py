@@ -12,14 +12,13 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
-from cache_invalidation.observing import joined, relations, watcher
+from cache_invalidation.observing import relations, watcher
 from cache_invalidation.reads import arguments, cached_functions
 from cache_invalidation.rules import consequences
 from cache_invalidation.rules.code import FromCode
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.plans import Plan, Plans
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.sql import Joins
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes import boundaries, saves, statements
 from cache_invalidation.writes.begun import Begun
@@ -70,18 +69,6 @@ def _told_of_relations(**known: Any) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _whatever_is_asked() -> Iterator[None]:
-    """Take every table that is joined by key for one that decides nothing."""
-    begin = joined._Tree.__init__
-
-    def begin_free(self: Any, joins: Joins, *about: Any) -> None:
-        begin(self, replace(joins, free=frozenset(range(len(joins.tables)))), *about)
-
-    with mock.patch.object(joined._Tree, "__init__", begin_free):
-        yield
-
-
 def _look_like(self: Any, function: Any) -> None:
     self.uncached = getattr(function, "uncached", function)
 
@@ -101,10 +88,6 @@ USUAL: Final[dict[str, Sabotage]] = {
     "writes that find no row": lambda: mock.patch.object(
         statements, "_found_no_row", return_value=True
     ),
-    "joined rows that are forgotten": lambda: mock.patch.object(
-        joined.Joined, "tags", return_value=frozenset()
-    ),
-    "joined tables that decide which rows there are": _whatever_is_asked,
 }
 
 #: Found by programs on unusual ones; on PostgreSQL, if that is in the name.
