@@ -51,6 +51,8 @@ def what_fails_is_forgotten(course: Course) -> None:
     module: Any = rows
     module.keep = lambda *args, **kwargs: None
     Store.distrust = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    # Done where the outbox cannot be looked at in time, which would make up for it.
+    Store.drop_everything = lambda self: None  # type: ignore[method-assign]
 
 
 def drainers_do_not_lock(course: Course) -> None:
