@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, by_turns, repeat
+from tests.benchmarks.timing import Alternative, Times, by_turns, repeat
 
 
 def compared(
@@ -25,12 +25,17 @@ def compared(
         rounds=rounds,
         per=calls,
     )
+    return ratio(name, times, "ours", "theirs", budget=budget)
+
+
+def ratio(name: str, times: Times, ours: str, theirs: str, *, budget: float) -> Row:
+    """Return what the alternative `ours` took next to `theirs`."""
     return Row(
         name=name,
         unit="µs",
-        baseline=times.of("theirs") * 1e6,
-        ours=times.of("ours") * 1e6,
+        baseline=times.of(theirs) * 1e6,
+        ours=times.of(ours) * 1e6,
         kind="ratio",
-        figure=times.ratio("ours", "theirs"),
+        figure=times.ratio(ours, theirs),
         budget=budget,
     )

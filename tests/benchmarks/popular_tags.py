@@ -11,6 +11,7 @@ from django.core.cache import cache
 from cache_invalidation import cached, invalidate
 from cache_invalidation.stores.messages import entry_name, version_name
 from tests.benchmarks import payloads
+from tests.benchmarks.comparing import ratio
 from tests.benchmarks.server import Bystander, CacheServer, longest_wait
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Alternative, Scale, by_turns
@@ -67,16 +68,9 @@ def measure(scale: Scale) -> Iterator[Row]:
         rounds=scale.rounds * 5,
     )
     for number in list(tags)[1:]:
-        yield Row(
-            name=f"invalidate a tag: {number:,} dependents, to one",
-            unit="µs",
-            baseline=times.of("1") * 1e6,
-            ours=times.of(str(number)) * 1e6,
-            kind="ratio",
-            figure=times.ratio(str(number), "1"),
-            # The same; what is above is for the noise.
-            budget=1.2,
-        )
+        name = f"invalidate a tag: {number:,} dependents, to one"
+        # The same; what is above is for the noise.
+        yield ratio(name, times, str(number), "1", budget=1.2)
     yield _time_of_server(tags[1], tags[scale.dependents])
     yield _wait_of_others(list(tags.values()), scale)
     server.empty()

@@ -17,7 +17,7 @@ from cache_invalidation.stores.messages import tracked_name, version_name
 from cache_invalidation.stores.tracking import prefix_tag
 from cache_invalidation.writes.invalidate import invalidate
 from tests.benchmarks import payloads
-from tests.benchmarks.comparing import compared
+from tests.benchmarks.comparing import compared, ratio
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Alternative, Scale, by_turns
@@ -104,14 +104,7 @@ def _prefixes(scale: Scale) -> Iterator[Row]:
     name = f"tracked: round trips to drop the prefix of {most:,} keys, to that of one"
     yield Row(name=name, unit="", baseline=trips[0], ours=trips[-1], figure=trips[-1], budget=1)
     for number in (1000, most):
-        yield Row(
-            name=f"tracked: drop the prefix of {number:,} keys, to that of one",
-            unit="µs",
-            baseline=times.of("1") * 1e6,
-            ours=times.of(str(number)) * 1e6,
-            kind="ratio",
-            figure=times.ratio(str(number), "1"),
-            # The same; what is above is for the noise.
-            budget=1.2,
-        )
+        name = f"tracked: drop the prefix of {number:,} keys, to that of one"
+        # The same; what is above is for the noise.
+        yield ratio(name, times, str(number), "1", budget=1.2)
     server.empty()
