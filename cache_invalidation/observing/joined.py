@@ -99,8 +99,10 @@ class _Tree:
             column, other, other_column = join.other_column, join.table, join.column
         name = self._tables[table]
         model = self._keyed_by(column, name)
-        asking = self._relation(other)
-        if model is None or asking is None or not self._are_keys(model, table, other, other_column):
+        keyed, asking = self._relation(table), self._relation(other)
+        if model is None or keyed is None or asking is None:
+            return None
+        if not self._are_keys(model, keyed, asking, other_column):
             return None
         reference = asking.reference(other_column, name, column)
         place = self._shown.get((other, other_column))
@@ -122,13 +124,11 @@ class _Tree:
         found = self._relation_of(name) if name else None
         return None if found is None or found.instead or found.relatives else found
 
-    def _are_keys(self, model: type[Model], table: int, other: int, column: str) -> bool:
-        """Whether one row has what `column` of the other table asks for, and tags say which."""
-        key, keyed, asking = model._meta.pk, self._relation(table), self._relation(other)
+    def _are_keys(self, model: type[Model], keyed: Relation, asking: Relation, column: str) -> bool:
+        """Whether one row of `keyed` has what `column` asks for, and tags say which."""
+        key = model._meta.pk
         return (
-            keyed is not None
-            and asking is not None
-            and keyed.is_key(key.column)
+            keyed.is_key(key.column)
             and compares(key, keyed, self._connection)
             and compares(key, asking, self._connection, column)
         )

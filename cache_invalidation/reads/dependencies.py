@@ -92,6 +92,11 @@ def hand_up(
         unit.absorb(versions, storable, conditions=conditions)
 
 
+def hand_up_all(found: Dependencies) -> None:
+    """Hand up what was just computed with the dependencies `found`, stored or not."""
+    hand_up(found.versions, found.storable, found.varied, found.conditions)
+
+
 def is_declared() -> bool:
     """Whether a computation is running that says itself on what its value depends."""
     found = running.get()

@@ -15,7 +15,13 @@ from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import values
-from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
+from cache_invalidation.reads.dependencies import (
+    NOTHING,
+    Dependencies,
+    collecting,
+    hand_up,
+    hand_up_all,
+)
 from cache_invalidation.reads.hints import conditions_met, hints, remember
 from cache_invalidation.reads.kept_calls import Arguments, unwrap, wrap
 from cache_invalidation.reads.recorders import Audited, Sampled
@@ -367,8 +373,7 @@ def store(
 
 def fail(read: Read, dependencies: Dependencies) -> None:
     """Take note that the function raised: who catches it depends on what it has read, too."""
-    found = dependencies
-    hand_up(found.versions, found.storable, found.varied, found.conditions)
+    hand_up_all(dependencies)
     give_up(read)
 
 

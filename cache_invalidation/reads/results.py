@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db.models.sql.constants import MULTI, SINGLE
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from cache_invalidation.context import during
 from cache_invalidation.observing.rows_written import analyze
@@ -28,8 +28,6 @@ class Result:
 
 _expected: ContextVar[Result | None] = ContextVar("cache_invalidation_result", default=None)
 
-_WHOLE: Final = (MULTI, SINGLE)
-
 
 def result_of(statement: Statement) -> Result | None:
     """Return the result that is waited for while `statement` is executed, if that is whole."""
@@ -38,22 +36,30 @@ def result_of(statement: Statement) -> Result | None:
 
 
 def execute(
-    method: Any, compiler: Any, result_type: Any, chunked_fetch: bool, chunk_size: int
+    method: Any,
+    compiler: Any,
+    result_type: Any,
+    chunked_fetch: bool = False,
+    chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    compiled: tuple[str, Any] | None = None,
 ) -> Any:
-    """Have `SQLCompiler.execute_sql`, which is `method`, execute a SELECT; return what it does."""
+    """Have `SQLCompiler.execute_sql`, which is `method`, execute a SELECT; return what it does.
+
+    It is not compiled again if it is `compiled`, which takes long.
+    """
     arguments = (compiler, result_type, chunked_fetch, chunk_size)
-    is_recorded = recorder.get() is not None or journal.get() is not None
-    if not is_recorded or chunked_fetch or result_type not in _WHOLE:
-        return method(*arguments)
-    try:
-        compiled = compiler.as_sql()
-    except EmptyResultSet:
-        return method(*arguments)
+    if compiled is None:
+        is_recorded = recorder.get() is not None or journal.get() is not None
+        if not is_recorded or chunked_fetch or result_type not in (MULTI, SINGLE):
+            return method(*arguments)
+        try:
+            compiled = compiler.as_sql()
+        except EmptyResultSet:
+            return method(*arguments)
     statement = analyze(compiler.connection, compiled[0])
-    before = compiler.__dict__.get("as_sql")
-    compiler.as_sql = lambda: compiled  # It takes long.
     expected = Result(statement) if statement.joins else None
     rows: Rows | None = None
+    compiler.as_sql = lambda: compiled
     try:
         with during(_expected, expected):
             result = method(*arguments)
@@ -61,10 +67,7 @@ def execute(
             rows, result = _rows(result, result_type)
         return result
     finally:
-        if before is None:
-            del compiler.as_sql
-        else:
-            compiler.as_sql = before
+        del compiler.as_sql
         for tell in () if expected is None else expected.waiting:
             tell(rows)
 

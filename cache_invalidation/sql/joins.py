@@ -27,6 +27,7 @@ _SYNTAX: Final = words(
 _PHRASES: Final = frozenset(
     {("AT", "TIME"), ("TIME", "ZONE"), ("NULLS", "FIRST"), ("NULLS", "LAST")}
 )
+_JOINING: Final = words("ON INNER LEFT JOIN")
 _KINDS: Final = (("INNER", "JOIN"), ("JOIN",), ("LEFT", "OUTER", "JOIN"), ("LEFT", "JOIN"))
 
 
@@ -60,12 +61,12 @@ def _tables(tokens: list[str], names: Names) -> tuple[dict[str, str], list[Join]
     found: dict[str, str] = {}
     joins: list[Join] = []
     used: set[int] = set()
-    tokens = _add_table(tokens, names, found, used)
+    tokens = _add_table(tokens, names, found)
     while tokens:
         kind = next((k for k in _KINDS if tuple(tokens[: len(k)]) == k), None)
         if kind is None:
             raise _UnclearError
-        tokens = _add_table(tokens[len(kind) :], names, found, used)
+        tokens = _add_table(tokens[len(kind) :], names, found)
         if tokens[:2] != ["ON", "("]:
             raise _UnclearError
         end = 1 + closing(tokens[1:])
@@ -81,7 +82,7 @@ def _tables(tokens: list[str], names: Names) -> tuple[dict[str, str], list[Join]
     return found, joins, used
 
 
-def _add_table(tokens: list[str], names: Names, found: dict[str, str], used: set[int]) -> list[str]:
+def _add_table(tokens: list[str], names: Names, found: dict[str, str]) -> list[str]:
     """Add the table with which `tokens` begin, by its alias; return what comes after it."""
     if not is_name(tokens[0]):
         raise _UnclearError
@@ -89,12 +90,10 @@ def _add_table(tokens: list[str], names: Names, found: dict[str, str], used: set
     while tokens[:1] == ["."]:
         name, tokens = tokens[1], tokens[2:]
     alias = name
-    if tokens and (is_name(tokens[0]) or tokens[0].isidentifier()):
-        is_alias = tokens[0] not in ("ON", "INNER", "LEFT", "JOIN", "AS")
-        if tokens[0] == "AS":
-            raise _UnclearError
-        if is_alias:
-            alias, tokens = tokens[0], tokens[1:]
+    if tokens[:1] == ["AS"]:
+        raise _UnclearError
+    if tokens and tokens[0] not in _JOINING and (is_name(tokens[0]) or tokens[0].isidentifier()):
+        alias, tokens = tokens[0], tokens[1:]
     if _folded(alias) in found:
         raise _UnclearError
     known = names.tables(name[1:])

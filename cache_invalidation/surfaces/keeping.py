@@ -12,7 +12,13 @@ from typing import Any, Final
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import unstorable
-from cache_invalidation.reads.dependencies import Dependencies, apart, collecting, hand_up
+from cache_invalidation.reads.dependencies import (
+    Dependencies,
+    apart,
+    collecting,
+    hand_up,
+    hand_up_all,
+)
 from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.varying import NAMED, is_nameless
@@ -97,8 +103,7 @@ class Keeping:
     def hand_up(self) -> None:
         """Tell the computation that is running what the value depends on so far."""
         if self._dependencies is not None:
-            found = self._dependencies
-            hand_up(found.versions, found.storable, found.varied, found.conditions)
+            hand_up_all(self._dependencies)
 
     def keep(self, value: Any, refusals: Mapping[str, str]) -> dict[str, str]:
         """Store what was computed where it belongs; return why not, which is counted.

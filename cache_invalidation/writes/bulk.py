@@ -58,12 +58,12 @@ def _observed_update(update: Any, queryset: Any, /, **kwargs: Any) -> int:
     plan, connection = registry.plan(queryset.model), connections[queryset.db]
     if queryset.query.is_empty() or not plan.needs_state:
         return int(update(queryset, **kwargs))
+    if is_suspended(queryset.db) or is_open_for_driver(connection):
+        return int(update(queryset, **kwargs))  # No lock would be known to last.
     # In the transaction, SQLite could not be asked.
     fields = assigned_fields(queryset.model, kwargs, connection)
     if plan.ignores(fields):  # The watcher can tell as much, if no rule wants to know more.
         return int(update(queryset, **kwargs))
-    if is_suspended(queryset.db) or is_open_for_driver(connection):
-        return int(update(queryset, **kwargs))  # No lock would be known to last.
     with writing(connection):
         found = _rows_to_update(queryset, kwargs)
         if found is None:

@@ -122,13 +122,9 @@ class _Query:
 
     def _run(self) -> Any:
         """Have the query executed that the key is made of, and not compiled again."""
-        self._compiler.as_sql = lambda: self._compiled
-        try:
-            return results.execute(
-                self._method, self._compiler, self._result_type, False, GET_ITERATOR_CHUNK_SIZE
-            )
-        finally:
-            del self._compiler.as_sql
+        return results.execute(
+            self._method, self._compiler, self._result_type, compiled=self._compiled
+        )
 
     def _compute(self, read: Read) -> Any:
         dependencies = read.dependencies()
