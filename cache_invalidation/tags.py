@@ -13,6 +13,7 @@ from django.db.models import Model
 
 ROOT = "*"
 ALONE = "%"  # In no tag of a row: there it is escaped.
+RELATIONS = "+m2m"  # In no label of a model.
 MAX_LENGTH = 250  # characters; also what Memcached allows
 # Of what stands before the colon of a tag whose rest may be replaced by a digest.
 MAX_HEAD = MAX_LENGTH - len(":~") - 32
@@ -180,6 +181,16 @@ def with_rows_alone(tags: Collection[str]) -> Collection[str]:
         if (head := tag.partition(":")[0]) != tag and head.count(".") == 1 and head not in tags
     }
     return [*tags, *(f"{head}:{ALONE}" for head in sorted(heads))] if heads else tags
+
+
+def relations_tag(tag: str) -> str:
+    """Return what is dropped instead of `tag` where only many-to-many relations change.
+
+    `tag` is that of a model, or of its rows. What was found to read these need not depend on it,
+    since it depends on the table of the relation if it reads that.
+    """
+    head, colon, row = tag.partition(":")
+    return shorten(f"{_as_head(head + RELATIONS)}{colon}{row}")
 
 
 def function_tag(name: str) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field
 
 from cache_invalidation.checks.cache import backend, store
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.rules.catalog import is_spelled_alike
 from cache_invalidation.rules.declarations import ModelInvalidation, Rule, field_names
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.templates import Template, has_column, problem_with
+from cache_invalidation.rules.templates import has_column, problem_with
 
 
 @register()
@@ -90,7 +91,7 @@ def check_ignored(**kwargs: Any) -> Messages:
     """W028: fields that a rule ignores, and asks for all the same."""
     for rule in registry.all_rules:
         tracked = chain.from_iterable(
-            each.tracked.values() for each in registry.all_rules if each.model is rule.model
+            each.track for each in registry.all_rules if each.model is rule.model
         )
         for what, names in _named_by(rule, tracked):
             if found := sorted(field_names(rule.model, names) & rule.ignore):
@@ -104,14 +105,16 @@ def check_ignored(**kwargs: Any) -> Messages:
                 )
 
 
-def _named_by(rule: Rule, tracked: Iterable[Template]) -> Iterator[tuple[str, Collection[str]]]:
+def _named_by(
+    rule: Rule, tracked: "Iterable[Field[Any, Any]]"
+) -> Iterator[tuple[str, Collection[str]]]:
     """Yield what a rule declares, and the fields of its model that are named there."""
     yield "fields", rule.fields or ()
     for template in rule.templates:
         paths = {path.partition("__")[0] for path in template.paths}
         yield f"the {template.kind} {template.source!r}", paths | (template.fields or set())
-    for template in tracked:
-        yield "track", template.paths
+    for column in tracked:
+        yield "track", {column.name}
 
 
 @register()

@@ -7,7 +7,7 @@ so no signal is needed, for which Django would have to look first what is there.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.db.models import Model
 from cache_invalidation.context import during
 from cache_invalidation.observing.rows_written import (
     Keys,
+    Links,
     Written,
     key_spelled,
     keys_written,
@@ -30,8 +31,8 @@ from cache_invalidation.sql import Kind, Statement, Write
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions.open_batches import batches
 
-# By model and primary key; None for a row that goes along with the one at one end.
-Loaded = Mapping[type[Model], Mapping[Any, Model | None]]
+# By model and primary key: the row, and whether it goes along with the one at one end.
+Loaded = Mapping[type[Model], Mapping[Any, tuple[Model, bool]]]
 
 # Whether all relations that are deleted in this thread or task go along with a row at one end.
 _go_along: ContextVar[bool] = ContextVar("cache_invalidation_go_along", default=False)
@@ -51,7 +52,13 @@ def all_written(
     See `rows_written` and `_ends_written`. Where it is not known which rows of a model are written,
     those that are known are left out: what is done to the others may be done to these.
     """
-    found = rows_written(statement, params, many, connection, is_accounted_for)
+    given = sets_of(params, many)
+    found = [
+        replace(each, links=_known(_values(each.model, ends, each.write, given, connection)))
+        if (ends := catalog.links().get(each.model))
+        else each
+        for each in rows_written(statement, params, many, connection, is_accounted_for)
+    ]
     found += _ends_written(statement, params, many, connection)
     unknown = {each.model for each in found if each.keys is None}
     return (each for each in found if each.keys is None or each.model not in unknown)
@@ -71,9 +78,11 @@ def _ends_written(
             ends: Sequence[Any] | None = catalog.many_to_many().get(between)
             if ends is None:
                 continue
+            if write.kind == "delete" and _go_along.get():
+                continue
             if between in catalog.symmetrical():
                 ends = ends[:1]  # The other way round, it is there in a row of its own.
-            values = _values(between, ends, write, given, connection)
+            values = _values(between, ends, write, given, connection, with_along=False)
             if _is_announced(between, write, values, connection):
                 continue
             for end, held in values.items():
@@ -143,20 +152,39 @@ def _values(
     write: Write,
     given: Sequence[Any] | None,
     connection: BaseDatabaseWrapper,
+    *,
+    with_along: bool = True,
 ) -> dict[Any, Keys]:
-    """Return what each of the foreign keys `ends` holds in the relations that are written."""
-    if write.kind == "delete":
-        if _go_along.get():
-            return {}
-        loaded = _loaded.get().get(between, {})
+    """Return what each of the foreign keys `ends` holds in the relations that are written.
+
+    None where that is not known; without those that go along with a row, if these are left out.
+    """
+    if write.kind == "delete" and (loaded := _loaded.get().get(between)):
         named = keys_written(between._meta.pk_fields, write, given, connection)
         if named and loaded.keys() >= set(named):
-            rows = [row for pk in named if (row := loaded[pk]) is not None]
+            found = [loaded[pk] for pk in named]
+            rows = [row for row, is_along in found if with_along or not is_along]
             return {
                 end: _spelled(end, (getattr(row, end.attname) for row in rows), connection)
                 for end in ends
             }
     return {end: keys_written([end], write, given, connection) for end in ends}
+
+
+def links_inserted(
+    statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
+) -> dict[Any, Keys]:
+    """Return what the foreign keys of relations hold in the rows that `statement` inserts."""
+    given = sets_of(params, many)
+    found: dict[Any, Keys] = {}
+    for write in statement.writes:
+        for model in catalog.models_by_table()[write.table] if write.kind == "insert" else ():
+            found |= _values(model, catalog.links().get(model, ()), write, given, connection)
+    return found
+
+
+def _known(values: Mapping[Any, Keys]) -> Links:
+    return {end: held for end, held in values.items() if held is not None}
 
 
 def _spelled(end: Any, values: Iterable[Any], connection: BaseDatabaseWrapper) -> Keys:
@@ -186,13 +214,13 @@ def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) 
 
 def loaded_among(rows: Mapping[type[Model], Sequence[Model]]) -> Loaded:
     """Return the relations that are among `rows`, by their models."""
-    found: dict[type[Model], Mapping[Any, Model | None]] = {}
+    found: dict[type[Model], Mapping[Any, tuple[Model, bool]]] = {}
     for between in catalog.many_to_many().keys() & rows.keys():
         going = _keys_by_table(rows)
         ends: Sequence[Any] = catalog.many_to_many()[between]
         named = [(end.attname, going.get(table_of(end.related_model), ())) for end in ends]
         found[between] = {
-            row.pk: None if any(getattr(row, name) in keys for name, keys in named) else row
+            row.pk: (row, any(getattr(row, name) in keys for name, keys in named))
             for row in rows[between]
         }
     return found

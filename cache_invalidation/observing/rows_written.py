@@ -1,7 +1,7 @@
 """What a statement of SQL means for the models: which rows it writes."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
@@ -34,6 +34,9 @@ _ROWIDS: Final = frozenset({"rowid", "oid", "_rowid_"})
 #: Primary keys; None if it is not known which.
 Keys = tuple[Any, ...] | None
 
+#: What foreign keys in the table of a many-to-many relation hold, as far as that is known.
+Links = Mapping["Field[Any, Any]", tuple[Any, ...]]
+
 #: Stands for the value of a parameter that was not given.
 MISSING: Final = object()
 
@@ -56,8 +59,8 @@ class Written:
     """Rows of `model` that a statement writes.
 
     `keys` are their primary keys, None if it does not say which. `fields` are the names of those
-    that an update assigns, None if that is not known. With `is_end` these are not rows that it
-    writes, but those at the ends of a relation that it changes.
+    that an update assigns, None if that is not known. `links` are as in `Change`. With `is_end`
+    these are not rows that it writes, but those at the ends of a relation that it changes.
     """
 
     model: type[Model]
@@ -65,6 +68,7 @@ class Written:
     keys: Keys
     fields: frozenset[str] | None
     is_end: bool = False
+    links: Links = field(default_factory=dict)
 
     def changes(self, using: str) -> Iterator[Change]:
         """Yield one change for each row, or one for all of them."""
@@ -76,7 +80,13 @@ class Written:
 
     def of_any_row(self, using: str) -> Change:
         """Return the change of rows of which it is not known which they are."""
-        return Change(model=self.model, operation=self.operation, using=using, fields=self.fields)
+        return Change(
+            model=self.model,
+            operation=self.operation,
+            using=using,
+            fields=self.fields,
+            links=self.links,
+        )
 
     @property
     def operation(self) -> Operation:
@@ -283,9 +293,9 @@ def _all_fields(model: type[Model]) -> frozenset[str]:
 def _fields_by_name(model: type[Model]) -> tuple[dict[str, set[str]], frozenset[str]]:
     """Return the names of fields by each of their names in lower case, and of those computed."""
     fields: dict[str, set[str]] = {}
-    for field in model._meta.concrete_fields:
-        for name in (field.name, field.attname, field.column or ""):
-            fields.setdefault(name.lower(), set()).add(field.name)
+    for column in model._meta.concrete_fields:
+        for name in (column.name, column.attname, column.column or ""):
+            fields.setdefault(name.lower(), set()).add(column.name)
     return fields, frozenset(f.name for f in model._meta.concrete_fields if f.generated)
 
 

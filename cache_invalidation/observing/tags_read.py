@@ -95,13 +95,12 @@ def _tags_of_column(
     for rule in registry.plan(model).own:
         if rule.model is not model:
             continue
-        for column, template in rule.tracked.items():
-            field = next(f for f in model._meta.concrete_fields if f.column == column)
+        for field, template in rule.tracked.items():
             if not compares(field, relation, connection):
                 continue
             for condition in conditions:
                 values = values_bound(condition.values, params)
-                if condition.column.lower() != column.lower() or values is None:
+                if condition.column.lower() != (field.column or "").lower() or values is None:
                     continue
                 found = [catalog.as_in_tags(field, value, connection.vendor) for value in values]
                 if len(found) <= ROWS_READ_LIMIT and None not in found:

@@ -1,6 +1,6 @@
 """Which models the tables hold, which of them nobody watches, and which columns name a row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.querying import NEVER, wish_for
 from cache_invalidation.rules.loading import as_stored_in
 from cache_invalidation.rules.templates import as_stored, has_column
-from cache_invalidation.tags import table_of
+from cache_invalidation.tags import model_tag, relations_tag, table_of
 
 #: How the values of a column are compared, where that is how Python compares them.
 Comparison = Literal["integer", "uuid", "text"]
@@ -83,13 +83,57 @@ def symmetrical() -> frozenset[type[Model]]:
     return frozenset(field.through for field in fields if field.symmetrical)
 
 
+@cache
+def links() -> Mapping[type[Model], tuple["Field[Any, Any]", ...]]:
+    """Return the foreign keys to the ends of a many-to-many, by the model that has their columns.
+
+    Those of models of the project between two others as well. By these, relations are looked up.
+    """
+    found: dict[type[Model], dict[Field[Any, Any], None]] = {}
+    for field in _relations():
+        if isinstance(field, models.ManyToManyField):
+            between: Any = field.remote_field.through
+            for name in (field.m2m_field_name(), field.m2m_reverse_field_name()):
+                link = between._meta.get_field(name)
+                found.setdefault(table_of(link.model), {})[link] = None
+    return {model: tuple(fields) for model, fields in found.items()}
+
+
+@cache
+def related_tags() -> frozenset[str]:
+    """Return the tags of the models whose rows may be at an end of a many-to-many."""
+    ends = {
+        table_of(end)
+        for field in _relations()
+        for end in (field.model, field.related_model)
+        if isinstance(end, type)
+    }
+    return frozenset(
+        model_tag(model) for end in ends for model in relatives().get(end, ()) if is_watched(model)
+    )
+
+
+def with_relations(tags: Collection[str]) -> set[str]:
+    """Return `tags`, which are declared, and those for the relations of their models and rows.
+
+    Who says that a value depends on a row does not say whether on what it is related to.
+    """
+    related = related_tags()
+    return {*tags, *(relations_tag(tag) for tag in tags if tag.partition(":")[0] in related)}
+
+
 def _fields() -> Iterator[Any]:
+    for field in _relations():
+        if field.remote_field.through._meta.auto_created is not False:
+            yield field
+
+
+def _relations() -> Iterator[Any]:
     apps.check_models_ready()
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.local_many_to_many:
-            between: Any = field.remote_field.through
             # It is a name, or nothing, as long as the other end is not there.
-            if getattr(between, "_meta", None) and between._meta.auto_created is not False:
+            if getattr(field.remote_field.through, "_meta", None):
                 yield field
 
 
@@ -128,6 +172,8 @@ def forget() -> None:
         relatives,
         many_to_many,
         symmetrical,
+        links,
+        related_tags,
         tables,
         is_excluded,
         is_watched,

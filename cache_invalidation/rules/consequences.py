@@ -16,7 +16,7 @@ from cache_invalidation.rules.loading import in_column, with_columns
 from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import Template, key_as_stored, resolvers_for
-from cache_invalidation.tags import ROOT, every_row_tag, row_tag, shorten
+from cache_invalidation.tags import ROOT, every_row_tag, relations_tag, row_tag, shorten
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -106,8 +106,10 @@ def _apply(rule: Rule, change: Change, plan: Plan) -> Consequence:
         result.tags.add(f"{rule.model_tag}:{change.pk}")  # The same as below, for what is common.
     else:
         result.tags.add(shorten(row_tag(rule.model, key_as_stored(rule.model, change.pk))))
-    for template in rule.tracked.values():
-        _add_rendered(result, template)
+    if change.operation == "m2m":  # Nothing of the row itself.
+        result.tags = set(map(relations_tag, result.tags))
+    else:
+        _add_tracked(result)
     if (ignored := plan.ignore.get(rule.model)) and changes_only(rule, change, ignored):
         # That is said of the rows, whichever of their rules says it.
         result.tags, result.spared = set(), result.tags
@@ -163,6 +165,16 @@ def _with_values_of(child: Model, parent: Model | None) -> Model | None:
         return None
     columns = parent._meta.concrete_fields
     return with_columns(child, {column.attname: in_column(parent, column) for column in columns})
+
+
+def _add_tracked(result: Consequence) -> None:
+    for column, template in result.rule.tracked.items():
+        held = result.change.links.get(column)
+        if held is None:
+            _add_rendered(result, template)
+        else:
+            resolvers = ({column.attname: value}.__getitem__ for value in held)
+            result.tags.update(map(template.render, resolvers))
 
 
 def _add_rendered(result: Consequence, template: Template) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Any, ClassVar, Final, Literal
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model
+from django.db.models import Field, Model
 
+from cache_invalidation.rules.catalog import links
 from cache_invalidation.rules.named import Named
 from cache_invalidation.rules.templates import Kind, Template, has_column, parse
 from cache_invalidation.tags import column_tag, escape_glob, family_tags, model_tag, table_of
@@ -24,7 +24,8 @@ class Change:
     `pk` is None when the rows are not known. `old` is the row before the write, read under its
     lock, and `new` the one after it; each is None where there is none or where no rule asked.
     `fields` are the names of those that an update assigned, for `save()` nearly all; None if that
-    is not known.
+    is not known. `links` are foreign keys in the table of a many-to-many relation: what these hold
+    in any row that the write is about.
     """
 
     model: type[Model]
@@ -34,6 +35,7 @@ class Change:
     old: Model | None = None
     new: Model | None = None
     fields: frozenset[str] | None = None
+    links: Mapping["Field[Any, Any]", tuple[Any, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def instances(self) -> tuple[Model, ...]:
@@ -251,22 +253,34 @@ class Rule:
                 yield parse(source if fields is None else str(source), kind, fields)
 
     @cached_property
-    def tracked(self) -> Mapping[str, Template]:
-        """The template of the tag for each column that is tracked, by the name of the column."""
-        found = {}
+    def track(self) -> "tuple[Field[Any, Any], ...]":
+        """The columns that the rule declares to be tracked."""
+        found: list[Field[Any, Any]] = []
         for name in _listed(self.declaration.track):
             with suppress(FieldDoesNotExist):  # A system check says so.
-                field: Any = self.model._meta.get_field(name)
-                if has_column(field):
-                    tag = column_tag(self.model, field.attname)
-                    found[field.column] = parse(f"{tag}:{{{field.attname}}}")
-        return found
+                column: Any = self.model._meta.get_field(name)
+                if has_column(column):
+                    found.append(column)
+        return tuple(found)
+
+    @cached_property
+    def tracked(self) -> "Mapping[Field[Any, Any], Template]":
+        """The template of the tag for each column that is tracked, by its field.
+
+        Those of many-to-many relations are without being declared: mostly, the statement says what
+        they hold.
+        """
+        return {
+            column: parse(f"{column_tag(self.model, column.attname)}:{{{column.attname}}}")
+            for column in (*self.track, *links().get(self.model, ()))
+        }
 
     @cached_property
     def needs_state(self) -> bool:
         """Whether the rule looks at anything of the row but its primary key."""
-        templates = chain(self.templates, self.tracked.values())
-        paths = frozenset(chain.from_iterable(template.paths for template in templates))
+        paths = frozenset(column.attname for column in self.track).union(
+            *(template.paths for template in self.templates)
+        )
         is_conditional = self.fields is not None or any(t.fields for t in self.templates)
         return bool(self.code or self.ignore) or is_conditional or not paths <= self.key_paths
 

@@ -3,13 +3,14 @@
 A write cannot tell what it did before it is done, and its rows are in the database before that.
 """
 
-from collections.abc import Callable, Hashable
-from typing import Self
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.connections import in_transaction
 from cache_invalidation.delivery.fencing import batch_of, deliver
+from cache_invalidation.observing.rows_written import Keys, Links
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.transactions.open_batches import current_batch
 
@@ -23,10 +24,11 @@ class Begun:
     in it and the note.
     """
 
-    __slots__ = ("_notes",)
+    __slots__ = ("_links", "_notes")
 
     def __init__(self) -> None:
         self._notes: list[tuple[Batch, Hashable]] = []
+        self._links: dict[Any, Keys] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +44,17 @@ class Begun:
         for batch, key in self._notes:
             batch.started.pop(key, None)
         self._notes.clear()
+
+    def inserts(self, links: Mapping[Any, Keys]) -> None:
+        """Take note of what the foreign keys of relations hold in rows that are about to be."""
+        for link, held in links.items():
+            before = self._links.get(link, ())
+            self._links[link] = None if before is None or held is None else (*before, *held)
+
+    @property
+    def links(self) -> Links:
+        """What they hold in all rows that were inserted, as far as that is known."""
+        return {link: held for link, held in self._links.items() if held is not None}
 
     def note(
         self, connection: BaseDatabaseWrapper, about: Hashable, tell: Callable[[Batch], None]

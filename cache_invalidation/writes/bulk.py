@@ -186,7 +186,10 @@ def _observed_create(bulk_create: Any, queryset: Any, /, *args: Any, **kwargs: A
     with writing(connections[using]), Begun() as begun:
         with accounting(Account(using, frozenset({table}), begun), written):
             created: list[Any] = bulk_create(**options)
-        _collect(_created(table, created, using, options), using)
+        changes = _created(table, created, using, options)
+        if not options.get("update_conflicts"):  # What was there has other relations, maybe.
+            changes = [replace(change, links=begun.links) for change in changes]
+        _collect(changes, using)
     return created
 
 

@@ -139,6 +139,7 @@ def _save(
         using=using,
         pk=key_of(instance, table),
         fields=fields,
+        links={} if updated else save.links,
     )
     if needs_state:
         instance._state.db = using  # As Django does next; relations are looked up there.

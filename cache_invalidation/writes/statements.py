@@ -21,7 +21,7 @@ from cache_invalidation.connections import in_transaction, is_open_for_driver, s
 from cache_invalidation.delivery.fencing import deliver, end_failed, raise_fence, withdraw
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing import cascades, relations
-from cache_invalidation.observing.many_to_many import all_written
+from cache_invalidation.observing.many_to_many import all_written, links_inserted
 from cache_invalidation.observing.rows_written import ANYTHING, ORDINARY, Written
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
@@ -121,6 +121,8 @@ def _effects(
         return Effects(everything="unknown")
     using = connection.alias
     accounted = partial(is_accounted_for, connection, account)
+    if account is not None and account.begun is not None:
+        account.begun.inserts(links_inserted(statement, params, many, connection))
     found = Effects()
     if any(write.kind == "ddl" for write in statement.writes):
         # All processes keep what the tables are, and ask again under another version of the root.

@@ -188,7 +188,7 @@ def test_one_name_that_is_no_list_is_taken_for_what_is_meant():
     with registry.override(Product, OfStock):
         (rule,) = registry.rules[Product]
         assert rule.fields == frozenset({"stock"})
-        assert list(rule.tracked) == ["stock"]
+        assert [column.name for column in rule.track] == ["stock"]
 
 
 @pytest.mark.parametrize("wrong", [None, 3])

@@ -63,7 +63,7 @@ def asked_in_delete(world: World) -> None:
 @section.way(
     "`item.labels.set()`, in `m2m_changed`",
     seen="statement",
-    seen_by_rule="signal",
+    goes="relation",
     changes=LABELED,
 )
 def asked_in_set(world: World) -> None:

@@ -123,9 +123,8 @@ def delete_half(world: World) -> None:
 @section.way(
     "`item.labels.set()`, between what it removes and what it adds",
     seen="statement",
-    seen_by_rule="signal",
-    goes_by_rule="table",
-    other_end_by_rule="table",
+    goes="relation",
+    goes_by_rule="relations",
     changes={"many_to_many", "many_to_many_reverse"},
 )
 def set_half(world: World) -> None:

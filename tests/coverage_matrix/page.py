@@ -18,6 +18,8 @@ _SEEN: Final[dict[Seen, str]] = {
 }
 _GOES: Final[dict[Goes, str]] = {
     "nothing": "nothing",
+    "relation": "relation",
+    "relations": "relation, and what the rule names for any row",
     "row": "row",
     "rows": "rows",
     "table": "table",
@@ -57,7 +59,7 @@ the save
 : `Model.save()`, whoever calls it. It knows the row, before and after.
 
 a signal
-: `pre_delete` or `m2m_changed`. The same.
+: `pre_delete`, which says the same.
 
 the method
 : `QuerySet.update()` or `bulk_create()`. It looks which rows they are where a rule wants to know.
@@ -66,6 +68,10 @@ the statement
 : The SQL as it passes through the cursor. It says which rows it writes, or it does not.
 
 **What goes**
+
+relation
+: What reads the table of the relation, and was looked up by one of the rows that it relates. All
+  else stays: these rows, and lists of them.
 
 row
 : What depends on the rows that are written. Other rows stay cached, and so does what was looked up

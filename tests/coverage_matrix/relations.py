@@ -9,12 +9,12 @@ from tests.testapp.matrix import Note, Pick
 
 section = Section(
     "Relations",
-    "What goes is about the rows at the ends. What was read through a table between, or through a\n"
-    "generic relation, depends on all of that table.",
+    "What goes of a many-to-many relation is what was looked up by one of its rows, from either\n"
+    "end. What was read through a generic relation depends on all of its table.",
 )
 
 
-@section.way("`item.labels.add()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`item.labels.add()`", seen="statement", goes="relation", changes=LABELED)
 def add(world: World) -> None:
     world.item.labels.add(world.spare_label)
 
@@ -22,7 +22,6 @@ def add(world: World) -> None:
 @section.way(
     "`item.labels.add()` of what is there",
     seen="statement",
-    seen_by_rule="signal",
     goes="nothing",
     changes=(),
 )
@@ -30,12 +29,12 @@ def add_again(world: World) -> None:
     world.item.labels.add(world.label)
 
 
-@section.way("`item.labels.remove()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`item.labels.remove()`", seen="statement", goes="relation", changes=LABELED)
 def remove(world: World) -> None:
     world.item.labels.remove(world.label)
 
 
-@section.way("`item.labels.set()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`item.labels.set()`", seen="statement", goes="relation", changes=LABELED)
 def set_(world: World) -> None:
     world.item.labels.set([world.spare_label])
 
@@ -43,10 +42,9 @@ def set_(world: World) -> None:
 @section.way(
     "`item.labels.clear()`",
     seen="statement",
-    seen_by_rule="signal",
-    other_end="rows",
+    goes="relation",
     changes=LABELED,
-    note="Without a rule, rows at the other end.",
+    note="From the other end, of any row.",
 )
 def clear(world: World) -> None:
     world.item.labels.clear()
@@ -62,17 +60,17 @@ def create_label(world: World) -> None:
     world.item.labels.create(name="new")
 
 
-@section.way("`label.items.add()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`label.items.add()`", seen="statement", goes="relation", changes=LABELED)
 def reverse_add(world: World) -> None:
     world.spare_label.items.add(world.item)
 
 
-@section.way("`label.items.remove()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`label.items.remove()`", seen="statement", goes="relation", changes=LABELED)
 def reverse_remove(world: World) -> None:
     world.label.items.remove(world.item)
 
 
-@section.way("`label.items.set()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`label.items.set()`", seen="statement", goes="relation", changes=LABELED)
 def reverse_set(world: World) -> None:
     world.spare_label.items.set([world.item])
 
@@ -80,16 +78,15 @@ def reverse_set(world: World) -> None:
 @section.way(
     "`label.items.clear()`",
     seen="statement",
-    goes="rows",
-    seen_by_rule="signal",
-    goes_by_rule="row",
+    goes="relation",
     changes=LABELED,
+    note="From the other end, of any row.",
 )
 def reverse_clear(world: World) -> None:
     world.label.items.clear()
 
 
-@section.way("`item.labels.aset()`", seen="statement", seen_by_rule="signal", changes=LABELED)
+@section.way("`item.labels.aset()`", seen="statement", goes="relation", changes=LABELED)
 def aset(world: World) -> None:
     async_to_sync(world.item.labels.aset)([world.spare_label])
 
@@ -99,7 +96,12 @@ def delete_label(world: World) -> None:
     world.label.delete()
 
 
-@section.way("SQL that inserts into the table of `item.labels`", seen="statement", changes=LABELED)
+@section.way(
+    "SQL that inserts into the table of `item.labels`",
+    seen="statement",
+    goes="relation",
+    changes=LABELED,
+)
 def insert_relation(world: World) -> None:
     execute(
         world.alias,
@@ -111,42 +113,54 @@ def insert_relation(world: World) -> None:
 @section.way(
     "SQL that deletes from the table of `item.labels`",
     seen="statement",
-    other_end="rows",
-    other_end_by_rule="rows",
+    goes="relation",
     changes=LABELED,
-    note="Rows at the end that it does not name.",
+    note="From the end that it does not name, of any row.",
 )
 def delete_relation(world: World) -> None:
     execute(world.alias, "DELETE FROM testapp_item_labels WHERE item_id = %s", [world.item.pk])
 
 
-@section.way("`create()` of a row of the table between", seen="save", changes={"through"})
+@section.way(
+    "`create()` of a row of the table between", seen="save", goes="relation", changes={"through"}
+)
 def through_create(world: World) -> None:
     world.objects(Pick).create(item=world.item, fan=world.spare_fan)
 
 
-@section.way("`update()` of rows of the table between", seen="statement", changes={"through"})
+@section.way(
+    "`update()` of rows of the table between",
+    seen="statement",
+    goes="relation",
+    changes={"through"},
+)
 def through_update(world: World) -> None:
     world.objects(Pick).filter(item=world.item).update(stars=2)
 
 
-@section.way("`item.fans.add(…, through_defaults=…)`", seen="signal", changes={"through"})
+@section.way(
+    "`item.fans.add(…, through_defaults=…)`", seen="queryset", goes="relation", changes={"through"}
+)
 def through_add(world: World) -> None:
     world.item.fans.add(world.spare_fan, through_defaults={"stars": 3})
 
 
-@section.way("`item.fans.remove()`", seen="signal", changes={"through"})
+@section.way("`item.fans.remove()`", seen="statement", goes="relation", changes={"through"})
 def through_remove(world: World) -> None:
     world.item.fans.remove(world.fan)
 
 
-@section.way("`item.fans.set()`", seen="signal", changes={"through"})
+@section.way("`item.fans.set()`", seen="queryset", goes="relation", changes={"through"})
 def through_set(world: World) -> None:
     world.item.fans.set([world.spare_fan])
 
 
 @section.way(
-    "`fan.items.clear()`", seen="signal", goes="rows", goes_by_rule="row", changes={"through"}
+    "`fan.items.clear()`",
+    seen="statement",
+    goes="relation",
+    changes={"through"},
+    note="From the other end, of any row.",
 )
 def through_reverse_clear(world: World) -> None:
     world.fan.items.clear()

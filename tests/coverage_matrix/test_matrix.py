@@ -29,7 +29,7 @@ from tests.coverage_matrix.matrix import WAYS
 from tests.coverage_matrix.shapes import Read
 from tests.coverage_matrix.ways import VALUES, Database, Way
 from tests.coverage_matrix.world import World, clear
-from tests.surfaces.by_hand import tracking
+from tests.surfaces.by_hand import DJANGOS_PAGE, tracking
 from tests.testapp.matrix import Item
 
 __all__ = ["tracking"]
@@ -169,9 +169,16 @@ def test_nothing_is_stale_and_nothing_goes_that_need_not(world: World, cell: Cel
     before = fill(reads, problems)
     rows, values = fill(rows_read, problems), fill(values_read, problems)
     kept, other_end = (fill(found, problems) for found in (world.untouched(), world.other_end()))
-    kept |= other_end if (way.other_end_by_rule if rule else way.other_end) == "row" else {}
-    kept |= values if goes in ("row", "rows", "nothing") else {}
-    kept |= rows if goes in ("row", "nothing") else {}
+    kept |= other_end
+    kept |= values if goes in ("relation", "row", "rows", "nothing") else {}
+    kept |= rows if goes in ("relation", "relations", "row", "nothing") else {}
+    if goes == "relations":
+        kept |= {read: value for read, value in values.items() if read.shape != "tagged"}
+    if goes in ("relation", "relations"):
+        # What asks in the middle of the write may have Django's page go.
+        shown = {*way.changes, "tagged"}
+        own = [read for read in before if read.shape not in shown and read.kind != DJANGOS_PAGE]
+        kept |= {read: before[read] for read in own}
     kept |= before if goes == "nothing" else {}
     kept = {} if goes == "everything" else kept
     world.ask = lambda: compare(reads, problems, "in the middle")

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from tests.coverage_matrix.world import Target, World
 
 Seen = Literal["save", "signal", "queryset", "statement"]
-Goes = Literal["nothing", "row", "rows", "table", "everything"]
+Goes = Literal["nothing", "relation", "relations", "row", "rows", "table", "everything"]
 Database = Literal["PostgreSQL", "SQLite"]
 
 DATABASES: Final[dict[Database, str]] = {"PostgreSQL": "default", "SQLite": "sqlite"}
@@ -51,6 +51,8 @@ class Way:
 
     `seen` is by what, `goes` is what is dropped:
 
+    - "relation": what shows the relation, and what the rule of the item names;
+    - "relations": what shows the relation, and what the rule of any item names;
     - "row": what depends on the rows that are written, by key or by the value of a column;
     - "rows": what depends on any row by its key, but of values only those that are written;
     - "table": what depends on any row;
@@ -58,8 +60,7 @@ class Way:
     - "nothing".
 
     Both are for a model without a rule; for one whose rule looks at values they are `seen_by_rule`
-    and `goes_by_rule`. `but` are exceptions. `other_end` and `other_end_by_rule` are what goes of
-    the rows at the other end of a relation. `changes` are exactly the shapes whose value differs
+    and `goes_by_rule`. `but` are exceptions. `changes` are exactly the shapes whose value differs
     afterwards, if `target` is the row that is looked at. Where it `lingers`, nothing is cached in
     autocommit before the fence has lapsed.
     """
@@ -71,8 +72,6 @@ class Way:
     seen_by_rule: Seen
     goes_by_rule: Goes
     but: tuple[But, ...]
-    other_end: Goes
-    other_end_by_rule: Goes
     changes: frozenset[str]
     target: Target
     databases: tuple[Database, ...]
@@ -123,8 +122,6 @@ class Section:
         seen_by_rule: Seen | None = None,
         goes_by_rule: Goes | None = None,
         but: tuple[But, ...] = (),
-        other_end: Goes = "row",
-        other_end_by_rule: Goes = "row",
         lingers: Database | None = None,
         changes: Collection[str] = UPDATED,
         target: Target = "item",
@@ -144,8 +141,6 @@ class Section:
                     seen_by_rule=seen_by_rule or seen,
                     goes_by_rule=goes_by_rule or goes,
                     but=but,
-                    other_end=other_end,
-                    other_end_by_rule=other_end_by_rule,
                     lingers=lingers,
                     changes=frozenset(changes),
                     target=target,

@@ -48,9 +48,9 @@ def world(using: str) -> World:
 def ends(found: Delivered) -> set[str]:
     """Return the rows at the ends that were named, each by the last part of its tag."""
     names = ("pal", "restaurant", "voucher", "tag", "product")
-    return set().union(
-        *({tag.removeprefix("testapp.") for tag in found.family(f"testapp.{n}")} for n in names)
-    )
+    heads = [f"testapp.{name}{which}" for name in names for which in ("", "+m2m")]
+    tags = set().union(*map(found.family, heads))
+    return {tag.removeprefix("testapp.").replace("+m2m", "") for tag in tags}
 
 
 def pals(*keys: Any) -> set[str]:
