@@ -13,7 +13,9 @@ from django.db.models import Model
 
 ROOT = "*"
 ALONE = "%"  # In no tag of a row: there it is escaped.
-RELATIONS = "+m2m"  # In no label of a model.
+# In no label of a model.
+RELATIONS = "+m2m"
+VOLATILE = "+volatile"
 MAX_LENGTH = 250  # characters; also what Memcached allows
 # Of what stands before the colon of a tag whose rest may be replaced by a digest.
 MAX_HEAD = MAX_LENGTH - len(":~") - 32
@@ -189,8 +191,21 @@ def relations_tag(tag: str) -> str:
     `tag` is that of a model, or of its rows. What was found to read these need not depend on it,
     since it depends on the table of the relation if it reads that.
     """
+    return _apart(tag, RELATIONS)
+
+
+def volatile_tag(tag: str) -> str:
+    """Return what is dropped instead of `tag` where nothing changes but volatile fields.
+
+    `tag` is that of a model, of its rows, or of a column that is tracked. What reads one of these
+    fields depends on both.
+    """
+    return _apart(tag, VOLATILE)
+
+
+def _apart(tag: str, what: str) -> str:
     head, colon, row = tag.partition(":")
-    return shorten(f"{_as_head(head + RELATIONS)}{colon}{row}")
+    return shorten(f"{_as_head(head + what)}{colon}{row}")
 
 
 def function_tag(name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist
@@ -45,7 +45,7 @@ def _check_rule(rule: Rule) -> Messages:
                     obj=owner,
                     id="cache_invalidation.E007",
                 )
-    for option in ("fields", "track", "ignore"):
+    for option in ("fields", "track", "ignore", "volatile"):
         named = getattr(rule.declaration, option)
         if isinstance(named, str) or not (named is None or isinstance(named, Iterable)):
             problem = f"{option} is {named!r}, which is no list of names."
@@ -61,6 +61,13 @@ def _check_rule(rule: Rule) -> Messages:
 
 def _no_field(rule: type[ModelInvalidation], problem: str, hint: str) -> CheckMessage:
     return Error(problem, hint=hint, obj=rule, id="cache_invalidation.E008")
+
+
+# What is said of the fields that these options name.
+_CHANGING: Final = {
+    "ignore": "whose changes nobody waits for",
+    "volatile": "that change more often than the rest",
+}
 
 
 def _check_field(rule: Rule, option: str, name: str) -> Messages:
@@ -80,10 +87,11 @@ def _check_field(rule: Rule, option: str, name: str) -> Messages:
             obj=owner,
             id="cache_invalidation.E009",
         )
-    if option == "ignore" and (field in rule.model._meta.pk_fields or not has_column(field)):
-        what = "has no column" if not has_column(field) else "is the primary key"
-        problem = f"ignore names {name!r}, but {label}.{name} {what}."
-        yield _no_field(owner, problem, "Name columns of the row whose changes nobody waits for.")
+    is_plain = has_column(field) and field not in rule.model._meta.pk_fields
+    if option in _CHANGING and not is_plain:
+        what = "is the primary key" if has_column(field) else "has no column"
+        problem = f"{option} names {name!r}, but {label}.{name} {what}."
+        yield _no_field(owner, problem, f"Name columns of the row {_CHANGING[option]}.")
 
 
 @register()

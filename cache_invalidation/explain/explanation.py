@@ -169,6 +169,7 @@ def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
             whole.keys |= consequence.keys
             whole.patterns |= consequence.patterns
             whole.spared |= consequence.spared
+            whole.apart |= consequence.apart
             whole.unfired = [each for each in whole.unfired if each in consequence.unfired]
             whole.notes = list(dict.fromkeys([*whole.notes, *consequence.notes]))
     limit = settings.ROW_TAG_LIMIT
@@ -190,8 +191,8 @@ def effects_of(changes: Iterable[Change]) -> tuple[RuleEffect, ...]:
 
 
 def _staying(whole: Consequence) -> Iterator[str]:
-    """Yield what stays: tags of rows that are ignored, and templates that do not count."""
-    yield from sorted(whole.spared - whole.tags)
+    """Yield what stays: tags of rows that do not count, and templates."""
+    yield from sorted((whole.spared | whole.apart) - whole.tags)
     yield from (template.source for template in whole.unfired)
 
 
@@ -199,11 +200,17 @@ def _conditions(whole: Consequence) -> Iterator[str]:
     """Yield why that stays, or might stay where it is not known what changes."""
     rule, model = whole.rule, whole.rule.model
     ignored = registry.plan(model).ignore.get(model, frozenset())
+    volatile = registry.plan(model).volatile.get(model, frozenset())
     names = ", ".join(sorted(ignored))
     if whole.spared - whole.tags:
         yield f"the tags of rows stay, since nothing changes but what is ignored: {names}"
     elif ignored and whole.change.operation == "manual":
         yield f"the tags of rows stay if nothing changes but what is ignored: {names}"
+    names = ", ".join(sorted(volatile))
+    if whole.apart - whole.tags and whole.change.operation != "m2m":
+        yield f"what reads none of {names} stays, since nothing else changes"
+    elif volatile and whole.change.operation == "manual":
+        yield f"what reads none of {names} stays if nothing else changes"
     for template in rule.templates:
         if template.fields is not None:
             fields = " or ".join(sorted(template.fields))

@@ -12,7 +12,7 @@ from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
 from cache_invalidation.reads.protocol import Default
 from cache_invalidation.reads.spelling import dotted_name
-from cache_invalidation.rules.catalog import with_relations
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.surfaces.querysets.names import model_of
 from cache_invalidation.surfaces.querysets.wanted import lifetime_by_setting
 from cache_invalidation.surfaces.tracked import names as tracked_names
@@ -76,7 +76,7 @@ def reads(entry: Mapping[str, Any], dropped: str) -> bool:
     """Whether dropping the tag `dropped`, for some values of it, may make a value stale."""
     return any(
         tag == dropped or (":" in tag and ":" in dropped and family(tag) == family(dropped))
-        for tag in chain(with_relations(entry.get("tags") or ()), entry["found"])
+        for tag in chain(registry.with_parts(entry.get("tags") or ()), entry["found"])
     )
 
 

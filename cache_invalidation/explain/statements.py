@@ -73,7 +73,7 @@ def changes_of(
     using = connection.alias
     for each in all_written(statement, params, False, connection):
         plan = registry.plan(each.model)
-        if not each.keys or not plan.needs_state or plan.ignores(each.fields):
+        if not each.keys or not plan.needs_state or plan.is_told_by(each.fields):
             yield from each.changes(using)
             continue
         states = _states(each, using) if statement.kinds <= ORDINARY else None

@@ -4,18 +4,25 @@ Of these a value depends on the rows, which are known once the query has shown t
 table: `select_related`, a prefetch over many-to-many, a join to a parent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation.observing.relations import Relation
-from cache_invalidation.observing.tags_read import compares
+from cache_invalidation.observing.tags_read import compares, reads_volatile
 from cache_invalidation.rules import catalog
 from cache_invalidation.sql import Join, Joins, Read, Statement
-from cache_invalidation.tags import row_tag, shorten
+from cache_invalidation.tags import (
+    every_row_tag,
+    model_tag,
+    row_tag,
+    rows_alone_tag,
+    shorten,
+    volatile_tag,
+)
 
 # Each row makes a hit a bit slower.
 ROWS_JOINED_LIMIT: Final = 50
@@ -27,11 +34,18 @@ RelationOf = Callable[[Read], Relation]
 class Joined:
     """A table of `model` whose rows are asked for by key, and the place of that in a result's rows.
 
-    It is NULL where nothing is asked for.
+    It is NULL where nothing is asked for. `reads_volatile` is whether a volatile field of these may
+    be read.
     """
 
     model: type[Model]
     place: int
+    reads_volatile: bool = False
+
+    @property
+    def table_tags(self) -> frozenset[str]:
+        """The tags for any row of the table."""
+        return self._with_volatile({model_tag(self.model)})
 
     def tags(
         self, rows: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper
@@ -44,7 +58,23 @@ class Joined:
         if len(values) > ROWS_JOINED_LIMIT:
             return None
         keys = [catalog.as_in_tags(field, value, connection.vendor) for value in values]
-        return None if None in keys else frozenset(shorten(row_tag(self.model, k)) for k in keys)
+        if None in keys:
+            return None
+        return self._with_volatile(shorten(row_tag(self.model, key)) for key in keys)
+
+    @property
+    def row_unknown_tags(self) -> frozenset[str]:
+        """The tags for the row of which it is not known which it is."""
+        return self._with_volatile({every_row_tag(self.model)})
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Tags of which one is dropped with any row of the table."""
+        return self._with_volatile({model_tag(self.model), rows_alone_tag(self.model)})
+
+    def _with_volatile(self, tags: Iterable[str]) -> frozenset[str]:
+        found = frozenset(tags)
+        return found.union(map(volatile_tag, found)) if self.reads_volatile else found
 
 
 def joined_by_key(
@@ -59,7 +89,8 @@ def joined_by_key(
         return
     reads = {read.table: read for read in statement.reads}
     tree = _Tree(statement.joins, connection, lambda table: relation_of(reads[table]))
-    yield from tree.leaves()
+    for found in tree.leaves():
+        yield replace(found, reads_volatile=reads_volatile(statement, found.model))
 
 
 class _Tree:

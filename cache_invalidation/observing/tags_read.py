@@ -10,9 +10,9 @@ from cache_invalidation.observing.relations import AS_DECLARED, Relation
 from cache_invalidation.observing.rows_written import key_spelled, keys_named, values_bound
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.sql import Condition, Read, Statement
+from cache_invalidation.sql import Condition, Read, Statement, folded
 from cache_invalidation.sql.names import names_for
-from cache_invalidation.tags import model_tag, row_tag, shorten
+from cache_invalidation.tags import model_tag, row_tag, shorten, volatile_tag
 
 # A query for more rows than that depends on their table: each tag makes a hit a bit slower.
 ROWS_READ_LIMIT: Final = 100
@@ -29,7 +29,8 @@ def tags_read(
 
     These are the tags of rows if it asks for them by primary key, those of a column that is
     tracked if it asks by that one, or else the tag of the model. `relation_of` tells what is read
-    in the database. Under whatever name it is written as well, that model is read, too.
+    in the database. Under whatever name it is written as well, that model is read, too. Where a
+    volatile field may be read, the tags for changes of these are among them.
     """
     found: dict[type[Model], frozenset[str]] = {}
     for read in statement.reads:
@@ -43,7 +44,22 @@ def tags_read(
             found[model] = found.get(model, frozenset()) | tags
         for model in _models_called(relation.relatives):
             found[model] = found.get(model, frozenset()) | {model_tag(model)}
+    for model in found:
+        if reads_volatile(statement, model):
+            found[model] = found[model].union(map(volatile_tag, found[model]))
     return found
+
+
+def reads_volatile(statement: Statement, model: type[Model]) -> bool:
+    """Whether `statement`, which reads rows of `model`, may read a field of these that is volatile.
+
+    It does if any name in it is that of the column, whatever it stands for.
+    """
+    names = registry.plan(model).volatile.get(model)
+    if not names:
+        return False
+    columns = (each.column or "" for each in model._meta.concrete_fields if each.name in names)
+    return statement.columns is None or not statement.columns.isdisjoint(map(folded, columns))
 
 
 def _models_called(names: Iterable[str]) -> Iterator[type[Model]]:

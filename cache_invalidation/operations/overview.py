@@ -31,9 +31,9 @@ class RuleEntry(TypedDict):
     """A declared rule, and the `model` it was registered for.
 
     `fields` is null if every field counts; `own_fields` are those of single templates, `ignore`
-    those that do not count. `code` are the methods that say what templates cannot, `families` what
-    is dropped where these do not know the rows; null is everything. `defect` is why the templates
-    cannot be used.
+    those that do not count, `volatile` those that count for what reads them. `code` are the methods
+    that say what templates cannot, `families` what is dropped where these do not know the rows;
+    null is everything. `defect` is why the templates cannot be used.
     """
 
     rule: str
@@ -45,6 +45,7 @@ class RuleEntry(TypedDict):
     fields: list[str] | None
     own_fields: dict[str, list[str]]
     ignore: list[str]
+    volatile: list[str]
     track: list[str]
     code: list[str]
     families: list[str] | None
@@ -168,6 +169,7 @@ def _rule(rule: Rule) -> RuleEntry:
         fields=None if rule.fields is None else sorted(rule.fields),
         own_fields={t.source: sorted(t.fields) for t in rule.templates if t.fields is not None},
         ignore=sorted(rule.ignore),
+        volatile=sorted(rule.volatile),
         track=list(declaration.track),
         code=list(rule.code),
         families=None if rule.families is None else sorted(map(_bare, rule.families)),

@@ -7,7 +7,7 @@ from django.db.models import Manager, Model, QuerySet
 
 from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.reads.arguments import Signature
-from cache_invalidation.rules.catalog import related_tags, with_relations
+from cache_invalidation.rules.plans import Parts
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import Template, parse
 from cache_invalidation.tags import check_name, expand, function_tag, model_tag, row_tag, shorten
@@ -32,8 +32,8 @@ class DeclaredTags:
         self.callables: list[Callable[..., Any]] = []
         for tag in listed:
             self._sort_in(tag)
-        # Those that are the same for each call, expanded for the relations that there are.
-        self._expanded: tuple[frozenset[str], tuple[str, ...]] = frozenset(), ()
+        # Those that are the same for each call, expanded by what the rules say of their parts.
+        self._expanded: tuple[Parts | None, tuple[str, ...]] = None, ()
 
     def _listed(self, tags: Any) -> list[Any]:
         if isinstance(tags, str | Model) or callable(tags):
@@ -84,16 +84,16 @@ class DeclaredTags:
     ) -> tuple[str, ...]:
         """Return, expanded, the tags that the value of this call depends on."""
         if not self._templates and not self.callables:
-            related = related_tags()
-            if not self._expanded[1] or self._expanded[0] is not related:
-                self._expanded = related, expand(with_relations(self._static))
+            parts = registry.parts
+            if self._expanded[0] is not parts:
+                self._expanded = parts, expand(registry.with_parts(self._static))
             return self._expanded[1]
         tags = set(self._static)
         for template in self._templates:
             tags.add(template.render(lambda path: self._lookup(arguments, path)))
         for function in self.callables:
             tags.update(_spell_all(function(*args, **kwargs)))
-        return expand(with_relations(tags))
+        return expand(registry.with_parts(tags))
 
     def _lookup(self, arguments: Mapping[str, Any], path: str) -> Any:
         name, *rest = path.split("__")

@@ -23,7 +23,7 @@ from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Read, Statement
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Version, Versions, is_fence
-from cache_invalidation.tags import ROOT, every_row_tag, expand, family, model_tag, rows_alone_tag
+from cache_invalidation.tags import ROOT, expand, family, model_tag
 from cache_invalidation.transactions.open_batches import written_by_this_thread
 
 
@@ -61,9 +61,10 @@ class Sampled(Dependencies):
                 self.written.update(dict.fromkeys(model._meta.label for model in written))
             joined = self._joined(statement, found, connection)
             # Of these, for now, the row of which it is not known which it is.
-            now = found | {each.model: {every_row_tag(each.model)} for each in joined}
+            now = found | {each.model: each.row_unknown_tags for each in joined}
             tags = expand(tag for tags in now.values() for tag in tags)
-            self._depend_on(tags, connection, _conditions(joined))
+            conditions = frozenset[str]().union(*(each.conditions for each in joined))
+            self._depend_on(tags, connection, conditions)
             for model in filter(is_excluded, found):
                 self.unwatched[model._meta.label] = None
         except Exception:
@@ -86,7 +87,7 @@ class Sampled(Dependencies):
         if result is None or not (self.storable and get_store().takes_conditions):
             return []
         tables = joined_by_key(statement, connection, partial(self._relation, connection))
-        joined = [each for each in tables if found.get(each.model) == {model_tag(each.model)}]
+        joined = [each for each in tables if found.get(each.model) == each.table_tags]
         if joined:
             result.waiting.append(partial(self._show, joined, connection))
         return joined
@@ -100,9 +101,9 @@ class Sampled(Dependencies):
             for each in joined:
                 tags = None if rows is None else each.tags(rows, connection)
                 if tags is None:
-                    table = model_tag(each.model)
-                    self.tags.add(table)
-                    if not self._agree({table: self.conditions.get(table)}):
+                    table = each.table_tags
+                    self.tags.update(table)
+                    if not self._agree({tag: self.conditions.get(tag) for tag in table}):
                         self.storable = False
                 else:
                     found |= tags
@@ -179,11 +180,6 @@ class Sampled(Dependencies):
         return self._agree(*sampled) and not any(
             v is None or is_fence(v) for v in versions.values()
         )
-
-
-def _conditions(joined: Iterable[Joined]) -> set[str]:
-    """Return the tags of which one is dropped with any row of the tables that are `joined`."""
-    return {tag for j in joined for tag in (model_tag(j.model), rows_alone_tag(j.model))}
 
 
 class Audited(Dependencies):

@@ -1,6 +1,6 @@
 """Which models the tables hold, which of them nobody watches, and which columns name a row."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.querying import NEVER, wish_for
 from cache_invalidation.rules.loading import as_stored_in
 from cache_invalidation.rules.templates import as_stored, has_column
-from cache_invalidation.tags import model_tag, relations_tag, table_of
+from cache_invalidation.tags import model_tag, table_of
 
 #: How the values of a column are compared, where that is how Python compares them.
 Comparison = Literal["integer", "uuid", "text"]
@@ -111,15 +111,6 @@ def related_tags() -> frozenset[str]:
     return frozenset(
         model_tag(model) for end in ends for model in relatives().get(end, ()) if is_watched(model)
     )
-
-
-def with_relations(tags: Collection[str]) -> set[str]:
-    """Return `tags`, which are declared, and those for the relations of their models and rows.
-
-    Who says that a value depends on a row does not say whether on what it is related to.
-    """
-    related = related_tags()
-    return {*tags, *(relations_tag(tag) for tag in tags if tag.partition(":")[0] in related)}
 
 
 def _fields() -> Iterator[Any]:

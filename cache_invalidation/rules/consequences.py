@@ -16,7 +16,14 @@ from cache_invalidation.rules.loading import in_column, with_columns
 from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.rules.templates import Template, key_as_stored, resolvers_for
-from cache_invalidation.tags import ROOT, every_row_tag, relations_tag, row_tag, shorten
+from cache_invalidation.tags import (
+    ROOT,
+    every_row_tag,
+    relations_tag,
+    row_tag,
+    shorten,
+    volatile_tag,
+)
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -32,6 +39,8 @@ class Consequence:
     patterns: set[str] = field(default_factory=set)
     # The tags of the row, of the model and of `track` that stay, since what changed is ignored.
     spared: set[str] = field(default_factory=set)
+    # Those that stay since what changed has tags of its own: relations, and what is volatile.
+    apart: set[str] = field(default_factory=set)
     # The templates that do not count: none of the fields has changed that they are about.
     unfired: list[Template] = field(default_factory=list)
     # What the rule's code cannot say of rows that are not known, and what is done about it.
@@ -98,21 +107,16 @@ def _of_row_in(parent: type[Model], change: Change) -> Change:
 
 def _apply(rule: Rule, change: Change, plan: Plan) -> Consequence:
     """Apply `rule` to `change`, whose primary key is that of the row in the table of the rule."""
-    result = Consequence(rule=rule, change=change)
-    result.tags.add(rule.model_tag)
-    if change.pk is None:
-        result.tags.add(every_row_tag(rule.model))
-    elif type(change.pk) is int and change.model is rule.model:
-        result.tags.add(f"{rule.model_tag}:{change.pk}")  # The same as below, for what is common.
-    else:
-        result.tags.add(shorten(row_tag(rule.model, key_as_stored(rule.model, change.pk))))
+    result = Consequence(rule=rule, change=change, tags={rule.model_tag, _row_tag(rule, change)})
     if change.operation == "m2m":  # Nothing of the row itself.
-        result.tags = set(map(relations_tag, result.tags))
+        result.tags, result.apart = set(map(relations_tag, result.tags)), result.tags
     else:
         _add_tracked(result)
+    # Both is said of the rows, whichever of their rules says it.
     if (ignored := plan.ignore.get(rule.model)) and changes_only(rule, change, ignored):
-        # That is said of the rows, whichever of their rules says it.
         result.tags, result.spared = set(), result.tags
+    elif rule.model in plan.volatile and changes_only(rule, change, plan.passing(rule.model)):
+        result.tags, result.apart = set(map(volatile_tag, result.tags)), result.tags
     if rule.defect is not None:
         logger.error(
             "%r cannot be used (%s); invalidating everything", rule.declaration, rule.defect
@@ -165,6 +169,14 @@ def _with_values_of(child: Model, parent: Model | None) -> Model | None:
         return None
     columns = parent._meta.concrete_fields
     return with_columns(child, {column.attname: in_column(parent, column) for column in columns})
+
+
+def _row_tag(rule: Rule, change: Change) -> str:
+    if change.pk is None:
+        return every_row_tag(rule.model)
+    if type(change.pk) is int and change.model is rule.model:
+        return f"{rule.model_tag}:{change.pk}"  # The same as below, for what is common.
+    return shorten(row_tag(rule.model, key_as_stored(rule.model, change.pk)))
 
 
 def _add_tracked(result: Consequence) -> None:

@@ -87,6 +87,11 @@ class ModelInvalidation:
     #: until something else drops it.
     ignore: ClassVar[Sequence[str]] = ()
 
+    #: Fields that change more often than the rest: a stock, a counter. An update that changes
+    #: nothing but these drops what reads one of them, and leaves what is found to read none. What
+    #: the rule declares fires as ever.
+    volatile: ClassVar[Sequence[str]] = ()
+
     #: The families of what the code of the rule names, ``["category"]`` for ``category:3``. Where
     #: it asks for rows that are not known, it cannot name all of them, and these families are
     #: dropped; everything is, if this is None. An empty list says that it does not look at rows, or
@@ -282,7 +287,8 @@ class Rule:
             *(template.paths for template in self.templates)
         )
         is_conditional = self.fields is not None or any(t.fields for t in self.templates)
-        return bool(self.code or self.ignore) or is_conditional or not paths <= self.key_paths
+        looks = self.code or self.ignore or self.volatile
+        return bool(looks) or is_conditional or not paths <= self.key_paths
 
     @cached_property
     def key_paths(self) -> frozenset[str]:
@@ -292,11 +298,20 @@ class Rule:
 
     @cached_property
     def ignore(self) -> frozenset[str]:
-        """The names of the fields that are ignored; the key is none: the row is another one then.
+        """The names of the fields that are ignored."""
+        return self._changing(self.declaration.ignore)
+
+    @cached_property
+    def volatile(self) -> frozenset[str]:
+        """The names of the fields that are volatile."""
+        return self._changing(self.declaration.volatile)
+
+    def _changing(self, names: Sequence[str]) -> frozenset[str]:
+        """Return the names of fields without the key: the row is another one if that changes.
 
         A relation without a column is none either: no update changes it.
         """
-        names = _listed(self.declaration.ignore)
+        names = _listed(names)
         if not isinstance(names, Iterable):
             return frozenset()  # A system check says so.
         keys = {field.name for field in self.model._meta.pk_fields}

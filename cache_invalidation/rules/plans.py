@@ -1,6 +1,6 @@
 """Which rules a write to a model fires, worked out once from all that are registered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -8,9 +8,12 @@ from typing import Final
 from django.apps import apps
 from django.db.models import Model
 
-from cache_invalidation.rules.catalog import is_excluded, is_watched, relatives
+from cache_invalidation.rules.catalog import is_excluded, is_watched, related_tags, relatives
 from cache_invalidation.rules.declarations import ModelInvalidation, Rule
-from cache_invalidation.tags import table_of
+from cache_invalidation.tags import column_tag, relations_tag, table_of, volatile_tag
+
+# By what tags begin with: what is dropped in the place of one, where only a part of that changes.
+Parts = Mapping[str, tuple[Callable[[str], str], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,20 +30,31 @@ class Plan:
     needs_state: bool
     # Those of other multi-table children of its parents, whose row may be the same one.
     siblings: tuple[Rule, ...] = ()
-    # What the rules of one table ignore, taken together, by its model.
+    # What the rules of one table ignore, and what is volatile, taken together, by its model.
     ignore: Mapping[type[Model], frozenset[str]] = field(default_factory=dict)
+    volatile: Mapping[type[Model], frozenset[str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.own or self.inherited)
 
-    def ignores(self, fields: frozenset[str] | None) -> bool:
-        """Whether an update of these fields, by their names, is no change to any of the rules."""
-        if not fields or not self.ignore:
+    def is_told_by(self, fields: frozenset[str] | None) -> bool:
+        """Whether no rule has to look at values if these fields, by their names, are updated.
+
+        They are all ignored, or volatile, and nothing that a rule declares is about them.
+        """
+        if not fields or not (self.ignore or self.volatile):
             return False
         return all(
-            fields <= self.ignore.get(rule.model, frozenset()) and not rule.concerns(fields)
+            fields <= self.passing(rule.model)
+            and not rule.concerns(fields)
+            and (not rule.track or fields <= self.ignore.get(rule.model, frozenset()))
             for rule in chain(self.own, self.inherited, self.siblings)
         )
+
+    def passing(self, model: type[Model]) -> frozenset[str]:
+        """Return the fields whose update leaves the tags of `model` and its rows."""
+        nothing = frozenset[str]()
+        return self.ignore.get(model, nothing) | self.volatile.get(model, nothing)
 
 
 NOTHING: Final = Plan(own=(), inherited=(), needs_state=False)
@@ -57,6 +71,7 @@ class Plans:
         # The tables that have a rule; made with the plans.
         self._ruled: frozenset[type[Model]] | None = None
         self._plain: frozenset[str] | None = None
+        self._parts: Parts | None = None
 
     def of(self, model: type[Model]) -> Plan:
         """Return the rules that a write to `model` fires. See `Registry.plan`."""
@@ -84,9 +99,28 @@ class Plans:
             self._plain = plain = plain.union(*(rule.key_families for rule in rules))
         return plain
 
+    def parts(self) -> Parts:
+        """Return what else is dropped in the place of tags, by what these begin with."""
+        parts = self._parts
+        if parts is None:
+            heads = {rule.model_tag: {volatile_tag} for rule in self._volatile()}
+            for rule in self._volatile():
+                for column in rule.tracked:
+                    heads[column_tag(rule.model, column.attname)] = {volatile_tag}
+            for tag in related_tags():
+                heads.setdefault(tag, set()).add(relations_tag)
+            self._parts = parts = {head: tuple(found) for head, found in heads.items()}
+        return parts
+
+    def _volatile(self) -> Iterator[Rule]:
+        """Yield all rules of the models that have volatile fields."""
+        rules = list(chain.from_iterable(self._rules.values()))
+        models = {rule.model for rule in rules if rule.volatile}
+        return (rule for rule in rules if rule.model in models)
+
     def rules_changed(self) -> None:
         """Make the plans anew when they are next asked for."""
-        self._ruled = self._plain = None
+        self._ruled = self._plain = self._parts = None
         self._plans.clear()
 
     def forget(self) -> None:
@@ -109,15 +143,18 @@ class Plans:
         needs_state = any(rule.needs_state for rule in rules if not rule.goes_without_saying)
         siblings = tuple(self._siblings(written))
         ignore: dict[type[Model], frozenset[str]] = {}
+        volatile: dict[type[Model], frozenset[str]] = {}
         for rule in chain(rules, siblings):
-            if rule.ignore:
-                ignore[rule.model] = ignore.get(rule.model, frozenset()) | rule.ignore
+            for found, names in ((ignore, rule.ignore), (volatile, rule.volatile)):
+                if names:
+                    found[rule.model] = found.get(rule.model, frozenset()) | names
         return Plan(
             own=own,
             inherited=inherited,
             needs_state=needs_state,
             siblings=siblings,
             ignore=ignore,
+            volatile=volatile,
         )
 
     def _siblings(self, written: type[Model]) -> Iterator[Rule]:

@@ -3,7 +3,7 @@
 It is data. What turns it into connected signal receivers is `cache_invalidation.writes`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -24,7 +24,7 @@ from cache_invalidation.rules.declarations import (
     check_declaration,
     check_model,
 )
-from cache_invalidation.rules.plans import Plan, Plans
+from cache_invalidation.rules.plans import Parts, Plan, Plans
 from cache_invalidation.tags import Invalidation, check_name, model_tag
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])
@@ -198,6 +198,24 @@ class Registry:
     def plain_names(self) -> frozenset[str]:
         """Return patterns for all keys that rules name, or of which they name the beginning."""
         return self._plans.plain_names()
+
+    @property
+    def parts(self) -> Parts:
+        """What is dropped in the place of tags, where only a part of what they stand for changes.
+
+        Another object whenever it is something else.
+        """
+        return self._plans.parts()
+
+    def with_parts(self, tags: Collection[str]) -> set[str]:
+        """Return `tags`, which somebody names, and those of which one is dropped in their place.
+
+        Who says that a value depends on a row does not say on which of its fields, or whether on
+        what it is related to.
+        """
+        parts = self.parts
+        apart = (part(tag) for tag in tags for part in parts.get(tag.partition(":")[0], ()))
+        return {*tags, *apart}
 
     def forget_plans(self) -> None:
         """Make every plan anew when it is next asked for: there are other models."""

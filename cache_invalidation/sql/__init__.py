@@ -1,6 +1,7 @@
 """What a statement of SQL reads and writes. Knows nothing of Django, nor of a connection."""
 
 from cache_invalidation.sql.analysis import analyze
+from cache_invalidation.sql.lexer import folded
 from cache_invalidation.sql.statement import (
     Condition,
     Dialect,
@@ -26,4 +27,5 @@ __all__ = [
     "Value",
     "Write",
     "analyze",
+    "folded",
 ]

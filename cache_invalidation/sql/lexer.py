@@ -177,6 +177,12 @@ def is_name(token: str) -> bool:
     return token[0] == '"'
 
 
+def folded(token: str) -> str:
+    """Return a name as it may be compared with others, in whatever case each is spelled."""
+    # Words come in upper case, of which some letters do not come back.
+    return (token[1:] if is_name(token) else token).upper().lower()
+
+
 def all_words(sql: str) -> set[str]:
     """Return every word of the text in lower case, those inside literals and comments too."""
     return {word.lower() for word in _WORD.findall(sql)}

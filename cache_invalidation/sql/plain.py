@@ -1,5 +1,8 @@
 """The forms of SQL that Django's ORM generates, recognised from their tokens."""
 
+from collections import Counter
+from sys import intern
+
 from cache_invalidation.sql.conditions import (
     Qualified,
     conditions_in,
@@ -9,7 +12,7 @@ from cache_invalidation.sql.conditions import (
     value_of,
 )
 from cache_invalidation.sql.joins import joins_in
-from cache_invalidation.sql.lexer import is_name, words
+from cache_invalidation.sql.lexer import folded, is_name, words
 from cache_invalidation.sql.names import Names
 from cache_invalidation.sql.statement import Condition, Parameter, Read, Statement, Value, Write
 
@@ -30,6 +33,7 @@ _AFTER_TABLES = _AFTER_CONDITIONS | {"WHERE"}
 _AFTER_ASSIGNMENTS = frozenset({"WHERE", "RETURNING", "FROM", "ORDER", "LIMIT"})
 _AFTER_ROWS = frozenset({"ON", "RETURNING", "AS"})
 _WHERE = frozenset({"WHERE"})
+_COUNT = ["COUNT", "(", "*", ")"]
 _NEVER_PLAIN = frozenset({"INTO", "WITH", "LATERAL", "TABLE", "STRAIGHT_JOIN"})
 
 
@@ -42,6 +46,7 @@ def analyze_plain(tokens: list[str], names: Names) -> Statement:
                     reads=_reads(tokens, names),
                     reads_others=_reads_others(tokens, names),
                     joins=joins_in(tokens, names),
+                    columns=_columns(tokens),
                 )
             case ["UPDATE", table, "SET", *rest] if is_name(table):
                 return _update(table[1:], rest, names)
@@ -69,6 +74,33 @@ def _reads(tokens: list[str], names: Names) -> tuple[Read, ...]:
             for read in names.reads(named, conditions_on(alias, found, alone=len(tables) == 1))
         )
     )
+
+
+def _columns(tokens: list[str]) -> frozenset[str] | None:
+    """Return the names that occur, the columns that are read among them; None for any column.
+
+    A row is read as a whole where a star is, or the name of a table alone: ``SELECT t FROM t``. Of
+    tables that are joined by nature, columns are compared that nobody names.
+    """
+    counts = sum(tokens[i : i + 4] == _COUNT for i in range(len(tokens)))
+    if tokens.count("*") > counts or "NATURAL" in tokens:
+        return None
+    alone = Counter(
+        folded(token)
+        for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
+        if "." not in (before, after) and _may_name(token)
+    )
+    introduced: Counter[str] = Counter()
+    for alias, named in _tables(tokens):
+        spelled = [named[0]] * (len(named) == 1) + [alias[0]] * (alias != named)
+        introduced.update(folded(name) for name in spelled)
+    if any(alone[name] > number for name, number in introduced.items()):
+        return None
+    return frozenset(intern(folded(token)) for token in filter(_may_name, tokens))
+
+
+def _may_name(token: str) -> bool:
+    return is_name(token) or token[0] == "_" or token[0].isalpha()
 
 
 def _reads_others(tokens: list[str], names: Names) -> bool:

@@ -118,6 +118,9 @@ class Statement:
     returns_rows: bool = False
     # How the tables are joined of which it shows rows.
     joins: Joins | None = None
+    # Names, as `lexer.folded` has them, among which are those of all columns that it reads; None if
+    # it may be any column.
+    columns: frozenset[str] | None = field(default=None, compare=False)
     # The first word of the text.
     first: str = field(default="", compare=False)
     # Are there several statements in it? Some may be committed although a later one fails.

@@ -10,7 +10,7 @@ from django.db.models import Model
 
 from cache_invalidation.explain.explanation import why_unwatched
 from cache_invalidation.reads.declared_tags import spell
-from cache_invalidation.rules.catalog import with_relations
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.tracking import as_fnmatch
 from cache_invalidation.tags import ROOT, check_names, check_written, expand, function_tag
 from cache_invalidation.testing.calls import Call, call_of
@@ -101,7 +101,7 @@ def _dependant(target: str | type[Model] | Model | Call) -> Dependant:
         label = f"call    {target}, which depends on {', '.join(shown) or 'nothing'}"
         return Dependant(label, tags, target.entry)
     tag = spell(target)
-    return Dependant(f"tag     {tag}", frozenset(expand(with_relations([tag]))))
+    return Dependant(f"tag     {tag}", frozenset(expand(registry.with_parts([tag]))))
 
 
 def _is_deleted(key: str, captured: Captured) -> bool:

@@ -62,7 +62,7 @@ def _observed_update(update: Any, queryset: Any, /, **kwargs: Any) -> int:
         return int(update(queryset, **kwargs))  # No lock would be known to last.
     # In the transaction, SQLite could not be asked.
     fields = assigned_fields(queryset.model, kwargs, connection)
-    if plan.ignores(fields):  # The watcher can tell as much, if no rule wants to know more.
+    if plan.is_told_by(fields):  # The watcher can tell as much, if no rule wants to know more.
         return int(update(queryset, **kwargs))
     with writing(connection):
         found = _rows_to_update(queryset, kwargs)

@@ -93,8 +93,8 @@ def _observed(
     model = table_of(type(instance))
     fields = fields_saved(model, update_fields, using) if plan.needs_state else None
     # All tables of a child are told of by what is in them.
-    is_ignored = plan.ignores(fields) and not model._meta.parents
-    needs_state = plan.needs_state and not is_ignored
+    is_told = plan.is_told_by(fields) and not model._meta.parents
+    needs_state = plan.needs_state and not is_told
     with ExitStack() as block:
         if needs_state:
             block.enter_context(writing(connections[using]))

@@ -131,7 +131,7 @@ def _effects(
     for each in all_written(statement, params, many, connection, accounted):
         news = _without_reported(each, connection)
         plan = registry.plan(news.model)
-        if news.keys and plan.needs_state and not plan.ignores(news.fields):
+        if news.keys and plan.needs_state and not plan.is_told_by(news.fields):
             found.rows.append(news)
         else:
             found.changes.extend(news.changes(using))

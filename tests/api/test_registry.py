@@ -24,6 +24,7 @@ class ProductRule(ModelInvalidation):
     patterns = ["product-list:{category_id}:*"]
     fields = ["price", "name"]
     ignore = ["stock"]
+    volatile = ["price"]
     track = ["slug"]
     entity_type = "product"
     families = ["badge"]
@@ -102,6 +103,7 @@ def test_a_rule_is_shown_with_all_that_it_declares(api: Api):
             "fields": ["name", "price"],
             "own_fields": {"homepage": ["name", "slug"]},
             "ignore": ["stock"],
+            "volatile": ["price"],
             "track": ["slug"],
             "code": ["get_tags"],
             "families": ["badge"],
