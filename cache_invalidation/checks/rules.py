@@ -13,8 +13,9 @@ from django.db.models import Field
 from cache_invalidation.checks.cache import backend, store
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.rules.catalog import is_spelled_alike
-from cache_invalidation.rules.declarations import ModelInvalidation, Rule, field_names
+from cache_invalidation.rules.declarations import ModelInvalidation
 from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.rule import Rule, field_names
 from cache_invalidation.rules.templates import has_column, problem_with
 
 

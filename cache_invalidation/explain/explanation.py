@@ -13,8 +13,9 @@ from cache_invalidation.explain.readers import dependent_on
 from cache_invalidation.explain.states import NEW
 from cache_invalidation.rules.catalog import is_excluded, is_watched
 from cache_invalidation.rules.consequences import Consequence, consequences
-from cache_invalidation.rules.declarations import Change, ModelInvalidation, Rule
+from cache_invalidation.rules.declarations import Change, ModelInvalidation
 from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.tags import collapse
 
 BUILT_IN: Final = "built in"

@@ -20,8 +20,8 @@ from cache_invalidation.explain.readers import (
 )
 from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.catalog import is_watched
-from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import Wire, registry
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.surfaces.tracked.names import names_for
 
 E = TypeVar("E", FunctionEntry, PageEntry, BlockEntry)

@@ -18,8 +18,8 @@ from cache_invalidation.observing.watcher import unrecorded
 from cache_invalidation.reads.dependencies import Dependencies
 from cache_invalidation.reads.results import Rows, result_of
 from cache_invalidation.rules.catalog import is_excluded, models_by_table
-from cache_invalidation.rules.declarations import Rule
 from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.sql import Read, Statement
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Version, Versions, is_fence

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from cache_invalidation.connections import shielded
-from cache_invalidation.rules.declarations import CODE, Change, Rule
+from cache_invalidation.rules.declarations import Change
+from cache_invalidation.rules.rule import CODE, Rule
 from cache_invalidation.tags import ROOT, Invalidation, family, shorten
 
 logger = logging.getLogger("cache_invalidation")

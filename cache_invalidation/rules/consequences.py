@@ -10,11 +10,12 @@ from django.db.models import Model
 from cache_invalidation.connections import shielded
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.code import FromCode
-from cache_invalidation.rules.declarations import Change, Rule, links_to, shares_key
+from cache_invalidation.rules.declarations import Change, links_to, shares_key
 from cache_invalidation.rules.differences import changes_only, may_have_changed
 from cache_invalidation.rules.loading import in_column, with_columns
 from cache_invalidation.rules.plans import Plan
 from cache_invalidation.rules.registry import registry
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.rules.templates import Template, key_as_stored, resolvers_for
 from cache_invalidation.tags import (
     ROOT,

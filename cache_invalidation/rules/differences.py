@@ -8,8 +8,9 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Model
 
-from cache_invalidation.rules.declarations import Change, Rule, field_names
+from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.loading import in_column
+from cache_invalidation.rules.rule import Rule, field_names
 from cache_invalidation.rules.templates import as_stored
 
 

@@ -9,7 +9,8 @@ from django.apps import apps
 from django.db.models import Model
 
 from cache_invalidation.rules.catalog import is_excluded, is_watched, related_tags, relatives
-from cache_invalidation.rules.declarations import ModelInvalidation, Rule
+from cache_invalidation.rules.declarations import ModelInvalidation
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.tags import column_tag, relations_tag, table_of, volatile_tag
 
 # By what tags begin with: what is dropped in the place of one, where only a part of that changes.

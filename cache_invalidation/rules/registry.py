@@ -19,12 +19,12 @@ from django.dispatch import Signal, receiver
 from cache_invalidation.exceptions import AlreadyRegistered, NotRegistered
 from cache_invalidation.rules.declarations import (
     ModelInvalidation,
-    Rule,
     check_callable,
     check_declaration,
     check_model,
 )
 from cache_invalidation.rules.plans import Parts, Plan, Plans
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.tags import Invalidation, check_name, model_tag
 
 RuleT = TypeVar("RuleT", bound=type[ModelInvalidation])

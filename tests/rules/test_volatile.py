@@ -245,7 +245,8 @@ def test_who_is_told_by_name_is_told_of_volatile_fields(product: Product, using:
 def test_what_is_invalidated_by_hand_goes_whatever_it_reads(product: Product, using: str) -> None:
     others = Shown(READS_OTHERS, product)
     with registry.override(Product, StockChanges):
-        for number, target in enumerate((Product, product), start=1):
+        targets: tuple[Any, ...] = (Product, product)
+        for number, target in enumerate(targets, start=1):
             others.values(product)
             before = dict(others.computed)
             invalidate(target)

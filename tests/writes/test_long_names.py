@@ -10,7 +10,7 @@ from cache_invalidation import ModelInvalidation, cached, explain, invalidate, r
 from cache_invalidation.exceptions import TemplateError
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.rules.declarations import Rule
+from cache_invalidation.rules.rule import Rule
 from cache_invalidation.rules.templates import parse
 from cache_invalidation.tags import MAX_LENGTH, family
 from tests.cursors import execute

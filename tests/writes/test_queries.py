@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import F, ProtectedError, RestrictedError
 
 from cache_invalidation import ModelInvalidation, no_invalidation, registry
-from cache_invalidation.rules.declarations import Rule
+from cache_invalidation.rules.rule import Rule
 from tests.cursors import execute
 from tests.testapp.matrix import Box, Item, Label, Note, Shelf, Topic
 from tests.testapp.models import Place, Restaurant, Tag, Voucher
