@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from django.core.management.color import no_style
 from django.db import connections, transaction
 from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, registry
 from cache_invalidation.explain import explain_sql
+from tests.cursors import execute
 from tests.delivered import delivered
 from tests.testapp.models import Category, Product
 
@@ -28,6 +30,9 @@ def _rows():
         )
         baker.make(Product, pk=42, name="x", category=one, _using=using)
         baker.make(Product, pk=43, name="y", category=two, _using=using)
+        # The database gives out no key that is taken, whatever other tests have left behind.
+        for sql in connections[using].ops.sequence_reset_sql(no_style(), [Category, Product]):
+            execute(using, sql)
 
 
 STATEMENTS = [
