@@ -34,6 +34,7 @@ _AFTER_ASSIGNMENTS = frozenset({"WHERE", "RETURNING", "FROM", "ORDER", "LIMIT"})
 _AFTER_ROWS = frozenset({"ON", "RETURNING", "AS"})
 _WHERE = frozenset({"WHERE"})
 _COUNT = ["COUNT", "(", "*", ")"]
+_OF_THE_DATABASE = frozenset({"xmin", "xmax", "cmin", "cmax", "ctid"})
 _NEVER_PLAIN = frozenset({"INTO", "WITH", "LATERAL", "TABLE", "STRAIGHT_JOIN"})
 
 
@@ -80,7 +81,8 @@ def _columns(tokens: list[str]) -> frozenset[str] | None:
     """Return the names that occur, the columns that are read among them; None for any column.
 
     A row is read as a whole where a star is, or the name of a table alone: ``SELECT t FROM t``. Of
-    tables that are joined by nature, columns are compared that nobody names.
+    tables that are joined by nature, columns are compared that nobody names. What PostgreSQL itself
+    keeps of a row is another with each update of it.
     """
     counts = sum(tokens[i : i + 4] == _COUNT for i in range(len(tokens)))
     if tokens.count("*") > counts or "NATURAL" in tokens:
@@ -96,7 +98,8 @@ def _columns(tokens: list[str]) -> frozenset[str] | None:
         introduced.update(folded(name) for name in spelled)
     if any(alone[name] > number for name, number in introduced.items()):
         return None
-    return frozenset(intern(folded(token)) for token in filter(_may_name, tokens))
+    named = frozenset(intern(folded(token)) for token in filter(_may_name, tokens))
+    return named if named.isdisjoint(_OF_THE_DATABASE) else None
 
 
 def _may_name(token: str) -> bool:

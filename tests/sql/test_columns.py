@@ -53,6 +53,8 @@ def test_the_names_in_it(sql: str, named: set[str], not_named: set[str]) -> None
         'SELECT "text" FROM "shop_review" NATURAL JOIN "shop_product"',
         'SELECT "name" FROM (SELECT * FROM "shop_product") t',
         "SELECT name FROM shop_product",
+        # Another with each update of the row.
+        'SELECT "shop_product"."name", "shop_product".xmin FROM "shop_product"',
         'WITH t AS (TABLE "shop_product") SELECT "name" FROM t',
         'INSERT INTO "shop_review" ("text") SELECT "name" FROM "shop_product"',
         'UPDATE "shop_product" SET "name" = %s RETURNING "name"',
