@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "cache_invalidation",
     "example_project.airports",
     "tests.testapp",
+    "tests.bookshop",
 ]
 
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}

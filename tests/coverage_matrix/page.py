@@ -92,7 +92,7 @@ nothing
 
 A list, an aggregate or a join depends on the whole table in any case, unless it asks by primary key
 or by a column that is tracked. Models that are not written stay as they are; the tests look at that
-as well.
+as well. What else stays is on [a page of its own](precision.md).
 """
 _UNUSUAL: Final = """\
 ## Unusual models
