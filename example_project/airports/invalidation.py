@@ -7,7 +7,9 @@ airport from one country to another refreshes both.
 
 from collections.abc import Iterator
 
-from cache_invalidation import Change, ModelInvalidation, register
+from django.contrib.admin.models import LogEntry
+
+from cache_invalidation import Change, ModelInvalidation, Tag, register
 from example_project.airports.models import Airport, Country
 from example_project.airports.search_area import tags_of_place
 
@@ -27,12 +29,29 @@ class AirportInvalidation(ModelInvalidation):
     # one country. They depend on these, and not on the whole table.
     track = ["icao", "country"]
 
+    # How many each country has: only an airport that comes, goes or changes sides changes that.
+    tags = [Tag("airports-per-country", fields=["country"])]
+
+
+@register(Airport)
+class NearbyInvalidation(ModelInvalidation):
+    """What no query says: in which cells of the map the airport was and is."""
+
+    fields = ["latitude", "longitude", "icao"]
+
     # No row is there to look at where it is not known which ones were written, as by raw SQL or
     # ``invalidate(Airport)``: then every cell of the map is dropped.
     families = ["near"]
 
     def get_tags(self, change: Change) -> Iterator[str]:
-        """Yield what no query says: the cells of the map in which the airport was and is."""
+        """Yield the cells."""
         for state in change.instances:
             if isinstance(state, Airport):
                 yield from tags_of_place(state.latitude, state.longitude)
+
+
+@register(LogEntry)
+class EditInvalidation(ModelInvalidation):
+    """Who is logged in is shown what they have edited themselves."""
+
+    track = ["user"]

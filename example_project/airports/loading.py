@@ -1,7 +1,7 @@
 """Bringing the airports of the `airportsdata` package into the database."""
 
 import csv
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
@@ -68,19 +68,30 @@ def load(
     known_countries = set(Country.objects.values_list("code", flat=True))
     new_countries = [row for row in read_countries() if row.code not in known_countries]
     Country.objects.bulk_create(new_countries)
-    known = {airport.icao: _content(airport) for airport in Airport.objects.iterator()}
-    different = []
+    known = {airport.icao: airport for airport in Airport.objects.iterator()}
+    new, different = [], []
     unchanged = 0
     for airport in airports:
-        if known.get(airport.icao) == _content(airport):
+        before = known.get(airport.icao)
+        if before is None:
+            new.append(airport)
+        elif _content(before) == _content(airport):
             unchanged += 1
         else:
+            airport.pk = before.pk
             different.append(airport)
     progress(unchanged)
-    for start in range(0, len(different), BATCH):
-        batch = different[start : start + BATCH]
-        Airport.objects.bulk_create(
-            batch, update_conflicts=True, unique_fields=["icao"], update_fields=FIELDS
-        )
+    # By their keys, and not `bulk_create(update_conflicts=True)`: that says of no row whether it is
+    # written, so everything would be dropped that depends on any airport.
+    for batch in _batches(different):
+        Airport.objects.bulk_update(batch, FIELDS)
         progress(len(batch))
-    return len(different)
+    for batch in _batches(new):
+        Airport.objects.bulk_create(batch)
+        progress(len(batch))
+    return len(new) + len(different)
+
+
+def _batches(airports: list[Airport]) -> Iterator[list[Airport]]:
+    for start in range(0, len(airports), BATCH):
+        yield airports[start : start + BATCH]

@@ -21,6 +21,7 @@ from example_project.airports.values import (
     CountryLine,
     CountryStatistics,
     Neighbour,
+    Place,
     Records,
 )
 
@@ -35,7 +36,8 @@ _LINE = ("icao", "iata", "name", "city", "subdivision", "country_id", "elevation
 _DETAIL = (*_LINE, "country__name", "latitude", "longitude", "timezone")
 
 
-@cached(timeout=DAY)
+# Found out, it would depend on all that there is about any airport.
+@cached(timeout=DAY, tags=[Country, "airports-per-country"])
 def countries() -> tuple[CountryLine, ...]:
     """Return the countries that have airports, by name."""
     counted = Country.objects.annotate(count=Count("airports")).filter(count__gt=0)
@@ -99,14 +101,23 @@ def nearest(place: AirportDetail) -> tuple[Neighbour, ...]:
             break
     else:
         found = nearest_on_earth(place.latitude, place.longitude)
-    return tuple(neighbour for neighbour in found if neighbour.icao != place.icao)[:NEAREST]
+    places = [each for each in found if each.icao != place.icao][:NEAREST]
+    # Only where they are is cached by tags; what they are called, the page finds out.
+    codes = [each.icao for each in places]
+    rows = Airport.objects.filter(icao__in=codes).values_list("icao", "iata", "name", "country_id")
+    named = {row[0]: row for row in rows}
+    return tuple(
+        Neighbour(*named[each.icao], each.distance_km, each.direction)
+        for each in places
+        if each.icao in named
+    )
 
 
-# The one place that names tags. A search by latitude and longitude would depend on the whole table,
-# and so would each page of an airport: no query shows that what is far away does not count.
+# A search by latitude and longitude would depend on the whole table, and so would each page of an
+# airport: no query shows that what is far away does not count.
 @cached(timeout=DAY, tags=tags_of_search)
-def nearest_within(latitude: float, longitude: float, radius_km: int) -> tuple[Neighbour, ...]:
-    """Return the airports nearest to a point, those within `radius_km` of it only."""
+def nearest_within(latitude: float, longitude: float, radius_km: int) -> tuple[Place, ...]:
+    """Return where the airports nearest to a point are, those within `radius_km` of it only."""
     box = geo.box_around((latitude, longitude), radius_km)
     in_span = Q()
     for span in box.spans:
@@ -115,15 +126,15 @@ def nearest_within(latitude: float, longitude: float, radius_km: int) -> tuple[N
     # there may be farther away than one which is just outside of the box.
     candidates = Airport.objects.filter(in_span, latitude__range=(box.south, box.north))
     return tuple(
-        neighbour
-        for neighbour in _nearest_of(candidates, latitude, longitude)
-        if neighbour.distance_km <= radius_km
+        place
+        for place in _nearest_of(candidates, latitude, longitude)
+        if place.distance_km <= radius_km
     )
 
 
 @cached(timeout=DAY)
-def nearest_on_earth(latitude: float, longitude: float) -> tuple[Neighbour, ...]:
-    """Return the airports nearest to a point, however far; for the emptiest places on earth."""
+def nearest_on_earth(latitude: float, longitude: float) -> tuple[Place, ...]:
+    """Return where the airports nearest to a point are, however far; for the emptiest places."""
     return tuple(_nearest_of(Airport.objects.all(), latitude, longitude))
 
 
@@ -151,12 +162,12 @@ def search(text: str) -> tuple[AirportLine, ...]:
     return tuple(AirportLine(*row) for row in airports.values_list(*_LINE)[:PAGE_SIZE])
 
 
-def _nearest_of(airports: QuerySet[Airport], latitude: float, longitude: float) -> list[Neighbour]:
+def _nearest_of(airports: QuerySet[Airport], latitude: float, longitude: float) -> list[Place]:
     here = (latitude, longitude)
-    columns = airports.values_list("latitude", "longitude", "icao", "iata", "name", "country_id")
+    columns = airports.values_list("latitude", "longitude", "icao")
     distances = ((geo.distance_km(here, row[:2]), row) for row in columns.order_by())
     return [
-        Neighbour(*row[2:], distance, geo.direction(here, row[:2]))
+        Place(row[2], distance, geo.direction(here, row[:2]))
         for distance, row in heapq.nsmallest(NEAREST + 1, distances)
     ]
 

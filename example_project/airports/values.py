@@ -36,6 +36,15 @@ class AirportDetail(AirportLine):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an airport is, as seen from another place."""
+
+    icao: str
+    distance_km: float
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbour:
     """An airport as seen from another place."""
 

@@ -22,7 +22,10 @@ from example_project.servers import running_servers
 from tests.benchmarks.table import Row, render
 from tests.benchmarks.timing import FULL, QUICK
 
-SECTIONS = "writes", "watcher", "hits", "querysets", "pages", "tracked", "tags", "memory"
+SECTIONS = (
+    *("writes", "watcher", "hits", "querysets", "pages", "tracked", "tags", "memory"),
+    "replay",
+)
 PEERS = "peers"
 
 

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     writes,
 )
 from tests.benchmarks.peers import measure as peers
+from tests.benchmarks.replay import measure as replay
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale
 
@@ -28,6 +29,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "tracked": tracked.measure,
     "tags": popular_tags.measure,
     "memory": memory.measure,
+    "replay": replay.measure,
     "peers": peers.measure,
 }
 

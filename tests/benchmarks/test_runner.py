@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SECTIONS = {
     *("write", "watcher", "hit", "queryset", "page", "block", "tracked"),
-    *("invalidate a tag", "memory"),
+    *("invalidate a tag", "memory", "replay"),
 }
 
 

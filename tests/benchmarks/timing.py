@@ -19,10 +19,19 @@ class Scale:
     saves: int  # in a big transaction
     dependents: int  # of the most popular tag
     entries: int  # whose memory is measured
+    reads: int  # of the traffic that is replayed
 
 
-FULL = Scale(rounds=41, calls=50, long_rounds=21, saves=1000, dependents=100_000, entries=10_000)
-QUICK = Scale(rounds=3, calls=5, long_rounds=3, saves=100, dependents=2000, entries=500)
+FULL = Scale(
+    rounds=41,
+    calls=50,
+    long_rounds=21,
+    saves=1000,
+    dependents=100_000,
+    entries=10_000,
+    reads=5_000,
+)
+QUICK = Scale(rounds=3, calls=5, long_rounds=3, saves=100, dependents=2000, entries=500, reads=300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

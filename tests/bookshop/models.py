@@ -51,3 +51,21 @@ class Book(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Review(models.Model):
+    book = models.ForeignKey(Book, models.CASCADE, related_name="reviews")
+    writer = models.ForeignKey(Person, models.CASCADE, related_name="reviews")
+    rating = models.IntegerField(default=3)
+    text = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Sale(models.Model):
+    book = models.ForeignKey(Book, models.CASCADE, related_name="sales")
+    copies = models.IntegerField(default=1)
+
+    def __str__(self) -> str:
+        return f"{self.copies}"

@@ -36,7 +36,8 @@ SQLite must have [written the table before](../how-to/caching.md#writes-that-nob
 """
 _ENDING: Final = """\
 That a write drops what it *does* concern is tested with all of these lines in force, and for every
-way of writing on [the other page](coverage.md).
+way of writing on [the other page](coverage.md). How often something is dropped for nothing in the
+traffic of a site is measured: see [Needless drops](../explanation/costs.md#needless-drops).
 """
 
 
