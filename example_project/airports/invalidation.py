@@ -7,8 +7,6 @@ airport from one country to another refreshes both.
 
 from collections.abc import Iterator
 
-from django.contrib.admin.models import LogEntry
-
 from cache_invalidation import Change, ModelInvalidation, Tag, register
 from example_project.airports.models import Airport, Country
 from example_project.airports.search_area import tags_of_place
@@ -48,10 +46,3 @@ class NearbyInvalidation(ModelInvalidation):
         for state in change.instances:
             if isinstance(state, Airport):
                 yield from tags_of_place(state.latitude, state.longitude)
-
-
-@register(LogEntry)
-class EditInvalidation(ModelInvalidation):
-    """Who is logged in is shown what they have edited themselves."""
-
-    track = ["user"]

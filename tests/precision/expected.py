@@ -22,13 +22,13 @@ TO_BOOKS: Final = """
                 saved updated condition sql deleted created stock nothing undone
 row             .     .       c         .   .       .       s     s       .
 by_column       c     c       c         c   c       c       s     s       .
-names           c     c       c         c   c       c       s     s       .
-count           c     c       c         c   c       c       s     s       .
-exists          c     c       c         c   c       c       s     s       .
-total           c     c       c         c   c       c       s     s       .
+names           c     c       c         c   c       c       v     s       .
+count           c     c       c         c   c       c       v     s       .
+exists          c     c       c         c   c       c       v     s       .
+total           c     c       c         c   c       c       v     s       .
 declared        .     .       .         .   .       .       .     .       .
 select_related  c     c       c         c   c       c       s     s       .
-beside_key      c     c       c         c   c       c       s     s       .
+beside_key      c     c       c         c   c       c       v     s       .
 page            c     c       c         c   c       c       s     s       .
 block           c     c       c         c   c       c       s     s       .
 response        c     c       c         c   c       c       s     s       .
@@ -36,36 +36,37 @@ queryset        c     c       c         c   c       c       s     s       .
 tracked         c     c       c         c   c       c       s     s       .
 cache_page      c     c       c         c   c       c       s     s       .
 authors         c     c       c         c   c       c       s     s       .
-tags            c     c       c         c   M       c       s     s       .
+tags            c     c       c         c   c       c       s     s       .
 comments        c     c       c         c   co      c       s     s       .
 books           c     c       c         c   c       c       s     s       .
 of_tag          ./F   ./F     c/F       ./F M       ./F     s     s       .
 condition       T     T       T         T   T       T       s     s       .
 """
 
+
 TO_RELATED: Final = """
                 login author tagged tag comment category
 row             .     .      .      .   .       .
-by_column       .     .      c      .   .       .
-names           .     .      c      .   .       .
-count           .     .      c      .   .       .
-exists          .     .      c      .   .       .
-total           .     .      c      .   .       .
+by_column       .     .      .      .   .       .
+names           .     .      .      .   .       .
+count           .     .      .      .   .       .
+exists          .     .      .      .   .       .
+total           .     .      .      .   .       .
 declared        .     .      .      .   .       .
-select_related  l     ./F    c      .   .       .
-beside_key      l     ./F    c      .   .       .
-page            l     ./F    c      .   .       .
-block           l     ./F    c      .   .       .
-response        l     ./F    c      .   .       .
-queryset        l     ./F    c      .   .       .
-tracked         l     ./F    c      .   .       .
-cache_page      l     ./F    c      .   .       .
-authors         l     .      c      .   .       .
-tags            .     .      M      ./F .       .
-comments        .     .      c      .   o       .
-books           .     .      c      .   .       .
-of_tag          .     .      M      .   .       .
-condition       .     .      T      .   .       .
+select_related  l     ./F    .      .   .       .
+beside_key      l     ./F    .      .   .       .
+page            l     ./F    .      .   .       .
+block           l     ./F    .      .   .       .
+response        l     ./F    .      .   .       .
+queryset        l     ./F    .      .   .       .
+tracked         l     ./F    .      .   .       .
+cache_page      l     ./F    .      .   .       .
+authors         l     .      .      .   .       .
+tags            .     .      ./F    ./F .       .
+comments        .     .      .      .   o       .
+books           .     .      .      .   .       .
+of_tag          .     .      .      .   .       .
+condition       .     .      .      .   .       .
 """
 
 
@@ -88,6 +89,7 @@ class Line:
 
 LINES: Final[Mapping[str, Line]] = {
     "c": Line(Book, "track", ["category"]),
+    "v": Line(Book, "volatile", ["stock"]),
     "s": Line(Book, "ignore", ["stock"]),
     "l": Line(Person, "ignore", ["last_login"]),
     "o": Line(Comment, "track", ["object_id"]),
@@ -95,7 +97,7 @@ LINES: Final[Mapping[str, Line]] = {
 
 REASONS: Final[Mapping[str, str]] = {
     "T": "it depends on every book: only keys and tracked columns tell rows apart;",
-    "M": "it depends on every row of the table between books and tags;",
+    "M": "deleting a book deletes its tags, and does not say which ones;",
     "F": "it depends on every row of the joined table: SQLite does not hold to foreign keys in "
     "each connection.",
 }
