@@ -89,7 +89,8 @@ def _ends_written(
                 model = table_of(end.related_model)
                 if held != () and registry.plan(model):
                     keys = held if end.target_field.primary_key else None
-                    yield Written(model, write, keys, None, is_end=True)
+                    names = catalog.relation_names().get(end)
+                    yield Written(model, write, keys, names, is_end=True)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,9 @@ class Written:
     """Rows of `model` that a statement writes.
 
     `keys` are their primary keys, None if it does not say which. `fields` are the names of those
-    that an update assigns, None if that is not known. `links` are as in `Change`. With `is_end`
-    these are not rows that it writes, but those at the ends of a relation that it changes.
+    that an update assigns, or of a relation, None if that is not known. `links` are as in
+    `Change`. With `is_end` these are not rows that it writes, but those at the ends of a relation
+    that it changes.
     """
 
     model: type[Model]

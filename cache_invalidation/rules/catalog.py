@@ -100,6 +100,21 @@ def links() -> Mapping[type[Model], tuple["Field[Any, Any]", ...]]:
 
 
 @cache
+def relation_names() -> "Mapping[Field[Any, Any], frozenset[str]]":
+    """Return how models call their many-to-many relations, by the foreign key to their rows."""
+    found: dict[Field[Any, Any], set[str]] = {}
+    for field in _relations():
+        if isinstance(field, models.ManyToManyField):
+            related: Any = field.remote_field
+            reverse = {related.name, related.get_accessor_name() or related.name}
+            ends = {field.m2m_field_name(): {field.name}, field.m2m_reverse_field_name(): reverse}
+            for name, names in ends.items():
+                called = {field.name} if related.symmetrical else names
+                found.setdefault(related.through._meta.get_field(name), set()).update(called)
+    return {link: frozenset(names) for link, names in found.items()}
+
+
+@cache
 def related_tags() -> frozenset[str]:
     """Return the tags of the models whose rows may be at an end of a many-to-many."""
     ends = {
@@ -164,6 +179,7 @@ def forget() -> None:
         many_to_many,
         symmetrical,
         links,
+        relation_names,
         related_tags,
         tables,
         is_excluded,

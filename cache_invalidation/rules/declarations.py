@@ -17,9 +17,9 @@ class Change:
 
     `pk` is None when the rows are not known. `old` is the row before the write, read under its
     lock, and `new` the one after it; each is None where there is none or where no rule asked.
-    `fields` are the names of those that an update assigned, for `save()` nearly all; None if that
-    is not known. `links` are foreign keys in the table of a many-to-many relation: what these hold
-    in any row that the write is about.
+    `fields` are the names of those that an update assigned, for `save()` nearly all, or of the
+    many-to-many relation that changed; None if that is not known. `links` are foreign keys in the
+    table of a many-to-many relation: what these hold in any row that the write is about.
     """
 
     model: type[Model]

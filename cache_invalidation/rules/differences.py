@@ -16,11 +16,13 @@ from cache_invalidation.rules.templates import as_stored
 
 def may_have_changed(change: Change, fields: Collection[str] | None) -> bool:
     """Whether one of `fields` may be another after `change`; None stands for any field."""
-    if fields is None or change.operation != "update":
+    if fields is None or change.operation not in ("update", "m2m"):
         return True
     names = field_names(change.model, fields)
     if change.fields is not None and names.isdisjoint(change.fields):
         return not all(_is_field(change.model, name) for name in names)
+    if change.operation == "m2m":
+        return True
     if change.old is None or change.new is None:
         return True
     return any(_differs(change.old, change.new, name) for name in fields)

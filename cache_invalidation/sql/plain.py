@@ -98,8 +98,8 @@ def _columns(tokens: list[str]) -> frozenset[str] | None:
         introduced.update(folded(name) for name in spelled)
     if any(alone[name] > number for name, number in introduced.items()):
         return None
-    named = frozenset(intern(folded(token)) for token in filter(_may_name, tokens))
-    return named if named.isdisjoint(_OF_THE_DATABASE) else None
+    found = frozenset(intern(folded(token)) for token in filter(_may_name, tokens))
+    return found if found.isdisjoint(_OF_THE_DATABASE) else None
 
 
 def _may_name(token: str) -> bool:

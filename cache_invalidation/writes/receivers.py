@@ -6,6 +6,7 @@ for saves, which have none, see `cache_invalidation.writes.saves`.
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -113,20 +114,32 @@ class _Relations:
         if in_transaction(connection):
             current_batch(connection, deliver).started[note] = self._add_unknown
 
+    def _changes(self) -> tuple[Change, Change]:
+        """Return the changes at both ends, of rows of which it is not known which they are."""
+        owner = Change(model=self.owner, operation="m2m", using=self.using)
+        related = replace(owner, model=self.related)
+        if self.field is None:
+            return owner, related
+        names: Any = catalog.relation_names()
+        ends = (self.through._meta.get_field(name) for name in (self.source, self.target))
+        of_owner, of_related = (names.get(end) for end in ends)
+        return replace(owner, fields=of_owner), replace(related, fields=of_related)
+
     def _add_unknown(self, batch: Batch) -> None:
-        for model in (self.owner, self.related):
-            add(batch, Change(model=model, operation="m2m", using=self.using))
+        for change in self._changes():
+            add(batch, change)
 
     def collect(self) -> None:
         """Collect what changes at both ends."""
         keys = self.named if self.field is None else self._keys()
         if keys is not None and not keys:
             return
-        _collect_related(self.owner, {self.instance.pk}, self.using)
+        owner, related = self._changes()
+        _collect_of_rows(owner, {self.instance.pk})
         if keys is None:
-            collect(Change(model=self.related, operation="m2m", using=self.using))
+            collect(related)
         else:
-            _collect_related(self.related, keys, self.using)
+            _collect_of_rows(related, keys)
 
     def _keys(self) -> set[Any] | None:
         """Return the primary keys of the rows that are related, or cease to be.
@@ -150,16 +163,17 @@ class _Relations:
         return set(relations.values_list(f"{self.target}__pk", flat=True))
 
 
-def _collect_related(model: type[Model], keys: Iterable[Any], using: str) -> None:
-    plan = registry.plan(model)
+def _collect_of_rows(change: Change, keys: Iterable[Any]) -> None:
+    """Collect `change` of each of the rows with these `keys`."""
+    plan = registry.plan(change.model)
     if not plan:
         return
     found: dict[Any, Model] = {}
     if plan.needs_state:
-        found = all_rows(model, using).in_bulk(list(keys))
+        found = all_rows(change.model, change.using).in_bulk(list(keys))
     for key in keys:
         row = found.get(key)
-        collect(Change(model=model, operation="m2m", using=using, pk=key, old=row, new=row))
+        collect(replace(change, pk=key, old=row, new=row))
 
 
 # Connecting: the registry is data, and this is what makes it act.

@@ -8,6 +8,8 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils.timezone import now
 
 from cache_invalidation import Change, ModelInvalidation, no_invalidation, registry
+from cache_invalidation import Tag as NamedTag
+from tests.cursors import execute
 from tests.delivered import Delivered
 from tests.ruled import ByCategory, in_force
 from tests.testapp.models import (
@@ -281,3 +283,55 @@ def test_nothing_is_collected_while_invalidation_is_off(
         product.tags.add(tags[0])
         product.delete()
     assert deliveries == []
+
+
+def test_fields_of_a_rule_may_be_relations(using: str, deliveries: Delivered) -> None:
+    class Titles(ModelInvalidation):
+        tags = ["title:{pk}", NamedTag("of-tags:{pk}", fields=["tags"])]
+        fields = ["name", "category"]
+
+    class Names(ModelInvalidation):
+        tags = [
+            NamedTag("shown:{pk}", fields=["products"]),
+            NamedTag("label:{pk}", fields=["name"]),
+        ]
+
+    class Both(ModelInvalidation):
+        tags = ["either:{pk}"]
+        fields = ["name", "tags"]
+
+    product = Product.objects.using(using).create(name="P")
+    tag = Tag.objects.using(using).create(name="T")
+    for write in (
+        lambda: product.tags.add(tag),
+        lambda: product.tags.remove(tag),
+        lambda: tag.products.set([product]),
+        lambda: execute(using, "DELETE FROM testapp_product_tags"),
+    ):
+        with registry.override(Product, Titles, Both), registry.override(Tag, Names):
+            deliveries.clear()
+            write()
+        found = {name.partition(":")[0] for name in deliveries.tags}
+        assert {"of-tags", "shown", "either"} <= found
+        assert {"title", "label"}.isdisjoint(found)
+    with registry.override(Product, Titles, Both):
+        deliveries.clear()
+        product.name = "Q"
+        product.save()
+    assert {"title", "either"} <= {name.partition(":")[0] for name in deliveries.tags}
+    assert not deliveries.family("of-tags")
+
+
+def test_a_property_among_the_fields_may_be_about_relations(
+    using: str, deliveries: Delivered
+) -> None:
+    class Rule(ModelInvalidation):
+        tags = ["labels:{pk}"]
+        fields = ["name", "no_field_of_it"]
+
+    product = Product.objects.using(using).create(name="P")
+    tag = Tag.objects.using(using).create(name="T")
+    with registry.override(Product, Rule):
+        deliveries.clear()
+        product.tags.add(tag)
+    assert deliveries.family("labels") == {f"labels:{product.pk}"}
