@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from django.db.models import F, Max, Model, OuterRef, Q, QuerySet, Subquery
 
-from tests.fuzz.schemas import Table
+from tests.fuzz.schemas import UNREAD, Table
 
 
 class Chosen(Subquery):
@@ -92,14 +93,14 @@ def _by_values(table: Table) -> Iterator[Rows]:
     first = table.keys[0]
     for value in (0, 1):
         yield Rows(table, {"n": value})
-        yield Rows(table, {"m": value})
     yield Rows(table, {"n__in": [1, 2]})
     yield Rows(table, {"n__gte": 1})
-    yield Rows(table, {"n": F("m")})
-    yield Rows(table, {"n__lt": F("m") + 1})
     yield Rows(table, {"n__range": (1, 5)})
-    yield Rows(table, {"m": 1}, exclude=True)
-    yield Rows(table, {"m__isnull": True})
+    yield Rows(table, {"n__lt": 1})
+    if "day" in table.pools:
+        yield from _by_days(table)
+    if "m" in table.pools:
+        yield from _by_nullable(table)
     yield Rows(table, {"s": "a"})
     yield Rows(table, {"s__startswith": "*"})
     yield Rows(table, {"s__in": ["b", "*"], "n": 1})
@@ -117,9 +118,26 @@ def _by_values(table: Table) -> Iterator[Rows]:
         yield Rows(table, {"s__in": ["a ", "B"]})
 
 
+def _by_nullable(table: Table) -> Iterator[Rows]:
+    for value in (0, 1):
+        yield Rows(table, {"m": value})
+    yield Rows(table, {"n": F("m")})
+    yield Rows(table, {"n__lt": F("m") + 1})
+    yield Rows(table, {"m": 1}, exclude=True)
+    yield Rows(table, {"m__isnull": True})
+
+
+def _by_days(table: Table) -> Iterator[Rows]:
+    yield Rows(table, {"day__lt": date(2025, 1, 1)})
+    yield Rows(table, {"day__gte": date(2025, 1, 1)})
+    yield Rows(table, {"day__range": (date(2024, 12, 31), date(2025, 1, 31))})
+    yield Rows(table, {"day__year": 2025})
+    yield Rows(table, {"day": date(2025, 1, 1)})
+
+
 def _related(table: Table) -> Iterator[Rows]:
     for name in table.relations:
-        for key in [key for key in table.pools[f"{name}_id"] if key is not None][:2]:
+        for key in [key for key in table.pool(f"{name}_id") if key is not None][:2]:
             yield Rows(table, {f"{name}_id": key})
         yield Rows(table, {f"{name}__n": 1})
         yield Rows(table, {f"{name}__n__gte": 1, "n": 1})
@@ -152,12 +170,12 @@ def values_of(table: Table) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{name: v} for name, pool in table.pools.items() for v in pool]
     if "n" not in table.pools:
         return [*found, {table.number: F(table.number) + 1}]
+    found += [{"n": F("n") + 1}, {"n": 1, "s": "*"}, {"n": 2, UNREAD: 1}]
+    if "m" not in table.pools:
+        return found
     found += [
-        {"n": F("n") + 1},
         {"m": F("n")},
         {"m": F("m") - 1, "s": "b"},
-        {"n": 1, "s": "*"},
-        {"n": 2, "i": 1},
         {"n": F("m") * F("n")},
     ]
     if table.number != "n":

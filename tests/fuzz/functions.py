@@ -1,7 +1,7 @@
 """Cached functions that perform one read each, declared in the ways that a project does it."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import wraps
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,7 @@ class Owner(Protocol):
 
     @property
     def alias(self) -> str: ...
-    def meanwhile(self, function: "Function", late: bool) -> None: ...
+    def computing(self, function: "Function") -> AbstractContextManager[None]: ...
 
 
 class Function:
@@ -61,9 +61,8 @@ class Function:
 
     def _compute(self, argument: Any) -> Any:
         self.computed += 1
-        self.owner.meanwhile(self, late=False)
-        value = self._value()
-        self.owner.meanwhile(self, late=True)
+        with self.owner.computing(self):
+            value = self._value()
         return value if argument is None else (told(argument), value)
 
     def _value(self) -> Any:

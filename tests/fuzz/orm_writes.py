@@ -1,37 +1,15 @@
 """Writes through the ORM: all ways that Django has, on models that are made up."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, Model
 from hypothesis import strategies as st
 
+from tests.fuzz.calls import Call, Write, call, rows_in
 from tests.fuzz.conditions import Rows, is_steady, kinds_of_rows, rows_of, values_of
+from tests.fuzz.relation_writes import relation_writes
 from tests.fuzz.schemas import Schema, Table
-
-
-class Write(Protocol):
-    def run(self, alias: str) -> None:
-        """Do it on the database `alias`."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A write by a function that has a name to be shown by."""
-
-    function: Callable[..., object]
-    arguments: tuple[Any, ...]
-
-    def __repr__(self) -> str:
-        return f"{self.function.__name__}({', '.join(map(repr, self.arguments))})"
-
-    def run(self, alias: str) -> None:
-        self.function(alias, *self.arguments)
-
-
-def _all(table: Table, alias: str) -> QuerySet[Any]:
-    return table.model._base_manager.using(alias)
 
 
 def _new(table: Table, key: Any, values: dict[str, Any]) -> Model:
@@ -63,7 +41,7 @@ def save_as(alias: str, table: Table, key: Any, values: dict[str, Any]) -> None:
 def load_and_save(
     alias: str, table: Table, key: Any, values: dict[str, Any], only: bool, update_fields: bool
 ) -> None:
-    found = _all(table, alias).filter(pk=key)
+    found = rows_in(table, alias).filter(pk=key)
     row = (found.only("pk", *values) if only else found).first()
     if row is None:
         return
@@ -73,7 +51,7 @@ def load_and_save(
 
 
 def copy_row(alias: str, table: Table, key: Any, other: Any) -> None:
-    row = _all(table, alias).filter(pk=key).first()
+    row = rows_in(table, alias).filter(pk=key).first()
     if row is not None:
         _name(row, table, other)
         row._state.adding = True
@@ -81,7 +59,7 @@ def copy_row(alias: str, table: Table, key: Any, other: Any) -> None:
 
 
 def increment(alias: str, table: Table, key: Any) -> None:
-    row = _all(table, alias).select_for_update().filter(pk=key).first()
+    row = rows_in(table, alias).select_for_update().filter(pk=key).first()
     if row is not None:
         name = "n" if "n" in table.pools else table.number
         setattr(row, name, F(name) + 1)
@@ -89,13 +67,13 @@ def increment(alias: str, table: Table, key: Any) -> None:
 
 
 def delete_row(alias: str, table: Table, key: Any) -> None:
-    row = _all(table, alias).filter(pk=key).first()
+    row = rows_in(table, alias).filter(pk=key).first()
     if row is not None:
         row.delete(using=alias)
 
 
 def delete_child_only(alias: str, table: Table, key: Any) -> None:
-    row = _all(table, alias).filter(pk=key).first()
+    row = rows_in(table, alias).filter(pk=key).first()
     if row is not None:
         row.delete(using=alias, keep_parents=True)
 
@@ -130,27 +108,27 @@ def bulk_create(
         options["update_conflicts"] = True
         options["update_fields"] = ["n", "s"] if "n" in table.pools else [table.number]
         options["unique_fields"] = [conflicts]
-    _all(table, alias).bulk_create([_new(table, key, values) for key, values in rows], **options)
+    rows_in(table, alias).bulk_create([_new(table, key, values) for key, values in rows], **options)
 
 
 def bulk_update(
     alias: str, table: Table, keys: Sequence[Any], values: Sequence[Any], name: str
 ) -> None:
-    rows = [row for key in keys for row in _all(table, alias).filter(pk=key)]
+    rows = [row for key in keys for row in rows_in(table, alias).filter(pk=key)]
     for row, value in zip(rows, values, strict=False):
         setattr(row, name, value)
-    _all(table, alias).bulk_update(rows, [name.removesuffix("_id")], batch_size=2)
+    rows_in(table, alias).bulk_update(rows, [name.removesuffix("_id")], batch_size=2)
 
 
 def get_or_create(alias: str, table: Table, key: Any, values: dict[str, Any]) -> None:
     name = str(table.model._meta.pk.attname)  # By ``pk`` Django names the rows of all parents.
-    _all(table, alias).get_or_create(**{name: key}, defaults=_for_new(table, key, values))
+    rows_in(table, alias).get_or_create(**{name: key}, defaults=_for_new(table, key, values))
 
 
 def update_or_create(alias: str, table: Table, key: Any, values: dict[str, Any]) -> None:
     defaults, create = _no_key(values), _for_new(table, key, values)
     name = str(table.model._meta.pk.attname)
-    _all(table, alias).update_or_create(**{name: key}, defaults=defaults, create_defaults=create)
+    rows_in(table, alias).update_or_create(**{name: key}, defaults=defaults, create_defaults=create)
 
 
 def _no_key(values: dict[str, Any]) -> dict[str, Any]:
@@ -162,66 +140,12 @@ def _for_new(table: Table, key: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {**_no_key(values), **({} if set(above) <= {"id"} else above)}
 
 
-def relate(alias: str, table: Table, name: str, key: Any, action: str, others: Any) -> None:
-    """Use the manager of a relation, from either side."""
-    row = _all(table, alias).filter(pk=key).first()
-    if row is None:
-        return
-    try:
-        manager = getattr(row, name)
-    except ValueError:  # The column that the others refer to is empty.
-        return
-    if not hasattr(manager, action):  # A foreign key that is not null cannot be removed.
-        return
-    columns = getattr(getattr(manager, "field", None), "foreign_related_fields", ())
-    if None in [getattr(row, column.attname) for column in columns]:
-        return
-    others = list(manager.model._base_manager.using(alias).filter(pk__in=others).order_by("pk"))
-    if action == "clear":
-        manager.clear()
-    elif action == "set":
-        manager.set(others)
-    else:
-        getattr(manager, action)(*others)
-
-
-def write_through(alias: str, table: Table, name: str, action: str, keys: tuple[Any, Any]) -> None:
-    """Write rows of the table between two others by its own model."""
-    relation: Any = table.column(name)
-    through = relation.remote_field.through._base_manager.using(alias)
-    source, target = (
-        f"{column}_id" for column in (relation.m2m_field_name(), relation.m2m_reverse_field_name())
-    )
-    if action == "create":
-        through.create(**{source: keys[0], target: keys[1]})
-    elif action == "bulk_create":
-        through.bulk_create(
-            [through.model(**{source: keys[0], target: keys[1]})], ignore_conflicts=True
-        )
-    elif action == "update":
-        through.filter(**{source: keys[0]}).update(**{target: keys[1]})
-    elif action == "delete":
-        through.filter(**{target: keys[1]}).delete()
-    else:
-        row = through.filter(**{source: keys[0]}).order_by("pk").first()
-        if row is not None:
-            setattr(row, target, keys[1])
-            row.save(using=alias)
-
-
 def orm_writes(schema: Schema, table: Table) -> st.SearchStrategy[Write]:
     """Return a strategy for writes to `table`."""
-    kinds = [
-        st.one_of(list(kind))
-        for kind in (_of_one_row(table), _of_many_rows(table), _of_relations(table, schema))
-    ]
-    several = [kinds[0], kinds[1], kinds[1], kinds[2] if not kinds[2].is_empty else kinds[0]]
+    one, many = (st.one_of(list(kind)) for kind in (_of_one_row(table), _of_many_rows(table)))
+    related = list(relation_writes(schema, table))
+    several = [one, many, many, st.one_of(related) if related else one]
     return st.integers(0, len(several) - 1).flatmap(several.__getitem__)
-
-
-def _call(function: Callable[..., object], *arguments: Any) -> st.SearchStrategy[Call]:
-    strategies = [a if isinstance(a, st.SearchStrategy) else st.just(a) for a in arguments]
-    return st.tuples(*strategies).map(lambda drawn: Call(function, drawn))
 
 
 def _values(table: Table) -> st.SearchStrategy[dict[str, Any]]:
@@ -241,18 +165,18 @@ def _new_keys(table: Table) -> st.SearchStrategy[Any]:
 def _of_one_row(table: Table) -> Iterator[st.SearchStrategy[Call]]:
     keys, maybe, values = st.sampled_from(table.keys), _new_keys(table), _values(table)
     some = st.sampled_from([{n: v} for n, pool in table.pools.items() for v in pool])
-    yield _call(create, table, maybe, values)
-    yield _call(save_as, table, maybe, values)
-    yield _call(load_and_save, table, keys, some, st.booleans(), st.booleans())
-    yield _call(load_and_save, table, keys, some, False, False)
-    yield _call(copy_row, table, keys, keys)
-    yield _call(increment, table, keys)
-    yield _call(delete_row, table, keys)
-    yield _call(get_or_create, table, keys, values)
-    yield _call(update_or_create, table, keys, values)
+    yield call(create, table, maybe, values)
+    yield call(save_as, table, maybe, values)
+    yield call(load_and_save, table, keys, some, st.booleans(), st.booleans())
+    yield call(load_and_save, table, keys, some, False, False)
+    yield call(copy_row, table, keys, keys)
+    yield call(increment, table, keys)
+    yield call(delete_row, table, keys)
+    yield call(get_or_create, table, keys, values)
+    yield call(update_or_create, table, keys, values)
     if table.parent is not None:
-        yield _call(delete_child_only, table, keys)
-        yield _call(make_child_of, table, keys)
+        yield call(delete_child_only, table, keys)
+        yield call(make_child_of, table, keys)
 
 
 def _of_many_rows(table: Table) -> Iterator[st.SearchStrategy[Call]]:
@@ -260,44 +184,22 @@ def _of_many_rows(table: Table) -> Iterator[st.SearchStrategy[Call]]:
     kinds = [st.sampled_from(kind) for kind in kinds_of_rows(table)]
     rows = st.integers(0, len(kinds) - 1).flatmap(kinds.__getitem__)
     for _ in range(4):
-        yield _call(update, rows, st.sampled_from(values_of(table)))
+        yield call(update, rows, st.sampled_from(values_of(table)))
     # Whoever looks at such rows beforehand must not take them for those that are updated.
     unsteady = st.sampled_from([each for each in rows_of(table) if not is_steady(each)])
     for _ in range(2):
-        yield _call(update, unsteady, st.sampled_from(values_of(table)))
-    yield _call(delete, rows)
+        yield call(update, unsteady, st.sampled_from(values_of(table)))
+    yield call(delete, rows)
     if table.parent is None:
-        yield _call(raw_delete, rows)
+        yield call(raw_delete, rows)
         several = st.lists(st.tuples(maybe, values), min_size=1, max_size=3)
         key_name = str(table.model._meta.pk.name)
         how = ["none", "ignore", key_name, *(["u"] if "u" in table.pools else [])]
-        yield _call(bulk_create, table, several, st.sampled_from(how))
+        yield call(bulk_create, table, several, st.sampled_from(how))
     number = "n" if "n" in table.pools else table.number
     for name in (number, *(name for name in table.pools if name.startswith("f"))):
         new = st.lists(st.sampled_from(table.pools[name]), min_size=3, max_size=3)
-        yield _call(bulk_update, table, st.lists(keys, max_size=3, unique=True), new, name)
-
-
-def _of_relations(table: Table, schema: Schema) -> Iterator[st.SearchStrategy[Call]]:
-    keys = st.sampled_from(table.keys)
-    for name, target in _managers(table, schema):
-        others = st.lists(st.sampled_from(target), max_size=2, unique=True)
-        action = st.sampled_from(["add", "remove", "set", "clear"])
-        yield _call(relate, table, name, keys, action, others)
-    for name, other in table.many.items():
-        pair = st.tuples(keys, st.sampled_from(other.keys))
-        action = st.sampled_from(["create", "bulk_create", "update", "delete", "save"])
-        yield _call(write_through, table, name, action, pair)
-
-
-def _managers(table: Table, schema: Schema) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield the names of managers of related rows, and the keys of these."""
-    keys = {each.model: each.keys for each in schema.tables}
-    for name, target in table.many.items():
-        yield name, target.keys
-    for relation in table.model._meta.related_objects:
-        if not relation.one_to_one:
-            yield str(relation.get_accessor_name()), keys[relation.related_model]
+        yield call(bulk_update, table, st.lists(keys, max_size=3, unique=True), new, name)
 
 
 def _is_automatic(table: Table) -> bool:

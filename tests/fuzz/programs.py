@@ -1,19 +1,23 @@
 """Programs of writes and reads, made at random."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
+from django.db.models import Model
 from hypothesis import strategies as st
 
 from tests.fuzz.arguments import GROUPS
+from tests.fuzz.calls import Write
 from tests.fuzz.functions import Dress
-from tests.fuzz.orm_writes import Write, orm_writes
+from tests.fuzz.orm_writes import orm_writes
 from tests.fuzz.raw_writes import raw_writes
 from tests.fuzz.reads import Read, reads_of
-from tests.fuzz.schemas import Grammar, Schema
+from tests.fuzz.schemas import Grammar, Schema, Table
 from tests.fuzz.shown import shown_writes
 from tests.moments import Where
+
+Moment = Literal["before", "first", "second", "after"]
 
 READS = 4  # at most, in one program
 STEPS = 8  # at most, besides those in blocks
@@ -28,11 +32,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Race:
-    """Write while a value is computed: in another thread, before its queries or after them."""
+    """Write while a value is computed, in another thread.
+
+    Before its queries, after them, or when the first of them has been executed, or the second one.
+    """
 
     write: Write
     read: int
-    late: bool
+    moment: Moment
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def programs(schema: Schema) -> st.SearchStrategy[Program]:
             (
                 1,
                 _programs(
-                    _weighted((3, writes[table.model]), (1, every_write)),
+                    _weighted((3, _near(schema, table, writes)), (1, every_write)),
                     _weighted((3, reads[table.model]), (1, every_read)),
                     schema.grammar,
                 ),
@@ -121,6 +128,23 @@ def programs(schema: Schema) -> st.SearchStrategy[Program]:
             for table in (*schema.tables, *schema.shown)
         )
     )
+
+
+def _near(
+    schema: Schema, table: Table, writes: Mapping[type[Model], st.SearchStrategy[Any]]
+) -> st.SearchStrategy[Any]:
+    """Return a strategy for writes to `table`, and to that by which what it shows goes stale."""
+    own = writes[table.model]
+    if table in schema.shown:
+        return _weighted((1, own), (2, writes[schema.tables[0].model]))
+    if schema.grammar != "related":
+        return own
+    near = [*table.relations.values(), *table.many.values()]
+    near += [further for each in near for further in each.relations.values()]
+    near += [each for each in schema.tables if table in each.relations.values()]
+    models = dict.fromkeys(each.model for each in near if each is not table)
+    others = [(1, writes[model]) for model in models]
+    return _weighted((1, own), (2, _weighted(*others))) if others else own
 
 
 def _programs(
@@ -144,7 +168,7 @@ def _programs(
     if grammar == "unusual":
         hand = st.builds(ByHand, st.lists(inner, max_size=5).map(tuple), st.booleans())
         steps.append((2, hand))
-    races = st.builds(Race, plain, st.integers(0, READS - 1), st.booleans())
+    races = st.builds(Race, plain, st.integers(0, READS - 1), st.sampled_from(get_args(Moment)))
     steps.append((2, races))
     return st.builds(
         Program,

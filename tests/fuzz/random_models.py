@@ -1,15 +1,15 @@
-"""Models and rules that are made up at random."""
+"""Models that are made up at random."""
 
 import random
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Model
 
-from cache_invalidation import Change, ModelInvalidation
-from tests.fuzz.schemas import UNREAD, Grammar, Table, tag_of, tag_value
+from tests.fuzz.schemas import UNREAD, Table
 from tests.testapp.made import make_model
 
 UUIDS = tuple(UUID(int=number) for number in (1, 2**127, 3))
@@ -21,6 +21,7 @@ KEYS: dict[str, tuple[Any, ...]] = {
 }
 NUMBERS = (0, 1, 2)
 TEXTS = ("a", "b", "*")
+DAYS = (date(2024, 12, 31), date(2025, 1, 1), date(2025, 2, 1))
 # Where the database compares in its own way, some of these are the same.
 LOOSE_KEYS = ("a", "b", "A", "a ", "B ")
 LOOSE_TEXTS = ("a", "b", "A", "a ")
@@ -81,6 +82,7 @@ def make_table(
     )
     attributes["s"] = models.CharField(max_length=20, default="a")
     attributes["m"] = models.IntegerField(null=True)
+    attributes["day"], pools["day"] = models.DateField(null=True), (None, *DAYS)
     attributes[UNREAD], pools[UNREAD] = models.IntegerField(default=0), NUMBERS
     if rng.random() < 0.5 and not is_split:
         attributes["u"] = models.IntegerField(null=True, unique=True)
@@ -161,48 +163,3 @@ def _child(rng: random.Random, parent: Table) -> Table:
         number="c",
         above={key: {"id": key} for key in parent.keys},
     )
-
-
-def random_rules(
-    rng: random.Random, tables: Sequence[Table], grammar: Grammar
-) -> Iterator[tuple[type[Model], type[ModelInvalidation]]]:
-    for table in tables:
-        if rng.random() < 0.35:
-            continue
-        columns = [name for name in table.pools if name != "s" or table.is_loose]
-        columns = [name for name in columns if name != UNREAD]
-        tracked = rng.sample(columns, rng.randint(0, min(2, len(columns))))
-        local = {column.attname for column in table.model._meta.local_fields}
-        names = [name for name in ("n", "m", "pk") if name == "pk" or name in columns]
-        tags = rng.sample(names, min(rng.randint(0, 2), len(names)))
-        fields = None
-        if "n" in tags and rng.random() < 0.4:
-            tags, fields = ["n"], ["n"]
-        rule = type(
-            f"{table!r}Rule",
-            (ModelInvalidation,),
-            {
-                "track": [name for name in tracked if name in local],
-                "tags": [f"{tag_of(table, name)}:{{{name}}}" for name in tags],
-                "fields": fields,
-                "ignore": [UNREAD] if UNREAD in table.pools and rng.random() < 0.6 else [],
-                "told": tags,
-            },
-        )
-        if grammar == "unusual" and tags and rng.random() < 0.5:
-            rule = type(rule.__name__, (rule,), _said_by_code(rng, table, tags))
-        yield table.model, rule
-
-
-def _said_by_code(rng: random.Random, table: Table, names: Sequence[str]) -> dict[str, Any]:
-    """Return the attributes of a rule that says by code what its templates said."""
-
-    def get_tags(self: ModelInvalidation, change: Change) -> list[str]:
-        return [
-            f"{tag_of(table, name)}:{tag_value(getattr(row, name))}"
-            for row in change.instances
-            for name in names
-        ]
-
-    families = {"families": [tag_of(table, name) for name in names]}
-    return {"tags": [], "get_tags": get_tags} | (families if rng.random() < 0.5 else {})

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
+from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections
-from django.db.models import Count, Exists, Max, Model, OuterRef, Prefetch, QuerySet, Sum
+from django.db.models import Count, Max, Model, QuerySet, Sum
 
+from tests.fuzz import related_reads
 from tests.fuzz.conditions import Rows, is_steady, rows_of
-from tests.fuzz.schemas import UNREAD, Schema, Table, literal, stored, tag_of, tag_value
+from tests.fuzz.schemas import UNREAD, Schema, Table, literal, stored, tag_value
 
 DEPTH = 3  # relations that are followed when two values are compared
 
@@ -40,6 +42,8 @@ class Read:
 
     def on(self, alias: str) -> Any:
         """Return what the database `alias` has now."""
+        if self.shape in related_reads.SHAPES:
+            return related_reads.SHAPES[self.shape](self.rows.on(alias), self.name)
         return _SHAPES[self.shape](self, self.rows.on(alias), alias)
 
 
@@ -69,50 +73,6 @@ def _groups(read: Read, found: QuerySet[Any], alias: str) -> Any:
 
 def _slice(read: Read, found: QuerySet[Any], alias: str) -> Any:
     return list(found.order_by("-n", "s", "pk").values_list("pk", "n")[:2])
-
-
-def _joined(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    return list(found.select_related(read.name).order_by("pk"))
-
-
-def _joined_values(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    return list(found.order_by("pk").values_list("pk", f"{read.name}__n", f"{read.name}__s"))
-
-
-def _prefetched(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    related = read.rows.table.model._meta.get_field(read.name).related_model
-    rows = related._base_manager.using(alias).order_by("pk")  # type: ignore[union-attr]
-    accessor = getattr(read.rows.table.model._meta.get_field(read.name), "get_accessor_name", None)
-    name = accessor() if accessor else read.name
-    return list(found.prefetch_related(Prefetch(name, rows)).order_by("pk"))
-
-
-def _related_count(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    counted = found.annotate(number=Count(read.name, distinct=True))
-    return list(counted.order_by("pk").values_list("pk", "number"))
-
-
-def _has_related(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    table = read.rows.table
-    key = table.column(read.name).target_field.name
-    target = table.relations[read.name].model._base_manager.filter(**{key: OuterRef(read.name)})
-    return list(
-        found.annotate(has=Exists(target.filter(n=1))).order_by("pk").values_list("pk", "has")
-    )
-
-
-def _one_after_another(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    result = []
-    for row in found.order_by("pk"):
-        try:
-            result.append((row.pk, getattr(row, read.name)))
-        except ObjectDoesNotExist:
-            result.append((row.pk, None))
-    return result
-
-
-def _many(read: Read, found: QuerySet[Any], alias: str) -> Any:
-    return [(row.pk, list(getattr(row, read.name).order_by("pk"))) for row in found.order_by("pk")]
 
 
 def _raw(read: Read, found: QuerySet[Any], alias: str) -> Any:
@@ -150,9 +110,15 @@ def _union(read: Read, found: QuerySet[Any], alias: str) -> Any:
     return sorted(found.values_list("pk", "n").union(every), key=repr)
 
 
+def _generic(read: Read, found: QuerySet[Any], alias: str) -> Any:
+    models = read.rows.table.generic[read.name]
+    fetched = GenericPrefetch(read.name, [model._base_manager.using(alias) for model in models])
+    return list(found.prefetch_related(fetched).order_by("pk"))
+
+
 _SHAPES: dict[str, Any] = {
     "values": _values,
-    "keys": lambda read, found, alias: list(found.order_by("pk").values_list("pk", flat=True)),
+    "numbers": lambda read, found, alias: list(found.order_by("pk").values_list("pk", "n")),
     "get": _get,
     "in bulk": _in_bulk,
     "first": lambda read, found, alias: found.order_by("pk").first(),
@@ -164,16 +130,10 @@ _SHAPES: dict[str, Any] = {
     "lazy": lambda read, found, alias: found.order_by("pk"),
     "lazy in a dict": lambda read, found, alias: {"rows": found.order_by("pk").defer("n")},
     "chunks": lambda read, found, alias: list(found.order_by("pk").iterator(chunk_size=2)),
-    "joined": _joined,
-    "joined values": _joined_values,
-    "prefetched": _prefetched,
-    "related count": _related_count,
-    "has related": _has_related,
-    "one after another": _one_after_another,
-    "many": _many,
     "raw": _raw,
     "raw model": _model_raw,
     "union": _union,
+    "generic": _generic,
 }
 
 
@@ -181,13 +141,14 @@ def reads_of(schema: Schema, table: Table) -> list[list[Read]]:
     """Return reads of `table`, sorted by what they are like."""
     rows = list(filter(is_steady, rows_of(table)))
     by_shape: dict[str, list[Read]] = {}
-    for read in (*_of_table(table, rows), *_of_relations(table, rows)):
+    related = [Read(*each) for each in related_reads.of_relations(table, rows)]
+    for read in (*_of_table(table, rows), *related):
         by_shape.setdefault(read.shape, []).append(read)
     one = [read for reads in by_shape.values() for read in reads if "pk" in read.rows.lookups]
-    rule = schema.rules.get(table.model)
     tracked = [
         Read(shape, Rows(table, {name: value}))
-        for name in (rule.track if rule else ())
+        for rule in schema.rules.get(table.model, ())
+        for name in rule.track
         for value in table.pools[name]
         if value is not None
         for shape in ("values", "count", "lazy")
@@ -195,24 +156,17 @@ def reads_of(schema: Schema, table: Table) -> list[list[Read]]:
     tagged = list(_tagged(schema, table))
     return [
         *by_shape.values(),
-        one,
-        one,
-        one,
-        one,
+        *[one] * 4,
         *[tagged] * 4,
         *[tracked] * (4 if tracked else 0),
+        *[related] * (12 if schema.grammar == "related" else 0),
     ]
 
 
 def _of_table(table: Table, rows: Sequence[Rows]) -> Iterator[Read]:
     for each in rows:
         yield Read("values", each)
-    shapes = ["exists", "count", "lazy", "first"]
-    if "n" in table.pools:
-        shapes += ["slice", "aggregates", "union"]
-    if "s" in table.pools and not table.is_loose:  # Or any of those that are alike may be shown.
-        shapes.append("groups")
-    for shape in shapes:
+    for shape in _shapes_for(table):
         for each in rows[:: 1 + len(rows) // 8]:
             yield Read(shape, each)
     for each in rows[:: 1 + len(rows) // 4]:
@@ -229,28 +183,15 @@ def _of_table(table: Table, rows: Sequence[Rows]) -> Iterator[Read]:
             yield Read("raw", Rows(table, {"pk": key}), name)
 
 
-def _of_relations(table: Table, rows: Sequence[Rows]) -> Iterator[Read]:
-    some = [Rows(table), *(each for each in rows if each.lookups)][:: 1 + len(rows) // 8]
-    one = Rows(table, {"pk": table.keys[0]})
-    for name in table.relations:
-        for each in (one, *some):
-            yield Read("joined", each, name)
-            yield Read("joined values", each, name)
-        for each in (one, Rows(table)):
-            yield Read("prefetched", each, name)
-            yield Read("has related", each, name)
-            yield Read("one after another", each, name)
-    for name in table.many:
-        for each in (one, Rows(table), Rows(table, {table.number: 1})):
-            yield Read("many", each, name)
-            yield Read("prefetched", each, name)
-            yield Read("related count", each, name)
-    if table.parent is None:
-        for relation in table.model._meta.related_objects:
-            if not relation.one_to_one:
-                for each in (one, Rows(table)):
-                    yield Read("prefetched", each, relation.name)
-                    yield Read("related count", each, relation.name)
+def _shapes_for(table: Table) -> list[str]:
+    shapes = ["exists", "count", "lazy", "first"]
+    if "n" in table.pools:
+        shapes += ["slice", "union"]
+    if "m" in table.pools:
+        shapes.append("aggregates")
+    if "s" in table.pools and not table.is_loose:  # Or any of those that are alike may be shown.
+        shapes.append("groups")
+    return shapes
 
 
 def _tagged(schema: Schema, table: Table) -> Iterator[Read]:
@@ -260,15 +201,17 @@ def _tagged(schema: Schema, table: Table) -> Iterator[Read]:
     """
     if schema.shown:
         return
-    rule: Any = schema.rules.get(table.model)
-    for name in rule.told if rule is not None else ():
-        # Of texts that only the database takes for equal, nothing is promised to who names them.
-        if not (name == "pk" and table.is_loose):
+    rules: Any = schema.rules.get(table.model, ())
+    for rule in rules:
+        for name, family in rule.told.items():
+            # Of texts that only the database takes for equal, nothing is promised.
+            if name == "pk" and table.is_loose:
+                continue
             for value in table.keys if name == "pk" else table.pools[name]:
                 if value is not None:
-                    tag = f"{tag_of(table, name)}:{tag_value(value)}"
-                    # Of what a rule with `fields` does not look at, it says nothing.
-                    shape = "values" if rule.fields is None else "keys"
+                    tag = f"{family}:{tag_value(value)}"
+                    # Of what a tag with `fields` does not look at, it says nothing.
+                    shape = "numbers" if name in rule.partial else "values"
                     yield Read(shape, Rows(table, {name: value}), tags=(tag,))
     label = table.model._meta.label_lower
     if table.parent is None or schema.grammar == "unusual":

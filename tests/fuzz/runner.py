@@ -12,8 +12,8 @@ from django.core.exceptions import FieldError, ObjectDoesNotExist
 from django.db import DatabaseError, connections, transaction
 from hypothesis import note
 
+from tests.fuzz.calls import Write
 from tests.fuzz.functions import Function
-from tests.fuzz.orm_writes import Write
 from tests.fuzz.programs import Asked, Block, ByHand, Interrupted, Look, Program, Race, Step
 from tests.fuzz.reads import plain
 from tests.fuzz.schemas import Schema
@@ -217,17 +217,38 @@ class Runner:
     def _race(self, race: Race) -> None:
         """Have a write committed by another thread while a value is computed, or right now."""
         function = self.functions[race.read % len(self.functions)]
-        self._say(f"{'after' if race.late else 'before'} {function.read!r}: {race.write!r}", 0)
+        self._say(f"{race.moment} of {function.read!r}: {race.write!r}", 0)
 
         self.race = function, race
         function.cached.refresh()
         self.race = None
 
-    def meanwhile(self, function: Function, late: bool) -> None:
-        """Let the write of a race happen, if it is about this function and this moment."""
-        if self.race is not None and self.race[0] is function and self.race[1].late == late:
-            write, self.race = self.race[1].write, None
-            self.executor.submit(self._write_elsewhere, write).result()
+    @contextmanager
+    def computing(self, function: Function) -> Iterator[None]:
+        """Let the write of a race happen at its moment, if it is about this function."""
+        if self.race is None or self.race[0] is not function:
+            yield
+            return
+        (_, race), self.race = self.race, None
+        left = {"before": 0, "first": 1, "second": 2}.get(race.moment)
+
+        def reach() -> None:
+            nonlocal left
+            if left == 0:
+                self.executor.submit(self._write_elsewhere, race.write).result()
+            left = None if left is None else left - 1
+
+        def execute_and_reach(execute: Any, *about: Any) -> Any:
+            result = execute(*about)
+            reach()
+            return result
+
+        reach()
+        with connections[self.alias].execute_wrapper(execute_and_reach):
+            yield
+        if race.moment == "after":
+            left = 0
+            reach()
 
     def look(self) -> None:
         """Compare everything; what has just been computed cannot be wrong."""

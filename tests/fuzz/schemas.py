@@ -1,6 +1,6 @@
 """What is known of models that are made up: their keys and values, and what rules say of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,8 +13,8 @@ from cache_invalidation import ModelInvalidation
 #: it; then nothing else must be ignored along with it.
 UNREAD: Final = "i"
 
-# The usual models, or those that few projects have.
-Grammar = Literal["usual", "unusual"]
+# The usual models, those that few projects have, and those that are related in all ways.
+Grammar = Literal["usual", "unusual", "related"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Table:
     above: Mapping[Any, Mapping[str, Any]] = field(default_factory=dict)
     # Whether the database takes texts for equal that are not the same.
     is_loose: bool = False
+    # What refers to rows of several models, and which these are.
+    generic: Mapping[str, Sequence[type[Model]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return self.model.__name__
@@ -61,8 +63,8 @@ class Schema:
     alias: str
     grammar: Grammar
     tables: tuple[Table, ...]
-    # What a rule says of which model.
-    rules: dict[type[Model], type[ModelInvalidation]]
+    # What rules say of which model.
+    rules: dict[type[Model], tuple[type[ModelInvalidation], ...]]
     wipe: str
     # What shows rows of `tables` under a name of its own: views, partitions.
     shown: tuple[Table, ...] = ()
@@ -77,13 +79,18 @@ class Schema:
                 _, _, args, kwargs = column.deconstruct()
                 said = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
                 lines.append(f"    {column.name} = {type(column).__name__}({said})")
-            rule = self.rules.get(table.model)
-            if rule is not None:
-                code = "" if rule.get_tags is ModelInvalidation.get_tags else "get_tags() "
-                lines.append(
-                    f"    # {code}{rule.tags=} {rule.track=} {rule.fields=} {rule.ignore=}"
-                )
+            for rule in self.rules.get(table.model, ()):
+                tags = [(str(tag), *getattr(tag, "fields", ())) for tag in rule.tags]
+                code = ""
+                if rule.get_tags is not ModelInvalidation.get_tags:
+                    code = f"{rule.get_tags.__name__}() {rule.families=} "
+                lines.append(f"    # {code}{tags=} {rule.track=} {rule.fields=} {rule.ignore=}")
         return "\n".join(lines)
+
+
+def relations_to(model: type[Model]) -> list[Any]:
+    """Return the relations of others to `model` that it has an attribute for."""
+    return [each for each in model._meta.related_objects if each.get_accessor_name()]
 
 
 def tag_of(table: Table, name: str) -> str:

@@ -7,8 +7,9 @@ from django.db import connections
 from django.db.models import Model
 from hypothesis import strategies as st
 
+from tests.fuzz.calls import Call, Write
 from tests.fuzz.conditions import kinds_of_rows
-from tests.fuzz.orm_writes import Call, Write, delete, raw_delete, update
+from tests.fuzz.orm_writes import delete, raw_delete, update
 from tests.fuzz.schemas import Schema, Table
 from tests.fuzz.statements import Sql
 from tests.testapp.made import make_model

@@ -12,9 +12,11 @@ from django.db.models import Model
 from cache_invalidation.rules.registry import registry
 from tests.fuzz.lineages import random_lineage
 from tests.fuzz.oddities import USUAL, Oddity, random_oddity
-from tests.fuzz.random_models import random_rules, random_tables, saving_to
+from tests.fuzz.random_models import random_tables, saving_to
+from tests.fuzz.random_rules import random_rules
 from tests.fuzz.schemas import Grammar, Schema, Table, literal, local_columns, stored
 from tests.fuzz.shown import drop_shown, refresh, shown
+from tests.fuzz.webs import random_web
 from tests.testapp.made import models_forgotten
 
 
@@ -27,7 +29,7 @@ def created(seed: int, alias: str, grammar: Grammar = "usual") -> Iterator[Schem
     saving_to[:] = [alias]
     with ExitStack() as stack:
         stack.enter_context(models_forgotten())
-        tables = tuple(_random_tables(rng, database, grammar, oddity))
+        tables = tuple(_random_tables(rng, alias, database, grammar, oddity))
         with ExitStack() as making:
             making.enter_context(_cascading_by_hand(alias, tables))
             making.enter_context(oddity.made_so(connections[alias]))
@@ -40,17 +42,19 @@ def created(seed: int, alias: str, grammar: Grammar = "usual") -> Iterator[Schem
             seen = tuple(shown(rng, tables[0], alias, oddity.is_split))
             stack.callback(drop_shown, seen, alias)
         rules = dict(random_rules(rng, tables, grammar))
-        for model, rule in rules.items():
-            stack.enter_context(registry.override(model, rule))
+        for model, declared in rules.items():
+            stack.enter_context(registry.override(model, *declared))
         registry.changed.send(sender=registry)
         yield Schema(seed, alias, grammar, tables, rules, _wipe(alias, tables, seen), seen)
 
 
 def _random_tables(
-    rng: random.Random, database: bool, grammar: Grammar, oddity: Oddity
+    rng: random.Random, alias: str, database: bool, grammar: Grammar, oddity: Oddity
 ) -> Iterator[Table]:
     if grammar == "usual":
         return random_tables(rng, database)
+    if grammar == "related":
+        return random_web(rng, alias)
     return random_lineage(
         rng,
         db_table=oddity.db_table,
@@ -103,12 +107,13 @@ def wipe(schema: Schema) -> None:
 def _wipe(alias: str, tables: Sequence[Table], seen: Sequence[Table]) -> str:
     """Return the statements that empty all tables and put a few rows into them."""
     quote = connections[alias].ops.quote_name
-    throughs = [
-        table.column(n).remote_field.through
+    relations = [
+        relation
         for table in tables
-        for n in table.many
-        if table.parent is None
+        for relation in map(table.column, table.many)
+        if table.parent is None and relation.remote_field.through._meta.auto_created
     ]
+    throughs = [relation.remote_field.through for relation in relations]
     every = [*throughs, *(table.model for table in reversed(tables))]
     statements = [f"DELETE FROM {quote(model._meta.db_table)}" for model in every]
     for table in tables:
@@ -118,9 +123,21 @@ def _wipe(alias: str, tables: Sequence[Table], seen: Sequence[Table]) -> str:
             values = ", ".join(literal(_first(table, name, number, alias)) for name in names)
             name = quote(table.model._meta.db_table)
             statements.append(f"INSERT INTO {name} ({columns}) VALUES ({values})")
+    statements += (_relate_first(alias, tables, relation) for relation in relations)
     statements += _restart(alias, every)
     statements += filter(None, (refresh(table.model) for table in seen))
     return "; ".join(statements) + ";"
+
+
+def _relate_first(alias: str, tables: Sequence[Table], relation: Any) -> str:
+    """Return the statement that relates the first row of a table to the first one of another."""
+    quote = connections[alias].ops.quote_name
+    keys = {table.model: (table, table.keys[0]) for table in tables}
+    sides = [keys[relation.model], keys[relation.related_model]]
+    values = [literal(stored(table, "pk", key, alias)) for table, key in sides]
+    columns = [quote(relation.m2m_column_name()), quote(relation.m2m_reverse_name())]
+    name = quote(relation.m2m_db_table())
+    return f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join(values)})"
 
 
 def _first(table: Table, name: str, number: int, alias: str) -> Any:

@@ -28,17 +28,20 @@ _SEED = os.environ.get("FUZZ_SEED", "1")
 SEED = random.randrange(2**32) if _SEED == "random" else int(_SEED)
 # Of the reads that have to be hits, or nothing is tested. What fails half-way has everybody read
 # around the cache for a while.
-LEAST_SHARE = {"usual": 0.15, "unusual": 0.08}
+LEAST_SHARE = {"usual": 0.15, "unusual": 0.08, "related": 0.08}
 
 # The databases and caches of the schemas. Redis is another process, and so is PostgreSQL: where
 # others compete for the processors, they take most of the time.
 Place = tuple[str, str, Grammar]
 _PLACES: list[tuple[int, Place]] = [
-    (4, ("sqlite", "locmem", "usual")),
-    (2, ("default", "default", "usual")),
-    (7, ("sqlite", "locmem", "unusual")),
+    (3, ("sqlite", "locmem", "usual")),
+    (1, ("default", "default", "usual")),
+    (5, ("sqlite", "locmem", "unusual")),
     (1, ("sqlite", "default", "unusual")),
-    (6, ("default", "default", "unusual")),
+    (4, ("default", "default", "unusual")),
+    (3, ("sqlite", "locmem", "related")),
+    (2, ("default", "locmem", "related")),
+    (1, ("default", "default", "related")),
 ]
 PLACES = [place for number, place in _PLACES for _ in range(number)]
 
