@@ -12,7 +12,7 @@ from tests.fuzz.calls import Write
 from tests.fuzz.functions import Dress
 from tests.fuzz.orm_writes import orm_writes
 from tests.fuzz.raw_writes import raw_writes
-from tests.fuzz.reads import Read, reads_of
+from tests.fuzz.reads import Read, reads_of, reads_over
 from tests.fuzz.schemas import Grammar, Schema, Table
 from tests.fuzz.shown import shown_writes
 from tests.moments import Where
@@ -97,7 +97,8 @@ class Program:
 def programs(schema: Schema) -> st.SearchStrategy[Program]:
     """Return a strategy for programs on the tables of `schema`.
 
-    Each is about one of them for the most part, since what is never written cannot be stale.
+    Each is about one of them for the most part, or about two that are related, since what is never
+    written cannot be stale.
     """
     writes = {
         table.model: _weighted((3, orm_writes(schema, table)), (2, raw_writes(schema, table)))
@@ -115,36 +116,38 @@ def programs(schema: Schema) -> st.SearchStrategy[Program]:
     if schema.grammar == "unusual":
         every_read = every_read.flatmap(_dressed)
         reads = {model: each.flatmap(_dressed) for model, each in reads.items()}
-    return _weighted(
-        *(
-            (
-                1,
-                _programs(
-                    _weighted((3, _near(schema, table, writes)), (1, every_write)),
-                    _weighted((3, reads[table.model]), (1, every_read)),
-                    schema.grammar,
-                ),
-            )
-            for table in (*schema.tables, *schema.shown)
+    found = [
+        _programs(
+            _weighted((3, _near(schema, table, writes)), (1, every_write)),
+            _weighted((3, reads[table.model]), (1, every_read)),
+            schema.grammar,
         )
-    )
+        for table in (*schema.tables, *schema.shown)
+    ]
+    if schema.grammar == "related":
+        found *= 2
+        for table in schema.tables:
+            for name, target in {**table.relations, **table.many}.items():
+                over = [(1, st.sampled_from(group)) for group in reads_over(table, name)]
+                near = _weighted((2, writes[target.model]), (1, writes[table.model]))
+                found.append(
+                    _programs(
+                        _weighted((4, near), (1, every_write)),
+                        _weighted((4, _weighted(*over)), (1, reads[table.model])),
+                        schema.grammar,
+                    )
+                )
+    return _weighted(*((1, each) for each in found))
 
 
 def _near(
     schema: Schema, table: Table, writes: Mapping[type[Model], st.SearchStrategy[Any]]
 ) -> st.SearchStrategy[Any]:
-    """Return a strategy for writes to `table`, and to that by which what it shows goes stale."""
+    """Return a strategy for writes to `table`, and to that whose rows it shows, if it is a view."""
     own = writes[table.model]
     if table in schema.shown:
         return _weighted((1, own), (2, writes[schema.tables[0].model]))
-    if schema.grammar != "related":
-        return own
-    near = [*table.relations.values(), *table.many.values()]
-    near += [further for each in near for further in each.relations.values()]
-    near += [each for each in schema.tables if table in each.relations.values()]
-    models = dict.fromkeys(each.model for each in near if each is not table)
-    others = [(1, writes[model]) for model in models]
-    return _weighted((1, own), (2, _weighted(*others))) if others else own
+    return own
 
 
 def _programs(
@@ -163,19 +166,25 @@ def _programs(
             meanwhile=st.none() | plain,
         )
         inner = _weighted((6, writes), (2, looks), (1, block))
+    is_related = grammar == "related"
     pairs = st.lists(reads.filter(lambda read: read.tags is None), min_size=2, max_size=2)
     steps = [(6, writes), (2, block)]
     if grammar == "unusual":
         hand = st.builds(ByHand, st.lists(inner, max_size=5).map(tuple), st.booleans())
         steps.append((2, hand))
-    races = st.builds(Race, plain, st.integers(0, READS - 1), st.sampled_from(get_args(Moment)))
+    # Joins are the first query, or what a prefetch asks in the second one.
+    moments = st.sampled_from((*get_args(Moment), *(("first", "second") if is_related else ())))
+    races = st.builds(Race, plain, st.integers(0, READS - 1), moments)
     steps.append((2, races))
     return st.builds(
         Program,
-        st.lists(_weighted((8, reads), (1, pairs.map(_nest))), min_size=1, max_size=READS).map(
-            tuple
-        ),
-        st.lists(_weighted(*steps), min_size=1, max_size=STEPS).map(tuple),
+        st.lists(
+            _weighted((8, reads), (1, pairs.map(_nest))),
+            min_size=2 if is_related else 1,
+            max_size=READS,
+        ).map(tuple),
+        # What two tables have to do with each other takes more than one write to each.
+        st.lists(_weighted(*steps), min_size=4 if is_related else 1, max_size=STEPS).map(tuple),
     )
 
 

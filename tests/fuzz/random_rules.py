@@ -17,7 +17,7 @@ def random_rules(
 ) -> Iterator[tuple[type[Model], tuple[Declared, ...]]]:
     """Yield the models that have rules, each with one or several."""
     for table in tables:
-        if rng.random() < 0.35:
+        if rng.random() < (0.1 if grammar == "related" else 0.35):
             continue
         rules = [_rule(rng, table, grammar, "")]
         if grammar == "related" and rng.random() < 0.4:
@@ -31,7 +31,8 @@ def _rule(rng: random.Random, table: Table, grammar: Grammar, prefix: str) -> De
     tracked = rng.sample(columns, rng.randint(0, min(2, len(columns))))
     local = {column.attname for column in table.model._meta.local_fields}
     names: list[str] = [name for name in ("n", "m", "pk") if name == "pk" or name in columns]
-    told = rng.sample(names, min(rng.randint(0, 2), len(names)))
+    least = 1 if grammar == "related" else 0
+    told = rng.sample(names, min(rng.randint(least, 2), len(names)))
     fields = None
     if "n" in told and rng.random() < 0.4:
         told, fields = ["n"], ["n"]

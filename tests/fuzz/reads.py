@@ -157,10 +157,21 @@ def reads_of(schema: Schema, table: Table) -> list[list[Read]]:
     return [
         *by_shape.values(),
         *[one] * 4,
-        *[tagged] * 4,
+        *[tagged] * (20 if schema.grammar == "related" else 4),
         *[tracked] * (4 if tracked else 0),
-        *[related] * (12 if schema.grammar == "related" else 0),
     ]
+
+
+def reads_over(table: Table, name: str) -> list[list[Read]]:
+    """Return reads of `table` over the relation `name`: all, and those that depend on rows there.
+
+    They do if they are joined by key, and no condition is on the other table.
+    """
+    rows = list(filter(is_steady, rows_of(table)))
+    found = [Read(*each) for each in related_reads.of_relations(table, rows)]
+    found = [read for read in found if read.name.split("__")[0] == name]
+    by_key = [read for read in found if read.shape in related_reads.BY_KEY]
+    return [found, [read for read in by_key if read.rows.lookups.keys() <= {"pk", table.number}]]
 
 
 def _of_table(table: Table, rows: Sequence[Rows]) -> Iterator[Read]:

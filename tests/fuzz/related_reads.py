@@ -19,8 +19,8 @@ def _joined(found: Rowset, name: str) -> Any:
 
 
 def _joined_slice(found: Rowset, name: str) -> Any:
-    """Return the first rows by what is in other ones."""
-    return list(found.select_related(name).order_by(f"{name}__n", "pk")[:1])
+    """Return the first row by what is in other ones."""
+    return list(found.select_related(name).order_by(f"-{name}__n", "pk")[:1])
 
 
 def _joined_only(found: Rowset, name: str) -> Any:
@@ -42,8 +42,8 @@ def _distinct_values(found: Rowset, name: str) -> Any:
 
 
 def _first_values(found: Rowset, name: str) -> Any:
-    order = F(f"{name}__n").desc(nulls_last=True)
-    return list(found.order_by(order, "pk").values_list("pk", f"{name}_id", f"{name}__n")[:2])
+    order = F(f"{name}__n").asc(nulls_last=True)
+    return list(found.order_by(order, "pk").values_list("pk", f"{name}_id", f"{name}__n")[:1])
 
 
 def _joined_if(found: Rowset, name: str) -> Any:
@@ -160,6 +160,11 @@ _Asked = Iterator[tuple[str, Rows, str]]
 
 _OF_ANY: Final = ("prefetched", "prefetched some", "one after another")
 _OF_MANY: Final = ("many", "prefetched", "prefetched some", "related count")
+#: Those that depend on rows of the other table, if no condition is on it.
+BY_KEY: Final = (
+    *("joined", "joined slice", "joined only", "values beside keys", "first values"),
+    *("prefetched", "prefetched some"),
+)
 _BY_NUMBERS: Final = ("joined only", "joined if", "annotated", "distinct values", "has related")
 
 

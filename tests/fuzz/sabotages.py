@@ -14,9 +14,7 @@ from unittest import mock
 
 from cache_invalidation.observing import relations, watcher
 from cache_invalidation.reads import arguments, cached_functions
-from cache_invalidation.rules import consequences
 from cache_invalidation.rules.code import FromCode
-from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.plans import Plan, Plans
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
@@ -36,7 +34,7 @@ def _unwatched() -> Iterator[None]:
 
 
 @contextmanager
-def _planning(change: Callable[[Plan, type], Plan]) -> Iterator[None]:
+def planning(change: Callable[[Plan, type], Plan]) -> Iterator[None]:
     """Have other rules fire than those that should."""
     make = Plans._make
 
@@ -77,10 +75,6 @@ def _spell(value: Any) -> str:
     return str(value)
 
 
-def _may_change(rule: Any, change: Change, fields: Any) -> bool:
-    return change.operation == "update" and not (change.fields or fields).isdisjoint(fields)
-
-
 #: Found by programs on usual models.
 USUAL: Final[dict[str, Sabotage]] = {
     "no watcher": _unwatched,
@@ -92,8 +86,8 @@ USUAL: Final[dict[str, Sabotage]] = {
 
 #: Found by programs on unusual ones; on PostgreSQL, if that is in the name.
 UNUSUAL: Final[dict[str, Sabotage]] = {
-    "parents that do not go with a child": lambda: _planning(_without_parents),
-    "children that do not go with a parent": lambda: _planning(_without_children),
+    "parents that do not go with a child": lambda: planning(_without_parents),
+    "children that do not go with a parent": lambda: planning(_without_children),
     "views that are taken for tables": lambda: _told_of_relations(instead=""),
     "columns that compare as Django says": lambda: _told_of_relations(columns=None),
     "partitions that stand alone, PostgreSQL": lambda: _told_of_relations(relatives=frozenset()),
@@ -103,9 +97,6 @@ UNUSUAL: Final[dict[str, Sabotage]] = {
         cached_functions._Cached, "_look_like", _look_like
     ),
     "code that stands for the rows it knows": lambda: mock.patch.object(FromCode, "_stand_for"),
-    "updates that change what is ignored and more": lambda: mock.patch.object(
-        consequences, "changes_only", _may_change
-    ),
     "blocks that never commit by themselves": lambda: mock.patch.object(
         boundaries, "is_commit", return_value=False
     ),

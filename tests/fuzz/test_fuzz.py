@@ -17,6 +17,7 @@ from django.db import connections
 from hypothesis import HealthCheck, Phase, given, note, seed
 from hypothesis import settings as configured
 
+from tests.fuzz.precision_sabotages import PRECISE, QUICKLY_PRECISE
 from tests.fuzz.programs import Program, programs
 from tests.fuzz.runner import Runner, Stale, Statistics
 from tests.fuzz.sabotages import QUICK, REFUSED, UNUSUAL, USUAL
@@ -132,3 +133,14 @@ def test_a_core_that_knows_usual_models_only_is_found_out(
     with pytest.raises((Stale, TypeError) if name in REFUSED else Stale), UNUSUAL[name]():
         for number in range(1, 40):
             explore(number, place, 30, elsewhere, (Phase.generate,))
+
+
+@pytest.mark.parametrize("name", PRECISE if "EVERY_SABOTAGE" in os.environ else QUICKLY_PRECISE)
+def test_a_core_that_drops_too_little_is_found_out(
+    name: str, elsewhere: Executor, settings: Any
+) -> None:
+    settings.CACHE_INVALIDATION = {"CACHE": "locmem"}
+    alias = "default" if "PostgreSQL" in name else "sqlite"
+    with pytest.raises(Stale), PRECISE[name]():
+        for number in range(1, 40):
+            explore(number, (alias, "locmem", "related"), 60, elsewhere, (Phase.generate,))

@@ -50,9 +50,10 @@ def _plain() -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
 def _between(rng: random.Random, source: Table, target: Table) -> Table:
     """Return the explicit model of a many-to-many relation, the one side of which gets it."""
     attributes, pools = _plain()
+    is_kept = rng.random() < 0.7
     for number, side in enumerate((source, target)):
         attributes[f"f{number}"] = models.ForeignKey(
-            side.model, models.CASCADE, related_name=f"links{number}"
+            side.model, models.CASCADE, related_name=f"links{number}", db_constraint=is_kept
         )
         pools[f"f{number}_id"] = side.keys[:3]
     options = {"unique_together": [("f0", "f1")]} if rng.random() < 0.5 else {}
