@@ -44,7 +44,7 @@ def of_rows(rows: Sequence[Model] | QuerySet[Any], using: str) -> Iterator[Chang
         if instances:
             yield from _by_the_database(model, using)
     for found in collector.fast_deletes:
-        with going_along() if is_along(found.model, collector.data) else nullcontext():
+        with going_along({}) if is_along(found.model, collector.data) else nullcontext():
             by_statement = list(_of_statement(found, using))
         yield from by_statement
     for (field, value), groups in collector.field_updates.items():

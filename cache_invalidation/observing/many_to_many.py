@@ -34,8 +34,12 @@ from cache_invalidation.transactions.open_batches import batches
 # By model and primary key: the row, and whether it goes along with the one at one end.
 Loaded = Mapping[type[Model], Mapping[Any, tuple[Model, bool]]]
 
-# Whether all relations that are deleted in this thread or task go along with a row at one end.
-_go_along: ContextVar[bool] = ContextVar("cache_invalidation_go_along", default=False)
+# What the foreign key to the other end holds in all relations of rows at one end, by that to these.
+Held = Mapping[Any, Mapping[Any, Keys]]
+
+# Whether all relations that are deleted in this thread or task go along with a row at one end; and
+# what is known of them then.
+_go_along: ContextVar[Held | None] = ContextVar("cache_invalidation_go_along", default=None)
 # The relations that Django has loaded to delete them.
 _loaded: ContextVar[Loaded] = ContextVar("cache_invalidation_loaded", default=MappingProxyType({}))
 
@@ -78,7 +82,7 @@ def _ends_written(
             ends: Sequence[Any] | None = catalog.many_to_many().get(between)
             if ends is None:
                 continue
-            if write.kind == "delete" and _go_along.get():
+            if write.kind == "delete" and _go_along.get() is not None:
                 continue
             if between in catalog.symmetrical():
                 ends = ends[:1]  # The other way round, it is there in a row of its own.
@@ -125,8 +129,8 @@ def announced(
         end = between._meta.get_field(name)
         if held is None:
             told.append((end, None))
-        elif (spelled := _spelled(end, held, connection)) is not None:
-            told.append((end, frozenset(spelled)))
+        elif (keys := spelled(end, held, connection)) is not None:
+            told.append((end, frozenset(keys)))
         else:
             return Announced(between, kind, ())
     return Announced(between, kind, tuple(told))
@@ -166,10 +170,15 @@ def _values(
             found = [loaded[pk] for pk in named]
             rows = [row for row, is_along in found if with_along or not is_along]
             return {
-                end: _spelled(end, (getattr(row, end.attname) for row in rows), connection)
+                end: spelled(end, (getattr(row, end.attname) for row in rows), connection)
                 for end in ends
             }
-    return {end: keys_written([end], write, given, connection) for end in ends}
+    named_by = {end: keys_written([end], write, given, connection) for end in ends}
+    if write.kind == "delete" and (held := _go_along.get()):
+        for end in [end for end, keys in named_by.items() if keys is not None and end in held]:
+            known = {other: keys for other, keys in named_by.items() if keys is not None}
+            named_by |= {**held[end], **known}
+    return named_by
 
 
 def links_inserted(
@@ -188,14 +197,15 @@ def _known(values: Mapping[Any, Keys]) -> Links:
     return {end: held for end, held in values.items() if held is not None}
 
 
-def _spelled(end: Any, values: Iterable[Any], connection: BaseDatabaseWrapper) -> Keys:
+def spelled(end: Any, values: Iterable[Any], connection: BaseDatabaseWrapper) -> Keys:
+    """Return what a foreign key holds as tags spell it; None if one of its values is not known."""
     found = dict.fromkeys(key_spelled([end], (value,), connection) for value in values)
     return None if None in found else tuple(found)
 
 
-def going_along() -> AbstractContextManager[None]:
+def going_along(held: Held) -> AbstractContextManager[None]:
     """Have the block delete relations of rows that are deleted as well."""
-    return during(_go_along, True)
+    return during(_go_along, held)
 
 
 def deleting(loaded: Loaded) -> AbstractContextManager[None]:

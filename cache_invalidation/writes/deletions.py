@@ -5,15 +5,31 @@ of a row at one end. It is the collector that knows. Its `delete` is not documen
 is relied on is covered by tests on every supported version.
 """
 
+import logging
 from functools import wraps
 from itertools import chain
 from typing import Any
 
+from django.db import connections
 from django.db.models.deletion import Collector
 
-from cache_invalidation.observing.many_to_many import deleting, going_along, is_along, loaded_among
+from cache_invalidation.conf import settings
+from cache_invalidation.connections import shielded
+from cache_invalidation.observing.many_to_many import (
+    deleting,
+    going_along,
+    is_along,
+    loaded_among,
+    spelled,
+)
 from cache_invalidation.rules import catalog
+from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.registry import registry
+from cache_invalidation.tags import table_of
+from cache_invalidation.writes.collect import is_suspended
 from cache_invalidation.writes.wrapping import is_wrapped, wrap
+
+logger = logging.getLogger("cache_invalidation")
 
 
 def install() -> None:
@@ -32,15 +48,45 @@ def _observed(delete: Any, collector: Any) -> Any:
         return delete(collector)
     for rows in collector.fast_deletes:
         if rows.model in catalog.many_to_many() and is_along(rows.model, collector.data):
-            rows._raw_delete = _along(rows._raw_delete)
+            rows._raw_delete = _along(rows, collector)
     with deleting(loaded_among(collector.data)):
         return delete(collector)
 
 
-def _along(raw_delete: Any) -> Any:
+def _along(relations: Any, collector: Any) -> Any:
+    raw_delete = relations._raw_delete
+
     @wraps(raw_delete)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with going_along():
+        with going_along(_held(relations.model, collector)):
             return raw_delete(*args, **kwargs)
 
     return wrapper
+
+
+def _held(between: Any, collector: Any) -> dict[Any, dict[Any, Any]]:
+    """Return what is at the other end of the relations of rows that are about to be deleted.
+
+    Where a rule looks at the values of these rows, they are locked by now, and nobody can add
+    another relation to them. For any other it is not worth a query.
+    """
+    using = collector.using
+    found: dict[Any, dict[Any, Any]] = {}
+    ends: Any = catalog.many_to_many()[between]
+    for end, far in (ends, ends[::-1]):
+        model = table_of(end.related_model)
+        going = [rows for kind, rows in collector.data.items() if table_of(kind) is model]
+        keys = [getattr(row, end.target_field.attname) for row in chain.from_iterable(going)]
+        if not keys or not registry.plan(model).needs_state or is_suspended(using):
+            continue
+        if len(keys) > settings.ROW_TAG_LIMIT:
+            continue
+        relations = all_rows(between, using).filter(**{f"{end.name}__in": keys})
+        try:
+            with shielded(using):
+                held = relations.values_list(far.attname, flat=True)
+                found[end] = {far: spelled(far, held, connections[using])}
+        except Exception:
+            # The DELETE says what is wrong.
+            logger.warning("Relations to be deleted could not be read.", exc_info=True)
+    return found

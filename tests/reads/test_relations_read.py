@@ -118,6 +118,27 @@ def test_a_row_that_is_deleted_takes_its_relations_along(
     assert not others.stays(tags[0].delete)
 
 
+def test_a_row_whose_rule_looks_at_values_is_known_with_its_relations(
+    using: str, products: list[Product], tags: list[Tag]
+) -> None:
+    between = Product.tags.through.objects.using(using)
+    numbers = [Counted(between.filter(tag=tag.pk).count) for tag in tags]
+
+    class Slugs(ModelInvalidation):
+        tags = ["slug:{slug}"]
+
+    with registry.override(Product, Slugs):
+        for product, its in ((products[1], {0}), (products[2], set())):
+            before = [(read(), read.computed) for read in numbers]
+            product.delete()
+            gone = {place for place, read in enumerate(numbers) if read() != before[place][0]}
+            assert gone == its
+            assert {p for p, read in enumerate(numbers) if read.computed > before[p][1]} == its
+        # Of the row at the other end, no rule looks at values.
+        tags[0].delete()
+        assert [read() for read in numbers] == [read._read() for read in numbers]
+
+
 @pytest.fixture
 def authorship(using: str) -> tuple[Book, Book, list[Author]]:
     one, other = rows(Book, using, "one", "other")

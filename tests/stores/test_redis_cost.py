@@ -100,8 +100,9 @@ def test_a_miss_is_a_look_a_mint_and_a_fill(cost: Measure, page: Any):
     with cost() as miss:
         page(1)
     assert miss.round_trips == 3
-    # The root, the model, the category with its family, and the function; then the value.
-    assert miss.commands.pop("set") == 6
+    # The root, the model and its relations, the category with its family, and the function; then
+    # the value.
+    assert miss.commands.pop("set") == 7
     assert {name: miss.commands[name] for name in ("mget", "eval")} == {"mget": 1, "eval": 1}
     page(2)
     with cost() as miss_under_known_tags:

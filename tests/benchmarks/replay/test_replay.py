@@ -15,7 +15,7 @@ READS = 2000
 
 #: Percent of what is refilled, as the engine and the rules of the sites have it now. Whoever makes
 #: it less, writes it here.
-AT_MOST = {"bookshop": 19, "airports": 65}
+AT_MOST = {"bookshop": 6, "airports": 65}
 
 
 @cached(name="replay.first")
