@@ -11,7 +11,7 @@ from jinja2.runtime import Context, Macro
 
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import DEFAULT
+from cache_invalidation.reads.read import DEFAULT
 from cache_invalidation.surfaces.blocks.rendering import NAMELESS
 from cache_invalidation.surfaces.jinja.around import Around
 from cache_invalidation.surfaces.jinja.reading import Reading, read

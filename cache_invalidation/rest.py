@@ -10,7 +10,7 @@ from asgiref.sync import iscoroutinefunction
 from django.views import View
 from rest_framework.request import Request
 
-from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.reads.read import DEFAULT, Default
 from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE
 from cache_invalidation.surfaces.responses.answering import respond

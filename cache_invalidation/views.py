@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from cache_invalidation.conf import settings
-from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.reads.read import DEFAULT, Default
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.surfaces.pages.options import Options
 from cache_invalidation.surfaces.pages.views import NEEDS_MIDDLEWARE, names_called, names_of

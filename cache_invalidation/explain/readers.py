@@ -10,7 +10,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.explain.known import Kind, Known, joined, tag_of
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.declared_tags import DeclaredTags, spell
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.read import Default
 from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.surfaces.querysets.names import model_of

@@ -9,7 +9,7 @@ from cache_invalidation.reads.declared_tags import Tags
 from cache_invalidation.reads.decorated import check as check_decorated
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.options import checked
-from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.reads.read import DEFAULT, Default
 from cache_invalidation.reads.varying import Source
 
 P = ParamSpec("P")

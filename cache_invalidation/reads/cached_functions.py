@@ -17,8 +17,10 @@ from cache_invalidation.reads.consistency import acheck, check, is_chosen, recom
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
 from cache_invalidation.reads.etags import etag_of
-from cache_invalidation.reads.protocol import Default, Read, attempt, fail, finish
+from cache_invalidation.reads.protocol import attempt
+from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.steps import awalk
+from cache_invalidation.reads.storing import fail, finish
 from cache_invalidation.reads.varying import Source, Varying, code_version
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT, call_tag, expand

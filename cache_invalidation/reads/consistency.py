@@ -31,7 +31,7 @@ from cache_invalidation.reads.kept_calls import (
     unwrap,
     write_down,
 )
-from cache_invalidation.reads.protocol import Read
+from cache_invalidation.reads.read import Read
 from cache_invalidation.reads.steps import Steps, awalk, walk
 from cache_invalidation.reads.values import decode, encode
 from cache_invalidation.stores import get_store

@@ -22,6 +22,13 @@ def remember(kept: dict[str, tuple[str, ...]], key: str, tags: tuple[str, ...]) 
     kept[key] = tags
 
 
+def remember_further(key: str, tags: tuple[str, ...], *, records: bool) -> None:
+    """Keep the `tags` that an entry turned out to depend on; of what `records`, also none."""
+    # Of what is recorded it has to be known as well that there is nothing further.
+    if hints.get(key, None if records else ()) != tags:
+        remember(hints, key, tags)
+
+
 def forget() -> None:
     """Know nothing, as a process that has just begun."""
     hints.clear()

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from cache_invalidation.conf import timeout as as_timeout
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.read import Default
 
 
 def checked(timeout: Any, lock: Any, name: Any, sample: Any) -> dict[str, Any]:

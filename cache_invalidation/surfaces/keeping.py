@@ -19,8 +19,10 @@ from cache_invalidation.reads.dependencies import (
     hand_up,
     hand_up_all,
 )
-from cache_invalidation.reads.protocol import Outcome, Read, attempt, fail, finish, move, put
+from cache_invalidation.reads.protocol import attempt, move
+from cache_invalidation.reads.read import Outcome, Read
 from cache_invalidation.reads.recorders import Sampled
+from cache_invalidation.reads.storing import fail, finish, put
 from cache_invalidation.reads.varying import NAMED, is_nameless
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.portraits import Opaque

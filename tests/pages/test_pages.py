@@ -22,7 +22,7 @@ from django.views.generic import View
 from cache_invalidation.exceptions import StoreRefused
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
-from cache_invalidation.reads.protocol import Outcome, Read
+from cache_invalidation.reads.read import Outcome, Read
 from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.surfaces.inputs import trail
 from cache_invalidation.surfaces.inputs.trail import Trail

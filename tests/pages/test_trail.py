@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cache_invalidation.reads.protocol import Outcome, Read
+from cache_invalidation.reads.read import Outcome, Read
 from cache_invalidation.surfaces.inputs import trail
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 from cache_invalidation.surfaces.inputs.portraits import Opaque

@@ -10,7 +10,7 @@ from hypothesis import settings as configured
 
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.observing import tags_read
-from cache_invalidation.reads import protocol, recorders
+from cache_invalidation.reads import protocol, recorders, storing
 from cache_invalidation.surfaces.querysets import answering, keys, rows
 from tests.querysets.asking import both
 from tests.querysets.programs import Different, Program, Run, programs
@@ -77,8 +77,8 @@ def _no_dependencies(patch: pytest.MonkeyPatch) -> None:
 
 
 def _own_writes_not_seen(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(protocol, "written_by_this_thread", lambda *args: False)
-    patch.setattr(recorders, "written_by_this_thread", lambda *args: False)
+    for module in (protocol, storing, recorders):
+        patch.setattr(module, "written_by_this_thread", lambda *args: False)
 
 
 def _a_row_too_few(patch: pytest.MonkeyPatch) -> None:

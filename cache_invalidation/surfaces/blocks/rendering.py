@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, cast
 from django.template import Context, Engine
 from django.utils.safestring import SafeString
 
-from cache_invalidation.reads.protocol import Default, Read
+from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.steps import walk
 from cache_invalidation.surfaces.blocks.around import Around, Cacheable
 from cache_invalidation.surfaces.blocks.left import again, later_of, leave, settle

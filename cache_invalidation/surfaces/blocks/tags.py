@@ -11,7 +11,7 @@ from django.template.defaulttags import CycleNode
 from django.utils.safestring import SafeString
 
 from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.reads.read import DEFAULT, Default
 from cache_invalidation.surfaces.blocks.rendering import rendered
 from cache_invalidation.surfaces.inputs.trail import digest
 

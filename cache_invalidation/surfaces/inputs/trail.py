@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 
 from cache_invalidation.reads import varying
 from cache_invalidation.reads.dependencies import apart
-from cache_invalidation.reads.protocol import Outcome, Read, look_once
+from cache_invalidation.reads.protocol import look_once
+from cache_invalidation.reads.read import Outcome, Read
 from cache_invalidation.surfaces.inputs.inputs import Inputs
 
 LONGEST: Final = 3  # steps

@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from cache_invalidation.reads.protocol import Default, Read
+from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.spelling import full_name
 from cache_invalidation.reads.steps import walk
 from cache_invalidation.surfaces.blocks.around import of_request

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.read import Default
 from cache_invalidation.surfaces.pages.outlook import Coarse, of_user
 
 

@@ -17,7 +17,8 @@ from django.views import View
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.protocol import Outcome, Read, give_up
+from cache_invalidation.reads.read import Outcome, Read
+from cache_invalidation.reads.storing import give_up
 from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.surfaces.inputs.trail import Trail
 from cache_invalidation.surfaces.keeping import Keeping

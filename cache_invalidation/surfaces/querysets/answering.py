@@ -25,7 +25,9 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.querying import NEVER, uncached_queries, wish_for
 from cache_invalidation.reads import results
 from cache_invalidation.reads.dependencies import collecting
-from cache_invalidation.reads.protocol import Read, attempt, fail, finish
+from cache_invalidation.reads.protocol import attempt
+from cache_invalidation.reads.read import Read
+from cache_invalidation.reads.storing import fail, finish
 from cache_invalidation.stores import get_store
 from cache_invalidation.surfaces.querysets import rows as kept_rows
 from cache_invalidation.surfaces.querysets.keys import key_of

@@ -7,7 +7,7 @@ from django.db.models import Model, QuerySet
 
 from cache_invalidation.querying import NEVER, Wish, wish_for, wish_of, wishing
 from cache_invalidation.reads.options import checked_timeout
-from cache_invalidation.reads.protocol import DEFAULT, Default
+from cache_invalidation.reads.read import DEFAULT, Default
 
 M = TypeVar("M", bound=Model, covariant=True)
 

@@ -15,7 +15,7 @@ from cache_invalidation.observing.rows_written import dialect_of
 from cache_invalidation.querying import wish_now
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import is_declared
-from cache_invalidation.reads.protocol import Default
+from cache_invalidation.reads.read import Default
 from cache_invalidation.rules import catalog
 from cache_invalidation.sql.steady import is_steady, names_moment
 from cache_invalidation.tags import table_of

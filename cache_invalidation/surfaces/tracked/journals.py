@@ -22,7 +22,7 @@ from django.db.models import Model
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.observing.rows_written import models_written
 from cache_invalidation.reads.dependencies import NOTHING, running
-from cache_invalidation.reads.protocol import Read
+from cache_invalidation.reads.read import Read
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.rules.catalog import is_excluded
 from cache_invalidation.sql import Statement

@@ -11,19 +11,10 @@ from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
-from cache_invalidation.reads.protocol import (
-    Look,
-    Read,
-    attempt,
-    fail,
-    finish,
-    judge,
-    learn,
-    look_for_all,
-    look_once,
-    store,
-)
+from cache_invalidation.reads.protocol import attempt, judge, look_for_all, look_once
+from cache_invalidation.reads.read import Look, Read
 from cache_invalidation.reads.recorders import Sampled
+from cache_invalidation.reads.storing import fail, finish, learn, store
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
 from cache_invalidation.surfaces.tracked import seen, stored

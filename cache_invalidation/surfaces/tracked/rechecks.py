@@ -3,7 +3,8 @@
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.reads.consistency import check
 from cache_invalidation.reads.kept_calls import kept, read_back
-from cache_invalidation.reads.protocol import DEFAULT, look_once
+from cache_invalidation.reads.protocol import look_once
+from cache_invalidation.reads.read import DEFAULT
 from cache_invalidation.reads.rechecks import Rechecked, not_recomputable
 from cache_invalidation.stores.base import Store
 from cache_invalidation.surfaces.tracked.keys import Key

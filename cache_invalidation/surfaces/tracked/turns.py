@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.protocol import POLL_INTERVAL, store
+from cache_invalidation.reads.protocol import POLL_INTERVAL
+from cache_invalidation.reads.storing import store
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import new_token
 from cache_invalidation.surfaces.tracked import stored
