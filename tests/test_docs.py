@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from django.apps import apps
@@ -23,6 +23,8 @@ from django.dispatch import Signal
 from django.test import TestCase, override_settings
 
 from cache_invalidation import checks, conf, registry, signals
+from cache_invalidation.metrics.figures import Dropped, Figures
+from cache_invalidation.metrics.notes import Cause
 from cache_invalidation.metrics.report import Metrics, Minute, reset_metrics
 from tests import processes
 from tests.checks.reporting import with_options
@@ -292,7 +294,8 @@ def headings(page: str) -> list[str]:
 
 def terms(page: str) -> list[str]:
     """Return what definition lists on the page define."""
-    return re.findall(r"^`(.+)`\n:", (DOCS / page).read_text(), re.MULTILINE)
+    found = re.findall(r"^`(.+)`\n:", (DOCS / page).read_text(), re.MULTILINE)
+    return [name for names in found for name in names.split("`, `")]
 
 
 def test_every_setting_is_documented_with_its_default():
@@ -323,7 +326,8 @@ def test_every_command_and_its_options_are_documented():
 
 def test_every_field_of_the_metrics_is_documented():
     text = (DOCS / "reference/metrics.md").read_text()
-    assert terms("reference/metrics.md") == list(Metrics.__annotations__)
+    assert terms("reference/metrics.md") == [*Metrics.__annotations__, *Figures.__annotations__]
+    assert all(f"`{name}`" in text for name in [*Dropped.__annotations__, *get_args(Cause)])
     minutes = text[text.index("With `--minutes N`") :]
     assert all(f"`{name}`" in minutes for name in Minute.__annotations__)
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from cache_invalidation.admin.charts import PERIODS, charts
 from cache_invalidation.admin.pages import RESET, VIEW, PageAdmin, allows, operator_of, require
 from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.metrics.figures import short
 from cache_invalidation.metrics.report import (
     Delivered,
     Metrics,
@@ -86,6 +87,7 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
             "more_recent": RECENT if len(recent) == number < RECENT else None,
             "most_invalidated": Counter(metrics["invalidations_by_entity_type"]).most_common(TOP),
             "least_hit": _least_hit(metrics),
+            "costs": _costs(metrics),
             "not_stored": _most(metrics["not_stored"]),
             "stored": _most(metrics["stored"]),
         }
@@ -147,6 +149,30 @@ def _least_hit(metrics: Metrics) -> list[tuple[str, Rates, float]]:
                 yield name, rates, 100 * rates["hit_rate"]
 
     return sorted(rated(), key=lambda item: item[2])[:TOP]
+
+
+def _costs(metrics: Metrics) -> list[dict[str, Any]]:
+    """Return what is shown of those that took most seconds to compute."""
+    found = sorted(metrics["figures"].items(), key=lambda pair: (-pair[1]["seconds"], pair[0]))
+    return [
+        {
+            "name": name,
+            "spent": short(figures["seconds"]),
+            "saved": short(figures["saved"]),
+            "p95": short(figures["p95"]),
+            "missed": _first(figures["missed"]),
+            "dropped_by": _first(figures["dropped_by"]),
+            "equal": figures["equal_refills"],
+            "compared": figures["compared_refills"],
+        }
+        for name, figures in found[:TOP]
+        if figures["computed"]
+    ]
+
+
+def _first(counts: Mapping[str, int]) -> tuple[str, int] | None:
+    """Return what was counted most often, and how often."""
+    return max(counts.items(), key=lambda pair: pair[1], default=None)
 
 
 def _time(text: str | None) -> datetime | None:

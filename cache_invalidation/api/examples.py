@@ -44,6 +44,7 @@ MINUTE: Final[dict[str, Any]] = {
     "invalidations_by_entity_type": {"product": 1},
     "failed_invalidations": 0,
     "latency": LATENCY,
+    "missed": {"expired": 1},
 }
 
 LAST: Final[dict[str, Any]] = {
@@ -54,8 +55,36 @@ LAST: Final[dict[str, Any]] = {
     "sizes": {"tags": 3, "keys": 1, "patterns": 0},
 }
 
+FIGURES: Final[dict[str, Any]] = {
+    "missed": {"new": 6, "expired": 4, "invalidated": 20},
+    "dropped_by": {"shop.product": 17, "category:{}": 3},
+    "computed": 30,
+    "seconds": 0.615,
+    "p50": 0.02,
+    "p95": 0.05,
+    "saved": 1.845,
+    "fills": 30,
+    "bytes": 61440,
+    "sampled_fills": 4,
+    "hit_fills": 3,
+    "compared_refills": 20,
+    "equal_refills": 16,
+    "equal_after": {"shop.product": 16},
+}
+
+DROPPED: Final[dict[str, Any]] = {
+    "tag": "shop.product",
+    "entity_type": "product",
+    "cause": "update",
+    "route": "products/<int:pk>/",
+    "deliveries": 12,
+}
+
 METRICS: Final[dict[str, Any]] = RATES | {
     "functions": {"shop.views.category_page": RATES},
+    "figures": {"shop.views.category_page": FIGURES},
+    "dropped": [DROPPED],
+    "details_left_out": 0,
     "not_stored": {"page:shop.views.cart": {"session": 17}, "cache:product:*": {"blind": 2}},
     "stored": {"cache:product:*": {"sealed": 21}},
     "invalidations_by_entity_type": {"product": 12},

@@ -90,7 +90,7 @@ def lose(
 def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -> None:
     """Tell that `batch`, with its collapsed `tags`, was delivered so many seconds after COMMIT."""
     where = {"using": batch.alias, "path": current_path(), "latency": round(seconds, 6)}
-    counters.delivered(seconds, said | where)
+    counters.delivered(seconds, said | where, tags)
     if not invalidated.has_listeners(Batch):
         return
     _tell(

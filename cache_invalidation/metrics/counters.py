@@ -1,10 +1,8 @@
 """Counting without a round trip for each event: added up here, flushed now and then."""
 
 import atexit
-import json
 import logging
 import os
-from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import parent_process
@@ -16,8 +14,11 @@ from typing import Any, Final
 from cache_invalidation.conf import Settings
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics import latency
+from cache_invalidation.metrics.labels import labels
+from cache_invalidation.metrics.notes import EVENTS, Event
+from cache_invalidation.metrics.waiting import Detail, Waiting, Write
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import NAMES_FOUND, RECENT, TAGS_FOUND
+from cache_invalidation.stores.messages import NAMES_FOUND, TAGS_FOUND
 from cache_invalidation.tags import ROOT, family
 
 logger = logging.getLogger("cache_invalidation")
@@ -26,6 +27,9 @@ TELL_AGAIN: Final = 3600.0  # seconds after which the store is told again what i
 
 _IN_ALL: Final = frozenset({ROOT})
 _NOTHING: Final[frozenset[str]] = frozenset()
+
+# For writes of more kinds than can be told apart until the next flush.
+_NOT_TOLD: Final[Write] = (frozenset({"?"}), None, None, None)
 
 
 class Counters:
@@ -39,28 +43,55 @@ class Counters:
 
     def _reset(self) -> None:
         self._lock = Lock()
-        self._counts: Counter[str] = Counter()
-        self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
+        self._waiting = Waiting()
         self._flush_at = 0.0
-        # What was found out since the last flush, and before it.
-        self._learned: dict[str, set[str]] = {}
+        # What was found out, of which the store was told.
         self._told: dict[str, set[str]] = {}
         self._forget_at = 0.0
 
     def add(self, *names: str) -> None:
         """Add one to each of the counters `names`."""
         with self._lock:
-            counts = self._counts
+            counts = self._waiting.counts
             for name in names:
                 counts[name] += 1
         if monotonic() >= self._flush_at:
             self.flush()
 
-    def delivered(self, seconds: float, entry: Mapping[str, Any]) -> None:
-        """Take note of a delivery that took so long; `entry` is for the list of recent ones."""
+    def detail(self, amounts: Mapping[Detail, int]) -> None:
+        """Add to counters of which there are only totals; see `details`."""
         with self._lock:
-            self._recent.append(entry)
-        self.add(latency.counter(seconds))
+            self._waiting.details.update(amounts)
+
+    def note(self, event: Event) -> None:
+        """Take note that something was stored, or that nothing was there; see `notes`."""
+        with self._lock:
+            events = self._waiting.events
+            events.append(event)
+            if len(events) >= EVENTS:
+                self._flush_at = 0.0
+
+    def hit_first(self, name: str, place: str, seal: bytes, seconds: float | None) -> None:
+        """Take note of a hit of an entry whose first hit is to be counted, perhaps not the first.
+
+        It lives for so many `seconds`, None for ever.
+        """
+        with self._lock:
+            found = self._waiting.hit
+            if len(found) < EVENTS:
+                found.setdefault((place, seal), (name, seconds))
+
+    def delivered(self, seconds: float, entry: Mapping[str, Any], tags: Iterable[str] = ()) -> None:
+        """Take note of a delivery of `tags` that took so long.
+
+        `entry` is for the list of recent ones.
+        """
+        written = (labels(tags), entry.get("entity_type"), entry.get("cause"), entry.get("path"))
+        with self._lock:
+            self._waiting.recent.append(entry)
+            writes = self._waiting.writes
+            writes[written if written in writes or len(writes) < EVENTS else _NOT_TOLD] += 1
+        self.add(f"{latency.PREFIX}{latency.bucket(seconds)}")
 
     def found(self, name: str, tags: Iterable[str]) -> None:
         """Take note that `name` was found to depend on `tags`: the store is told what is new.
@@ -80,39 +111,33 @@ class Counters:
             new = sorted(families - told)[: max(0, TAGS_FOUND - len(told))]
             told.update(new)
             if new:
-                self._learned.setdefault(name, set()).update(new)
+                self._waiting.learned.setdefault(name, set()).update(new)
 
     def update(self, counts: Mapping[str, int]) -> None:
         """Add `counts`, without flushing; for those that have just seen the store fail."""
         with self._lock:
-            self._counts.update(counts)
+            self._waiting.counts.update(counts)
 
     def flush(self) -> None:
         """Add what was counted to the counters in the store; keep it if the store is down."""
         # No page must fail of a setting.
         self._flush_at = monotonic() + Settings.METRICS_FLUSH_INTERVAL.usable()
         with self._lock:
-            counts, self._counts = self._counts, Counter()
-            recent = list(self._recent)
-            self._recent.clear()
-            learned, self._learned = self._learned, {}
-        if not (counts or recent or learned):
+            waiting, self._waiting = self._waiting, Waiting()
+        if not waiting:
             return
         try:
-            get_store().count(counts, [json.dumps(entry) for entry in recent], learned)
+            waiting.settle(get_store())
+            waiting.send(get_store())
         except CacheInvalidationError:
-            self.update(counts)
             with self._lock:
-                self._recent = deque([*recent, *self._recent], maxlen=RECENT)
-                for name, tags in learned.items():
-                    self._learned.setdefault(name, set()).update(tags)
+                waiting.extend(self._waiting)
+                self._waiting = waiting
 
     def discard(self) -> None:
         """Forget what was counted since the last flush, and all that was found out."""
         with self._lock:
-            self._counts.clear()
-            self._recent.clear()
-            self._learned, self._told = {}, {}
+            self._waiting, self._told = Waiting(), {}
 
 
 counters = Counters()

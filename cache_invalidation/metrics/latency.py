@@ -27,23 +27,30 @@ class Percentiles(TypedDict):
     p99: float | None
 
 
-def counter(seconds: float) -> str:
-    """Return the name of the counter for a delivery that took so long."""
+def bucket(seconds: float) -> str:
+    """Return the name of the bucket of what took so long."""
     place = min(bisect_left(BOUNDS, seconds), len(BOUNDS) - 1)
-    return f"{PREFIX}{BOUNDS[place]:g}"
+    return f"{BOUNDS[place]:g}"
 
 
 def percentiles(counts: Mapping[str, int]) -> Percentiles:
     """Return the percentiles of what is counted in `counts`, among other things."""
-    found = sorted(
-        (float(name.removeprefix(PREFIX)), amount)
-        for name, amount in counts.items()
-        if name.startswith(PREFIX)
+    found = buckets(
+        {
+            name.removeprefix(PREFIX): amount
+            for name, amount in counts.items()
+            if name.startswith(PREFIX)
+        }
     )
-    return Percentiles(p50=_at(0.5, found), p95=_at(0.95, found), p99=_at(0.99, found))
+    return Percentiles(p50=at(0.5, found), p95=at(0.95, found), p99=at(0.99, found))
 
 
-def _at(share: float, buckets: list[tuple[float, int]]) -> float | None:
+def buckets(counts: Mapping[str, int]) -> list[tuple[float, int]]:
+    """Return what was counted by `bucket`, by upper bounds, for `at`."""
+    return sorted((float(name), amount) for name, amount in counts.items())
+
+
+def at(share: float, buckets: list[tuple[float, int]]) -> float | None:
     total, seen = sum(amount for _, amount in buckets), 0
     for bound, amount in buckets:
         seen += amount

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.figures import Dropped, Figures, drops_of, figures_of, parsed
 from cache_invalidation.metrics.latency import Percentiles, percentiles
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import MINUTES
@@ -42,10 +43,15 @@ class Metrics(Rates):
     `pending_invalidations` is the length of the outbox now. `not_stored` has, by the name of a
     function, page or block, or of what one pattern tracks, how often it was not stored for which
     reason. `stored` has, by the last of these names only, how often a value was: "sealed" under
-    what it depends on, or "blind".
+    what it depends on, or "blind". `figures` has what else was measured, by all of these names;
+    `dropped` what writes have dropped. Both are kept to so many counters; of what found no room
+    there are only so many `details_left_out`.
     """
 
     functions: dict[str, Rates]
+    figures: dict[str, Figures]
+    dropped: list[Dropped]
+    details_left_out: int
     not_stored: dict[str, dict[str, int]]
     stored: dict[str, dict[str, int]]
     invalidations_by_entity_type: dict[str, int]
@@ -65,12 +71,16 @@ class Metrics(Rates):
 
 
 class Minute(TypedDict):
-    """The counters of the minute that begins at `time` (seconds since the epoch)."""
+    """The counters of the minute that begins at `time` (seconds since the epoch).
+
+    `missed` has the misses by cause, as in `Figures`.
+    """
 
     time: int
     hits: int
     misses: int
     bypasses: int
+    missed: dict[str, int]
     invalidations_by_entity_type: dict[str, int]
     failed_invalidations: int
     latency: Percentiles
@@ -106,9 +116,15 @@ def read_metrics() -> Metrics:
     found = get_store().counters()
     since, last = found.pop("since", None), found.pop("last", None)
     counts = {name: int(value) for name, value in found.items()}
+    details = parsed(get_store().details())
+    functions = {name: _rates(counts, f":{name}") for name in sorted(_read(counts))}
+    hits = {name: rates["hits"] for name, rates in functions.items()}
     return Metrics(
         **_rates(counts),
-        functions={name: _rates(counts, f":{name}") for name in sorted(_read(counts))},
+        functions=functions,
+        figures=figures_of(hits, _detailed(counts, _MISSED), details),
+        dropped=drops_of(details),
+        details_left_out=details.get(("",), 0),
         not_stored=_detailed(counts, _NOT_STORED),
         stored=_detailed(counts, _STORED),
         invalidations_by_entity_type=_by_entity_type(counts),
@@ -164,30 +180,37 @@ def store_state() -> StoreState:
     )
 
 
-def read_minutes(number: int = 60, *, step: int = 1) -> list[Minute]:
+def read_minutes(number: int = 60, *, step: int = 1, name: str | None = None) -> list[Minute]:
     """Return the counters of the last `number` minutes, the oldest first; at most 24 hours.
 
-    With `step`, so many minutes are added up to one; the hour, or day, begins at one of them.
+    With `step`, so many minutes are added up to one; the hour, or day, begins at one of them. The
+    reads are those of the function, page or block `name`, if there is one.
     """
     now = int(time.time() // 60)
     first = (now // step + 1) * step - min(number, MINUTES)
     minutes = range(first, now + 1)
     found = get_store().counters_per_minute(minutes)
     return [
-        _minute(minutes[place], found[place : place + step])
+        _minute(minutes[place], found[place : place + step], name)
         for place in range(0, len(minutes), step)
     ]
 
 
-def _minute(minute: int, added: Iterable[Mapping[str, int]]) -> Minute:
+def _minute(minute: int, added: Iterable[Mapping[str, int]], name: str | None) -> Minute:
     counts: Counter[str] = Counter()
     for some in added:
         counts.update(some)
+    of_name = "" if name is None else f":{name}"
+    missed: Counter[str] = Counter()
+    for each, causes in _detailed(counts, _MISSED).items():
+        if name in (None, each):
+            missed.update(causes)
     return Minute(
         time=minute * 60,
-        hits=counts["hits"],
-        misses=counts["misses"],
-        bypasses=counts["bypasses"],
+        hits=counts[f"hits{of_name}"],
+        misses=counts[f"misses{of_name}"],
+        bypasses=counts[f"bypasses{of_name}"],
+        missed=dict(missed),
         invalidations_by_entity_type=_by_entity_type(counts),
         failed_invalidations=counts["failed"],
         latency=percentiles(counts),
@@ -216,6 +239,7 @@ def reset_metrics() -> None:
 _READS = ("hits:", "misses:", "bypasses:")
 _NOT_STORED = "unstored:"
 _STORED = "stored:"
+_MISSED = "missed:"
 
 
 def _read(counts: Mapping[str, int]) -> set[str]:

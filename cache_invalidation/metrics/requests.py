@@ -1,9 +1,13 @@
 """Which request is being answered: said with what it has invalidated."""
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from django.core.signals import request_finished, request_started
+from django.urls import get_resolver
+
+#: The route of what is at no path of the project's URLs.
+UNKNOWN: Final = "?"
 
 _path: ContextVar[str | None] = ContextVar("cache_invalidation_path", default=None)
 
@@ -23,6 +27,19 @@ def _begin(
 
 def _end(**kwargs: Any) -> None:
     _path.set(None)
+
+
+def route_of(path: str | None) -> str:
+    """Return the route of the view at `path`, such as ``products/<int:pk>/``; "" for none.
+
+    There are as many of them as a project has written, unlike paths.
+    """
+    if path is None:
+        return ""
+    try:
+        return str(get_resolver().resolve(path).route)
+    except Exception:  # noqa: BLE001 - it may have had an URLconf of its own
+        return UNKNOWN
 
 
 def current_path() -> str | None:

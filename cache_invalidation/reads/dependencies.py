@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from time import perf_counter
 from types import MappingProxyType
 from typing import Final
 
@@ -20,7 +21,8 @@ class Dependencies:
     was met with two versions, which means that it was invalidated meanwhile. `varied` is what
     inner computations are cached for besides their arguments, by name. `conditions` are versions
     under which it may be stored, and on which it does not depend afterwards. `recorder` is told of
-    the queries of the computation itself.
+    the queries of the computation itself. `seconds` is how long that took until now, what it has
+    called included.
     """
 
     recorder: Recorder | None = None
@@ -33,6 +35,7 @@ class Dependencies:
         self.storable = storable
         self.varied: dict[str, str] = {}
         self.conditions: dict[str, Version] = {}
+        self.seconds = 0.0
 
     def absorb(
         self,
@@ -107,8 +110,13 @@ def is_declared() -> bool:
 def collecting(dependencies: Dependencies | None) -> Iterator[None]:
     """Have everything that is read inside of the block handed up to `dependencies`, if any."""
     told = None if dependencies is None else dependencies.recorder
-    with during(running, dependencies), during(recorder, told):
-        yield
+    started = perf_counter()
+    try:
+        with during(running, dependencies), during(recorder, told):
+            yield
+    finally:
+        if dependencies is not None:
+            dependencies.seconds += perf_counter() - started
 
 
 def apart() -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import hand_up
 from cache_invalidation.reads.hints import conditions_met, hints, remember_further
 from cache_invalidation.reads.kept_calls import unwrap
+from cache_invalidation.reads.measured import absence, count_first_hit, count_miss
 from cache_invalidation.reads.read import Look, Outcome, Read
 from cache_invalidation.reads.storing import give_up
 from cache_invalidation.stores import get_store
@@ -42,6 +43,8 @@ def attempt(read: Read, look: Look | None = None) -> Generator[float, None, None
     except CacheInvalidationError:
         outcome, read.storable = "bypasses", False
     if not read.refresh:
+        if outcome == "misses":
+            count_miss(read.name, read.absence, read.mark)
         counters.add(outcome, f"{outcome}:{read.name}")
     if read.is_hit and read.versions is not None:
         hand_up(read.versions, True)
@@ -126,8 +129,11 @@ def judge(read: Read, found: Found, *, computes: bool = True) -> Outcome:
             return "bypasses"
         if found.entry.is_valid(versions) and _decode(read, found.entry, store):
             read.versions = versions
+            if found.entry.traces[0]:
+                count_first_hit(read.name, read.entry, found.entry, read.lifetime)
             return "hits"
     if computes:
+        read.absence = absence(read.entry, found, versions, is_whole=not read.head)
         _prepare(read, found, {**found.versions, **versions}, store)
     return "misses"
 

@@ -8,6 +8,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.reads import values
 from cache_invalidation.reads.dependencies import Dependencies
 from cache_invalidation.reads.kept_calls import Arguments
+from cache_invalidation.reads.measured import Absence
 from cache_invalidation.reads.recorders import Audited, Sampled
 from cache_invalidation.reads.reports import audits
 from cache_invalidation.stores.base import Store
@@ -78,6 +79,8 @@ class Read:
     plain: Any = None
     # What was found, or may be stored; and the call, if it is to be kept with what is stored.
     payload: Any = None
+    # What was found where nothing could be used.
+    absence: Absence | None = None
     call: Arguments | None = None
 
     @property

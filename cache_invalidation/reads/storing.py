@@ -14,6 +14,13 @@ from cache_invalidation.reads.dependencies import (
 )
 from cache_invalidation.reads.hints import conditions_met, remember, remember_further
 from cache_invalidation.reads.kept_calls import wrap
+from cache_invalidation.reads.measured import (
+    begun,
+    count_computing,
+    count_filling,
+    count_not_stored,
+    new_nonce,
+)
 from cache_invalidation.reads.read import Read
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.reports import report
@@ -33,7 +40,10 @@ def put(read: Read, key: str, value: Any, lifetime: float) -> None:
         payload = read.codec.encode(value, store)
         place = store.entry_place(key)
         versions = dict(sorted(versions.items()))
-        store.fill(Filling(entry=place, payload=payload, versions=versions, timeout=lifetime))
+        filling = Filling(entry=place, payload=payload, versions=versions, timeout=lifetime)
+        note = begun(filling)
+        if store.fill(filling):
+            counters.note(note)
 
 
 def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
@@ -45,28 +55,36 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
     `UnstorableValue` under DEBUG.
     """
     try:
-        payload, problem = _encoded(read, value, dependencies)
-        unsaid = sorted(dependencies.varied.keys() - read.varies)
-        if unsaid:
-            dependencies.storable = False  # Who gets it would not be who it is for.
-        versions = dependencies.versions
-        # The function may have written itself, in a transaction that is still open.
-        storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
-        hand_up(versions, storable, dependencies.varied, dependencies.conditions)
-        learn(read, dependencies)
-        report(read.name, dependencies, read.function, unsaid)
-        if problem is not None:
-            tell(read.name, value, problem, read.told)
-            return "value"
-        read.payload, read.versions = payload if storable else None, versions
-        if storable and payload is not None:
-            return store(read, payload, versions, dependencies.conditions)
-        if unsaid:
-            return "varies"
-        # What it reads is to blame only if it could have been stored before.
-        return "dependencies" if read.storable and not storable else "unavailable"
+        reason = _finish(read, value, dependencies)
     finally:
         give_up(read)
+        count_computing(read.name, dependencies.seconds)
+    if reason is not None:
+        count_not_stored(read.entry)
+    return reason
+
+
+def _finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
+    payload, problem = _encoded(read, value, dependencies)
+    unsaid = sorted(dependencies.varied.keys() - read.varies)
+    if unsaid:
+        dependencies.storable = False  # Who gets it would not be who it is for.
+    versions = dependencies.versions
+    # The function may have written itself, in a transaction that is still open.
+    storable = dependencies.storable and not written_by_this_thread(versions, read.entry)
+    hand_up(versions, storable, dependencies.varied, dependencies.conditions)
+    learn(read, dependencies)
+    report(read.name, dependencies, read.function, unsaid)
+    if problem is not None:
+        tell(read.name, value, problem, read.told)
+        return "value"
+    read.payload, read.versions = payload if storable else None, versions
+    if storable and payload is not None:
+        return store(read, payload, versions, dependencies.conditions)
+    if unsaid:
+        return "varies"
+    # What it reads is to blame only if it could have been stored before.
+    return "dependencies" if read.storable and not storable else "unavailable"
 
 
 def _encoded(
@@ -113,8 +131,13 @@ def store(
             timeout=read.lifetime,
             mark=read.mark,
             conditions=conditions,
+            nonce=new_nonce(),
         )
-        return None if kept.fill(filling) else "dependencies"
+        note = begun(filling)
+        if not kept.fill(filling):
+            return "dependencies"
+        count_filling(read.name, filling, payload, note, read.absence)
+        return None
     return "unavailable"
 
 
@@ -122,6 +145,8 @@ def fail(read: Read, dependencies: Dependencies) -> None:
     """Take note that the function raised: who catches it depends on what it has read, too."""
     hand_up_all(dependencies)
     give_up(read)
+    count_computing(read.name, dependencies.seconds)
+    count_not_stored(read.entry)
 
 
 def give_up(read: Read) -> None:

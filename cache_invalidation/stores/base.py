@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from functools import cached_property, wraps
@@ -17,12 +17,15 @@ from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, St
 from cache_invalidation.stores.breaker import Breaker, State
 from cache_invalidation.stores.messages import (
     NAMESPACE,
+    NO_COUNTS,
+    NO_NOTES,
     NOTHING_LEARNED,
     Condition,
     Delivery,
     Filling,
     Found,
     Learned,
+    Notes,
     Versions,
     entry_name,
     lock_name,
@@ -282,12 +285,34 @@ class Store(ABC):
         counts: Mapping[str, int],
         recent: Sequence[str] = (),
         learned: Learned = NOTHING_LEARNED,
+        details: Mapping[str, int] = NO_COUNTS,
+        notes: Notes = NO_NOTES,
     ) -> None:
         """Add to the counters, in total and for this minute, in one round trip.
 
         `recent` goes on top of the list of recent deliveries, the newest last. What was `learned`
         is on which tags something was found to depend, by its name; it is added to what is known.
+        `details` are counters of which there are only totals, and a limited number. `notes` are of
+        ``NOTE_SIZE`` bytes each, and take the place of those that are there.
         """
+
+    @abstractmethod
+    def details(self) -> dict[str, int]:
+        """Return the counters that are kept as details.
+
+        What was added to others when there was no room for them is under "".
+        """
+
+    @abstractmethod
+    def notes(self, places: Collection[int]) -> Notes:
+        """Return the notes at `places`, from 0 to below ``NOTES``; zeros where there was none.
+
+        Where the cache is no Redis, of two who write at the same time one may do so in vain.
+        """
+
+    @abstractmethod
+    def mark_first(self, names: Mapping[str, float]) -> list[bool]:
+        """Return which of `names` were not marked yet; mark all, for so many seconds from now."""
 
     @abstractmethod
     def learned(self) -> dict[str, frozenset[str]]:
@@ -310,7 +335,7 @@ class Store(ABC):
 
     @abstractmethod
     def reset_counters(self) -> None:
-        """Set every counter to zero, `since` to now, and forget what was learned.
+        """Set every counter to zero, `since` to now, and forget what was learned and noted.
 
         The list of deliveries stays.
         """

@@ -36,6 +36,7 @@ from cache_invalidation.stores.messages import (
     is_fence,
     new_token,
     seal,
+    traces,
 )
 from cache_invalidation.tags import with_rows_alone
 
@@ -121,7 +122,8 @@ class DjangoCacheStore(DjangoCounters):
     @guarded(Exception)
     def fill(self, filling: Filling) -> bool:
         name, versions, mark = filling.entry, filling.versions, filling.mark
-        packed = (seal(versions, mark), tuple(filling.further), filling.payload)
+        traced = traces(versions, filling.nonce)
+        packed = (seal(versions, mark), tuple(filling.further), filling.payload, traced)
         with self._lock:
             needed = {**filling.conditions, **versions}
             found = self._lookup(name, needed)
@@ -263,8 +265,8 @@ def _verbatim(kind: Any) -> Any:
     return type(kind.__name__, (kind,), there)
 
 
-def _is_entry(value: Any) -> TypeGuard[tuple[bytes, tuple[str, ...], Any]]:
-    return isinstance(value, tuple) and len(value) == 3 and isinstance(value[0], bytes)
+def _is_entry(value: Any) -> TypeGuard[tuple[bytes, tuple[str, ...], Any, bytes]]:
+    return isinstance(value, tuple) and len(value) == 4 and isinstance(value[0], bytes)
 
 
 def _safe(name: str) -> str:

@@ -5,9 +5,10 @@ Incrementing one is all that such a cache can do in one step.
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Final
 
 from django.core.cache.backends.base import BaseCache
@@ -17,10 +18,15 @@ from cache_invalidation.stores.messages import (
     MINUTES,
     NAMES_FOUND,
     NAMESPACE,
+    NO_COUNTS,
+    NO_NOTES,
+    NOTE_SIZE,
+    NOTES,
     NOTHING_LEARNED,
     RECENT,
     TAGS_FOUND,
     Learned,
+    Notes,
 )
 
 DAY: Final = MINUTES * 60  # seconds
@@ -31,6 +37,12 @@ SINCE: Final = f"{NAMESPACE}since"
 LAST: Final = f"{NAMESPACE}last"
 LISTED: Final = f"{NAMESPACE}recent"
 LEARNED: Final = f"{NAMESPACE}learned"
+
+# What is counted in detail is an index of its own, with so many counters at most.
+IN_DETAIL: Final = "details"
+DETAILS: Final = 5000
+
+LEAF: Final = 256  # notes under one key
 
 # Characters of it at most: Memcached refuses values of more than a megabyte.
 LEARNED_SIZE: Final = 250_000
@@ -57,15 +69,61 @@ class DjangoCounters(Store):
         counts: Mapping[str, int],
         recent: Sequence[str] = (),
         learned: Learned = NOTHING_LEARNED,
+        details: Mapping[str, int] = NO_COUNTS,
+        notes: Notes = NO_NOTES,
     ) -> None:
         with self._lock:
             self._count(counts)
             if learned:
                 self._learn(learned)
+            if details:
+                self._detail(details)
+            if notes:
+                self._note(notes)
             if recent:
                 name = self.shared(LISTED)
                 listed = [*reversed(recent), *self._cache.get(name, [])]
                 self._cache.set(name, listed[:RECENT], None)
+
+    def _detail(self, details: Mapping[str, int]) -> None:
+        known = self._cache.get(self._index(IN_DETAIL), frozenset())
+        new = sorted(details.keys() - known)[max(0, DETAILS - len(known)) :]
+        there = {name: amount for name, amount in details.items() if name not in new}
+        self._add(there | ({"": len(new)} if new else {}), IN_DETAIL, None)
+
+    @guarded(Exception)
+    def details(self) -> dict[str, int]:
+        return self._counters(IN_DETAIL)
+
+    def _leaf(self, number: int) -> str:
+        return self.shared(f"{NAMESPACE}notes:{number}")
+
+    def _note(self, notes: Notes) -> None:
+        numbers = {place // LEAF for place in notes}
+        found = self._cache.get_many([self._leaf(number) for number in numbers])
+        leaves = {n: bytearray(found.get(self._leaf(n)) or LEAF * NOTE_SIZE) for n in numbers}
+        for place, note in notes.items():
+            number, index = divmod(place, LEAF)
+            leaves[number][index * NOTE_SIZE : (index + 1) * NOTE_SIZE] = note
+        self._cache.set_many({self._leaf(n): bytes(leaf) for n, leaf in leaves.items()}, None)
+
+    @guarded(Exception)
+    def notes(self, places: Collection[int]) -> Notes:
+        found = self._cache.get_many(list({self._leaf(place // LEAF) for place in places}))
+        empty = bytes(LEAF * NOTE_SIZE)
+        return {
+            place: found.get(self._leaf(place // LEAF), empty)[start : start + NOTE_SIZE]
+            for place in places
+            for start in (place % LEAF * NOTE_SIZE,)
+        }
+
+    @guarded(Exception)
+    def mark_first(self, names: Mapping[str, float]) -> list[bool]:
+        cache, answers = self._cache, []
+        for name, seconds in names.items():
+            key = self.shared(f"{NAMESPACE}h:{name}")
+            answers.append(cache.add(key, 1, ceil(seconds)) or not cache.touch(key, ceil(seconds)))
+        return answers
 
     def _learn(self, learned: Learned) -> None:
         name = self.shared(LEARNED)
@@ -89,13 +147,16 @@ class DjangoCounters(Store):
 
     def _count(self, counts: Mapping[str, int]) -> None:
         self._cache.add(self.shared(SINCE), datetime.now(UTC).isoformat(), None)
-        for scope, lifetime in (("", None), (str(int(time.time() // 60)), DAY + 60)):
-            index = self._index(scope)
-            known = self._cache.get(index, frozenset())
-            if not known.issuperset(counts):
-                self._cache.set(index, known.union(counts), lifetime)
-            for name, amount in counts.items():
-                self._increase(self._counter(scope, name), amount, lifetime)
+        self._add(counts, "", None)
+        self._add(counts, str(int(time.time() // 60)), DAY + 60)
+
+    def _add(self, counts: Mapping[str, int], scope: str, lifetime: int | None) -> None:
+        index = self._index(scope)
+        known = self._cache.get(index, frozenset())
+        if not known.issuperset(counts):
+            self._cache.set(index, known.union(counts), lifetime)
+        for name, amount in counts.items():
+            self._increase(self._counter(scope, name), amount, lifetime)
 
     def _increase(self, key: str, amount: int, lifetime: int | None) -> None:
         cache = self._cache
@@ -130,9 +191,10 @@ class DjangoCounters(Store):
     @guarded(Exception)
     def reset_counters(self) -> None:
         now = int(time.time() // 60)
-        for scope in ("", *map(str, range(now - MINUTES, now + 1))):
+        for scope in ("", IN_DETAIL, *map(str, range(now - MINUTES, now + 1))):
             index = self._index(scope)
             if names := self._cache.get(index):
                 self._cache.delete_many([*(self._counter(scope, name) for name in names), index])
-        self._cache.delete_many([self.shared(LAST), self.shared(LEARNED)])
+        leaves = map(self._leaf, range(NOTES // LEAF))
+        self._cache.delete_many([self.shared(LAST), self.shared(LEARNED), *leaves])
         self._cache.set(self.shared(SINCE), datetime.now(UTC).isoformat(), None)

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 # Everything that this package keeps in the project's cache is below this prefix.
 NAMESPACE: Final = "ci:"
@@ -29,6 +30,13 @@ MARK_TIMEOUT: Final = 3600
 RECENT: Final = 1000
 MINUTES: Final = 24 * 60
 
+# Notes on where entries are: so many, of so many bytes each.
+NOTES: Final = 1 << 16
+NOTE_SIZE: Final = 22
+
+# Of so many of the tags of an entry, sorted, it is known which of them were dropped.
+TRACED: Final = 250
+
 # Of so many functions, pages and blocks it is kept on what they depend, of each so many tags.
 NAMES_FOUND: Final = 5000
 TAGS_FOUND: Final = 100
@@ -43,6 +51,11 @@ Versions = Mapping[str, Version]
 # On which tags something was found to depend, by its name.
 Learned = Mapping[str, Collection[str]]
 NOTHING_LEARNED: Final[Learned] = MappingProxyType({})
+
+# What stands on places among the notes: see `metrics.notes`.
+Notes = Mapping[int, bytes]
+NO_NOTES: Final[Notes] = MappingProxyType({})
+NO_COUNTS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def new_token() -> str:
@@ -63,21 +76,45 @@ def seal(versions: Versions, mark: str) -> bytes:
     return blake2b(spelled.encode(), digest_size=12).digest()
 
 
+def traces(versions: Versions, nonce: int = 0) -> bytes:
+    """Return what tells later which of `versions` have changed, by a byte each, behind the `nonce`.
+
+    One of 256 that were renewed looks as if it had not changed: good enough to count by.
+    """
+    first = list(versions.values())[:TRACED]
+    return bytes([nonce, *(crc32((version or "").encode()) & 255 for version in first)])
+
+
 class Entry(NamedTuple):  # Made for each hit, and a frozen dataclass takes longer for that.
     """What was found under the name of an entry.
 
     `further` are the tags it depends on besides those its reader asked for. `payload` is decoded
-    by `Store.decode` once the entry has turned out to be valid. `mark` is as in `Found`.
+    by `Store.decode` once the entry has turned out to be valid. `mark` is as in `Found`, `traces`
+    is what that function returns.
     """
 
     seal: bytes
     further: tuple[str, ...]
     payload: Any
+    traces: bytes
     mark: str
 
     def is_valid(self, versions: Versions) -> bool:
         """Whether the entry was computed under exactly these versions, and under its mark."""
         return self.seal == seal(versions, self.mark)
+
+    def changed(self, versions: Versions) -> list[str]:
+        """Return the tags whose versions, sorted by tag, are not those it was computed under."""
+        now = traces(versions)
+        if len(now) != len(self.traces):
+            return []  # Its reader names other tags than he did then.
+        return [
+            tag
+            for (tag, version), trace, before in zip(
+                versions.items(), now[1:], self.traces[1:], strict=False
+            )
+            if version is None or is_fence(version) or trace != before
+        ]
 
 
 class Found(NamedTuple):
@@ -102,7 +139,7 @@ class Filling:
     `payload` is as `encode` returns it.
     `versions` and `mark` are those that were found before it was computed, `versions` sorted by
     tag; `further` as in `Entry`. `conditions` are versions that must stand when it is stored, and
-    of which it is independent from then on.
+    of which it is independent from then on. Its first hit is counted if `nonce`, a byte, is not 0.
     """
 
     entry: str
@@ -112,6 +149,7 @@ class Filling:
     timeout: float | None = None
     mark: str = ""
     conditions: Versions = field(default_factory=dict)
+    nonce: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

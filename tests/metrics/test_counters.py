@@ -68,7 +68,7 @@ def test_deliveries_are_listed_while_others_are_flushed(own: Counters, settings)
     thread = threading.Thread(target=own.delivered, args=(0.1, {"number": 2}))
     thread.start()
     thread.join(0.2)
-    assert list(own._recent) == [{"number": 1}]
+    assert list(own._waiting.recent) == [{"number": 1}]
     own._lock.release()
     thread.join()
     own.flush()

@@ -179,4 +179,8 @@ def test_reads_are_counted_without_a_round_trip_of_their_own(cost: Measure, page
     assert hits.commands == {"mget": 100}
     with cost() as flush:
         counters.flush()
+    assert flush.round_trips == 2  # What is noted about the miss; then everything.
+    page(1)
+    with cost() as flush:
+        counters.flush()
     assert flush.round_trips == 1

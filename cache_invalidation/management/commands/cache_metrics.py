@@ -6,6 +6,7 @@ from typing import Any, Final
 from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.management import costs
 from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.metrics.latency import Percentiles
 from cache_invalidation.metrics.report import (
@@ -28,6 +29,12 @@ its reads every few seconds (METRICS_FLUSH_INTERVAL), so the newest may be missi
   cache_metrics
       as text
 
+  cache_metrics --costs
+      and what took longest to compute: time spent and saved, refills that were equal
+
+  cache_metrics --name shop.views.product
+      all that is known of one function, page or block: why it missed, what dropped it
+
   cache_metrics --recent 20
       and the last twenty invalidations: when, why, what
 
@@ -39,12 +46,20 @@ MOST: Final = {"minutes": MINUTES, "recent": RECENT}  # of each that is kept
 
 
 class Command(ShowingCommand):
-    """``manage.py cache_metrics [--recent N] [--format json [--minutes N]]``"""
+    """``manage.py cache_metrics [--costs] [--name NAME] [--recent N] [--format json …]``"""
 
     help = HELP
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        parser.add_argument(
+            "--costs",
+            action="store_true",
+            help="as text: add a table of what took longest to compute",
+        )
+        parser.add_argument(
+            "--name", help="as text: show only what is known of this function, page or block"
+        )
         parser.add_argument(
             "--recent",
             type=int,
@@ -75,7 +90,12 @@ class Command(ShowingCommand):
             ) from error
         if recent:
             extra["recent"] = last
-        self.show("\n".join([*_lines(metrics), *_recent(last)]), {**metrics, **extra}, options)
+        lines = [*_lines(metrics), *(costs.table(metrics) if options["costs"] else ())]
+        if (name := options["name"]) is not None:
+            if name not in metrics["figures"]:
+                raise CommandError(f"Nothing was measured of {name!r}. --costs lists names.")
+            lines = list(costs.about(name, metrics))
+        self.show("\n".join([*lines, *_recent(last)]), {**metrics, **extra}, options)
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """The counters of a store in Redis: one hash for the totals, and one for each minute of a day.
 
-And one for what was learned, the tags of each name in a field.
+One for what was learned, the tags of each name in a field, and one for what is counted in detail.
 """
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Final
@@ -17,16 +17,23 @@ from cache_invalidation.stores.messages import (
     MINUTES,
     NAMES_FOUND,
     NAMESPACE,
+    NO_COUNTS,
+    NO_NOTES,
+    NOTE_SIZE,
     NOTHING_LEARNED,
     RECENT,
     TAGS_FOUND,
     Learned,
+    Notes,
 )
-from cache_invalidation.stores.redis.connection import Command, Servers
-from cache_invalidation.stores.redis.scripts import script
+from cache_invalidation.stores.redis.connection import Command, Servers, unrefused
+from cache_invalidation.stores.redis.scripts import ms, script
 
 # The last three are what an answer of an unexpected shape leads to.
 ERRORS: Final = (RedisError, OSError, ValueError, TypeError, AttributeError)
+
+
+DETAILS: Final = 20_000  # counters
 
 
 class RedisCounters(Store):
@@ -43,14 +50,47 @@ class RedisCounters(Store):
         counts: Mapping[str, int],
         recent: Sequence[str] = (),
         learned: Learned = NOTHING_LEARNED,
+        details: Mapping[str, int] = NO_COUNTS,
+        notes: Notes = NO_NOTES,
     ) -> None:
-        counting = self._counting(counts, recent=recent)
-        if not learned:
-            self._servers.ask(*counting)
-            return
-        pairs = chain.from_iterable((name, "\n".join(tags)) for name, tags in learned.items())
-        learning = script("learn", [self._learned], NAMES_FOUND, TAGS_FOUND, *pairs)
-        self._answers([counting, learning])
+        commands: list[Command] = [self._counting(counts, recent=recent)]
+        if learned:
+            pairs = chain.from_iterable((name, "\n".join(tags)) for name, tags in learned.items())
+            commands.append(script("learn", [self._learned], NAMES_FOUND, TAGS_FOUND, *pairs))
+        if details:
+            added = chain.from_iterable(details.items())
+            commands.append(script("detail", [self._details], DETAILS, *added))
+        commands += [
+            ("SETRANGE", self._notes, place * NOTE_SIZE, note) for place, note in notes.items()
+        ]
+        # A server without memory to spare may take the first and not the others: what it has
+        # counted must not be counted again.
+        unrefused(self._servers.ask_all(commands)[:1])
+
+    @guarded(*ERRORS)
+    def details(self) -> dict[str, int]:
+        found = _pairs(self._servers.ask("HGETALL", self._details))
+        return {spell(name): int(value) for name, value in found}
+
+    @guarded(*ERRORS)
+    def notes(self, places: Collection[int]) -> Notes:
+        commands: list[Command] = [
+            ("GETRANGE", self._notes, place * NOTE_SIZE, (place + 1) * NOTE_SIZE - 1)
+            for place in places
+        ]
+        found = self._answers(commands) if commands else []
+        return {
+            place: bytes(note).ljust(NOTE_SIZE, b"\0")
+            for place, note in zip(places, found, strict=True)
+        }
+
+    @guarded(*ERRORS)
+    def mark_first(self, names: Mapping[str, float]) -> list[bool]:
+        commands: list[Command] = [
+            ("SET", self.shared(f"{NAMESPACE}h:{name}"), "", "GET", "PX", ms(seconds))
+            for name, seconds in names.items()
+        ]
+        return [answer is None for answer in self._answers(commands)] if commands else []
 
     @guarded(*ERRORS)
     def learned(self) -> dict[str, frozenset[str]]:
@@ -87,8 +127,9 @@ class RedisCounters(Store):
     def reset_counters(self) -> None:
         now = int(time.time() // 60)
         minutes = (self._minute(minute) for minute in range(now - MINUTES, now + 1))
+        others = self._totals, self._learned, self._details, self._notes
         since = "HSET", self._totals, "since", datetime.now(UTC).isoformat()
-        self._answers([("UNLINK", *minutes, self._totals, self._learned), since])
+        self._answers([("UNLINK", *minutes, *others), since])
 
     @property
     def _totals(self) -> str:
@@ -101,6 +142,14 @@ class RedisCounters(Store):
     @property
     def _learned(self) -> str:
         return self.shared(f"{NAMESPACE}{{counters}}:learned")
+
+    @property
+    def _details(self) -> str:
+        return self.shared(f"{NAMESPACE}{{counters}}:details")
+
+    @property
+    def _notes(self) -> str:
+        return self.shared(f"{NAMESPACE}{{counters}}:notes")
 
     def _minute(self, minute: int) -> str:
         return self.shared(f"{NAMESPACE}{{counters}}:{minute}")

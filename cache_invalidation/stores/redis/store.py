@@ -26,7 +26,7 @@ from cache_invalidation.stores.messages import (
 )
 from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters, spell
-from cache_invalidation.stores.redis.entries import PLAIN, WITH_TAGS, pack, unpack
+from cache_invalidation.stores.redis.entries import KINDS, pack, unpack
 from cache_invalidation.stores.redis.scripts import lives_of, ms, script
 from cache_invalidation.tags import ROOT, escape_glob, with_rows_alone
 
@@ -121,9 +121,11 @@ class RedisStore(RedisCounters):
             (raw, marked, *found), identity = self._values(names)
         versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
         if further:
-            unpacked = unpack(raw, _text(marked) or "")
-            versions.update(zip(unpacked.further, map(_text, further), strict=True))
-            return Found(unpacked, dict(sorted(versions.items())), unpacked.mark)
+            mark = _text(marked) or ""
+            unpacked = unpack(raw, mark)
+            if unpacked is not None:
+                versions.update(zip(unpacked.further, map(_text, further), strict=True))
+            return Found(unpacked, dict(sorted(versions.items())), mark)
         return self._found(raw, _text(marked) or "", versions)
 
     @guarded(*ERRORS)
@@ -140,10 +142,9 @@ class RedisStore(RedisCounters):
     def _found(self, raw: bytes | None, mark: str, versions: Versions) -> Found:
         if raw is None:
             return Found(None, versions, mark)
-        kind = raw[:1]
-        if kind in (PLAIN, WITH_TAGS):
+        if raw and raw[0] in KINDS:
             return Found(unpack(raw, mark), versions, mark)
-        if kind == b"!":
+        if raw[:1] == b"!":
             return Found(None, versions, mark, entry_fenced=True)
         return Found(None, versions, mark, plain=raw)
 

@@ -104,6 +104,7 @@ class Trail:
 
     def _look_here(self, read: Read) -> Outcome:
         read.key, read.entry, read.is_hit, read.value = self.key, "", False, None
+        read.absence = None
         return look_once(read)
 
     def _advance(self, step: Step | None) -> bool:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from time import perf_counter
 from typing import Any, Final
 
 from cache_invalidation.delivery.fencing import drop
@@ -11,6 +12,7 @@ from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
+from cache_invalidation.reads.measured import count_computing, count_not_stored
 from cache_invalidation.reads.protocol import attempt, judge, look_for_all, look_once
 from cache_invalidation.reads.read import Look, Read
 from cache_invalidation.reads.recorders import Sampled
@@ -189,6 +191,8 @@ class Key:
             self.drop()
             return "dependencies"
         learn(read, dependencies)
+        if not read.is_hit and read.absence is not None:
+            count_computing(self.name, perf_counter() - read.absence.since)
         if not dependencies.storable:
             return "dependencies" if read.storable else "unavailable"
         reason = store(read, payload, versions, dependencies.conditions)
@@ -222,6 +226,9 @@ class Key:
         """Count how a value is kept, or for which reason it is not; tell whether it is."""
         kind, detail = ("stored", how) if reason is None else ("unstored", reason)
         counters.add(f"{kind}:{self.name}:{detail}")
+        if reason is not None:
+            with suppress(CacheInvalidationError):
+                count_not_stored(self.place())
         return reason is None
 
     def _refuse(self, reason: str, *, is_missing: bool) -> bool:

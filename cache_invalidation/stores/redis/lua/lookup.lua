@@ -7,17 +7,15 @@ if type(entry) ~= 'string' then
 end
 local found = #KEYS > 1 and redis.call('MGET', unpack(KEYS, 2)) or {}
 local further = {}
-if entry and string.byte(entry) == 2 then
-  local tags = string.sub(entry, 18, 17 + struct.unpack('>I4', string.sub(entry, 14, 17)))
-  for tag in string.gmatch(tags, '[^\n]+') do
+local traces = 13
+if entry and string.byte(entry) == 4 and #entry > 17 then
+  traces = 17 + struct.unpack('>I4', string.sub(entry, 14, 17))
+  for tag in string.gmatch(string.sub(entry, 18, traces), '[^\n]+') do
     further[#further + 1] = redis.call('MGET', ARGV[1] .. tag)[1]
   end
 end
 if entry and ARGV[2] ~= '0' then
-  local head = 13
-  if string.byte(entry) == 2 then
-    head = 17 + struct.unpack('>I4', string.sub(entry, 14, 17))
-  end
+  local head = traces + 1 + (string.byte(entry, traces + 1) or 0)
   entry = string.sub(entry, 1, head + ARGV[2])
 end
 return {entry, found, further}

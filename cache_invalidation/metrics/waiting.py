@@ -1,0 +1,108 @@
+"""What was counted and waits to be added to the counters in the store."""
+
+import json
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from cache_invalidation.metrics.notes import EVENTS, Event, by_counter, place_of, settle
+from cache_invalidation.metrics.requests import route_of
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.messages import RECENT, Notes
+
+# A counter of which there are only totals: its kind, what it is about, and more if need be.
+Detail = tuple[str, ...]
+
+# What a delivery has dropped, and for which entity type, cause and path.
+Write = tuple[frozenset[str], str | None, str | None, str | None]
+
+SEPARATOR: Final = "\t"
+
+# Seconds for which it is known at most that an entry was hit. If it is not hit for as long, its
+# next hit counts as its first.
+HIT_KNOWN: Final = 86_400.0
+
+
+@dataclass(slots=True)
+class Waiting:
+    """All of it, of one process."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    recent: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    learned: dict[str, set[str]] = field(default_factory=dict)
+    details: Counter[Detail] = field(default_factory=Counter)
+    writes: Counter[Write] = field(default_factory=Counter)
+    # What was stored and what was missed, and what is to be noted of it once that is settled.
+    events: list[Event] = field(default_factory=list)
+    notes: Notes = field(default_factory=dict)
+    # Entries that were hit and whose first hit counts, with name and lifetime.
+    hit: dict[tuple[str, bytes], tuple[str, float | None]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.counts
+            or self.recent
+            or self.learned
+            or self.details
+            or self.writes
+            or self.events
+            or self.notes
+            or self.hit
+        )
+
+    def settle(self, store: Store) -> None:
+        """Find out for which causes something was missed, and which hits were the first.
+
+        Raises `CacheInvalidationError` if the store fails; then it can be done again.
+        """
+        if self.events:
+            there = store.notes({place_of(event) for event in self.events})
+            causes, notes = settle(self.events, {**there, **self.notes})
+            self.notes = {**self.notes, **notes}
+            self.counts.update(by_counter(causes))
+            self.events = []
+        if self.hit:
+            seconds = {
+                _digest(place, seal): min(HIT_KNOWN, lifetime or HIT_KNOWN)
+                for (place, seal), (_, lifetime) in self.hit.items()
+            }
+            first = store.mark_first(seconds)
+            for (name, _), is_first in zip(self.hit.values(), first, strict=True):
+                self.details["first_hits", name] += is_first
+            self.hit = {}
+        for (dropped, *about), number in self.writes.items():
+            entity_type, cause, path = about
+            what = (entity_type or "", cause or "", route_of(path))
+            self.details.update({("write", tag, *what): number for tag in dropped})
+        self.writes = Counter()
+
+    def send(self, store: Store) -> None:
+        """Add what is settled to what is in the store.
+
+        Raises `CacheInvalidationError` if the store fails.
+        """
+        store.count(
+            self.counts,
+            [json.dumps(entry) for entry in self.recent],
+            self.learned,
+            {SEPARATOR.join(name): number for name, number in self.details.items() if number},
+            self.notes,
+        )
+
+    def extend(self, later: "Waiting") -> None:
+        """Wait for what was counted `later` as well."""
+        self.counts.update(later.counts)
+        self.details.update(later.details)
+        self.writes.update(later.writes)
+        self.recent.extend(later.recent)
+        for name, tags in later.learned.items():
+            self.learned.setdefault(name, set()).update(tags)
+        self.events = (self.events + later.events)[-EVENTS:]
+        self.hit |= later.hit
+
+
+def _digest(place: str, seal: bytes) -> str:
+    about = place.encode(errors="surrogatepass") + seal
+    return blake2b(about, digest_size=12).hexdigest()
