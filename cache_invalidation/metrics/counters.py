@@ -16,7 +16,7 @@ from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics import latency
 from cache_invalidation.metrics.labels import labels
 from cache_invalidation.metrics.notes import EVENTS, Event
-from cache_invalidation.metrics.waiting import Detail, Waiting, Write
+from cache_invalidation.metrics.waiting import Detail, Hit, Waiting, Write
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import NAMES_FOUND, TAGS_FOUND
 from cache_invalidation.tags import ROOT, family
@@ -43,16 +43,21 @@ class Counters:
 
     def _reset(self) -> None:
         self._lock = Lock()
-        self._waiting = Waiting()
+        self._wait(Waiting())
         self._flush_at = 0.0
         # What was found out, of which the store was told.
         self._told: dict[str, set[str]] = {}
         self._forget_at = 0.0
 
+    def _wait(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+        # What every hit looks at.
+        self._counts, self.hits = waiting.counts, waiting.hits
+
     def add(self, *names: str) -> None:
         """Add one to each of the counters `names`."""
         with self._lock:
-            counts = self._waiting.counts
+            counts = self._counts
             for name in names:
                 counts[name] += 1
         if monotonic() >= self._flush_at:
@@ -71,15 +76,14 @@ class Counters:
             if len(events) >= EVENTS:
                 self._flush_at = 0.0
 
-    def hit_first(self, name: str, place: str, seal: bytes, seconds: float | None) -> None:
-        """Take note of a hit of an entry whose first hit is to be counted, perhaps not the first.
+    def hit_first(self, name: str, hit: Hit, nonce: bytes, seconds: float | None) -> None:
+        """Take note of a `hit` of an entry whose first hit is to be counted, perhaps not the first.
 
         It lives for so many `seconds`, None for ever.
         """
         with self._lock:
-            found = self._waiting.hit
-            if len(found) < EVENTS:
-                found.setdefault((place, seal), (name, seconds))
+            if len(self.hits) < EVENTS:
+                self.hits[hit] = name, nonce, seconds
 
     def delivered(self, seconds: float, entry: Mapping[str, Any], tags: Iterable[str] = ()) -> None:
         """Take note of a delivery of `tags` that took so long.
@@ -123,7 +127,8 @@ class Counters:
         # No page must fail of a setting.
         self._flush_at = monotonic() + Settings.METRICS_FLUSH_INTERVAL.usable()
         with self._lock:
-            waiting, self._waiting = self._waiting, Waiting()
+            waiting = self._waiting
+            self._wait(Waiting())
         if not waiting:
             return
         try:
@@ -132,12 +137,13 @@ class Counters:
         except CacheInvalidationError:
             with self._lock:
                 waiting.extend(self._waiting)
-                self._waiting = waiting
+                self._wait(waiting)
 
     def discard(self) -> None:
         """Forget what was counted since the last flush, and all that was found out."""
         with self._lock:
-            self._waiting, self._told = Waiting(), {}
+            self._wait(Waiting())
+            self._told = {}
 
 
 counters = Counters()

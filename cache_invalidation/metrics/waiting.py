@@ -18,6 +18,9 @@ Detail = tuple[str, ...]
 # What a delivery has dropped, and for which entity type, cause and path.
 Write = tuple[frozenset[str], str | None, str | None, str | None]
 
+# The place of an entry that was hit, and its seal.
+Hit = tuple[str, bytes]
+
 SEPARATOR: Final = "\t"
 
 # Seconds for which it is known at most that an entry was hit. If it is not hit for as long, its
@@ -37,8 +40,8 @@ class Waiting:
     # What was stored and what was missed, and what is to be noted of it once that is settled.
     events: list[Event] = field(default_factory=list)
     notes: Notes = field(default_factory=dict)
-    # Entries that were hit and whose first hit counts, with name and lifetime.
-    hit: dict[tuple[str, bytes], tuple[str, float | None]] = field(default_factory=dict)
+    # Of entries whose first hit counts, with name, nonce and lifetime.
+    hits: dict[Hit, tuple[str, bytes, float | None]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(
@@ -49,7 +52,7 @@ class Waiting:
             or self.writes
             or self.events
             or self.notes
-            or self.hit
+            or self.hits
         )
 
     def settle(self, store: Store) -> None:
@@ -63,15 +66,15 @@ class Waiting:
             self.notes = {**self.notes, **notes}
             self.counts.update(by_counter(causes))
             self.events = []
-        if self.hit:
-            seconds = {
-                _digest(place, seal): min(HIT_KNOWN, lifetime or HIT_KNOWN)
-                for (place, seal), (_, lifetime) in self.hit.items()
+        if self.hits:
+            lives = {
+                _digest(place, seal, nonce): min(HIT_KNOWN, seconds or HIT_KNOWN)
+                for (place, seal), (_, nonce, seconds) in self.hits.items()
             }
-            first = store.mark_first(seconds)
-            for (name, _), is_first in zip(self.hit.values(), first, strict=True):
+            first = store.mark_first(lives)
+            for (name, *_), is_first in zip(self.hits.values(), first, strict=True):
                 self.details["first_hits", name] += is_first
-            self.hit = {}
+            self.hits = {}
         for (dropped, *about), number in self.writes.items():
             entity_type, cause, path = about
             what = (entity_type or "", cause or "", route_of(path))
@@ -100,9 +103,9 @@ class Waiting:
         for name, tags in later.learned.items():
             self.learned.setdefault(name, set()).update(tags)
         self.events = (self.events + later.events)[-EVENTS:]
-        self.hit |= later.hit
+        self.hits |= later.hits
 
 
-def _digest(place: str, seal: bytes) -> str:
-    about = place.encode(errors="surrogatepass") + seal
+def _digest(place: str, seal: bytes, nonce: bytes) -> str:
+    about = b"".join((place.encode(errors="surrogatepass"), seal, nonce))
     return blake2b(about, digest_size=12).hexdigest()

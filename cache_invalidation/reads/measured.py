@@ -16,7 +16,7 @@ from cache_invalidation.metrics.latency import bucket
 from cache_invalidation.metrics.notes import NOT_AT_ALL, Kept, kept, missed
 from cache_invalidation.metrics.waiting import Detail
 from cache_invalidation.reads.kept_calls import unwrap
-from cache_invalidation.stores.messages import Entry, Filling, Found, Versions
+from cache_invalidation.stores.messages import Filling, Found, Versions
 
 #: Of one fill of so many it is counted whether it is ever hit.
 SAMPLED: Final = 8
@@ -65,13 +65,11 @@ def count_miss(name: str, found: Absence | None, mark: str) -> None:
     counters.update({f"missed:{name}:{'unknown' if found is None else found.cause}": 1})
 
 
-def count_first_hit(name: str, place: str, entry: Entry, seconds: float | None) -> None:
-    """Have it counted that this `entry` was hit, unless that was known; it lives for `seconds`."""
-    counters.hit_first(name, place, entry.seal + entry.traces[:1], seconds)
-
-
 def new_nonce() -> int:
-    """Return what a filling gets to have its first hit counted; 0 for most."""
+    """Return what a filling gets to have its first hit counted; 0 for most.
+
+    Who hits it tells `counters` so.
+    """
     return randrange(1, 256) if random() * SAMPLED < 1 else 0  # noqa: S311 - nobody is to guess it
 
 

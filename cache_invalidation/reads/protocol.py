@@ -15,7 +15,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.dependencies import hand_up
 from cache_invalidation.reads.hints import conditions_met, hints, remember_further
 from cache_invalidation.reads.kept_calls import unwrap
-from cache_invalidation.reads.measured import absence, count_first_hit, count_miss
+from cache_invalidation.reads.measured import absence, count_miss
 from cache_invalidation.reads.read import Look, Outcome, Read
 from cache_invalidation.reads.storing import give_up
 from cache_invalidation.stores import get_store
@@ -129,8 +129,8 @@ def judge(read: Read, found: Found, *, computes: bool = True) -> Outcome:
             return "bypasses"
         if found.entry.is_valid(versions) and _decode(read, found.entry, store):
             read.versions = versions
-            if found.entry.traces[0]:
-                count_first_hit(read.name, read.entry, found.entry, read.lifetime)
+            if found.entry.traces[0] and (read.entry, found.entry.seal) not in counters.hits:
+                _take_note_of_hit(read, found.entry)
             return "hits"
     if computes:
         read.absence = absence(read.entry, found, versions, is_whole=not read.head)
@@ -157,6 +157,10 @@ def _decode(read: Read, entry: Entry, store: Store) -> bool:
         return False
     read.is_hit, read.payload = True, entry.payload
     return True
+
+
+def _take_note_of_hit(read: Read, entry: Entry) -> None:
+    counters.hit_first(read.name, (read.entry, entry.seal), entry.traces[:1], read.lifetime)
 
 
 def _prepare(read: Read, found: Found, sampled: Versions, store: Store) -> None:

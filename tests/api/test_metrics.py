@@ -46,6 +46,12 @@ def test_rest_the_command_and_python_agree_on_what_three_processes_did(api: Api)
     targets = ("tag_invalidations", "key_invalidations", "pattern_invalidations")
     assert [data[name] for name in targets] == [24, 36, 12]
     assert data["last_invalidation"]["entity_type"] == "workload"
+    figures = data["figures"]["workload.page"]
+    assert figures["missed"] == {"new": 30}
+    assert figures["fills"] == figures["computed"] == 30
+    assert figures["hit_fills"] == figures["sampled_fills"]
+    dropped = {drop["tag"]: drop["deliveries"] for drop in data["dropped"]}
+    assert dropped == {f"process{n}:{{}}": 4 for n in range(3)}
 
 
 def test_all_counters_are_there_and_those_of_this_process_too(api: Api):
