@@ -3,14 +3,16 @@
 import json
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
-from cache_invalidation.metrics.notes import EVENTS, Event, by_counter, place_of, settle
+from cache_invalidation.exceptions import StoreRefused
+from cache_invalidation.metrics.notes import EVENTS, Event, by_counter, place_of, settle, unsettled
 from cache_invalidation.metrics.requests import route_of
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import RECENT, Notes
+from cache_invalidation.stores.messages import NO_NOTES, RECENT, Notes
 
 # A counter of which there are only totals: its kind, what it is about, and more if need be.
 Detail = tuple[str, ...]
@@ -61,25 +63,36 @@ class Waiting:
         Raises `CacheInvalidationError` if the store fails; then it can be done again.
         """
         if self.events:
-            there = store.notes({place_of(event) for event in self.events})
-            causes, notes = settle(self.events, {**there, **self.notes})
-            self.notes = {**self.notes, **notes}
-            self.counts.update(by_counter(causes))
-            self.events = []
+            self._settle_events(store)
         if self.hits:
-            lives = {
-                _digest(place, seal, nonce): min(HIT_KNOWN, seconds or HIT_KNOWN)
-                for (place, seal), (_, nonce, seconds) in self.hits.items()
-            }
-            first = store.mark_first(lives)
-            for (name, *_), is_first in zip(self.hits.values(), first, strict=True):
-                self.details["first_hits", name] += is_first
-            self.hits = {}
+            self._settle_hits(store)
         for (dropped, *about), number in self.writes.items():
             entity_type, cause, path = about
             what = (entity_type or "", cause or "", route_of(path))
             self.details.update({("write", tag, *what): number for tag in dropped})
         self.writes = Counter()
+
+    def _settle_events(self, store: Store) -> None:
+        try:
+            there = store.notes({place_of(event) for event in self.events})
+        except StoreRefused:  # It does not let this user look, say, and will not later.
+            causes, notes = unsettled(self.events), NO_NOTES
+        else:
+            causes, notes = settle(self.events, {**there, **self.notes})
+        self.notes = {**self.notes, **notes}
+        self.counts.update(by_counter(causes))
+        self.events = []
+
+    def _settle_hits(self, store: Store) -> None:
+        lives = {
+            _digest(place, seal, nonce): min(HIT_KNOWN, seconds or HIT_KNOWN)
+            for (place, seal), (_, nonce, seconds) in self.hits.items()
+        }
+        with suppress(StoreRefused):
+            first = store.mark_first(lives)
+            for (name, *_), is_first in zip(self.hits.values(), first, strict=True):
+                self.details["first_hits", name] += is_first
+        self.hits = {}
 
     def send(self, store: Store) -> None:
         """Add what is settled to what is in the store.

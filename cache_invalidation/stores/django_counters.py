@@ -112,7 +112,7 @@ class DjangoCounters(Store):
         found = self._cache.get_many(list({self._leaf(place // LEAF) for place in places}))
         empty = bytes(LEAF * NOTE_SIZE)
         return {
-            place: found.get(self._leaf(place // LEAF), empty)[start : start + NOTE_SIZE]
+            place: bytes(found.get(self._leaf(place // LEAF), empty)[start : start + NOTE_SIZE])
             for place in places
             for start in (place % LEAF * NOTE_SIZE,)
         }

@@ -49,6 +49,17 @@ def test_it_shows_what_was_counted(client, period):
     assert "Cache default Working" in text
 
 
+def test_it_shows_what_took_longest_to_compute_and_why(client):
+    counters.detail(
+        {("took", "dashboard.page", "0.05"): 20, ("microseconds", "dashboard.page"): 10**6}
+    )
+    counters.detail({("compared", "dashboard.page"): 20, ("equal", "dashboard.page"): 16})
+    counters.detail({("dropped", "dashboard.page", "menu:{}"): 20})
+    counters.update({"missed:dashboard.page:invalidated": 20, "hits:dashboard.page": 60})
+    found = "dashboard.page 1.0 s 3.0 s 50 ms invalidated (20) menu:{} (20) 16 of 20"
+    assert found in text_of(client)
+
+
 def test_it_shows_exactly_what_three_processes_did(client):
     command = [sys.executable, "-m", "tests.metrics.workload"]
     workers = [subprocess.Popen([*command, f"process{n}"], cwd=ROOT) for n in range(3)]

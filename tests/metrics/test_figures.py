@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.urls import path
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.metrics import notes
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.figures import Figures
@@ -386,6 +386,19 @@ def test_details_are_bounded_and_say_what_was_left_out(alias: str, monkeypatch: 
     assert found.pop("") == 4
     assert found == {f"fills\t{number}": 4 for number in range(4)} | {"fills\t4": 2}
     assert read_metrics()["details_left_out"] == 4
+
+
+def test_a_server_that_refuses_to_tell_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*args: Any) -> Any:
+        raise StoreRefused("no permission")
+
+    shelf(1)
+    shelf(1)
+    for step in ("notes", "mark_first"):
+        monkeypatch.setattr(get_store(), step, refuse)
+    found = figures()
+    assert (found["missed"], found["fills"], found["hit_fills"]) == ({"unknown": 1}, 1, 0)
+    assert read_metrics()["hits"] == 1
 
 
 @pytest.mark.parametrize("step", ["notes", "mark_first", "count"])
