@@ -66,7 +66,9 @@ class Counters:
     def detail(self, amounts: Mapping[Detail, int]) -> None:
         """Add to counters of which there are only totals; see `details`."""
         with self._lock:
-            self._waiting.details.update(amounts)
+            details = self._waiting.details
+            for name, amount in amounts.items():  # Counter.update takes several times as long.
+                details[name] += amount
 
     def note(self, event: Event) -> None:
         """Take note that something was stored, or that nothing was there; see `notes`."""

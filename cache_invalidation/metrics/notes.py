@@ -8,7 +8,7 @@ An entry has one by its digest, and takes it from any other that has the same: t
 
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from time import time
 from typing import Final, Literal, NamedTuple
@@ -80,6 +80,13 @@ def kept(place: str, seconds: float | None, mark: str) -> Kept:
     return Kept(place, seconds, mark, time())
 
 
+class Place(NamedTuple):
+    """Where a note stands, and the digest by which it is known that it is about this entry."""
+
+    number: int
+    digest: int
+
+
 class _Note(NamedTuple):
     digest: int
     at: float
@@ -88,23 +95,29 @@ class _Note(NamedTuple):
     cause: int
 
 
-def place_of(event: Event) -> int:
-    """Return where a note about the entry stands that `event` is about."""
-    return _digests(event.place)[0]
+def places_of(events: Iterable[Event]) -> dict[str, Place]:
+    """Return where notes about the entries stand that `events` are about, by the entry."""
+    found: dict[str, Place] = {}
+    for event in events:
+        if event.place not in found:
+            found[event.place] = _place(event.place)
+    return found
 
 
-def settle(events: Sequence[Event], there: Notes) -> tuple[Counter[tuple[str, Cause]], Notes]:
+def settle(
+    events: Iterable[Event], places: Mapping[str, Place], there: Notes
+) -> tuple[Counter[tuple[str, Cause]], Notes]:
     """Return how often a name missed for which cause, and what is to be noted instead.
 
-    `events` are in their order, `there` are the notes at the place of each.
+    `events` are in their order, `there` are the notes at their `places`.
     """
     notes = {place: _Note(*_LAYOUT.unpack(note)) for place, note in there.items()}
     causes: Counter[tuple[str, Cause]] = Counter()
     changed: dict[int, bytes] = {}
     missing: dict[int, int] = {}
     for event in events:
-        place, digest = _digests(event.place)
-        note = notes.get(place, _NONE)
+        place, digest = places[event.place]
+        note = notes[place]
         if isinstance(event, Missed):
             cause = _cause(event, digest, note)
             missing[digest] = _GONE.index(cause)
@@ -117,7 +130,7 @@ def settle(events: Sequence[Event], there: Notes) -> tuple[Counter[tuple[str, Ca
     return causes, changed or NO_NOTES
 
 
-def unsettled(events: Sequence[Event]) -> Counter[tuple[str, Cause]]:
+def unsettled(events: Iterable[Event]) -> Counter[tuple[str, Cause]]:
     """Return what `settle` does where nobody can look into the notes."""
     return Counter((event.name, "unknown") for event in events if isinstance(event, Missed))
 
@@ -151,10 +164,9 @@ def _until(event: Kept) -> float:
     return _FOR_EVER if event.seconds is None else event.at + event.seconds
 
 
-def _digests(place: str) -> tuple[int, int]:
-    found = int.from_bytes(blake2b(place.encode(errors="surrogatepass"), digest_size=8).digest())
-    # No note is all zeros.
-    return found % NOTES, (found >> 32) | 1
+def _place(entry: str) -> Place:
+    found = int.from_bytes(blake2b(entry.encode(errors="surrogatepass"), digest_size=8).digest())
+    return Place(found % NOTES, (found >> 32) | 1)  # No note is all zeros.
 
 
 def _mark(mark: str) -> int:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from cache_invalidation.exceptions import StoreRefused
-from cache_invalidation.metrics.notes import EVENTS, Event, by_counter, place_of, settle, unsettled
+from cache_invalidation.metrics.notes import EVENTS, Event, by_counter, places_of, settle, unsettled
 from cache_invalidation.metrics.requests import route_of
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import NO_NOTES, RECENT, Notes
@@ -73,12 +73,13 @@ class Waiting:
         self.writes = Counter()
 
     def _settle_events(self, store: Store) -> None:
+        places = places_of(self.events)
         try:
-            there = store.notes({place_of(event) for event in self.events})
+            there = store.notes({place.number for place in places.values()})
         except StoreRefused:  # It does not let this user look, say, and will not later.
             causes, notes = unsettled(self.events), NO_NOTES
         else:
-            causes, notes = settle(self.events, {**there, **self.notes})
+            causes, notes = settle(self.events, places, {**there, **self.notes})
         self.notes = {**self.notes, **notes}
         self.counts.update(by_counter(causes))
         self.events = []

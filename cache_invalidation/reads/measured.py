@@ -3,7 +3,6 @@
 A hit only finds out whether it may be the first of an entry for which that is to be counted.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import random, randrange
@@ -91,15 +90,14 @@ def count_filling(
 
     Serializers may spell the same value in several ways, so there may have been more of them.
     """
-    amounts: Counter[Detail] = Counter()
-    amounts["fills", name] = 1
-    amounts["bytes", name] = len(filling.payload)
-    amounts["sampled", name] = int(filling.nonce > 0)
+    amounts: dict[Detail, int] = {("fills", name): 1, ("bytes", name): len(filling.payload)}
+    if filling.nonce:
+        amounts["sampled", name] = 1
     if before is not None and before.digest is not None and before.place == filling.entry:
         amounts["compared", name] = 1
         if before.digest == _digest(payload):
             amounts["equal", name] = 1
-            amounts.update({("equal_after", name, tag): 1 for tag in before.dropped})
+            amounts |= {("equal_after", name, tag): 1 for tag in before.dropped}
     counters.detail(amounts)
     counters.note(note)
 

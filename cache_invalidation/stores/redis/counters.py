@@ -60,9 +60,9 @@ class RedisCounters(Store):
         if details:
             added = chain.from_iterable(details.items())
             commands.append(script("detail", [self._details], DETAILS, *added))
-        commands += [
-            ("SETRANGE", self._notes, place * NOTE_SIZE, note) for place, note in notes.items()
-        ]
+        if notes:
+            written = chain.from_iterable(notes.items())
+            commands.append(script("note", [self._notes], NOTE_SIZE, *written))
         # A server without memory to spare may take the first and not the others: what it has
         # counted must not be counted again.
         unrefused(self._servers.ask_all(commands)[:1])
@@ -74,11 +74,7 @@ class RedisCounters(Store):
 
     @guarded(*ERRORS)
     def notes(self, places: Collection[int]) -> Notes:
-        commands: list[Command] = [
-            ("GETRANGE", self._notes, place * NOTE_SIZE, (place + 1) * NOTE_SIZE - 1)
-            for place in places
-        ]
-        found = self._answers(commands) if commands else []
+        found = self._servers.ask(*script("noted", [self._notes], NOTE_SIZE, *places))
         return {
             place: bytes(note).ljust(NOTE_SIZE, b"\0")
             for place, note in zip(places, found, strict=True)
