@@ -9,6 +9,7 @@ from django.core.checks import Info
 from django.template import Engine, engines
 from django.template.backends.django import DjangoTemplates
 
+from cache_invalidation.checks.cache import store
 from cache_invalidation.checks.registering import Messages, register
 
 _DJANGO: Final = "django.templatetags.cache"
@@ -20,6 +21,10 @@ _LARGEST: Final = 1_000_000  # bytes of a file that is read
 @register(deploy=True)
 def check_blocks_of_django(**kwargs: Any) -> Messages:
     """I002: blocks that stay as they are when what they show is written."""
+    found_store = store()
+    tracking = None if found_store is None else found_store.tracking
+    if tracking is not None and tracking.glob_of("template.cache.x.") is not None:
+        return  # They are dropped like any tracked key.
     for backend in _backends():
         if backend.engine.libraries.get("cache") != _DJANGO:
             continue
@@ -31,8 +36,7 @@ def check_blocks_of_django(**kwargs: Any) -> Messages:
                 "written meanwhile.",
                 hint=(
                     f'Set OPTIONS["libraries"] = {{"cache": {_OURS!r}}} in TEMPLATES: then each '
-                    "{% cache %} is dropped when what it shows is written. So it is already where "
-                    "'template.cache.*' is in TRACK."
+                    "{% cache %} is dropped when what it shows is written."
                 ),
                 id="cache_invalidation.I002",
             )

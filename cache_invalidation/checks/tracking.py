@@ -1,10 +1,11 @@
 """Tracked keys: whether there can be any, and whether they are the right ones."""
 
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from django.conf import settings as django_settings
-from django.core.checks import Error, Info, Warning
+from django.core.checks import CheckMessage, Error, Info, Warning
 from django.utils.module_loading import import_string
 
 from cache_invalidation.checks.cache import store
@@ -13,6 +14,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.tracking import NEVER, as_fnmatch, is_list_of_globs
 
+_OPTIONS: Final = ("TRACK", "BLIND")
 _BACKEND: Final = "cache_invalidation.backends.RedisCache"
 
 
@@ -23,8 +25,10 @@ def check_tracked_keys(**kwargs: Any) -> Messages:
         options = cache.get("OPTIONS") or {}
         if not isinstance(options, dict):
             continue
-        for name in ("TRACK", "BLIND"):
+        for name in _OPTIONS:
             yield from _check_globs(alias, name, options.get(name, []))
+        if str(cache.get("BACKEND", "")).startswith("cache_invalidation.backends."):
+            yield from _check_names(alias, options)
         if "TRACK" in options and not _tracks(cache.get("BACKEND", ""), alias):
             yield Error(
                 f"The cache {alias!r} has TRACK in its OPTIONS, and tracks nothing.",
@@ -34,16 +38,26 @@ def check_tracked_keys(**kwargs: Any) -> Messages:
             )
 
 
+def _check_names(alias: str, options: dict[str, Any]) -> Messages:
+    """E021: what is nearly the name of an option."""
+    for name in options:
+        meant = get_close_matches(str(name).upper(), _OPTIONS, cutoff=0.7)
+        if name not in _OPTIONS and meant:
+            problem = f"OPTIONS of the cache {alias!r} has {name!r}, which nobody reads."
+            yield _wrong_option(problem, f"Write {meant[0]!r}.")
+
+
 def _check_globs(alias: str, name: str, globs: Any) -> Messages:
     if name == "BLIND" and isinstance(globs, bool):
         return
     if is_list_of_globs(globs):
         return
-    yield Error(
-        f"{name} in OPTIONS of the cache {alias!r} is {globs!r}.",
-        hint=f'Write a list of patterns for keys: "{name}": ["product:*"].',
-        id="cache_invalidation.E021",
-    )
+    problem = f"{name} in OPTIONS of the cache {alias!r} is {globs!r}."
+    yield _wrong_option(problem, f'Write a list of patterns for keys: "{name}": ["product:*"].')
+
+
+def _wrong_option(problem: str, hint: str) -> CheckMessage:
+    return Error(problem, hint=hint, id="cache_invalidation.E021")
 
 
 def _tracks(backend: Any, alias: str) -> bool:
@@ -56,9 +70,18 @@ def _tracks(backend: Any, alias: str) -> bool:
 
 @register()
 def check_what_is_tracked(**kwargs: Any) -> Messages:
-    """W027: patterns in TRACK that match what is not made from what was read."""
+    """W027 and W029: patterns that match what is not made from what was read; and no patterns."""
     found = store()
     tracking = None if found is None else found.tracking
+    alias = Settings.CACHE.usable()
+    options = django_settings.CACHES.get(alias, {}).get("OPTIONS") or {}
+    if tracking is not None and not tracking.globs and not options.get("TRACK"):
+        yield Warning(
+            f"The cache {alias!r} could track keys, and tracks none.",
+            hint='Name the keys of the project in its OPTIONS, "TRACK": ["product:*"], or in keys '
+            "of a rule; or leave the BACKEND that it had.",
+            id="cache_invalidation.W029",
+        )
     for glob in () if tracking is None else tracking.track:
         if any(fnmatchcase(f"{key}x", as_fnmatch(glob)) for key in NEVER):
             yield Warning(

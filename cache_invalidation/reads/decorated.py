@@ -56,6 +56,8 @@ def _cure_for(function: Any) -> str | None:
 
 
 def _shown(function: Any) -> str:
+    if isinstance(function, QuerySet):
+        return f"a queryset of {function.model.__name__}"  # Showing it would execute it.
     if isinstance(function, type | FunctionType):
         return f"{function.__module__}.{function.__qualname__}()"
     return repr(function)

@@ -9,6 +9,8 @@ from django.test import override_settings
 
 from cache_invalidation.checks.templates import check_blocks_of_django
 from tests.checks.reporting import ids, only, reported, reported_in_production
+from tests.checks.test_tracking import OURS as TRACKING
+from tests.checks.test_tracking import with_cache
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -66,3 +68,10 @@ def test_of_many_it_names_a_few(folder: Path):
 @override_settings(TEMPLATES=[{"BACKEND": "no.such.backend"}])
 def test_templates_that_cannot_be_used_are_for_django_to_report():
     assert check_blocks_of_django() == []
+
+
+def test_nor_where_the_keys_of_these_blocks_are_tracked(folder: Path):
+    with templates(folder), with_cache(TRACKING, TRACK=["template.cache.*"]):
+        assert infos() == []
+    with templates(folder), with_cache(TRACKING, TRACK=["product:*"]):
+        only(infos(), Info, "I002")

@@ -8,7 +8,7 @@ from django.urls import path
 from django.views.decorators.cache import cache_page
 
 from cache_invalidation import ModelInvalidation, registry
-from tests.checks.reporting import only, reported
+from tests.checks.reporting import ids, only, reported
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -25,8 +25,35 @@ def with_cache(backend, /, **options):
 @pytest.mark.parametrize("value", ["product:*", [1], {"a": 1}, 5, [""]])
 @pytest.mark.parametrize("name", ["TRACK", "BLIND"])
 def test_e021_what_is_no_list_of_patterns(name, value):
-    with with_cache(OURS, **{name: value}):
+    with with_cache(OURS, **{"TRACK": ["a:*"], name: value}):
         assert repr(value) in only(reported(), Error, "E021").msg
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("TRACKS", "TRACK"), ("track", "TRACK"), ("TRAK", "TRACK"), ("BLINDS", "BLIND")],
+)
+def test_e021_what_is_nearly_the_name_of_an_option(wrong, meant):
+    with with_cache(OURS, **{"TRACK": ["a:*"], "MAX_ENTRIES": 9, wrong: ["product:*"]}):
+        found = only(reported(), Error, "E021")
+    assert repr(wrong) in found.msg
+    assert repr(meant) in str(found.hint)
+    with with_cache(DJANGOS, **{wrong: ["product:*"]}):
+        assert "E021" not in ids(reported())
+
+
+def test_w029_a_cache_that_could_track_and_does_not():
+    with with_cache(OURS):
+        assert "'default'" in only(reported(), Warning, "W029").msg
+        with registry.override(Product, Keys):
+            assert "W029" not in ids(reported())
+    for backend, options in ((OURS, {"TRACK": ["a:*"]}), (DJANGOS, {})):
+        with with_cache(backend, **options):
+            assert "W029" not in ids(reported())
+
+
+class Keys(ModelInvalidation):
+    keys = ["product:{pk}"]
 
 
 @pytest.mark.parametrize("blind", [True, False, [], ["a:*"]])

@@ -323,3 +323,9 @@ def test_a_timeout_may_be_a_timedelta(redis_client, settings):
 def test_an_option_that_makes_no_sense_is_refused_when_the_function_is_decorated(options, message):
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         cached(**options)(lifetime)
+
+
+def test_what_is_no_function_is_named_without_asking_the_database():
+    """Without a mark for it, a query would fail."""
+    with pytest.raises(TypeError, match=r"not a queryset of Product: leave it out"):
+        cached(Product.objects.filter(name="a"))
