@@ -1,6 +1,7 @@
 """The forms of SQL that Django's ORM generates, recognised from their tokens."""
 
 from collections import Counter
+from itertools import pairwise
 from sys import intern
 
 from cache_invalidation.sql.conditions import (
@@ -82,21 +83,27 @@ def _columns(tokens: list[str]) -> frozenset[str] | None:
 
     A row is read as a whole where a star is, or the name of a table alone: ``SELECT t FROM t``. Of
     tables that are joined by nature, columns are compared that nobody names. What PostgreSQL itself
-    keeps of a row is another with each update of it.
+    keeps of a row is another with each update of it. SQLite takes a text for a name where only a
+    name can be: ``t.'name'``.
     """
     counts = sum(tokens[i : i + 4] == _COUNT for i in range(len(tokens)))
     if tokens.count("*") > counts or "NATURAL" in tokens:
+        return None
+    if any(each == "." and after[0] == "'" for each, after in pairwise(tokens)):
         return None
     alone = Counter(
         folded(token)
         for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)
         if "." not in (before, after) and _may_name(token)
     )
-    introduced: Counter[str] = Counter()
-    for alias, named in _tables(tokens):
-        spelled = [named[0]] * (len(named) == 1) + [alias[0]] * (alias != named)
-        introduced.update(folded(name) for name in spelled)
-    if any(alone[name] > number for name, number in introduced.items()):
+    tables = _tables(tokens)
+    introduced = Counter(
+        folded(name)
+        for alias, named in tables
+        for name in [*named * (len(named) == 1), *alias * (alias != named)]
+    )
+    rows = {folded(alias[-1]) for alias, _ in tables}
+    if any(alone[name] > introduced[name] for name in rows):
         return None
     found = frozenset(intern(folded(token)) for token in filter(_may_name, tokens))
     return found if found.isdisjoint(_OF_THE_DATABASE) else None

@@ -28,6 +28,11 @@ KNOWN = frozenset({"shop_product", "shop_review"})
         ('SELECT U0."shop_product" FROM "shop_product" U0', {"shop_product"}, {"stock"}),
         ('SELECT straße FROM "shop_product"', {"straße"}, {"stock"}),
         ('SELECT sto$ck FROM "shop_product"', {"sto$ck"}, {"stock"}),
+        (
+            'SELECT "shop_product"."name" FROM "public"."shop_product"',
+            {"shop_product", "name"},
+            {"stock"},
+        ),
     ],
 )
 def test_the_names_in_it(sql: str, named: set[str], not_named: set[str]) -> None:
@@ -50,6 +55,8 @@ def test_the_names_in_it(sql: str, named: set[str], not_named: set[str]) -> None
         'SELECT u0 FROM "shop_product" U0',
         'SELECT COUNT("shop_product") FROM "shop_product"',
         'SELECT "name" FROM "shop_product" WHERE "shop_product" IS NOT NULL',
+        'SELECT to_jsonb("shop_product") FROM "public"."shop_product"',
+        'SELECT "shop_product" FROM "db"."public"."shop_product" WHERE "name" = %s',
         'SELECT "text" FROM "shop_review" NATURAL JOIN "shop_product"',
         'SELECT "name" FROM (SELECT * FROM "shop_product") t',
         "SELECT name FROM shop_product",
@@ -63,3 +70,7 @@ def test_the_names_in_it(sql: str, named: set[str], not_named: set[str]) -> None
 )
 def test_any_column(sql: str) -> None:
     assert analyze(sql, "postgresql", KNOWN).columns is None
+
+
+def test_a_text_that_sqlite_takes_for_a_name() -> None:
+    assert analyze("SELECT t.'stock' FROM \"shop_product\" t", "sqlite", KNOWN).columns is None
