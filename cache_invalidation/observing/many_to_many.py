@@ -31,8 +31,8 @@ from cache_invalidation.sql import Kind, Statement, Write
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions.open_batches import batches
 
-# By model and primary key: the row, and whether it goes along with the one at one end.
-Loaded = Mapping[type[Model], Mapping[Any, tuple[Model, bool]]]
+# By model and primary key: whether it goes along with the row at one end.
+Loaded = Mapping[type[Model], Mapping[Any, bool]]
 
 # What the foreign key to the other end holds in all relations of rows at one end, by that to these.
 Held = Mapping[Any, Mapping[Any, Keys]]
@@ -162,17 +162,13 @@ def _values(
 ) -> dict[Any, Keys]:
     """Return what each of the foreign keys `ends` holds in the relations that are written.
 
-    None where that is not known; without those that go along with a row, if these are left out.
+    None where that is not known; nothing where all go along with a row, if these are left out. What
+    rows held that Django has loaded is not believed: others may have updated them since.
     """
-    if write.kind == "delete" and (loaded := _loaded.get().get(between)):
+    if write.kind == "delete" and not with_along and (loaded := _loaded.get().get(between)):
         named = keys_written(between._meta.pk_fields, write, given, connection)
-        if named and loaded.keys() >= set(named):
-            found = [loaded[pk] for pk in named]
-            rows = [row for row, is_along in found if with_along or not is_along]
-            return {
-                end: spelled(end, (getattr(row, end.attname) for row in rows), connection)
-                for end in ends
-            }
+        if named and all(map(loaded.get, named)):
+            return dict.fromkeys(ends, ())
     named_by = {end: keys_written([end], write, given, connection) for end in ends}
     if write.kind == "delete" and (held := _go_along.get()):
         for end in [end for end, keys in named_by.items() if keys is not None and end in held]:
@@ -225,14 +221,13 @@ def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) 
 
 def loaded_among(rows: Mapping[type[Model], Sequence[Model]]) -> Loaded:
     """Return the relations that are among `rows`, by their models."""
-    found: dict[type[Model], Mapping[Any, tuple[Model, bool]]] = {}
+    found: dict[type[Model], Mapping[Any, bool]] = {}
     for between in catalog.many_to_many().keys() & rows.keys():
         going = _keys_by_table(rows)
         ends: Sequence[Any] = catalog.many_to_many()[between]
         named = [(end.attname, going.get(table_of(end.related_model), ())) for end in ends]
         found[between] = {
-            row.pk: (row, any(getattr(row, name) in keys for name, keys in named))
-            for row in rows[between]
+            row.pk: any(getattr(row, name) in keys for name, keys in named) for row in rows[between]
         }
     return found
 

@@ -26,6 +26,7 @@ from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
+from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import is_suspended
 from cache_invalidation.writes.wrapping import is_wrapped, wrap
 
@@ -43,12 +44,12 @@ def is_installed() -> bool:
 
 
 def _observed(delete: Any, collector: Any) -> Any:
-    models = chain(collector.data, (rows.model for rows in collector.fast_deletes))
+    models = chain(collector.data, (each.model for each in collector.fast_deletes))
     if catalog.many_to_many().keys().isdisjoint(models):
         return delete(collector)
-    for rows in collector.fast_deletes:
-        if rows.model in catalog.many_to_many() and is_along(rows.model, collector.data):
-            rows._raw_delete = _along(rows, collector)
+    for relations in collector.fast_deletes:
+        if relations.model in catalog.many_to_many() and is_along(relations.model, collector.data):
+            relations._raw_delete = _along(relations, collector)
     with deleting(loaded_among(collector.data)):
         return delete(collector)
 
@@ -68,14 +69,15 @@ def _held(between: Any, collector: Any) -> dict[Any, dict[Any, Any]]:
     """Return what is at the other end of the relations of rows that are about to be deleted.
 
     Where a rule looks at the values of these rows, they are locked by now, and nobody can add
-    another relation to them. For any other it is not worth a query.
+    another relation to them. Those that are there are locked as well, or others could move them to
+    another row at that end. For any other it is not worth a query.
     """
     using = collector.using
     found: dict[Any, dict[Any, Any]] = {}
     ends: Any = catalog.many_to_many()[between]
     for end, far in (ends, ends[::-1]):
         model = table_of(end.related_model)
-        going = [rows for kind, rows in collector.data.items() if table_of(kind) is model]
+        going = [each for kind, each in collector.data.items() if table_of(kind) is model]
         keys = [getattr(row, end.target_field.attname) for row in chain.from_iterable(going)]
         if not keys or not registry.plan(model).needs_state or is_suspended(using):
             continue
@@ -84,9 +86,11 @@ def _held(between: Any, collector: Any) -> dict[Any, dict[Any, Any]]:
         relations = all_rows(between, using).filter(**{f"{end.name}__in": keys})
         try:
             with shielded(using):
-                held = relations.values_list(far.attname, flat=True)
-                found[end] = {far: spelled(far, held, connections[using])}
+                locked = rows.read_all(relations, using, deleting=True)
         except Exception:
             # The DELETE says what is wrong.
             logger.warning("Relations to be deleted could not be read.", exc_info=True)
+            continue
+        held = (getattr(row, far.attname) for row in locked.values())
+        found[end] = {far: spelled(far, held, connections[using])}
     return found

@@ -1,14 +1,18 @@
 """What reads a many-to-many relation by one of its rows depends on the relations of that row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 from django.db.models import QuerySet
+from django.db.models.signals import post_delete
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.explain import explain_sql
 from tests.cursors import execute
+from tests.elsewhere import elsewhere
 from tests.reads.test_joins import Counted
 from tests.testapp.models import Author, Authorship, Book, Product, Tag
 
@@ -137,6 +141,74 @@ def test_a_row_whose_rule_looks_at_values_is_known_with_its_relations(
         # Of the row at the other end, no rule looks at values.
         tags[0].delete()
         assert [read() for read in numbers] == [read._read() for read in numbers]
+
+
+@contextmanager
+def meanwhile(using: str, act: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Call `act` in another thread before relations are deleted."""
+    found: list[Any] = []
+
+    def ask(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("DELETE") and "product_tags" in sql:
+            found.append(elsewhere(act))
+        return execute(sql, params, many, context)
+
+    with connections[using].execute_wrapper(ask):
+        yield found
+
+
+@pytest.fixture
+def listener() -> Iterator[None]:
+    """Somebody listens to deletions of whatever model, so that Django loads relations."""
+
+    def listen(**kwargs: Any) -> None: ...
+
+    post_delete.connect(listen)
+    yield
+    post_delete.disconnect(listen)
+
+
+@pytest.mark.usefixtures("listener")
+def test_what_django_has_loaded_may_be_another_relation_when_it_is_deleted(
+    using: str, products: list[Product], tags: list[Tag]
+) -> None:
+    between = Product.tags.through.objects.using(using)
+    read = Counted(lambda: names(tags[2].products))
+    loaded = between.get(product=products[1])
+    between.filter(product=products[1]).update(tag=tags[2])
+    assert not read.stays(loaded.delete)
+    if using == "sqlite":
+        return  # It has one writer at a time.
+
+    def move() -> list[str]:
+        between.filter(product=products[0]).update(tag=tags[2])
+        return read()  # type: ignore[no-any-return]
+
+    between.filter(product=products[0], tag=tags[1]).delete()
+    with meanwhile(using, move) as found:
+        between.filter(product=products[0]).delete()
+    assert (found, read()) == ([["p0"]], [])
+
+
+def test_relations_of_a_row_whose_rule_looks_at_values_are_locked_when_it_is_deleted(
+    using: str, products: list[Product], tags: list[Tag]
+) -> None:
+    if using == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+
+    class Slugs(ModelInvalidation):
+        tags = ["slug:{slug}"]
+
+    between = Product.tags.through.objects.using(using)
+
+    def locked() -> bool:
+        with transaction.atomic(using=using):
+            free = between.select_for_update(skip_locked=True)
+            return not free.filter(product=products[0]).exists()
+
+    with registry.override(Product, Slugs), meanwhile(using, locked) as found:
+        products[0].delete()
+    assert found == [True]
 
 
 @pytest.fixture

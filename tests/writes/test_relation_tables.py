@@ -201,16 +201,17 @@ def test_a_deleted_row_leaves_those_alone_that_it_was_related_to(world: World, s
 
 
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
-def test_where_django_loads_relations_to_delete_them_these_are_known(
+def test_where_django_loads_relations_to_delete_them_these_may_be_any(
     world: World, signal: Any
 ) -> None:
+    """Others may update a relation before the statement, which names its key only."""
     relate(world)
     with listening(signal), delivered() as found:
         world.a.follows.clear()
-    assert ends(found) == pals(11, 12, 13)
+    assert ends(found) == pals("*")
     with listening(signal), delivered() as found:
         world.a.friends.clear()
-    assert ends(found) == pals(11, 12, 13)
+    assert ends(found) == pals("*")
 
 
 def test_what_a_receiver_clears_while_a_row_is_deleted_is_told(world: World) -> None:
