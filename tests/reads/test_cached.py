@@ -327,5 +327,6 @@ def test_an_option_that_makes_no_sense_is_refused_when_the_function_is_decorated
 
 def test_what_is_no_function_is_named_without_asking_the_database():
     """Without a mark for it, a query would fail."""
+    queryset: Any = Product.objects.filter(name="a")
     with pytest.raises(TypeError, match=r"not a queryset of Product: leave it out"):
-        cached(Product.objects.filter(name="a"))
+        cached(queryset)
