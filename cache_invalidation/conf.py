@@ -221,6 +221,10 @@ class Settings:
     # Seconds that callers of a `lock=True` function wait for the one that computes.
     LOCK_TIMEOUT = Setting[float](5.0, positive_seconds)
 
+    # Where values of `refresh=True` functions are computed anew: in "threads" of the process that
+    # has hit them, or by what this path names, such as "cache_invalidation.contrib.celery.refresh".
+    REFRESH = Setting[str]("threads", text)
+
     # Seconds for which a store that failed is left alone before it is asked again.
     RETRY_INTERVAL = Setting[float](1.0, positive_seconds)
 

@@ -20,6 +20,7 @@ DEFAULTS = {
     "EXCLUDE": ("sessions", "migrations", "admin.LogEntry"),
     "UNDECLARED_READS": None,
     "LOCK_TIMEOUT": 5.0,
+    "REFRESH": "threads",
     "RETRY_INTERVAL": 1.0,
     "METRICS_FLUSH_INTERVAL": 5.0,
     "CODE_VERSION": "",

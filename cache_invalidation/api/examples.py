@@ -87,6 +87,7 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "details_left_out": 0,
     "not_stored": {"page:shop.views.cart": {"session": 17}, "cache:product:*": {"blind": 2}},
     "stored": {"cache:product:*": {"sealed": 21}},
+    "refreshed": {"shop.views.category_page": {"stored": 9}},
     "invalidations_by_entity_type": {"product": 12},
     "tag_invalidations": 24,
     "key_invalidations": 36,

@@ -1,11 +1,13 @@
 """For Celery; the extra ``celery``.
 
-A task that drains the outbox, counters that outlive a worker, and each task a unit of work.
+Tasks that drain the outbox and that refresh values, counters that outlive a worker, and each task a
+unit of work.
 
 Name the module in ``CELERY_IMPORTS`` (or `app.autodiscover_tasks(["cache_invalidation.contrib"],
 related_name="celery")`), and have Celery's beat send the task every few seconds.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery import shared_task
@@ -13,6 +15,7 @@ from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.metrics.counters import flush_at_exit
+from cache_invalidation.reads.ahead import refresh_message
 from cache_invalidation.surfaces.tracked.units import Tasks
 
 _tasks = Tasks()
@@ -26,6 +29,17 @@ def drain_invalidations() -> int:
     again: what waits is found by the next one.
     """
     return drain_all()
+
+
+@shared_task(name="cache_invalidation.refresh", ignore_result=True)  # type: ignore[untyped-decorator]
+def refresh_value(message: Mapping[str, Any]) -> None:
+    """Compute a value anew that is about to expire. It is counted what becomes of that."""
+    refresh_message(message)
+
+
+def refresh(message: Mapping[str, Any]) -> None:
+    """Have a worker do so; for the setting ``REFRESH``."""
+    refresh_value.delay(message)
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]

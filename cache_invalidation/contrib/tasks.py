@@ -1,14 +1,17 @@
-"""For Django's own tasks framework: a task that drains the outbox, and each one a unit of work.
+"""For Django's own tasks framework: tasks that drain the outbox and that refresh values, and each
+task a unit of work.
 
 Django 6.0 has the framework; on Django 5.2 the package `django-tasks` has it, which is the extra
-``tasks``. Enqueue it every few seconds by whatever the project schedules with.
+``tasks``. Enqueue the former every few seconds by whatever the project schedules with.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import django
 
 from cache_invalidation.delivery.outbox.draining import drain_all
+from cache_invalidation.reads.ahead import refresh_message
 from cache_invalidation.surfaces.tracked.units import Tasks
 
 if django.VERSION >= (6, 0):
@@ -35,6 +38,17 @@ def drain_invalidations() -> int:
     again: what waits is found by the next one.
     """
     return drain_all()
+
+
+@task
+def refresh_value(message: dict[str, Any]) -> None:
+    """Compute a value anew that is about to expire. It is counted what becomes of that."""
+    refresh_message(message)
+
+
+def refresh(message: Mapping[str, Any]) -> None:
+    """Have a worker do so; for the setting ``REFRESH``."""
+    refresh_value.enqueue(dict(message))
 
 
 def _begin(task_result: Any, **kwargs: Any) -> None:

@@ -43,7 +43,8 @@ class Metrics(Rates):
     `pending_invalidations` is the length of the outbox now. `not_stored` has, by the name of a
     function, page or block, or of what one pattern tracks, how often it was not stored for which
     reason. `stored` has, by the last of these names only, how often a value was: "sealed" under
-    what it depends on, or "blind". `figures` has what else was measured, by all of these names;
+    what it depends on, or "blind". `refreshed` has, by the name of a function, what became of its
+    refreshes. `figures` has what else was measured, by all of these names;
     `dropped` what writes have dropped. Both are kept to so many counters; of what found no room
     there are only so many `details_left_out`.
     """
@@ -54,6 +55,7 @@ class Metrics(Rates):
     details_left_out: int
     not_stored: dict[str, dict[str, int]]
     stored: dict[str, dict[str, int]]
+    refreshed: dict[str, dict[str, int]]
     invalidations_by_entity_type: dict[str, int]
     tag_invalidations: int
     key_invalidations: int
@@ -127,6 +129,7 @@ def read_metrics() -> Metrics:
         details_left_out=details.get(("",), 0),
         not_stored=_detailed(counts, _NOT_STORED),
         stored=_detailed(counts, _STORED),
+        refreshed=_detailed(counts, "refreshed:"),
         invalidations_by_entity_type=_by_entity_type(counts),
         tag_invalidations=counts.get("tags", 0),
         key_invalidations=counts.get("keys", 0),

@@ -48,6 +48,7 @@ def cached(
     lock: bool = False,
     name: str | None = None,
     sample: float | None = None,
+    refresh: bool = False,
     vary_on: Source | Iterable[Source] | None = None,
 ) -> _Decorator: ...
 def cached(
@@ -59,6 +60,7 @@ def cached(
     lock: bool = False,
     name: str | None = None,
     sample: float | None = None,
+    refresh: bool = False,
     vary_on: Source | Iterable[Source] | None = None,
 ) -> Any:
     """Keep the values of a function until something that they depend on changes.
@@ -83,6 +85,9 @@ def cached(
     the cached value compared with what it returns. If it is stale, that is logged and counted, the
     entry dropped and the new value returned. `check_cache_consistency` does it for all entries.
 
+    With `refresh`, a hit in the last tenth of the timeout has the value computed anew in the
+    background, or where the setting ``REFRESH`` says, so that the next reader does not wait for it.
+
     Cached functions that are called inside hand their tags up. In a transaction that has written
     to one of the tags the function is just called, and while a write is in flight its value is not
     stored. A store that fails costs the cached value, never the call.
@@ -90,6 +95,6 @@ def cached(
     Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
     called, for arguments that cannot be part of a key.
     """
-    options = checked(timeout, lock, name, sample)
+    options = checked(timeout, lock, name, sample, refresh)
     decorator = _Decorator(tags=tags, vary_on=vary_on, **options)
     return decorator if function is None else decorator(function)

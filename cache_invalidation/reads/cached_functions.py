@@ -12,6 +12,7 @@ from cache_invalidation.delivery.fencing import drop
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads import functions
+from cache_invalidation.reads.ahead import is_due, refresh_ahead
 from cache_invalidation.reads.arguments import Signature
 from cache_invalidation.reads.consistency import acheck, check, is_chosen, recomputing
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
@@ -46,8 +47,8 @@ class _Cached(Generic[P, R]):
     """
 
     __slots__ = (
-        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "varying"),
-        *("_spelled", "_told", "__dict__", "__weakref__"),
+        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "ahead"),
+        *("varying", "_spelled", "_told", "__dict__", "__weakref__"),
     )
     __name__: str
 
@@ -59,6 +60,7 @@ class _Cached(Generic[P, R]):
         lock: bool,
         name: str | None,
         sample: float | None,
+        ahead: bool,
         vary_on: Source | Iterable[Source] | None,
     ) -> None:
         self.uncached = function
@@ -68,6 +70,7 @@ class _Cached(Generic[P, R]):
         self.timeout = timeout
         self.lock = lock
         self.sample = sample
+        self.ahead = ahead
         self.varying = Varying(vary_on, self.signature.name)
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         self._told: set[str] = set()
@@ -162,6 +165,7 @@ class _Cached(Generic[P, R]):
 def _finish(read: Read, value: Any, dependencies: Dependencies) -> None:
     """Store `value` if that is allowed, and count why not."""
     reason = finish(read, value, dependencies)
+    read.is_stored = reason is None
     if reason is not None:
         counters.add(f"unstored:{read.name}:{reason}")
 
@@ -185,6 +189,8 @@ class CachedFunction(_Cached[P, R]):
             sleep(pause)
         if not read.is_hit:
             return self._compute(read, args, kwargs)
+        if self.ahead and is_due(read):
+            refresh_ahead(read)
         if self.sample is not None and is_chosen(self.sample):
             return cast(R, check(read, self.uncached, args, kwargs).value)
         return cast(R, read.value)
@@ -224,7 +230,7 @@ class CachedFunction(_Cached[P, R]):
 
     def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         dependencies = read.dependencies()
-        read.call = None if self.sample is None else (args, kwargs)
+        read.call = (args, kwargs) if self.ahead or self.sample is not None else None
         try:
             with collecting(dependencies):
                 value = self.uncached(*args, **kwargs)
@@ -251,6 +257,8 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
         await awalk(attempt(read))
         if not read.is_hit:
             return await self._compute(read, args, kwargs)
+        if self.ahead and is_due(read):
+            await sync_to_async(refresh_ahead)(read)
         if self.sample is not None and is_chosen(self.sample):
             return cast(R, (await acheck(read, self.uncached, args, kwargs)).value)
         return cast(R, read.value)
@@ -280,7 +288,7 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
 
     async def _compute(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         dependencies = read.dependencies()
-        read.call = None if self.sample is None else (args, kwargs)
+        read.call = (args, kwargs) if self.ahead or self.sample is not None else None
         try:
             with collecting(dependencies):
                 value = await self.uncached(*args, **kwargs)

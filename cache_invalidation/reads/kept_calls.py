@@ -4,6 +4,7 @@ Model instances are kept as the names of their rows, and fetched anew: what an o
 hide that the row says something else by now.
 """
 
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from cache_invalidation.reads.spelling import evaluated
 from cache_invalidation.stores.base import Store
 
 # Begins every payload that a call stands in front of, and none else: see `wrap`.
-MARK: Final = b"\x00ci call"
-_HEAD: Final = len(MARK) + 4
+MARK: Final = b"\x00ci kept"
+
+# Behind it: when it was stored (seconds since the epoch), and how many bytes the call has.
+_LAYOUT: Final = struct.Struct(">dI")
+_HEAD: Final = len(MARK) + _LAYOUT.size
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -92,34 +96,45 @@ def wrap(payload: bytes, call: Arguments | None, store: Store) -> bytes:
     if call is None and not payload.startswith(MARK):
         return payload
     kept = b"" if call is None else _encode(call, store)
-    return b"".join((MARK, len(kept).to_bytes(4), kept, payload))
+    return b"".join((MARK, _LAYOUT.pack(time.time(), len(kept)), kept, payload))
 
 
 def _encode(call: Arguments, store: Store) -> bytes:
-    stored_at = time.time()
     try:
-        return store.encode([stored_at, *write_down(*call)])
+        return store.encode(write_down(*call))
     except Exception:  # noqa: BLE001 - serializers raise what they like
-        return store.encode([stored_at])
+        return b""
 
 
 def unwrap(payload: Any) -> Any:
     """Return the payload that `wrap` was given."""
-    if not (isinstance(payload, bytes) and payload.startswith(MARK)):
-        return payload
-    return payload[_end(payload) :]
+    return payload[_end(payload) :] if _is_wrapped(payload) else payload
 
 
 def kept(payload: Any, store: Store) -> Kept | None:
     """Return what `wrap` has put in front of a payload; None if that is nothing or unreadable."""
-    if not (isinstance(payload, bytes) and payload.startswith(MARK)):
+    at = stored_at(payload)
+    if at is None:
         return None
     try:
-        stored_at, *call = store.decode(payload[_HEAD : _end(payload)])
-        return Kept(float(stored_at), (call[0], call[1]) if call else None)
-    except (ValueError, TypeError, IndexError):
+        call = payload[_HEAD : _end(payload)]
+        args, kwargs = store.decode(call) if call else (None, None)
+    except (ValueError, TypeError):
         return None
+    return Kept(at, None if args is None else (args, kwargs))
+
+
+def stored_at(payload: Any) -> float | None:
+    """Return when a payload was stored that `wrap` has made; None for any other one."""
+    if not _is_wrapped(payload):
+        return None
+    at: float = _LAYOUT.unpack_from(payload, len(MARK))[0]
+    return at
+
+
+def _is_wrapped(payload: Any) -> bool:
+    return isinstance(payload, bytes) and payload[:_HEAD].startswith(MARK) and len(payload) >= _HEAD
 
 
 def _end(payload: bytes) -> int:
-    return _HEAD + int.from_bytes(payload[len(MARK) : _HEAD])
+    return _HEAD + int(_LAYOUT.unpack_from(payload, len(MARK))[1])

@@ -7,14 +7,21 @@ from cache_invalidation.conf import timeout as as_timeout
 from cache_invalidation.reads.read import Default
 
 
-def checked(timeout: Any, lock: Any, name: Any, sample: Any) -> dict[str, Any]:
+def checked(timeout: Any, lock: Any, name: Any, sample: Any, refresh: Any) -> dict[str, Any]:
     """Return the options as they are used; raise `TypeError` or `ValueError` for a bad one."""
     if not isinstance(lock, bool):
         raise TypeError(f"lock={lock!r}: it must be True or False.")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r}: it must be text, or None for the name of the function.")
+    if not isinstance(refresh, bool):
+        raise TypeError(f"refresh={refresh!r}: it must be True or False.")
+    if refresh and timeout is None:
+        raise ValueError(
+            "refresh=True: with timeout=None nothing expires, so nothing is refreshed. Leave one "
+            "of them out."
+        )
     options = {"timeout": checked_timeout(timeout), "sample": _share(sample)}
-    return {"lock": lock, "name": name, **options}
+    return {"lock": lock, "name": name, "ahead": refresh, **options}
 
 
 def checked_timeout(value: float | timedelta | Default | None) -> float | Default | None:

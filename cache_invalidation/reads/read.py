@@ -82,6 +82,9 @@ class Read:
     # What was found where nothing could be used.
     absence: Absence | None = None
     call: Arguments | None = None
+    # What has to stand as well when it is stored, whatever it turns out to depend on.
+    conditions: Versions = field(default_factory=dict)
+    is_stored: bool = False
 
     @property
     def lifetime(self) -> float | None:
@@ -90,6 +93,11 @@ class Read:
 
     def dependencies(self) -> Dependencies:
         """Return what collects the dependencies of the value while it is computed."""
+        found = self._dependencies()
+        found.conditions.update(self.conditions)
+        return found
+
+    def _dependencies(self) -> Dependencies:
         versions = self.versions or {}
         if self.records:
             lifetime = self.lifetime if self.storable else None

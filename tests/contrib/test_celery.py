@@ -19,6 +19,7 @@ from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
 from example_project.servers import ValkeyServer
 from tests.contrib.prefork import READS
+from tests.contrib.refreshing import check_refresh
 from tests.delivered import delivered, update_behind_the_back
 from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
@@ -118,3 +119,9 @@ def test_each_task_is_a_unit_of_work(app: Celery, settings: Any) -> None:
     assert _cached_name.apply((product.pk,)).get() == "old"
     Product.objects.update(name="new")
     assert _cached_name.apply((product.pk,)).get() == "new"
+
+
+def test_a_worker_refreshes_what_somebody_else_has_hit(app: Celery, settings: Any) -> None:
+    app.conf.task_always_eager = True
+    app.conf.task_serializer = "json"
+    check_refresh(settings, "cache_invalidation.contrib.celery.refresh")

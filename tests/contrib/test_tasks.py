@@ -9,6 +9,7 @@ from django.utils.module_loading import import_string
 
 from cache_invalidation.contrib.tasks import drain_invalidations
 from cache_invalidation.models import PendingInvalidation
+from tests.contrib.refreshing import check_refresh
 from tests.delivered import delivered, update_behind_the_back
 from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
@@ -78,3 +79,7 @@ def test_each_task_is_a_unit_of_work(settings: Any, fails: bool) -> None:
     assert _cached_name.enqueue(product.pk).return_value == "old"
     Product.objects.update(name="new")
     assert _cached_name.enqueue(product.pk).return_value == "new"
+
+
+def test_a_worker_refreshes_what_somebody_else_has_hit(settings: Any) -> None:
+    check_refresh(settings, "cache_invalidation.contrib.tasks.refresh")

@@ -44,6 +44,7 @@ def test_before_anything_is_counted_everything_is_zero():
         "details_left_out": 0,
         "not_stored": {},
         "stored": {},
+        "refreshed": {},
         "invalidations_by_entity_type": {},
         "tag_invalidations": 0,
         "key_invalidations": 0,

@@ -13,7 +13,15 @@ from django.utils.translation import gettext_lazy
 from model_bakery import baker
 
 from cache_invalidation.reads.arguments import Signature
-from cache_invalidation.reads.kept_calls import Kept, kept, read_back, unwrap, wrap, write_down
+from cache_invalidation.reads.kept_calls import (
+    MARK,
+    Kept,
+    kept,
+    read_back,
+    unwrap,
+    wrap,
+    write_down,
+)
 from cache_invalidation.stores import get_store
 from tests.testapp.models import Category, Product, ProductProxy, Voucher
 
@@ -117,9 +125,7 @@ def test_a_model_that_is_gone_cannot_come_back():
         read_back(([["model", "testapp.gone"]], {}))
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"payload", b"\x00ci call", b"\x00ci call\x00\x00\x00\x00"]
-)
+@pytest.mark.parametrize("payload", [b"", b"payload", MARK, MARK + bytes(12), MARK + bytes(40)])
 @pytest.mark.parametrize("call", [None, ((1,), {"a": 2})])
 def test_a_payload_comes_back_as_it_was(payload, call):
     store = get_store()
@@ -127,7 +133,7 @@ def test_a_payload_comes_back_as_it_was(payload, call):
 
 
 @pytest.mark.parametrize(
-    "payload", [None, 7, "text", b"", b"value", b"\x00ci call", b"\x00ci call\x00\x00\x00\x02no"]
+    "payload", [None, 7, "text", b"", b"value", MARK, MARK + b"\0" * 11 + b"\x02no"]
 )
 def test_nothing_is_found_where_nothing_was_kept(payload):
     assert kept(payload, get_store()) is None

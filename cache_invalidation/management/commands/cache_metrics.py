@@ -114,6 +114,7 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     yield from (f"    {name}  {_rates(rates)}" for name, rates in metrics["functions"].items())
     yield from _detailed("not stored", metrics["not_stored"])
     yield from _detailed("stored", metrics["stored"])
+    yield from _detailed("refreshed", metrics["refreshed"])
     yield "  invalidations"
     yield from _numbers(metrics["invalidations_by_entity_type"])
     yield "  invalidated"

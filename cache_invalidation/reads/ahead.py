@@ -1,0 +1,233 @@
+"""Refreshing a value that is about to expire, while its reader goes on with it.
+
+What takes its place is stored only if everything still stands that the hit has found: what its
+reader had at hand, such as a row, may be as old as that. So a write that comes after the hit wins,
+and so does an invalidation by name.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from threading import Lock
+from time import monotonic, time
+from typing import Any, Final
+
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from cache_invalidation.conf import settings
+from cache_invalidation.connections import sees_snapshot
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.background import background
+from cache_invalidation.reads.kept_calls import kept, read_back, stored_at
+from cache_invalidation.reads.read import Read
+from cache_invalidation.reads.recomputing import Locale, NotTheSame, known, recompute
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.messages import Versions, new_token
+from cache_invalidation.transactions.open_batches import is_dirty
+
+logger = logging.getLogger("cache_invalidation")
+
+#: The share of its timeout after which a value is refreshed.
+DUE: Final = 0.9
+
+#: Seconds for which nobody else tries to refresh what somebody is refreshing, or failed to.
+LOCKED: Final = 60.0
+
+# Of its timeout, and in seconds: the least time between two attempts of this process.
+_PAUSE: Final = 0.01, 1.0
+_PLACES: Final = 1000
+
+THREADS: Final = "threads"
+
+
+def is_due(read: Read) -> bool:
+    """Whether what was hit is about to expire, by the clock of whoever has stored it."""
+    at, lifetime = stored_at(read.payload), read.lifetime
+    return at is not None and lifetime is not None and DUE * lifetime <= time() - at < lifetime
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a hit has found, and has to be computed anew by whoever gets this.
+
+    With the `token`, the lock for that was taken already.
+    """
+
+    name: str
+    key: str
+    place: str
+    versions: Versions
+    mark: str
+    stored_at: float
+    language: str | None
+    zone: str | None
+    token: str = ""
+
+    def message(self) -> dict[str, Any]:
+        """Return it as any queue takes it: text, and a dict of texts."""
+        return asdict(self)
+
+
+class _Turns:
+    """When this process has last tried to refresh what is at a place, and whether it still does."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._next: dict[str, float] = {}
+        self._begun: set[str] = set()
+
+    def take(self, place: str, lifetime: float) -> bool:
+        """Whether it is time to try; then it is not for a while."""
+        now = monotonic()
+        with self._lock:
+            if place in self._begun or self._next.get(place, 0.0) > now:
+                return False
+            if len(self._next) >= _PLACES:
+                self._next.clear()
+            share, longest = _PAUSE
+            self._next[place] = now + min(share * lifetime, longest)
+        return True
+
+    def begin(self, place: str) -> None:
+        """Let nobody take a turn until it is `over`."""
+        with self._lock:
+            self._begun.add(place)
+
+    def over(self, place: str) -> None:
+        with self._lock:
+            self._begun.discard(place)
+
+
+_turns = _Turns()
+
+# Nothing that the parent has begun goes on in its child.
+os.register_at_fork(after_in_child=_turns._forget)
+
+
+def refresh_ahead(read: Read) -> None:
+    """Have the value that `read` has hit computed anew by somebody else, if that is safe.
+
+    Raises nothing: its reader has what he came for.
+    """
+    try:
+        if not _turns.take(read.entry, read.lifetime or 0.0):
+            return
+        if is_dirty() or sees_snapshot():
+            return  # What is current for this reader is not what is committed.
+        _send(read)
+    except Exception as error:  # noqa: BLE001 - such as a broker that is down
+        _failed(read.name, read.told, error)
+
+
+def _send(read: Read) -> None:
+    way, here = settings.REFRESH, Locale.now()
+    about = (read.name, read.key, read.entry, dict(read.versions or {}), read.mark)
+    due = partial(Due, *about, stored_at(read.payload) or 0.0, **asdict(here))
+    if way == THREADS:
+        _turns.begin(read.entry)
+        task = partial(_in_thread, due(), timezone.get_current_timezone())
+        if not background.run(task):
+            _turns.over(read.entry)
+            _count(read.name, "dropped")
+    elif token := _turn_for(read.entry, read.lifetime):
+        import_string(way)(due(token=token).message())
+
+
+def _in_thread(due: Due, zone: Any) -> None:
+    try:
+        with timezone.override(zone):  # It may be one without a name.
+            refresh(due)
+    finally:
+        _turns.over(due.place)
+
+
+def refresh_message(message: Mapping[str, Any]) -> None:
+    """Do what a `Due` asks for that has come as a message."""
+    refresh(Due(**message))
+
+
+def refresh(due: Due) -> None:
+    """Compute a value anew that is still what was hit, and store it; count what became of it.
+
+    Raises nothing but what ends a process.
+    """
+    told: set[str] = set()
+    outcome = "failed"
+    token = due.token
+    try:
+        with Locale(due.language, due.zone).in_force():
+            function = known(due.name)
+            told = function._told
+            token = token or _turn_for(due.place, None)
+            if not token:
+                return  # Another process is at it.
+            outcome = "stored" if _refreshed(function, due) else "refused"
+    except NotTheSame as error:
+        outcome = "elsewhere"
+        logger.debug("%s() is not refreshed: %s.", due.name, error)
+    except Exception as error:  # noqa: BLE001 - the project's own, and nobody waits for it
+        _failed(due.name, told, error)
+        return
+    _count(due.name, outcome)
+    # What failed keeps the lock, so that nobody tries again at once; so does whoever is killed.
+    if outcome in ("stored", "refused"):
+        _give_back(due.place, token)
+
+
+def _refreshed(function: Any, due: Due) -> bool:
+    """Compute and store; return whether that was possible."""
+    store = get_store()
+    if store.entry_place(due.key) != due.place:
+        raise NotTheSame("who is served here is somebody else")
+    found = store.lookup(due.place, list(due.versions))
+    record = None if found.entry is None else kept(found.entry.payload, store)
+    if record is None or record.stored_at != due.stored_at:
+        return False  # It has expired, or somebody has been faster.
+    if dict(found.versions) != due.versions or found.mark != due.mark:
+        return False  # Nor could it be stored.
+    if record.call is None:
+        raise NotTheSame("its arguments could not be kept")
+    read: Read = function._read(*read_back(record.call))
+    if read.key != due.key or not due.versions.keys() >= set(read.tags):
+        raise NotTheSame("its arguments do not come back as they were, or what it varies on")
+    read.entry, read.mark, read.storable = due.place, due.mark, True
+    read.versions = {tag: due.versions[tag] for tag in read.tags}
+    read.known = {tag: v for tag, v in due.versions.items() if tag not in read.versions}
+    read.conditions = due.versions
+    return recompute(function, read, record.call)
+
+
+def _turn_for(place: str, lifetime: float | None) -> str:
+    """Return the token of a lock that nobody else has; "" if somebody has it."""
+    token, seconds = new_token(), LOCKED if lifetime is None else min(LOCKED, lifetime)
+    return token if get_store().acquire(_lock_of(place), token, seconds) else ""
+
+
+def _give_back(place: str, token: str) -> None:
+    try:
+        get_store().release(_lock_of(place), token)
+    except CacheInvalidationError:
+        return  # It times out by itself.
+
+
+def _lock_of(place: str) -> str:
+    return f"{place} refresh"  # Not the one that a caller waits for who has nothing.
+
+
+def _failed(name: str, told: set[str], error: Exception) -> None:
+    _count(name, "failed")
+    if "refresh" not in told and not isinstance(error, CacheInvalidationError):
+        told.add("refresh")
+        message = "%s() could not be refreshed; its value stays until its timeout."
+        logger.error(message, name, exc_info=error)
+
+
+def _count(name: str, outcome: str) -> None:
+    counters.add(f"refreshed:{name}:{outcome}")
