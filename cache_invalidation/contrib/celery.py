@@ -15,6 +15,7 @@ from celery.signals import task_postrun, task_prerun, worker_process_shutdown
 
 from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.metrics.counters import flush_at_exit
+from cache_invalidation.operations.warming import Budget, warm_all
 from cache_invalidation.reads.ahead import refresh_message
 from cache_invalidation.surfaces.tracked.units import Tasks
 
@@ -35,6 +36,16 @@ def drain_invalidations() -> int:
 def refresh_value(message: Mapping[str, Any]) -> None:
     """Compute a value anew that is about to expire. It is counted what becomes of that."""
     refresh_message(message)
+
+
+@shared_task(name="cache_invalidation.warm_cache", ignore_result=True)  # type: ignore[untyped-decorator]
+def warm_cache(seconds: float | None = None, share: float = 1.0) -> dict[str, int]:
+    """Compute what is hit most and not cached, as the command does; return what became of it.
+
+    That takes no longer than so many `seconds`, and that `share` of a core. Raises
+    `StoreUnavailable` while the cache does not answer.
+    """
+    return warm_all(Budget(seconds=seconds, share=share))
 
 
 def refresh(message: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import django
 
 from cache_invalidation.delivery.outbox.draining import drain_all
+from cache_invalidation.operations.warming import Budget, warm_all
 from cache_invalidation.reads.ahead import refresh_message
 from cache_invalidation.surfaces.tracked.units import Tasks
 
@@ -44,6 +45,16 @@ def drain_invalidations() -> int:
 def refresh_value(message: dict[str, Any]) -> None:
     """Compute a value anew that is about to expire. It is counted what becomes of that."""
     refresh_message(message)
+
+
+@task
+def warm_cache(seconds: float | None = None, share: float = 1.0) -> dict[str, int]:
+    """Compute what is hit most and not cached, as the command does; return what became of it.
+
+    That takes no longer than so many `seconds`, and that `share` of a core. Raises
+    `StoreUnavailable` while the cache does not answer.
+    """
+    return warm_all(Budget(seconds=seconds, share=share))
 
 
 def refresh(message: Mapping[str, Any]) -> None:

@@ -24,18 +24,23 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.background import background
 from cache_invalidation.reads.kept_calls import kept, read_back, stored_at
 from cache_invalidation.reads.read import Read
-from cache_invalidation.reads.recomputing import Locale, NotTheSame, known, recompute
+from cache_invalidation.reads.recomputing import (
+    Locale,
+    NotTheSame,
+    give_back,
+    known,
+    recompute,
+    store_under,
+    turn_for,
+)
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Versions, new_token
+from cache_invalidation.stores.messages import Versions
 from cache_invalidation.transactions.open_batches import is_dirty
 
 logger = logging.getLogger("cache_invalidation")
 
 #: The share of its timeout after which a value is refreshed.
 DUE: Final = 0.9
-
-#: Seconds for which nobody else tries to refresh what somebody is refreshing, or failed to.
-LOCKED: Final = 60.0
 
 # Of its timeout, and in seconds: the least time between two attempts of this process.
 _PAUSE: Final = 0.01, 1.0
@@ -63,6 +68,7 @@ class Due:
     versions: Versions
     mark: str
     stored_at: float
+    lifetime: float | None
     language: str | None
     zone: str | None
     token: str = ""
@@ -129,14 +135,15 @@ def refresh_ahead(read: Read) -> None:
 def _send(read: Read) -> None:
     way, here = settings.REFRESH, Locale.now()
     about = (read.name, read.key, read.entry, dict(read.versions or {}), read.mark)
-    due = partial(Due, *about, stored_at(read.payload) or 0.0, **asdict(here))
+    ages = stored_at(read.payload) or 0.0, read.lifetime
+    due = partial(Due, *about, *ages, **asdict(here))
     if way == THREADS:
         _turns.begin(read.entry)
         task = partial(_in_thread, due(), timezone.get_current_timezone())
         if not background.run(task):
             _turns.over(read.entry)
             _count(read.name, "dropped")
-    elif token := _turn_for(read.entry, read.lifetime):
+    elif token := turn_for(read.entry, read.lifetime):
         import_string(way)(due(token=token).message())
 
 
@@ -165,7 +172,7 @@ def refresh(due: Due) -> None:
         with Locale(due.language, due.zone).in_force():
             function = known(due.name)
             told = function._told
-            token = token or _turn_for(due.place, None)
+            token = token or turn_for(due.place, due.lifetime)
             if not token:
                 return  # Another process is at it.
             outcome = "stored" if _refreshed(function, due) else "refused"
@@ -178,7 +185,7 @@ def refresh(due: Due) -> None:
     _count(due.name, outcome)
     # What failed keeps the lock, so that nobody tries again at once; so does whoever is killed.
     if outcome in ("stored", "refused"):
-        _give_back(due.place, token)
+        give_back(due.place, token)
 
 
 def _refreshed(function: Any, due: Due) -> bool:
@@ -197,28 +204,9 @@ def _refreshed(function: Any, due: Due) -> bool:
     read: Read = function._read(*read_back(record.call))
     if read.key != due.key or not due.versions.keys() >= set(read.tags):
         raise NotTheSame("its arguments do not come back as they were, or what it varies on")
-    read.entry, read.mark, read.storable = due.place, due.mark, True
-    read.versions = {tag: due.versions[tag] for tag in read.tags}
-    read.known = {tag: v for tag, v in due.versions.items() if tag not in read.versions}
-    read.conditions = due.versions
+    read.entry, read.mark = due.place, due.mark
+    store_under(read, due.versions)
     return recompute(function, read, record.call)
-
-
-def _turn_for(place: str, lifetime: float | None) -> str:
-    """Return the token of a lock that nobody else has; "" if somebody has it."""
-    token, seconds = new_token(), LOCKED if lifetime is None else min(LOCKED, lifetime)
-    return token if get_store().acquire(_lock_of(place), token, seconds) else ""
-
-
-def _give_back(place: str, token: str) -> None:
-    try:
-        get_store().release(_lock_of(place), token)
-    except CacheInvalidationError:
-        return  # It times out by itself.
-
-
-def _lock_of(place: str) -> str:
-    return f"{place} refresh"  # Not the one that a caller waits for who has nothing.
 
 
 def _failed(name: str, told: set[str], error: Exception) -> None:

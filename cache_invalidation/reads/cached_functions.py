@@ -18,6 +18,8 @@ from cache_invalidation.reads.consistency import acheck, check, is_chosen, recom
 from cache_invalidation.reads.declared_tags import DeclaredTags, Tags
 from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collecting, hand_up
 from cache_invalidation.reads.etags import etag_of
+from cache_invalidation.reads.hottest import hottest, is_for_anybody
+from cache_invalidation.reads.hottest import is_chosen as is_chosen_for_warming
 from cache_invalidation.reads.protocol import attempt
 from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.steps import awalk
@@ -48,7 +50,7 @@ class _Cached(Generic[P, R]):
 
     __slots__ = (
         *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "ahead"),
-        *("varying", "_spelled", "_told", "__dict__", "__weakref__"),
+        *("varying", "is_warmed", "_spelled", "_told", "__dict__", "__weakref__"),
     )
     __name__: str
 
@@ -72,6 +74,7 @@ class _Cached(Generic[P, R]):
         self.sample = sample
         self.ahead = ahead
         self.varying = Varying(vary_on, self.signature.name)
+        self.is_warmed = is_for_anybody(self.varying.names, self.signature.names)
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         self._told: set[str] = set()
         self._look_like(function)
@@ -191,6 +194,8 @@ class CachedFunction(_Cached[P, R]):
             return self._compute(read, args, kwargs)
         if self.ahead and is_due(read):
             refresh_ahead(read)
+        if self.is_warmed and is_chosen_for_warming():
+            hottest.note(self, (args, kwargs))
         if self.sample is not None and is_chosen(self.sample):
             return cast(R, check(read, self.uncached, args, kwargs).value)
         return cast(R, read.value)
@@ -259,6 +264,8 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
             return await self._compute(read, args, kwargs)
         if self.ahead and is_due(read):
             await sync_to_async(refresh_ahead)(read)
+        if self.is_warmed and is_chosen_for_warming():
+            await sync_to_async(hottest.note)(self, (args, kwargs))
         if self.sample is not None and is_chosen(self.sample):
             return cast(R, (await acheck(read, self.uncached, args, kwargs)).value)
         return cast(R, read.value)

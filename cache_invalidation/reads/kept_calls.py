@@ -116,12 +116,14 @@ def kept(payload: Any, store: Store) -> Kept | None:
     at = stored_at(payload)
     if at is None:
         return None
+    call = payload[_HEAD : _end(payload)]
+    if not call:
+        return Kept(at, None)
     try:
-        call = payload[_HEAD : _end(payload)]
-        args, kwargs = store.decode(call) if call else (None, None)
+        args, kwargs = store.decode(call)
     except (ValueError, TypeError):
         return None
-    return Kept(at, None if args is None else (args, kwargs))
+    return Kept(at, (args, kwargs))
 
 
 def stored_at(payload: Any) -> float | None:

@@ -322,6 +322,18 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def count_calls(self, hits: Mapping[bytes, int]) -> None:
+        """Add `hits` to those of calls, of which the ``CALLS`` with the most are kept.
+
+        One that finds no room takes the place and the hits of the one with the fewest. Where the
+        cache is no Redis, of two who add at the same time one may do so in vain.
+        """
+
+    @abstractmethod
+    def calls(self) -> dict[bytes, int]:
+        """Return what `count_calls` has kept, the most frequent first."""
+
+    @abstractmethod
     def recent(self, number: int) -> list[str]:
         """Return the last deliveries that were listed, at most `number`, the newest first."""
 
@@ -335,7 +347,8 @@ class Store(ABC):
 
     @abstractmethod
     def reset_counters(self) -> None:
-        """Set every counter to zero, `since` to now, and forget what was learned and noted.
+        """Set every counter to zero, `since` to now, and forget what was learned and noted, and
+        which calls are frequent.
 
         The list of deliveries stays.
         """

@@ -5,6 +5,7 @@ Incrementing one is all that such a cache can do in one step.
 
 import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from django.core.cache.backends.base import BaseCache
 
 from cache_invalidation.stores.base import Store, guarded
 from cache_invalidation.stores.messages import (
+    CALLS,
+    CALLS_FADE,
     MINUTES,
     NAMES_FOUND,
     NAMESPACE,
@@ -37,6 +40,7 @@ SINCE: Final = f"{NAMESPACE}since"
 LAST: Final = f"{NAMESPACE}last"
 LISTED: Final = f"{NAMESPACE}recent"
 LEARNED: Final = f"{NAMESPACE}learned"
+CALLED: Final = f"{NAMESPACE}calls"
 
 # What is counted in detail is an index of its own, with so many counters at most.
 IN_DETAIL: Final = "details"
@@ -46,6 +50,7 @@ LEAF: Final = 256  # notes under one key
 
 # Characters of it at most: Memcached refuses values of more than a megabyte.
 LEARNED_SIZE: Final = 250_000
+CALLED_SIZE: Final = 500_000  # bytes
 
 
 class DjangoCounters(Store):
@@ -142,6 +147,26 @@ class DjangoCounters(Store):
         return {name: frozenset(tags) for name, tags in known.items()}
 
     @guarded(Exception)
+    def count_calls(self, hits: Mapping[bytes, int]) -> None:
+        with self._lock:
+            known = Counter(self._cache.get(self.shared(CALLED), {}))
+            for call, number in hits.items():
+                if call not in known and len(known) >= CALLS:
+                    fewest = min(known, key=known.__getitem__)
+                    number += known.pop(fewest)
+                known[call] += number
+            if known and max(known.values()) >= CALLS_FADE:
+                known = Counter({call: number // 2 for call, number in known.items()})
+            while sum(map(len, known)) > CALLED_SIZE:
+                del known[min(known, key=known.__getitem__)]
+            self._cache.set(self.shared(CALLED), dict(known), None)
+
+    @guarded(Exception)
+    def calls(self) -> dict[bytes, int]:
+        known = Counter(self._cache.get(self.shared(CALLED), {}))
+        return dict(known.most_common())
+
+    @guarded(Exception)
     def recent(self, number: int) -> list[str]:
         return list(self._cache.get(self.shared(LISTED), [])[:number])
 
@@ -196,5 +221,5 @@ class DjangoCounters(Store):
             if names := self._cache.get(index):
                 self._cache.delete_many([*(self._counter(scope, name) for name in names), index])
         leaves = map(self._leaf, range(NOTES // LEAF))
-        self._cache.delete_many([self.shared(LAST), self.shared(LEARNED), *leaves])
+        self._cache.delete_many([*map(self.shared, (LAST, LEARNED, CALLED)), *leaves])
         self._cache.set(self.shared(SINCE), datetime.now(UTC).isoformat(), None)

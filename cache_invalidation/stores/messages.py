@@ -37,6 +37,13 @@ NOTE_SIZE: Final = 22
 # Of so many of the tags of an entry, sorted, it is known which of them were dropped.
 TRACED: Final = 250
 
+# Of so many calls it is kept that they are hit often, of those that take so many bytes at most.
+CALLS: Final = 1000
+CALL_SIZE: Final = 2000
+
+# Hits of the most frequent call, from which on all count half, so that what was long ago fades.
+CALLS_FADE: Final = 1000
+
 # Of so many functions, pages and blocks it is kept on what they depend, of each so many tags.
 NAMES_FOUND: Final = 5000
 TAGS_FOUND: Final = 100

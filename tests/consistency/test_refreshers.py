@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from cache_invalidation import cached
-from cache_invalidation.reads import ahead
+from cache_invalidation.reads import recomputing
 from cache_invalidation.stores import get_store
 from tests.consistency.refresher import NAME, TIMEOUT
 from tests.reads.aging import hit_when_due, nothing_begun, refreshed, settle
@@ -54,8 +54,8 @@ def another_process(what: str) -> Iterator[subprocess.Popen[str]]:
 
 def lapse(function: Any, redis_client: Any) -> None:
     """Let the time pass that a lock has at most."""
-    lock = get_store()._lock_key(ahead._lock_of(get_store().entry_place(function.key())))
-    assert 0 < redis_client.pttl(lock) <= ahead.LOCKED * 1000
+    lock = get_store()._lock_key(recomputing.lock_of(get_store().entry_place(function.key())))
+    assert 0 < redis_client.pttl(lock) <= recomputing.LOCKED * 1000
     redis_client.delete(lock)
 
 

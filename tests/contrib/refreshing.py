@@ -4,11 +4,14 @@ import json
 from datetime import date
 from itertools import count
 from typing import Any
+from unittest import mock
 
 from django.utils import translation
 
 from cache_invalidation import cached
-from cache_invalidation.reads import ahead
+from cache_invalidation.reads import ahead, cached_functions
+from cache_invalidation.reads.hottest import hottest
+from cache_invalidation.stores import get_store
 from tests.reads.aging import TIMEOUT, hit_when_due, refreshed
 from tests.testapp.models import Product
 
@@ -33,6 +36,23 @@ def check_refresh(settings: Any, path: str) -> None:
         assert refreshed(NAME) == {"stored": 1}
         Product.objects.filter(pk=product.pk).update(name="b")
         assert function(product, day) == (2, "b", "de")
+
+
+def check_warm_up(warm: Any) -> None:
+    """Check that `warm` has what was dropped computed anew, and says how much that was."""
+    calls = count()
+
+    @cached(name=NAME)
+    def function(number: int) -> int:
+        return next(calls)
+
+    with mock.patch.object(cached_functions, "is_chosen_for_warming", return_value=True):
+        hottest._forget()
+        function(1), function(1)
+        hottest.send()
+    get_store().drop_everything()
+    assert warm()["stored"] == 1
+    assert function(1) == 1
 
 
 def sent(settings: Any, function: Any) -> list[Any]:

@@ -13,13 +13,13 @@ from celery.contrib.testing.worker import start_worker
 from celery.signals import setup_logging
 from django.core.cache import caches
 
-from cache_invalidation.contrib.celery import drain_invalidations
+from cache_invalidation.contrib.celery import drain_invalidations, warm_cache
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import PendingInvalidation
 from example_project.servers import ValkeyServer
 from tests.contrib.prefork import READS
-from tests.contrib.refreshing import check_refresh
+from tests.contrib.refreshing import check_refresh, check_warm_up
 from tests.delivered import delivered, update_behind_the_back
 from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
@@ -125,3 +125,7 @@ def test_a_worker_refreshes_what_somebody_else_has_hit(app: Celery, settings: An
     app.conf.task_always_eager = True
     app.conf.task_serializer = "json"
     check_refresh(settings, "cache_invalidation.contrib.celery.refresh")
+
+
+def test_a_worker_warms_the_cache(app: Celery) -> None:
+    check_warm_up(lambda: warm_cache.apply((10.0, 0.5)).get())

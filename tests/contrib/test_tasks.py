@@ -7,9 +7,9 @@ import pytest
 from django.core.cache import caches
 from django.utils.module_loading import import_string
 
-from cache_invalidation.contrib.tasks import drain_invalidations
+from cache_invalidation.contrib.tasks import drain_invalidations, warm_cache
 from cache_invalidation.models import PendingInvalidation
-from tests.contrib.refreshing import check_refresh
+from tests.contrib.refreshing import check_refresh, check_warm_up
 from tests.delivered import delivered, update_behind_the_back
 from tests.delivery.outbox.rows import let_wait
 from tests.outages import Use, down, up, use
@@ -83,3 +83,7 @@ def test_each_task_is_a_unit_of_work(settings: Any, fails: bool) -> None:
 
 def test_a_worker_refreshes_what_somebody_else_has_hit(settings: Any) -> None:
     check_refresh(settings, "cache_invalidation.contrib.tasks.refresh")
+
+
+def test_a_worker_warms_the_cache() -> None:
+    check_warm_up(lambda: warm_cache.enqueue(10.0, share=0.5).return_value)

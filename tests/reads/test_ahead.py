@@ -19,7 +19,7 @@ from django.utils import timezone, translation
 
 import cache_invalidation
 from cache_invalidation import cached, no_invalidation
-from cache_invalidation.reads import ahead
+from cache_invalidation.reads import ahead, recomputing
 from cache_invalidation.reads import background as threads
 from cache_invalidation.reads.background import background, context_of_caller
 from cache_invalidation.reads.dependencies import running
@@ -402,7 +402,7 @@ def test_somebody_elses_turn_is_left_to_him():
     function = counting()
     function()
     place = get_store().entry_place(function.key())
-    assert ahead._turn_for(place, None)
+    assert recomputing.turn_for(place, None)
     hit_when_due(function)
     settle()
     assert (refreshed(NAME), function()) == ({}, 0)
@@ -412,7 +412,7 @@ def test_the_lock_is_given_back():
     function = counting()
     function(), hit_when_due(function)
     settle()
-    assert ahead._turn_for(get_store().entry_place(function.key()), None)
+    assert recomputing.turn_for(get_store().entry_place(function.key()), None)
 
 
 def test_what_does_not_fit_is_dropped_and_counted(held):

@@ -75,6 +75,8 @@ def steps_of_readers(store: Store) -> list[Callable[[], object]]:
         lambda: store.count({"hits": 1}),
         lambda: store.count({}, learned={"page": ["a"]}),
         lambda: store.learned(),
+        lambda: store.count_calls({b"call": 1}),
+        lambda: store.calls(),
         lambda: store.counters(),
         lambda: store.counters_per_minute([1, 2]),
         lambda: store.reset_counters(),

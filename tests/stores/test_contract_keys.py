@@ -205,6 +205,39 @@ def test_a_reset_forgets_what_was_learned(store: Store):
     assert store.learned() == {"page": {"b"}}
 
 
+def test_calls_add_up_and_the_most_frequent_come_first(store: Store):
+    assert store.calls() == {}
+    store.count_calls({b"a\xff\n": 1, b"b": 3})
+    store.count_calls({b"a\xff\n": 4})
+    assert list(store.calls().items()) == [(b"a\xff\n", 5), (b"b", 3)]
+
+
+def test_a_call_without_room_takes_the_place_of_the_rarest(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    for module in (django_counters, redis_counters):
+        monkeypatch.setattr(module, "CALLS", 2)
+    store.count_calls({b"often": 9, b"rare": 2})
+    store.count_calls({b"new": 1})
+    assert store.calls() == {b"often": 9, b"new": 3}
+    store.count_calls({b"often": 1, b"newer": 8})
+    assert store.calls() == {b"newer": 11, b"often": 10}
+
+
+def test_calls_of_long_ago_fade(store: Store, monkeypatch: pytest.MonkeyPatch):
+    for module in (django_counters, redis_counters):
+        monkeypatch.setattr(module, "CALLS_FADE", 10)
+    store.count_calls({b"a": 9, b"b": 8})
+    store.count_calls({b"a": 1})
+    assert store.calls() == {b"a": 5, b"b": 4}
+
+
+def test_a_reset_forgets_the_calls(store: Store):
+    store.count_calls({b"a": 9})
+    store.reset_counters()
+    assert store.calls() == {}
+
+
 def test_threads_that_count_at_the_same_time_lose_nothing(store: Store):
     if store.uses_database or store.alias == "memcached":
         pytest.skip("threads share neither this connection nor one count")

@@ -14,6 +14,8 @@ from redis.exceptions import RedisError
 
 from cache_invalidation.stores.base import Store, guarded
 from cache_invalidation.stores.messages import (
+    CALLS,
+    CALLS_FADE,
     MINUTES,
     NAMES_FOUND,
     NAMESPACE,
@@ -93,6 +95,16 @@ class RedisCounters(Store):
         found = _pairs(self._servers.ask("HGETALL", self._learned))
         return {spell(name): frozenset(spell(tags).splitlines()) for name, tags in found}
 
+    @guarded(*ERRORS)
+    def count_calls(self, hits: Mapping[bytes, int]) -> None:
+        pairs = chain.from_iterable(hits.items())
+        self._servers.ask(*script("calls", [self._calls], CALLS, CALLS_FADE, *pairs))
+
+    @guarded(*ERRORS)
+    def calls(self) -> dict[bytes, int]:
+        found = self._servers.ask(*script("called", [self._calls]))
+        return {bytes(call): int(float(hits)) for call, hits in _pairs(found)}
+
     def _counting(
         self, counts: Mapping[str, int], last: str = "", recent: Sequence[str] = ()
     ) -> Command:
@@ -123,7 +135,7 @@ class RedisCounters(Store):
     def reset_counters(self) -> None:
         now = int(time.time() // 60)
         minutes = (self._minute(minute) for minute in range(now - MINUTES, now + 1))
-        others = self._totals, self._learned, self._details, self._notes
+        others = self._totals, self._learned, self._details, self._notes, self._calls
         since = "HSET", self._totals, "since", datetime.now(UTC).isoformat()
         self._answers([("UNLINK", *minutes, *others), since])
 
@@ -142,6 +154,10 @@ class RedisCounters(Store):
     @property
     def _details(self) -> str:
         return self.shared(f"{NAMESPACE}{{counters}}:details")
+
+    @property
+    def _calls(self) -> str:
+        return self.shared(f"{NAMESPACE}{{counters}}:calls")
 
     @property
     def _notes(self) -> str:
