@@ -3,14 +3,17 @@
 How long that is depends on the machine: until enough was read and written.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
+from cache_invalidation.metrics.report import read_metrics
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Enough, Result, run
 from example_project.race.strategies import tracked_cache
 from tests.consistency.mixture import Mixture
+from tests.consistency.refreshing import Refreshing
 from tests.surfaces.by_hand import tracking
 
 __all__ = ["tracking"]
@@ -21,6 +24,7 @@ Race = Callable[[str, Enough], Result]
 
 OURS = "example_project.race.strategies.Ours"
 HAND = "example_project.race.strategies.Hand"
+REFRESHING = f"{Refreshing.__module__}.{Refreshing.__qualname__}"
 MIXTURE = f"{Mixture.__module__}.{Mixture.__qualname__}"
 
 
@@ -53,6 +57,15 @@ def test_nor_with_reads_and_writes_that_only_the_watcher_tells_of(race: Race) ->
     result = race(MIXTURE, lambda total: total.reads - total.misses > 3_000 and total.writes > 200)
     assert (result.stale, result.left_stale) == (0, 0)
     assert Mixture(pause=0).left_stale() == []
+
+
+def test_nor_while_everything_is_refreshed_and_warmed(race: Race) -> None:
+    result = race(REFRESHING, lambda total: total.reads >= 10_000 and total.writes > 500)
+    assert (result.stale, result.left_stale) == (0, 0)
+    done: Counter[str] = Counter()
+    for outcomes in read_metrics()["refreshed"].values():
+        done.update(outcomes)
+    assert min(done["stored"], done["refused"], done["warmed"]) > 0
 
 
 @pytest.mark.parametrize("recipe", ["HandTracked", "NoReceiver"])
