@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar, overload
 
 from django.conf import settings as django_settings
 from django.utils.functional import empty
+from django.utils.module_loading import import_string
 
 from cache_invalidation.exceptions import InvalidSetting
 
@@ -135,6 +136,16 @@ def positive_int(value: Any) -> int:
     return value
 
 
+def way_to_refresh(value: Any) -> str:
+    path = text(value)
+    if path != "threads":
+        try:
+            import_string(path)
+        except ImportError as error:
+            raise ValueError(f"it is neither 'threads' nor can it be imported: {error}") from None
+    return path
+
+
 def queries(value: Any) -> dict[str, float | Literal[False] | None]:
     if not isinstance(value, Mapping):
         raise TypeError("it must be a dict of labels and seconds")
@@ -223,7 +234,7 @@ class Settings:
 
     # Where values of `refresh=True` functions are computed anew: in "threads" of the process that
     # has hit them, or by what this path names, such as "cache_invalidation.contrib.celery.refresh".
-    REFRESH = Setting[str]("threads", text)
+    REFRESH = Setting[str]("threads", way_to_refresh)
 
     # Seconds for which a store that failed is left alone before it is asked again.
     RETRY_INTERVAL = Setting[float](1.0, positive_seconds)

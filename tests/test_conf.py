@@ -124,6 +124,7 @@ def test_reads_that_are_not_declared_may_be_warned_of_refused_or_ignored(value):
         ("UNDECLARED_READS", "raise"),
         ("UNDECLARED_READS", True),
         ("LOCK_TIMEOUT", 0),
+        ("REFRESH", ""),
         ("RETRY_INTERVAL", 0),
         ("METRICS_FLUSH_INTERVAL", -1),
         ("CODE_VERSION", None),
@@ -150,6 +151,13 @@ def test_what_is_excluded_is_named_by_labels(label):
         pytest.raises(InvalidSetting, match=r"neither the label of an app nor 'app\.Model'"),
     ):
         settings.EXCLUDE  # noqa: B018
+
+
+def test_what_refreshes_is_named_by_a_path_that_leads_to_it():
+    with configured(REFRESH="nothing.like.it"), pytest.raises(InvalidSetting, match="imported"):
+        assert settings.REFRESH
+    with configured(REFRESH="json.dumps"):
+        assert settings.REFRESH == "json.dumps"
 
 
 def test_a_bad_value_does_not_spoil_the_other_keys():

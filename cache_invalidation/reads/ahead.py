@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 
 from cache_invalidation.conf import settings
 from cache_invalidation.connections import sees_snapshot
-from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.background import background
 from cache_invalidation.reads.kept_calls import kept, read_back, stored_at
@@ -211,7 +211,7 @@ def _refreshed(function: Any, due: Due) -> bool:
 
 def _failed(name: str, told: set[str], error: Exception) -> None:
     _count(name, "failed")
-    if "refresh" not in told and not isinstance(error, CacheInvalidationError):
+    if "refresh" not in told and not isinstance(error, StoreUnavailable):
         told.add("refresh")
         message = "%s() could not be refreshed; its value stays until its timeout."
         logger.error(message, name, exc_info=error)

@@ -24,7 +24,7 @@ from tests.benchmarks.timing import FULL, QUICK
 
 SECTIONS = (
     *("writes", "watcher", "hits", "querysets", "pages", "tracked", "tags", "memory"),
-    "replay",
+    *("replay", "ahead"),
 )
 PEERS = "peers"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from tests.benchmarks import (
+    ahead,
     hits,
     memory,
     pages,
@@ -30,6 +31,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "tags": popular_tags.measure,
     "memory": memory.measure,
     "replay": replay.measure,
+    "ahead": ahead.measure,
     "peers": peers.measure,
 }
 

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.slow
 SECTIONS = {
     *("write", "watcher", "hit", "queryset", "page", "block", "tracked"),
     *("invalidate a tag", "memory", "replay"),
+    *(f"ahead, {each}" for each in ("timeouts alone", "refresh", "refresh and warm")),
+    "ahead, cold start with warm, to without",
 }
 
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from typing import Final
+from typing import Any, Final
 
 from cache_invalidation import cached
 from cache_invalidation.operations.warming import Budget, Warmer
@@ -20,8 +20,10 @@ class Refreshing(Strategy):
 
     def __init__(self, pause: float) -> None:
         super().__init__(pause)
-        ahead.DUE, ahead._PAUSE = 0.0, (0.0, 0.0)
-        hottest.SAMPLED = 1
+        spoiled: Any = ahead
+        spoiled.DUE, spoiled._PAUSE = 0.0, (0.0, 0.0)
+        spoiled = hottest
+        spoiled.SAMPLED = 1
         tags = ["airports.airport:{pk}"]
         self.keys = dict(Airport.objects.order_by("icao").values_list("icao", "pk"))
         self._declared = cached(timeout=TIMEOUT, refresh=True, tags=tags)(self.declared)
