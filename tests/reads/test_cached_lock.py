@@ -15,7 +15,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, lock_name
 from tests.stores.steps import PATIENCE
 
-CALLERS = 8
+CALLERS = 100
 
 
 def at_once(function: Callable[[], Any], callers: int = CALLERS) -> list[Any]:
