@@ -33,6 +33,7 @@ from cache_invalidation.exceptions import (
     StoreUnavailable,
 )
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.observers import doing
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
 from cache_invalidation.tags import Invalidation, collapse
@@ -108,6 +109,11 @@ def raise_fence(batch: Batch, connection: BaseDatabaseWrapper, *, always: bool =
     one. With ``CONSISTENCY = "commit"`` no fence is raised unless it has to be done `always`.
     Raises `InvalidationAborted` if it fails and ``ON_STORE_FAILURE`` is ``"abort"``.
     """
+    with doing("fence", batch.alias):
+        return _raise(batch, connection, always)
+
+
+def _raise(batch: Batch, connection: BaseDatabaseWrapper, always: bool) -> Fence:
     fence = Fence(new_token(), tuple(sorted(batch.tags)), connection)
     try:
         fence = replace(fence, tags=_tags_of(batch))

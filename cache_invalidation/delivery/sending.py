@@ -22,6 +22,7 @@ from cache_invalidation.context import during
 from cache_invalidation.exceptions import CacheInvalidationError, PatternsNotSupported
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.requests import current_path
+from cache_invalidation.observers import about_write
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery
@@ -90,7 +91,7 @@ def lose(
 def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -> None:
     """Tell that `batch`, with its collapsed `tags`, was delivered so many seconds after COMMIT."""
     where = {"using": batch.alias, "path": current_path(), "latency": round(seconds, 6)}
-    counters.delivered(seconds, said | where, tags)
+    counters.delivered(seconds, about_write() | said | where, tags)
     if not invalidated.has_listeners(Batch):
         return
     _tell(

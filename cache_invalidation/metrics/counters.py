@@ -99,6 +99,11 @@ class Counters:
             writes[written if written in writes or len(writes) < EVENTS else _NOT_TOLD] += 1
         self.add(f"{latency.PREFIX}{latency.bucket(seconds)}")
 
+    def recent(self) -> list[Mapping[str, Any]]:
+        """Return the deliveries since the last flush, the oldest first."""
+        with self._lock:
+            return list(self._waiting.recent)
+
     def found(self, name: str, tags: Iterable[str]) -> None:
         """Take note that `name` was found to depend on `tags`: the store is told what is new.
 

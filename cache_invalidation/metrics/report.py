@@ -4,10 +4,17 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.figures import Dropped, Figures, drops_of, figures_of, parsed
+from cache_invalidation.metrics.figures import (
+    Details,
+    Dropped,
+    Figures,
+    drops_of,
+    figures_of,
+    parsed,
+)
 from cache_invalidation.metrics.latency import Percentiles, percentiles
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import MINUTES
@@ -93,7 +100,8 @@ class Delivered(TypedDict):
 
     `sizes` says how many there were of each.
     `path` is that of the request that caused it, if one did, `using` the database that was written,
-    `latency` the seconds from COMMIT until the cache had been told.
+    `latency` the seconds from COMMIT until the cache had been told. `trace` is what observers had
+    to say of it: the ``traceparent`` of the span in which it was delivered.
     """
 
     when: str
@@ -104,6 +112,16 @@ class Delivered(TypedDict):
     using: str
     path: str | None
     latency: float
+    trace: NotRequired[str]
+
+
+class Counted(NamedTuple):
+    """What is in the store, as it is kept there: counters, details, and what is no number."""
+
+    counts: Mapping[str, int]
+    details: Details
+    since: str | None
+    last: str | None
 
 
 def read_metrics() -> Metrics:
@@ -111,14 +129,24 @@ def read_metrics() -> Metrics:
 
     Raises `StoreUnavailable` if the store does not answer.
     """
-    # Imported late, because there are no models before there are settings.
-    from cache_invalidation.models import backlog
+    return metrics_of(read_counted())
 
+
+def read_counted() -> Counted:
+    """Return what `metrics_of` makes metrics of, as `read_metrics` does."""
     counters.flush()
     found = get_store().counters()
     since, last = found.pop("since", None), found.pop("last", None)
     counts = {name: int(value) for name, value in found.items()}
-    details = parsed(get_store().details())
+    return Counted(counts, parsed(get_store().details()), since, last)
+
+
+def metrics_of(counted: Counted) -> Metrics:
+    """Return what was `counted`, with the length of the outbox and the state of the cache now."""
+    # Imported late, because there are no models before there are settings.
+    from cache_invalidation.models import backlog
+
+    counts, details, since, last = counted
     functions = {name: _rates(counts, f":{name}") for name in sorted(_read(counts))}
     hits = {name: rates["hits"] for name, rates in functions.items()}
     return Metrics(

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from cache_invalidation.context import during
+from cache_invalidation.observers import Work, doing
 from cache_invalidation.observing.watcher import Recorder, journal_now, recorder
 from cache_invalidation.stores.messages import Version, Versions
 
@@ -26,6 +27,9 @@ class Dependencies:
     """
 
     recorder: Recorder | None = None
+
+    # Of what is computed; "" if nobody has to know.
+    name = ""
 
     # Is whatever is read a dependency, as if it had been declared?
     finds_out = False
@@ -107,12 +111,16 @@ def is_declared() -> bool:
 
 
 @contextmanager
-def collecting(dependencies: Dependencies | None) -> Iterator[None]:
-    """Have everything that is read inside of the block handed up to `dependencies`, if any."""
+def collecting(dependencies: Dependencies | None, work: Work = "compute") -> Iterator[None]:
+    """Have everything that is read inside of the block handed up to `dependencies`, if any.
+
+    Observers are told that this `work` is done for it.
+    """
     told = None if dependencies is None else dependencies.recorder
+    name = "" if dependencies is None else dependencies.name
     started = perf_counter()
     try:
-        with during(running, dependencies), during(recorder, told):
+        with doing(work, name), during(running, dependencies), during(recorder, told):
             yield
     finally:
         if dependencies is not None:

@@ -29,13 +29,15 @@ class Absence:
     """What was found at `place` where there was no value.
 
     Unless it is ``"gone"``, an entry was there, with a payload of this `digest` if it is known, and
-    `dropped` by these kinds of tags. `since` is by `perf_counter`.
+    `dropped` by these kinds of tags, `changed` being the tags of which that is known. `since` is by
+    `perf_counter`.
     """
 
     place: str
     cause: Literal["gone", "invalidated", "unreadable"]
     since: float
     dropped: frozenset[str] = frozenset()
+    changed: tuple[str, ...] = ()
     digest: bytes | None = None
 
 
@@ -49,9 +51,10 @@ def absence(place: str, found: Found, versions: Versions, *, is_whole: bool) -> 
         return Absence(place, "gone", perf_counter())
     if entry.is_valid(versions):
         return Absence(place, "unreadable", perf_counter())
-    dropped = labels(entry.changed(versions)) or frozenset({UNKNOWN})
+    changed = tuple(entry.changed(versions))
+    dropped = labels(changed) or frozenset({UNKNOWN})
     digest = _digest(unwrap(entry.payload)) if is_whole else None
-    return Absence(place, "invalidated", perf_counter(), dropped, digest)
+    return Absence(place, "invalidated", perf_counter(), dropped, changed, digest)
 
 
 def count_miss(name: str, found: Absence | None, mark: str) -> None:

@@ -5,17 +5,19 @@ Used by `cached` for functions and for coroutines; nothing in here knows which o
 
 import logging
 from collections.abc import Generator, Sequence
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Final
 
 from cache_invalidation.conf import settings
 from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
+from cache_invalidation.observers import observers
 from cache_invalidation.reads.dependencies import hand_up
 from cache_invalidation.reads.hints import conditions_met, hints, remember_further
 from cache_invalidation.reads.kept_calls import unwrap
 from cache_invalidation.reads.measured import absence, count_miss
+from cache_invalidation.reads.observed import tell_lookup
 from cache_invalidation.reads.read import Look, Outcome, Read
 from cache_invalidation.reads.storing import give_up
 from cache_invalidation.stores import get_store
@@ -35,7 +37,7 @@ def attempt(read: Read, look: Look | None = None) -> Generator[float, None, None
 
     Never raises for a failure of the store: then the value is computed and not stored.
     """
-    look = look or look_once
+    look, began = look or look_once, perf_counter() if observers else 0.0
     try:
         outcome = look(read)
         if read.lock and outcome == "misses" and read.storable:
@@ -46,6 +48,8 @@ def attempt(read: Read, look: Look | None = None) -> Generator[float, None, None
         if outcome == "misses":
             count_miss(read.name, read.absence, read.mark)
         counters.add(outcome, f"{outcome}:{read.name}")
+        if observers:
+            tell_lookup(read, outcome, began)
     if read.is_hit and read.versions is not None:
         hand_up(read.versions, True)
 

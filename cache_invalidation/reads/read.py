@@ -94,6 +94,7 @@ class Read:
     def dependencies(self) -> Dependencies:
         """Return what collects the dependencies of the value while it is computed."""
         found = self._dependencies()
+        found.name = self.name
         found.conditions.update(self.conditions)
         return found
 

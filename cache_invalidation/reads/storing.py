@@ -1,5 +1,6 @@
 """What becomes of a value that was computed: stored under the versions sampled before, or not."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ from cache_invalidation.reads.measured import (
     count_not_stored,
     new_nonce,
 )
+from cache_invalidation.reads.observed import tell_computed
 from cache_invalidation.reads.read import Read
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.reports import report
@@ -61,6 +63,7 @@ def finish(read: Read, value: Any, dependencies: Dependencies) -> str | None:
         count_computing(read.name, dependencies.seconds)
     if reason is not None:
         count_not_stored(read.entry)
+    tell_computed(read, dependencies, () if reason is None else (reason,))
     return reason
 
 
@@ -91,7 +94,7 @@ def _encoded(
     read: Read, value: Any, dependencies: Dependencies
 ) -> tuple[bytes | None, Exception | None]:
     """Return `value` as it is stored, None if it need not be, and why it cannot be, if so."""
-    with collecting(dependencies):
+    with collecting(dependencies, "encode"):
         # Whatever is lazy in the value is evaluated by this, and may depend on more.
         try:
             return read.codec.encode(value, get_store()) if dependencies.storable else None, None
@@ -141,12 +144,16 @@ def store(
     return "unavailable"
 
 
-def fail(read: Read, dependencies: Dependencies) -> None:
-    """Take note that the function raised: who catches it depends on what it has read, too."""
+def fail(read: Read, dependencies: Dependencies, reasons: Collection[str] = ("exception",)) -> None:
+    """Take note that the function raised: who catches it depends on what it has read, too.
+
+    Or that its value must not be stored for other `reasons`.
+    """
     hand_up_all(dependencies)
     give_up(read)
     count_computing(read.name, dependencies.seconds)
     count_not_stored(read.entry)
+    tell_computed(read, dependencies, reasons)
 
 
 def give_up(read: Read) -> None:

@@ -121,7 +121,7 @@ class Keeping:
         if not reasons:
             reasons = self._store(value, dependencies)
         else:
-            fail(self.read, dependencies)
+            fail(self.read, dependencies, reasons)
         counters.add(*[f"unstored:{self.read.name}:{reason}" for reason in reasons])
         return reasons
 
@@ -150,7 +150,7 @@ class Keeping:
                 # Where the lookup has ended is the place of something else.
                 reasons = {"unavailable": REASONS["unavailable"]}
         if reasons:
-            fail(read, dependencies)
+            fail(read, dependencies, reasons)
             return reasons
         if dependencies.storable:
             for key, step in steps:

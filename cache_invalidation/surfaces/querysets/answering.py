@@ -159,9 +159,9 @@ class _Query:
         except Exception:  # noqa: BLE001 - serializers raise what they like
             payload, reason = None, "value"
         if payload is None:
-            storable = dependencies.storable
-            fail(read, dependencies)
-            reason = reason if read.storable or not storable else "unavailable"
+            if reason is None or (dependencies.storable and not read.storable):
+                reason = "unavailable"
+            fail(read, dependencies, (reason,))
         else:
             reason = finish(read, payload, dependencies)
         if reason is not None:

@@ -13,6 +13,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
 from cache_invalidation.reads.measured import count_computing, count_not_stored
+from cache_invalidation.reads.observed import tell_computed
 from cache_invalidation.reads.protocol import attempt, judge, look_for_all, look_once
 from cache_invalidation.reads.read import Look, Read
 from cache_invalidation.reads.recorders import Sampled
@@ -144,6 +145,7 @@ class Key:
         try:
             dependencies = self._dependencies(journal, read, is_asked=asked is not None)
             reason = self._store(read, payload, dependencies)
+            tell_computed(read, dependencies, () if reason is None else (reason,))
         except CacheInvalidationError:
             pass
         if reason is not None:
