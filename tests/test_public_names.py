@@ -37,6 +37,7 @@ OPTIONAL = [
     "drf_spectacular",
     "hiredis",
     "model_bakery",
+    "opentelemetry",
     "prometheus_client",
     "psycopg",
     "pymemcache",
