@@ -49,6 +49,11 @@ class Registry(models.Model):  # noqa: DJ008
         verbose_name = verbose_name_plural = _("registry")
 
 
+class Advice(models.Model):  # noqa: DJ008
+    class Meta(_Page):
+        verbose_name = verbose_name_plural = _("advice")
+
+
 class Invalidate(models.Model):  # noqa: DJ008
     class Meta(_Page):
         verbose_name = verbose_name_plural = _("invalidate")

@@ -106,6 +106,28 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "recent": [LAST | {"using": "default", "path": "/products/42/", "latency": 0.001204}],
 }
 
+ADVICE: Final[dict[str, Any]] = {
+    "period": 86400.0,
+    "reads": 41200,
+    "details_left_out": 0,
+    "findings": [
+        {
+            "kind": "track",
+            "name": "shop.invalidation.ProductInvalidation",
+            "summary": "Writes to other rows drop it, since it asks by a column that nobody "
+            "tracks.",
+            "readers": ["shop.queries.product_list"],
+            "evidence": {"invalidated": 2064, "equal_refills": 1610, "deliveries": 96},
+            "writes": [DROPPED],
+            "patch": " class ProductInvalidation(ModelInvalidation):  "
+            '# shop.invalidation.ProductInvalidation\n+    track = ["category"]',
+            "hit_rate": 0.119,
+            "expected_hit_rate": 0.807,
+            "seconds": 33.005,
+        }
+    ],
+}
+
 OUTAGE: Final[dict[str, Any]] = {
     "detail": "The cache does not answer: ConnectionError: Connection refused.",
     "store": STORE

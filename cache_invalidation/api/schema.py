@@ -20,6 +20,7 @@ from drf_spectacular.utils import (
 )
 from rest_framework.serializers import ListSerializer
 
+from cache_invalidation.advice.advising import Advice
 from cache_invalidation.api import examples
 from cache_invalidation.api.access import BodyTooLarge
 from cache_invalidation.api.answers import Done, Invalidated, MetricsAnswer, Unavailable, Waiting
@@ -178,6 +179,23 @@ describe(
     description="Watched models with their rules, cached functions, domain events, signals.",
     parameters=[RegistryQuery],
     responses={200: answer(Overview, "What is registered.", registry=examples.REGISTRY)},
+)
+
+describe(
+    "AdviceViewSet",
+    "retrieve",
+    operation_id="cache_advice",
+    summary="What to change",
+    description="Findings from what was counted since the last reset: evidence, what to write, and "
+    "the hit rate and the seconds to expect. What saves most comes first.",
+    responses={
+        200: answer(Advice, "The findings; none if all is well.", advice=examples.ADVICE),
+        503: answer(
+            Unavailable,
+            "The cache does not answer, and the counters are there.",
+            outage=examples.OUTAGE,
+        ),
+    },
 )
 
 describe(

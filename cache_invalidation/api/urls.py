@@ -30,5 +30,6 @@ urlpatterns = [
     *_endpoint("cache/invalidate", views.InvalidationViewSet, {"post": "create"}, "invalidate"),
     *_endpoint("cache/reset-metrics", views.ResetViewSet, {"post": "create"}, "reset-metrics"),
     *_endpoint("cache/registry", views.RegistryViewSet, {"get": "retrieve"}, "registry"),
+    *_endpoint("cache/advice", views.AdviceViewSet, {"get": "retrieve"}, "advice"),
     *_endpoint("cache/pending", views.PendingViewSet, {"get": "list"}, "pending"),
 ]

@@ -1,4 +1,4 @@
-"""The five endpoints. See docs/reference/rest.md."""
+"""The six endpoints. See docs/reference/rest.md."""
 
 from typing import Any, ClassVar, Final
 
@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.viewsets import GenericViewSet
 
+from cache_invalidation.advice.advising import read_advice
 from cache_invalidation.api.access import (
     READ,
     WRITE,
@@ -160,6 +161,17 @@ class RegistryViewSet(OperatorViewSet):
 
     def retrieve(self, request: Request) -> Response:
         return Response(overview(**self.query(RegistryQuery)))
+
+
+class AdviceViewSet(OperatorViewSet):
+    """What to change, by what was counted."""
+
+    def retrieve(self, request: Request) -> Response:
+        self.query(QuerySerializer)
+        try:
+            return Response(read_advice())
+        except StoreUnavailable as error:
+            return unavailable(error)
 
 
 class PendingViewSet(OperatorViewSet):

@@ -108,7 +108,7 @@ def test_more_of_the_last_invalidations_are_listed_on_demand(client, recent, lis
 def test_values_are_not_shown(client):
     secret(1)
     secret(1)
-    for path in ("dashboard/", "registry/", "registry/?q=dashboard.page"):
+    for path in ("dashboard/", "advice/", "registry/", "registry/?q=dashboard.page"):
         assert "nobody may see" not in page(client, path)
 
 

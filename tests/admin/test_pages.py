@@ -23,6 +23,7 @@ def trail(text):
     [
         ("dashboard/", "Cache dashboard"),
         ("registry/", "What depends on what"),
+        ("advice/", "What to change"),
         ("invalidate/", "Invalidate the cache"),
     ],
 )

@@ -17,6 +17,7 @@ MAY_SEE = {
     "dashboard/reset/": {"reset_metrics"},
     "registry/": {"view_metrics"},
     "registry/?q=product": {"view_metrics"},
+    "advice/": {"view_metrics"},
     "invalidate/": {"invalidate_cache"},
     "pendinginvalidation/": {"view_metrics"},
     "pendinginvalidation/{row}/change/": {"view_metrics"},
@@ -80,7 +81,7 @@ def test_without_a_permission_the_app_is_not_in_the_index(as_user):
 
 def test_the_index_lists_the_pages(as_user):
     text = page(as_user("view_metrics"))
-    for name in ("auditentry", "dashboard", "pendinginvalidation", "registry"):
+    for name in ("advice", "auditentry", "dashboard", "pendinginvalidation", "registry"):
         assert f'"{APP}{name}/"' in text
     assert f"{APP}invalidate/" not in text
 

@@ -30,6 +30,7 @@ ENDPOINTS = [
     ("post", "cache/invalidate", "invalidate_cache"),
     ("post", "cache/reset-metrics", "reset_metrics"),
     ("get", "cache/registry", "view_metrics"),
+    ("get", "cache/advice", "view_metrics"),
     ("get", "cache/pending", "view_metrics"),
 ]
 endpoints = pytest.mark.parametrize(("method", "path", "permission"), ENDPOINTS)
@@ -247,7 +248,7 @@ def test_no_answer_is_kept_by_a_cache_of_pages(api: Api, method: str, path: str,
 
 
 def test_the_names_of_the_endpoints_lead_to_the_paths_without_a_slash():
-    names = ["metrics", "invalidate", "reset-metrics", "registry", "pending"]
+    names = ["metrics", "invalidate", "reset-metrics", "registry", "advice", "pending"]
     found = [reverse(f"cache_invalidation:{name}") for name in names]
     assert found == [PREFIX + path for _, path, _ in ENDPOINTS]
 

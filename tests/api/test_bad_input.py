@@ -158,6 +158,7 @@ def test_patterns_are_refused_where_the_cache_cannot_list_its_keys(api: Api, set
         ("metrics/cache", "limit"),
         ("cache/registry", "models"),
         ("cache/registry", "minutes"),
+        ("cache/advice", "since"),
         ("cache/pending", "databse"),
         ("cache/pending", "page"),
     ],

@@ -132,5 +132,5 @@ def test_a_reset_with_a_bad_body_does_nothing(api: Api, body: Any):
 def test_values_of_entries_are_never_shown(api: Api):
     page()
     invalidate(keys=["k"])
-    paths = ["metrics/cache?minutes=5", "cache/registry", "cache/pending"]
+    paths = ["metrics/cache?minutes=5", "cache/registry", "cache/advice", "cache/pending"]
     assert not any("secret" in json.dumps(api.get(path).data) for path in paths)

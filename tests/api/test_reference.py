@@ -51,7 +51,7 @@ def test_every_field_of_a_request_is_on_the_page():
 
 def test_every_path_and_header_and_scope_is_on_the_page():
     paths = {str(found.pattern).rstrip("/") for found in urlpatterns}
-    assert len(paths) == 5
+    assert len(paths) == 6
     assert paths | {REPLAYED, READ, WRITE} <= words()
 
 

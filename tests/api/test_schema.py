@@ -60,6 +60,7 @@ def test_every_endpoint_is_in_it_once(schema: Any):
         (PREFIX + "cache/invalidate", "post"): "cache_invalidate",
         (PREFIX + "cache/reset-metrics", "post"): "cache_reset_metrics",
         (PREFIX + "cache/registry", "get"): "cache_registry",
+        (PREFIX + "cache/advice", "get"): "cache_advice",
         (PREFIX + "cache/pending", "get"): "cache_pending",
     }
 
@@ -151,4 +152,4 @@ def test_schemathesis_finds_nothing(live_server: Any, monkeypatch: pytest.Monkey
         elif isinstance(event, events.NonFatalError | events.FatalError):
             problems.append(repr(event))
     assert not problems, "\n\n".join(problems)
-    assert len(asked) == 5
+    assert len(asked) == 6

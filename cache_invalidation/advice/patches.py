@@ -1,0 +1,118 @@
+"""What to write: text that is put into a file, with what only the project knows left to it."""
+
+from collections.abc import Collection, Iterable
+from json import dumps
+
+from cache_invalidation.metrics.figures import Dropped
+from cache_invalidation.operations.overview import ModelEntry, RuleEntry
+
+
+def option(model: ModelEntry, name: str, values: Iterable[str]) -> str:
+    """Return a rule of `model` with one more option, or the line that its rule gets."""
+    line = f"    {name} = {_list(values)}"
+    if model["rules"]:
+        return f"{_head(model['rules'][0])}+{line}"
+    called = model["model"].rpartition(".")[2].capitalize()
+    head = f"@register({called})\nclass {called}Invalidation(ModelInvalidation):"
+    return "\n".join(f"+{each}" for each in (*head.splitlines(), line))
+
+
+def volatile(model: ModelEntry, already: Collection[str], fields: Iterable[str]) -> str:
+    """Return the option with all `fields` that can be."""
+    text = option(model, "volatile", [*sorted(already), *fields])
+    return (
+        f"{text}\n# Keep the fields that these writes change and the readers do not show. Have the "
+        "readers\n# select what they show only: only(…), values(…)."
+    )
+
+
+def fields(rule: RuleEntry, source: str, names: Iterable[str]) -> str:
+    """Return the `Tag` for the template `source`."""
+    return (
+        f"{_head(rule)}-    tags = [{dumps(source)}]\n"
+        f"+    tags = [Tag({dumps(source)}, fields={_list(names)})]\n"
+        "# Keep the fields that readers of the tag show."
+    )
+
+
+def families(rule: RuleEntry, names: Iterable[str]) -> str:
+    """Return the families of what its code names."""
+    return (
+        f"{_head(rule)}+    families = {_list(names)}\n"
+        f"# Those were named so far. Add what else {' and '.join(rule['code'])} may name."
+    )
+
+
+def row_limit(limit: int) -> str:
+    """Return the setting."""
+    return (
+        f' CACHE_INVALIDATION = {{\n+    "ROW_TAG_LIMIT": {limit},\n }}\n'
+        "# Or write fewer rows with each statement; with a queryset, if it is raw SQL."
+    )
+
+
+def statement(write: Dropped) -> str:
+    """Return what to do about statements that nobody understands."""
+    where = f" in {write['route']}" if write["route"] else ""
+    return (
+        f"# The SQL{where}: write it with a queryset, or say what it writes.\n"
+        " with no_invalidation():\n     cursor.execute(…)\n+invalidate(Model)"
+    )
+
+
+def manual(tag: str, write: Dropped) -> str:
+    """Return what to do about a call of `invalidate`."""
+    where = f" in {write['route']}" if write["route"] else ""
+    return (
+        f"# The call{where}: leave it to rules and to what is found out, or make it if there is\n"
+        f"# something new.\n+if changed:\n     invalidate(tags=[{dumps(tag)}])"
+    )
+
+
+def timeout(name: str, seconds: int) -> str:
+    """Return where the timeout of what is called `name` is written."""
+    kind, colon, rest = name.partition(":")
+    if colon and kind == "block":
+        line = f"{{% cached {seconds} … %}}"
+    elif colon and kind == "cache":
+        line = f"cache.set({dumps(rest)}, value, timeout={seconds})"
+    elif name.endswith(".queries"):
+        line = f'CACHE_INVALIDATION = {{"QUERIES": {{{dumps(name[:-8])}: {seconds}}}}}'
+    else:
+        line = f"@cache_page({seconds})" if colon else f"@cached(timeout={seconds})"
+    return f"+{line}\n# If all that it shows comes from the database; nothing is stale by that."
+
+
+def memory(largest: Iterable[tuple[str, float]]) -> str:
+    """Return what to do about a server that is full."""
+    sizes = "\n".join(f"#   {name}: {size:,.0f} bytes each" for name, size in largest)
+    return (
+        "# redis.conf\n+maxmemory 2gb   # more than now: INFO memory says what it is\n"
+        f"# Or store less: only(…), values(…). The most bytes are stored by\n{sizes}"
+    )
+
+
+def unreadable() -> str:
+    """Return the setting by which releases keep out of each other's entries."""
+    return (
+        ' CACHE_INVALIDATION = {\n+    "CODE_VERSION": os.environ["RELEASE"],\n }\n'
+        "# Or return plain data, no instances of classes that move."
+    )
+
+
+def uncached(name: str) -> str:
+    """Return that `name` is not to be cached."""
+    return f"-@cached(…)   # of {name}"
+
+
+def exclude(labels: Iterable[str]) -> str:
+    """Return the setting."""
+    return f' CACHE_INVALIDATION = {{\n+    "EXCLUDE": {_list(labels)},\n }}'
+
+
+def _head(rule: RuleEntry) -> str:
+    return f" class {rule['rule'].rpartition('.')[2]}(ModelInvalidation):  # {rule['rule']}\n"
+
+
+def _list(names: Iterable[str]) -> str:
+    return f"[{', '.join(map(dumps, names))}]"

@@ -1,0 +1,143 @@
+"""Who is told: on a terminal, over REST, in the admin; and by what was counted since."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import include, path
+
+from cache_invalidation import cached, invalidate
+from cache_invalidation.metrics.report import reset_metrics
+from tests.advice.conftest import Site
+from tests.outages import down, use
+
+__all__ = ["down", "use"]  # Fixtures.
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+@pytest.fixture
+def needless(site: Site) -> Any:
+    """Have something dropped for nothing sixty times, each time that this is called."""
+
+    @cached(tags=["front"], name="telling.front")
+    def front() -> str:
+        site.takes(0.1)
+        return "<front>"
+
+    def work() -> None:
+        for _ in range(60):
+            front()
+            front()
+            invalidate(tags=["front"])
+
+    reset_metrics()
+    work()
+    return work
+
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/system/", include("cache_invalidation.api.urls")),
+]
+
+
+@pytest.fixture
+def client(settings: Any) -> Client:
+    settings.ROOT_URLCONF = __name__
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return client
+
+
+def advise(*arguments: str) -> str:
+    output = StringIO()
+    call_command("advise_cache", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_on_a_terminal(needless: Any):
+    text = advise()
+    assert text.startswith("By 120 reads in ")
+    assert "1. front: It is invalidated by hand, although nothing has changed." in text
+    assert "hit rate 50.0%, to expect 99.2%; saves 5.9 s" in text
+    assert "   for telling.front" in text
+    assert "60 times manual of manual" in text
+    assert '          invalidate(tags=["front"])' in text
+
+
+def test_that_nothing_is_to_be_changed_is_said(site: Site):
+    reset_metrics()
+    lines = advise().splitlines()
+    assert lines[0].startswith("By 0 reads")
+    assert lines[1:] == ["  nothing was counted yet"]
+
+
+def test_all_tell_the_same(needless: Any, client: Client):
+    on_terminal = json.loads(advise("--format", "json"))
+    over_rest = client.get("/api/system/cache/advice").json()
+    for found in (on_terminal, over_rest):
+        found.pop("period")
+    assert on_terminal == over_rest
+    (finding,) = over_rest["findings"]
+    page = client.get("/admin/cache_invalidation/advice/").content.decode()
+    assert finding["summary"] in page
+    assert "invalidate(tags=[&quot;front&quot;])" in page
+    assert "Hit rate 50.0%, to expect 99.2%; 5.9 s saved in this time." in page
+
+
+def test_only_what_was_counted_since(needless: Any, tmp_path: Path):
+    before = tmp_path / "before.json"
+    with before.open("w") as output:
+        call_command("cache_metrics", format="json", stdout=output)
+    assert advise("--since", str(before)) == "By 0 reads\n  nothing was counted yet\n"
+    needless()
+    found = json.loads(advise("--since", str(before), "--format", "json"))
+    assert (found["reads"], found["period"]) == (120, None)
+    (finding,) = found["findings"]
+    assert finding["evidence"] == {"invalidated": 60, "equal_refills": 60, "deliveries": 60}
+    assert finding["hit_rate"] == 0.5
+
+
+def test_a_reading_from_before_a_reset_is_of_no_use(needless: Any, tmp_path: Path):
+    before = tmp_path / "before.json"
+    with before.open("w") as output:
+        call_command("cache_metrics", format="json", stdout=output)
+    reset_metrics()
+    needless()
+    with pytest.raises(CommandError, match="the counters were reset since it was written"):
+        advise("--since", str(before))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not json", "is not JSON"),
+        ("[]", "is not what cache_metrics prints"),
+        ("{}", "is not what cache_metrics prints"),
+        ('{"since": null, "dropped": [1]}', "is not what cache_metrics prints"),
+        ('{"since": null, "dropped": [], "hits": "x"}', "is not what cache_metrics prints"),
+        ('{"since": null, "dropped": [], "figures": 1}', "is not what cache_metrics prints"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_another_file_is_refused(needless: Any, tmp_path: Path, text: str | None, message: str):
+    before = tmp_path / "before.json"
+    if text is not None:
+        before.write_text(text)
+    with pytest.raises(CommandError, match=message):
+        advise("--since", str(before))
+
+
+def test_while_the_cache_does_not_answer(client: Client, down: Any):
+    with pytest.raises(CommandError, match="The cache does not answer"):
+        advise()
+    assert client.get("/api/system/cache/advice").status_code == 503
+    page = client.get("/admin/cache_invalidation/advice/").content.decode()
+    assert "The cache does not answer" in page
