@@ -112,6 +112,9 @@ def _tags_of_column(
         if rule.model is not model:
             continue
         for field, template in rule.tracked.items():
+            # What is declared is read back. Of relations, the statement is taken at its word.
+            if relation.has_triggers and field not in rule.track:
+                continue
             if not compares(field, relation, connection):
                 continue
             for condition in conditions:

@@ -114,11 +114,18 @@ WITH RECURSIVE named AS (
                 AND x.relnamespace NOT IN (SELECT relnamespace FROM named)
             )
             AND coalesce(to_jsonb(k)->>'conenforced', 'true') = 'true'
-        ) AS refers
+        ) AS refers,
+        EXISTS (
+            SELECT FROM below b JOIN pg_catalog.pg_trigger t ON t.tgrelid = b.oid
+            WHERE b.origin = n.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+        ) OR EXISTS (
+            SELECT FROM below b JOIN pg_catalog.pg_rewrite w ON w.ev_class = b.oid
+            WHERE b.origin = n.oid
+        ) AS triggers
     FROM named n
 )
-SELECT array_agg(oid::bigint), instead, columns, relatives, keys, refers
-FROM described GROUP BY instead, columns, relatives, keys, refers
+SELECT array_agg(oid::bigint), instead, columns, relatives, keys, refers, triggers
+FROM described GROUP BY instead, columns, relatives, keys, refers, triggers
 """
 
 _TYPES: Final = """
@@ -191,9 +198,10 @@ def candidates(connection: BaseDatabaseWrapper, name: Name, known: Collection[st
                     references=frozenset(
                         Reference(*reference) for reference in json.loads(refers or "[]")
                     ),
+                    has_triggers=triggers,
                 ),
             )
-            for oids, instead, columns, relatives, keys, refers in _fetch(
+            for oids, instead, columns, relatives, keys, refers, triggers in _fetch(
                 connection, _CANDIDATES, params
             )
         ],

@@ -50,7 +50,8 @@ class Relation:
     does, by their names in lower case; None if nobody looked. Rows of the table can also be written
     under the names `relatives`: those of partitions, of tables that inherit from it or from which
     it does, and of views. `keys` are columns of which each value is in one row at most, and
-    `references` the foreign keys.
+    `references` the foreign keys. Where it `has_triggers`, or rules, rows may be stored in another
+    way than a statement says.
     """
 
     instead: str = ""
@@ -58,6 +59,7 @@ class Relation:
     relatives: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
     references: frozenset[Reference] = frozenset()
+    has_triggers: bool = False
 
     def is_key(self, column: str | None) -> bool:
         """Whether each value of a column is in one row at most."""

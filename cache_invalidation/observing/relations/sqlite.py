@@ -100,7 +100,19 @@ def _relation(cursor: Any, schema: str, name: str, kind: str, sql: str) -> Relat
             }
         ),
         keys=frozenset(key if len(key) == 1 else ()),
+        has_triggers=any(_triggers(cursor, name)),
     )
+
+
+def _triggers(cursor: Any, name: str) -> Iterator[Any]:
+    """Yield triggers on whatever is called `name`: one in `temp` may be about another table."""
+    for schema in list(_schemas(cursor, (name,))):
+        yield from _rows(
+            cursor,
+            f"SELECT name FROM {schema}.sqlite_master"  # noqa: S608
+            " WHERE tbl_name = %s COLLATE NOCASE AND type = 'trigger'",
+            [name],
+        )
 
 
 def _column(declared: str, is_compared_by_bytes: bool) -> Column | None:
