@@ -1,14 +1,16 @@
 """From an observed change to what it makes stale, rule by rule."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import chain
+from typing import Any
 
 from django.db.models import Model
 
 from cache_invalidation.connections import shielded
-from cache_invalidation.rules.catalog import all_rows
+from cache_invalidation.rules.catalog import all_rows, related_tags
 from cache_invalidation.rules.code import FromCode
 from cache_invalidation.rules.declarations import Change, links_to, shares_key
 from cache_invalidation.rules.differences import changes_only, may_have_changed
@@ -75,9 +77,9 @@ def _apply_to_sibling(rule: Rule, change: Change, plan: Plan) -> Iterator[Conseq
     Whether there is, and what is in it, only a query could tell, and it is rare. A row that is
     created or deleted brings or takes its parents' along, which is told as such.
     """
-    columns, same_key = _shared(change.model, rule.model)
+    names, same_key = _shared(change.model, rule.model)
     if change.operation in ("create", "delete") or (
-        change.fields is not None and columns.isdisjoint(change.fields)
+        change.fields is not None and names.isdisjoint(change.fields)
     ):
         return
     key = change.pk if same_key else None
@@ -86,11 +88,17 @@ def _apply_to_sibling(rule: Rule, change: Change, plan: Plan) -> Iterator[Conseq
 
 @cache
 def _shared(model: type[Model], sibling: type[Model]) -> tuple[frozenset[str], bool]:
-    """Return the columns that two children have from the same parents, and whether the key is."""
+    """Return the names of what two children have from the same parents, and whether the key is.
+
+    These are those of columns, and of many-to-many relations.
+    """
     parents = [parent for parent in model._meta.all_parents if issubclass(sibling, parent)]
-    columns = [field.name for parent in parents for field in parent._meta.local_concrete_fields]
+    fields: Iterable[Any] = chain.from_iterable(
+        parent._meta.get_fields(include_hidden=True) for parent in parents
+    )
+    names = [field.name for field in fields if field.concrete or field.many_to_many]
     same_key = all(shares_key(child, parent) for child in (model, sibling) for parent in parents)
-    return frozenset(columns), same_key
+    return frozenset(names), same_key
 
 
 def _of_row_in(parent: type[Model], change: Change) -> Change:
@@ -109,10 +117,10 @@ def _of_row_in(parent: type[Model], change: Change) -> Change:
 def _apply(rule: Rule, change: Change, plan: Plan) -> Consequence:
     """Apply `rule` to `change`, whose primary key is that of the row in the table of the rule."""
     result = Consequence(rule=rule, change=change, tags={rule.model_tag, _row_tag(rule, change)})
-    if change.operation == "m2m":  # Nothing of the row itself.
-        result.tags, result.apart = set(map(relations_tag, result.tags)), result.tags
-    else:
+    if change.operation != "m2m":
         _add_tracked(result)
+    elif rule.model_tag in related_tags():  # Nothing of the row itself.
+        result.tags, result.apart = set(map(relations_tag, result.tags)), result.tags
     # Both is said of the rows, whichever of their rules says it.
     if (ignored := plan.ignore.get(rule.model)) and changes_only(rule, change, ignored):
         result.tags, result.spared = set(), result.tags

@@ -88,9 +88,13 @@ class _Relations:
     ) -> None:
         self.through, self.instance, self.named, self.using = through, instance, named, using
         self.owner, self.related = table_of(type(instance)), table_of(model)
-        # The many-to-many field, if it is Django's, and its foreign keys to both.
+        # The many-to-many field, if it is Django's, and its foreign keys to both. Where several go
+        # through the same model, the signal does not say which one it is.
         fields: Iterable[Any] = (model if reverse else type(instance))._meta.many_to_many
-        self.field = next((f for f in fields if f.remote_field.through is through), None)
+        found = [each for each in fields if each.remote_field.through is through]
+        self.field = found[0] if len(found) == 1 else None
+        if len(found) > 1:
+            self.named = None
         if self.field is not None:
             ends = self.field.m2m_field_name(), self.field.m2m_reverse_field_name()
             self.source, self.target = reversed(ends) if reverse else ends
@@ -148,19 +152,23 @@ class _Relations:
         them. None if it would take a query that no rule is worth.
         """
         through: Any = self.through
-        referred = through._meta.get_field(self.target).foreign_related_fields[0]
-        if self.named is not None and referred.primary_key:
-            return self.named
+        target = through._meta.get_field(self.target)
+        referred, named = target.foreign_related_fields[0], self.named
+        if named is not None and referred.primary_key:
+            return named
         if not any(registry.plan(model).needs_state for model in (self.owner, self.related)):
             return None
-        if self.named is not None:
-            found = all_rows(referred.model, self.using)
-            found = found.filter(**{f"{referred.name}__in": self.named})
-            return set(found.values_list("pk", flat=True))
-        # With this row locked, nobody can add another relation to it meanwhile.
-        rows.read(self.owner, self.instance.pk, self.using, deleting=True)
-        relations = all_rows(self.through, self.using).filter(**{self.source: self.instance})
-        return set(relations.values_list(f"{self.target}__pk", flat=True))
+        if named is None:
+            # With all of these locked, nobody can add another relation to this row meanwhile, or
+            # move one to another row at the other end.
+            rows.read(self.owner, self.instance.pk, self.using, deleting=True)
+            relations = all_rows(through, self.using).filter(**{self.source: self.instance})
+            locked = rows.read_all(relations, self.using, deleting=True).values()
+            named = {getattr(relation, target.attname) for relation in locked} - {None}
+            if referred.primary_key:
+                return named
+        found = all_rows(referred.model, self.using).filter(**{f"{referred.name}__in": named})
+        return set(found.values_list("pk", flat=True))
 
 
 def _collect_of_rows(change: Change, keys: Iterable[Any]) -> None:

@@ -20,6 +20,10 @@ class BestPal(Pal):
     since = models.IntegerField(default=0)
 
 
+class OldPal(Pal):
+    """Another child, whose row may be that of a `BestPal` as well."""
+
+
 class PalProxy(Pal):
     class Meta:
         proxy = True

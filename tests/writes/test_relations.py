@@ -1,17 +1,24 @@
 """Many-to-many relations, deletes and cascades, as rules see them."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
 import pytest
 from django.core import serializers
-from django.db import connection, connections
+from django.db import connection, connections, models, transaction
 from django.db.models.signals import post_save, pre_delete
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils.timezone import now
 
-from cache_invalidation import Change, ModelInvalidation, no_invalidation, registry
+from cache_invalidation import Change, ModelInvalidation, cached, no_invalidation, registry
 from cache_invalidation import Tag as NamedTag
+from cache_invalidation.writes import receivers
 from tests.cursors import execute
 from tests.delivered import Delivered
-from tests.ruled import ByCategory, in_force
+from tests.elsewhere import elsewhere
+from tests.ruled import ByCategory, ByName, in_force
+from tests.testapp.made import make_model, models_forgotten
 from tests.testapp.models import (
     Author,
     Authorship,
@@ -22,6 +29,7 @@ from tests.testapp.models import (
     Tag,
     Unregistered,
 )
+from tests.testapp.related import BestPal, OldPal
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
@@ -335,3 +343,119 @@ def test_a_property_among_the_fields_may_be_about_relations(
         deliveries.clear()
         product.tags.add(tag)
     assert deliveries.family("labels") == {f"labels:{product.pk}"}
+
+
+def test_a_relation_of_a_parent_is_that_of_all_its_children(
+    using: str, deliveries: Delivered
+) -> None:
+    best = BestPal.objects.using(using).create(name="B")
+    OldPal(pal_ptr_id=best.pk).save_base(raw=True, using=using)
+    tag = Tag.objects.using(using).create(name="T")
+    changes: list[Callable[[], Any]] = [
+        lambda: best.tags.add(tag),
+        lambda: tag.pals.remove(best),
+        lambda: best.followers.add(best),
+    ]
+    with registry.override(OldPal, ByName):
+        for change in changes:
+            deliveries.clear()
+            change()
+            assert deliveries.family("testapp.oldpal+m2m")
+
+
+def test_a_signal_of_a_relation_of_a_models_own_is_about_its_row(deliveries: Delivered) -> None:
+    """No field says that there is one, so nobody depends on relations apart from the row."""
+    category = Category.objects.create(name="C")
+    related = {"model": Category, "pk_set": {category.pk}, "using": "default"}
+    calls: list[int] = []
+
+    @cached(name="a relation of its own", tags=[Category])
+    def shown() -> int:
+        calls.append(1)
+        return len(calls)
+
+    with registry.override(Category, ByName):
+        assert shown() == shown() == 1
+        receivers._m2m_changed(
+            sender=Review, instance=category, action="post_add", reverse=False, **related
+        )
+        assert shown() == 2
+    assert deliveries.family("testapp.category") == {f"testapp.category:{category.pk}"}
+
+
+class OfMembers(ModelInvalidation):
+    tags = ["member-of:{pk}"]
+    fields = ["joined"]
+
+
+class OfGuests(ModelInvalidation):
+    tags = ["guest-of:{pk}"]
+    fields = ["visited"]
+
+
+def test_two_relations_may_go_through_one_model(using: str, deliveries: Delivered) -> None:
+    def key(model: Any) -> Any:
+        return models.ForeignKey(model, models.CASCADE, null=True, related_name="+")
+
+    with models_forgotten(), ExitStack() as stack:
+        Guest: Any = make_model("Guest", {})  # noqa: N806
+        ends = {"member": key(Guest), "guest": key(Guest)}
+        Visit: Any = make_model("Visit", ends)  # noqa: N806
+        relations: dict[str, Any] = {
+            name: models.ManyToManyField(
+                Guest, through=Visit, through_fields=("party", end), related_name=reverse
+            )
+            for name, end, reverse in (
+                ("members", "member", "joined"),
+                ("guests", "guest", "visited"),
+            )
+        }
+        Party: Any = make_model("Party", relations)  # noqa: N806
+        key(Party).contribute_to_class(Visit, "party")
+        for model in (Guest, Party, Visit):
+            with connections[using].schema_editor() as editor:
+                editor.create_model(model)
+            stack.callback(_drop, using, model)
+        party = Party.objects.using(using).create()
+        guest = Guest.objects.using(using).create()
+        changes: list[tuple[Callable[[], Any], str]] = [
+            (lambda: party.members.add(guest), "member-of"),
+            (lambda: party.guests.add(guest), "guest-of"),
+            (lambda: guest.visited.remove(party), "guest-of"),
+            (lambda: party.guests.add(guest), "guest-of"),
+            (lambda: party.members.clear(), "member-of"),
+            (lambda: party.guests.clear(), "guest-of"),
+        ]
+        with registry.override(Guest, OfMembers, OfGuests):
+            for change, family in changes:
+                deliveries.clear()
+                change()
+                told = deliveries.family(family)
+                assert not told.isdisjoint({f"{family}:{guest.pk}", f"{family}:*"}), family
+
+
+def _drop(using: str, model: Any) -> None:
+    with connections[using].schema_editor() as editor:
+        editor.delete_model(model)
+
+
+def test_relations_that_are_cleared_are_locked(product: Product, tags: list[Tag]) -> None:
+    """Or others could move one to another row, of which nobody would be told."""
+    if product._state.db == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    product.tags.add(tags[0])
+    found: list[bool] = []
+
+    def is_locked() -> bool:
+        with transaction.atomic():
+            free = Product.tags.through._default_manager.select_for_update(skip_locked=True)
+            return not free.exists()
+
+    def ask(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("DELETE"):
+            found.append(elsewhere(is_locked))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(ask):
+        product.tags.clear()
+    assert found == [True]
