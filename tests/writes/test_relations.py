@@ -366,7 +366,7 @@ def test_a_relation_of_a_parent_is_that_of_all_its_children(
 def test_a_signal_of_a_relation_of_a_models_own_is_about_its_row(deliveries: Delivered) -> None:
     """No field says that there is one, so nobody depends on relations apart from the row."""
     category = Category.objects.create(name="C")
-    related = {"model": Category, "pk_set": {category.pk}, "using": "default"}
+    related: dict[str, Any] = {"model": Category, "pk_set": {category.pk}, "using": "default"}
     calls: list[int] = []
 
     @cached(name="a relation of its own", tags=[Category])
