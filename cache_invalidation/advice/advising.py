@@ -69,6 +69,7 @@ def situation(
 ) -> Situation:
     """Return the situation of this process: its models, its functions, its settings."""
     models = [apps.get_model(entry["model"]) for entry in registered["models"]]
+    loaded = functions.by_name()
     return Situation(
         metrics=metrics,
         overview=registered,
@@ -79,7 +80,9 @@ def situation(
         columns={model._meta.label_lower: _columns(model) for model in models},
         fields={model._meta.label_lower: _fields(model) for model in models},
         looked_at=frozenset(m._meta.label_lower for m in models if registry.plan(m).needs_state),
-        parameters={name: each.signature.names for name, each in functions.by_name().items()},
+        classes={model._meta.label_lower: model.__name__ for model in models},
+        parameters={name: each.signature.names for name, each in loaded.items()},
+        refreshed=frozenset(name for name, each in loaded.items() if each.ahead),
     )
 
 

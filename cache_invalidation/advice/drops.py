@@ -148,7 +148,9 @@ def _track(situation: Situation, name: str, tag: str, model: ModelEntry) -> Cure
     tracked = {column for rule in model["rules"] for column in rule["track"]}
     if len(asked) != 1 or asked <= tracked:
         return None
-    return Cure("track", _subject(model), patches.option(model, "track", asked))
+    return Cure(
+        "track", _subject(model), patches.option(model, _class(situation, model), "track", asked)
+    )
 
 
 def _volatile(situation: Situation, model: ModelEntry, write: Dropped) -> Cure | None:
@@ -164,7 +166,11 @@ def _volatile(situation: Situation, model: ModelEntry, write: Dropped) -> Cure |
     if not fields:
         return None
     volatile = {name for rule in model["rules"] for name in rule["volatile"]}
-    return Cure("volatile", _subject(model), patches.volatile(model, volatile, fields))
+    return Cure(
+        "volatile",
+        _subject(model),
+        patches.volatile(model, _class(situation, model), volatile, fields),
+    )
 
 
 def _fields(situation: Situation, tag: str, write: Dropped) -> Cure | None:
@@ -182,3 +188,7 @@ def _fields(situation: Situation, tag: str, write: Dropped) -> Cure | None:
 
 def _subject(model: ModelEntry) -> str:
     return model["rules"][0]["rule"] if model["rules"] else model["model"]
+
+
+def _class(situation: Situation, model: ModelEntry) -> str:
+    return situation.classes.get(model["model"], model["model"])

@@ -15,6 +15,7 @@ Kind = Literal[
     "statement",
     "manual",
     "timeout",
+    "refresh",
     "memory",
     "unreadable",
     "not_stored",
@@ -34,6 +35,7 @@ SUMMARIES: Final[Mapping[Kind, str]] = {
     "statement": "Statements that cannot be read drop everything.",
     "manual": "It is invalidated by hand, although nothing has changed.",
     "timeout": "It expires, although nothing has changed.",
+    "refresh": "Whoever comes after it has expired has to wait.",
     "memory": "The server makes room for other entries, or loses its data.",
     "unreadable": "What one process stores, another one cannot decode.",
     "not_stored": "It is not stored.",
@@ -67,7 +69,7 @@ class Finding(TypedDict):
 
     `hit_rate` is that of the `readers` now, and `expected_hit_rate` what it would have been; both
     are those of everything where the advice is not to cache. `seconds` would have been saved since
-    counting began.
+    counting began; where the advice is to refresh ahead, nobody would have waited for them.
     """
 
     kind: Kind

@@ -1,11 +1,13 @@
 """What is missed although nothing has changed: expired, evicted, unreadable, never stored."""
 
 from collections.abc import Iterator, Mapping
+from math import expm1
 from typing import Any, Final
 
 from cache_invalidation.advice import patches
 from cache_invalidation.advice.findings import Cure, Finding, more_hits
 from cache_invalidation.advice.situation import Situation
+from cache_invalidation.reads.ahead import DUE
 
 WEEK: Final = 604_800  # seconds; what is asked for more rarely need not be kept
 
@@ -35,6 +37,7 @@ def needless_misses(situation: Situation) -> Iterator[Finding]:
     """Yield what to change so that these misses become hits."""
     for name, figures in situation.figures.items():
         yield from _expired(situation, name, figures["missed"])
+        yield from _refreshed(situation, name, figures["missed"])
         yield from _not_stored(situation, name, figures["missed"])
     yield from _evicted(situation)
     yield from _unreadable(situation)
@@ -48,14 +51,39 @@ def _expired(situation: Situation, name: str, missed: Mapping[str, int]) -> Iter
     """
     entry: Mapping[str, Any] = situation.cached.get(name, {})
     expired, ended = missed.get("expired", 0), missed.get("invalidated", 0)
-    timeout = entry.get("timeout", 0)
-    if not (entry.get("found") or entry.get("tags")) or timeout is None or timeout >= WEEK:
+    timeout = entry.get("timeout", 0)  # Of pages and blocks it is not known.
+    if not _depends(entry) or timeout is None or timeout >= WEEK:
         return
     share = expired / (expired + ended + missed.get("by_name", 0)) if expired else 0.0
     cure = Cure("timeout", name, patches.timeout(name, WEEK))
-    evidence = {"expired": expired, "invalidated": ended, "timeout": timeout}
+    evidence = {"expired": expired, "invalidated": ended}
     if (found := more_hits(situation, cure, {name: expired * share}, evidence)) is not None:
         yield found
+
+
+def _refreshed(situation: Situation, name: str, missed: Mapping[str, int]) -> Iterator[Finding]:
+    """Refreshing ahead, for what may be old as it depends on nothing that tells when it changes.
+
+    Evidence: misses that have expired, and hits for each fill. If these come at random, one comes
+    into the part of a life in which it refreshes with this probability.
+    """
+    entry: Mapping[str, Any] = situation.cached.get(name, {})
+    fills, timeout = situation.figures[name]["fills"], entry.get("timeout")
+    is_able = name in situation.parameters and name not in situation.refreshed
+    if _depends(entry) or not (is_able and fills and timeout):
+        return
+    hits = situation.hits(name) / fills
+    expired = missed.get("expired", 0)
+    avoided = {name: expired * -expm1(-(1 - DUE) * hits)}
+    cure = Cure("refresh", name, patches.refresh(timeout))
+    evidence = {"expired": expired, "hits_per_fill": round(hits, 1)}
+    if (found := more_hits(situation, cure, avoided, evidence)) is not None:
+        yield found
+
+
+def _depends(entry: Mapping[str, Any]) -> bool:
+    """Whether something tells when what is cached has changed."""
+    return bool(entry.get("found") or entry.get("tags") or entry.get("code"))
 
 
 def _not_stored(situation: Situation, name: str, missed: Mapping[str, int]) -> Iterator[Finding]:

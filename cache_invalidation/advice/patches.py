@@ -7,19 +7,20 @@ from cache_invalidation.metrics.figures import Dropped
 from cache_invalidation.operations.overview import ModelEntry, RuleEntry
 
 
-def option(model: ModelEntry, name: str, values: Iterable[str]) -> str:
-    """Return a rule of `model` with one more option, or the line that its rule gets."""
+def option(model: ModelEntry, called: str, name: str, values: Iterable[str]) -> str:
+    """Return a rule of `model`, whose class is `called` so, or the line that its rule gets."""
     line = f"    {name} = {_list(values)}"
     if model["rules"]:
         return f"{_head(model['rules'][0])}+{line}"
-    called = model["model"].rpartition(".")[2].capitalize()
     head = f"@register({called})\nclass {called}Invalidation(ModelInvalidation):"
     return "\n".join(f"+{each}" for each in (*head.splitlines(), line))
 
 
-def volatile(model: ModelEntry, already: Collection[str], fields: Iterable[str]) -> str:
+def volatile(
+    model: ModelEntry, called: str, already: Collection[str], fields: Iterable[str]
+) -> str:
     """Return the option with all `fields` that can be."""
-    text = option(model, "volatile", [*sorted(already), *fields])
+    text = option(model, called, "volatile", [*sorted(already), *fields])
     return (
         f"{text}\n# Keep the fields that these writes change and the readers do not show. Have the "
         "readers\n# select what they show only: only(…), values(…)."
@@ -81,6 +82,11 @@ def timeout(name: str, seconds: int) -> str:
     else:
         line = f"@cache_page({seconds})" if colon else f"@cached(timeout={seconds})"
     return f"+{line}\n# If all that it shows comes from the database; nothing is stale by that."
+
+
+def refresh(timeout: float) -> str:
+    """Return the option."""
+    return f"+@cached(timeout={timeout:g}, refresh=True)"
 
 
 def memory(largest: Iterable[tuple[str, float]]) -> str:

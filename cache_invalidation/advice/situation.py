@@ -22,8 +22,9 @@ class Situation:
     `period` are the seconds for which there was counting, None if that is not known. `row_limit`
     and `excluded` are the settings ROW_TAG_LIMIT and EXCLUDE. `columns` are the fields of each
     model that can be tracked, by the names of parameters, and `fields` those that an update can
-    change, both by the model's label. `parameters` are those of each function that is loaded. The
-    rows of models that are `looked_at` are read before and after updates, since a rule asks.
+    change, and `classes` the names of their classes, all by the model's label. `parameters` are
+    those of each function that is loaded, `refreshed` those that are refreshed ahead. The rows of
+    models that are `looked_at` are read before and after updates, since a rule asks.
     """
 
     metrics: Metrics
@@ -35,6 +36,8 @@ class Situation:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    refreshed: frozenset[str] = frozenset()
     looked_at: frozenset[str] = frozenset()
 
     @property
@@ -75,7 +78,9 @@ class Situation:
     def is_sweeping(self, write: Dropped) -> bool:
         """Whether writes like `write` have dropped all tables: nobody knows what they write."""
         tables = {model["model"] for model in self.overview["models"]}
-        return write["cause"] == "unknown" or tables <= self._swept[kind_of(write)]
+        if write["cause"] == "unknown":
+            return True
+        return len(tables) > 1 and tables <= self._swept[kind_of(write)]
 
     @cached_property
     def _swept(self) -> Mapping[WriteKind, set[str]]:

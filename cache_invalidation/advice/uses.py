@@ -105,5 +105,7 @@ def _excluded(situation: Situation) -> Iterator[Finding]:
 
 def _is_of_use(situation: Situation, model: ModelEntry) -> bool:
     return bool(model["rules"]) or any(
-        situation.depends(name, tag) for name in situation.figures for tag in model["tags"]
+        situation.depends(name, tag)
+        for name in {*situation.figures, *situation.cached}
+        for tag in model["tags"]
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from time import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cache_invalidation.metrics import notes
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.operations.overview import overview
-from cache_invalidation.reads import dependencies, measured
+from cache_invalidation.reads import ahead, dependencies, kept_calls, measured
 from cache_invalidation.stores import get_store
 
 ROUND_TRIP = 0.0005  # seconds
@@ -26,6 +27,11 @@ class Site:
     def __init__(self) -> None:
         self.computing = 0.0
         self.passed = 0.0
+        self.filled_at = 0.0
+
+    def now(self) -> float:
+        """Return the time of the workload."""
+        return time() + self.passed
 
     def takes(self, seconds: float) -> None:
         """Have a function take so long."""
@@ -69,5 +75,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     found = Site()
     monkeypatch.setattr(measured, "SAMPLED", 1)
     monkeypatch.setattr(dependencies, "perf_counter", lambda: found.computing)
-    monkeypatch.setattr(notes, "time", lambda: time() + found.passed)
+    monkeypatch.setattr(notes, "time", found.now)
+    monkeypatch.setattr(ahead, "time", found.now)
+    monkeypatch.setattr(ahead, "monotonic", found.now)
+    monkeypatch.setattr(kept_calls, "time", SimpleNamespace(time=found.now))
     return found

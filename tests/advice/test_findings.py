@@ -202,6 +202,16 @@ def test_what_cannot_be_kept_longer_is_left_alone(entry: Any):
     assert kinds(figures(missed={"expired": 50}), entry=entry) == []
 
 
+def test_only_what_is_loaded_and_hit_often_is_to_be_refreshed():
+    entry: dict[str, Any] = {"found": []}
+    expired = figures(missed={"expired": 80}, fills=1)
+    loaded: Any = {"parameters": {NAME: ()}}
+    assert kinds(expired, entry=entry, **loaded) == ["refresh"]
+    assert kinds(expired, entry=entry) == []
+    assert kinds(expired, entry=entry, refreshed=frozenset({NAME}), **loaded) == []
+    assert kinds(expired | {"fills": 100}, entry=entry, **loaded) == []
+
+
 def test_what_is_dropped_as_often_as_it_expires_gains_half():
     found = situation(figures(missed={"expired": 80, "invalidated": 80}))
     found.metrics["functions"][NAME]["misses"] = 900

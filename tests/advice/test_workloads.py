@@ -13,8 +13,10 @@ from cache_invalidation.advice import uses
 from cache_invalidation.advice.advising import advice_on
 from cache_invalidation.advice.findings import Finding
 from cache_invalidation.advice.situation import Situation
+from cache_invalidation.reads.background import background
 from cache_invalidation.testing import override_rules
 from tests.advice.conftest import Site
+from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product, Review
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -258,6 +260,37 @@ def test_a_longer_timeout(site: Site, shop: list[Any], rule: Any):
     short = names(300)
     finding = Both(site, "timeout")(lambda: work(short), lambda: lambda: work(names(604_800)))
     assert "@cached(timeout=604800)" in finding["patch"]
+
+
+def test_refresh(site: Site, rule: Any):
+    def rates(*, refresh: bool) -> Any:
+        @cached(name="advice.rates", timeout=300, refresh=refresh)
+        def rates() -> float:
+            site.takes(0.1)
+            site.filled_at = site.passed
+            return site.passed
+
+        return rates
+
+    def work(function: Any) -> None:
+        for _ in range(20 * ROUNDS):
+            function()
+            assert background.wait(PATIENCE)
+            site.passed += 10.0
+            if site.passed - site.filled_at >= 300:
+                site.lose(function)
+
+    as_it_is = rates(refresh=False)
+    before = site.run(lambda: work(as_it_is))
+    finding = the("refresh", advice_on(before)["findings"])
+    assert finding["patch"] == "+@cached(timeout=300, refresh=True)"
+    after = site.run(lambda: work(rates(refresh=True)))
+    rate = after.metrics["hit_rate"]
+    assert rate > finding["hit_rate"]
+    assert rate == pytest.approx(finding["expected_hit_rate"], rel=0.1)
+    waited = before.metrics["misses"] - after.metrics["misses"]
+    assert waited * 0.1 == pytest.approx(finding["seconds"], rel=0.1)
+    assert advice_on(after)["findings"] == []
 
 
 def test_memory(site: Site, shop: list[Any], rule: Any):
