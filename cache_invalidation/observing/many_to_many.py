@@ -54,7 +54,8 @@ def all_written(
     """Yield the rows of watched models that `statement` writes, and those at the ends of relations.
 
     See `rows_written` and `_ends_written`. Where it is not known which rows of a model are written,
-    those that are known are left out: what is done to the others may be done to these.
+    those that are known may be any as well: what is done to the others may be done to these. What
+    is left of them are their `links`.
     """
     given = sets_of(params, many)
     found = [
@@ -65,7 +66,11 @@ def all_written(
     ]
     found += _ends_written(statement, params, many, connection)
     unknown = {each.model for each in found if each.keys is None}
-    return (each for each in found if each.keys is None or each.model not in unknown)
+    for each in found:
+        if each.keys is None or each.model not in unknown:
+            yield each
+        elif each.links:
+            yield replace(each, keys=None)
 
 
 def _ends_written(

@@ -211,6 +211,24 @@ def test_relations_of_a_row_whose_rule_looks_at_values_are_locked_when_it_is_del
     assert found == [True]
 
 
+def test_of_several_statements_on_relations_each_names_what_it_writes(
+    using: str, products: list[Product], tags: list[Tag]
+) -> None:
+    """What one of them leaves unknown is dropped as a whole, and does not stand for the others."""
+    read = Counted(lambda: names(products[2].tags))
+    text = (
+        f"DELETE FROM testapp_product_tags WHERE product_id = {products[0].pk}; "
+        "INSERT INTO testapp_product_tags (id, product_id, tag_id)"
+        f" VALUES (99, {products[2].pk}, {tags[2].pk})"
+    )
+
+    def write() -> None:
+        with connections[using].cursor() as cursor:
+            cursor.executescript(text) if using == "sqlite" else cursor.execute(text)
+
+    assert not read.stays(write)
+
+
 def trigger(using: str, table: str, assign: str) -> list[str]:
     """Return what defines and drops a trigger that has the database store something else."""
     if using == "sqlite":
