@@ -13,6 +13,7 @@ from unittest import mock
 
 from django.db.models import Model
 
+from cache_invalidation.observing import many_to_many, tags_read
 from cache_invalidation.observing.joined import Joined
 from cache_invalidation.observing.relations.relation import Reference, Relation
 from cache_invalidation.rules import consequences
@@ -20,8 +21,11 @@ from cache_invalidation.rules import rule as rule_module
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.differences import may_have_changed
 from cache_invalidation.rules.plans import NOTHING, Plan
+from cache_invalidation.rules.registry import Registry
 from cache_invalidation.rules.templates import parse
 from cache_invalidation.sql import analysis, joins
+from tests.fuzz import related_reads
+from tests.fuzz.programs import Aim
 from tests.fuzz.sabotages import Sabotage, planning
 
 
@@ -45,6 +49,10 @@ def _without_second_rules(plan: Plan, model: type[Model]) -> Plan:
 
 def _without_tables_between(plan: Plan, model: type[Model]) -> Plan:
     return NOTHING if model._meta.auto_created else plan
+
+
+def _nothing_unknown(values: Any) -> Any:
+    return {link: held or () for link, held in values.items()}
 
 
 def _parse_one_field(source: str, kind: Any = "tag", fields: Iterable[str] | None = None) -> Any:
@@ -82,6 +90,15 @@ PRECISE: Final[dict[str, Sabotage]] = {
     ),
     "rules that do not come first": lambda: planning(_without_second_rules),
     "tables between two models that nobody watches": lambda: planning(_without_tables_between),
+    "relations that are unknown and taken for none": lambda: mock.patch.object(
+        many_to_many, "_known", _nothing_unknown
+    ),
+    "volatile fields that nobody reads": lambda: mock.patch.object(
+        tags_read, "reads_volatile", return_value=False
+    ),
+    "volatile fields of which no tag is told": lambda: mock.patch.object(
+        Registry, "with_parts", lambda self, tags: {*tags}
+    ),
     "tags that look at one of their fields": lambda: _in_rules("parse", _parse_one_field),
     "fields that stay where the rows are not known": lambda: _in_consequences(
         "may_have_changed", _certainly_changed
@@ -90,6 +107,23 @@ PRECISE: Final[dict[str, Sabotage]] = {
         "changes_only", _may_change
     ),
     "families that stand for nothing": lambda: _in_rules("family_tags", frozenset),
+}
+
+_BETWEEN: Final = Aim(shapes=("many", "prefetched", "related count"), between=True)
+
+#: What programs are narrowed to for those that are found too seldom otherwise.
+AIMS: Final[dict[str, Aim]] = {
+    "orders that do not decide what is shown, PostgreSQL": Aim(
+        shapes=("joined slice", "first values")
+    ),
+    "values that are stored whatever is written meanwhile, PostgreSQL": Aim(
+        shapes=related_reads.BY_KEY, races=True
+    ),
+    "tables between two models that nobody watches": _BETWEEN,
+    "relations that are unknown and taken for none": _BETWEEN,
+    "volatile fields of which no tag is told": Aim(tagged=True),
+    "tags that look at one of their fields": Aim(shapes=("numbers",), tagged=True),
+    "families that stand for nothing": Aim(tagged=True),
 }
 
 #: Those that are found at once.

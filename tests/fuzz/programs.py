@@ -13,6 +13,7 @@ from tests.fuzz.functions import Dress
 from tests.fuzz.orm_writes import orm_writes
 from tests.fuzz.raw_writes import raw_writes
 from tests.fuzz.reads import Read, reads_of, reads_over
+from tests.fuzz.relation_writes import relation_writes
 from tests.fuzz.schemas import Grammar, Schema, Table
 from tests.fuzz.shown import shown_writes
 from tests.moments import Where
@@ -94,6 +95,53 @@ class Program:
         printer.text(f"{len(self.reads)} reads, steps: {', '.join(map(repr, self.steps))}")
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What programs are narrowed to, so that they find soon what one sabotage breaks.
+
+    Reads of these shapes, with tags that are given or without; of the tables `between` two others,
+    and writes to these; or many races.
+    """
+
+    shapes: Sequence[str] = ()
+    tagged: bool = False
+    between: bool = False
+    races: bool = False
+
+    def reads(self, schema: Schema, table: Table) -> list[Read]:
+        """Return the reads of `table` that are meant."""
+        return [
+            read
+            for group in reads_of(schema, table)
+            for read in group
+            if (not self.shapes or read.shape in self.shapes)
+            and (read.tags is not None) is self.tagged
+            and (read.name in table.many or not self.between)
+        ]
+
+    def writes(self, schema: Schema, table: Table) -> list[st.SearchStrategy[Any]]:
+        """Return strategies for writes to what these reads show."""
+        if self.between:
+            return list(relation_writes(schema, table))
+        tables = [table, *({} if self.tagged else table.relations).values()]
+        return [kind(schema, each) for each in tables for kind in (orm_writes, raw_writes)]
+
+
+def aimed(schema: Schema, aim: Aim) -> st.SearchStrategy[Program]:
+    """Return a strategy for programs on one table of `schema` each; none if `aim` is at nothing."""
+    found = [
+        _programs(
+            _weighted(*((1, write) for write in aim.writes(schema, table))),
+            st.sampled_from(reads),
+            schema.grammar,
+            races=20 if aim.races else 2,
+        )
+        for table in schema.tables
+        if (reads := aim.reads(schema, table))
+    ]
+    return _weighted(*((1, each) for each in found)) if found else st.nothing()
+
+
 def programs(schema: Schema) -> st.SearchStrategy[Program]:
     """Return a strategy for programs on the tables of `schema`.
 
@@ -151,7 +199,10 @@ def _near(
 
 
 def _programs(
-    plain: st.SearchStrategy[Any], reads: st.SearchStrategy[Read], grammar: Grammar
+    plain: st.SearchStrategy[Any],
+    reads: st.SearchStrategy[Read],
+    grammar: Grammar,
+    races: int = 2,
 ) -> st.SearchStrategy[Program]:
     writes = plain if grammar == "usual" else _weighted((2, plain), (1, _disturbed(plain)))
     looks = st.builds(Look, st.booleans())
@@ -174,8 +225,7 @@ def _programs(
         steps.append((2, hand))
     # Joins are the first query, or what a prefetch asks in the second one.
     moments = st.sampled_from((*get_args(Moment), *(("first", "second") if is_related else ())))
-    races = st.builds(Race, plain, st.integers(0, READS - 1), moments)
-    steps.append((2, races))
+    steps.append((races, st.builds(Race, plain, st.integers(0, READS - 1), moments)))
     return st.builds(
         Program,
         st.lists(

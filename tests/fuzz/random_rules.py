@@ -29,6 +29,7 @@ def _rule(rng: random.Random, table: Table, grammar: Grammar, prefix: str) -> De
     columns = [name for name in table.pools if name != "s" or table.is_loose]
     columns = [name for name in columns if name != UNREAD]
     tracked = rng.sample(columns, rng.randint(0, min(2, len(columns))))
+    volatile = [name for name in table.pools if rng.random() < 0.3]
     local = {column.attname for column in table.model._meta.local_fields}
     names: list[str] = [name for name in ("n", "m", "pk") if name == "pk" or name in columns]
     least = 1 if grammar == "related" else 0
@@ -50,6 +51,7 @@ def _rule(rng: random.Random, table: Table, grammar: Grammar, prefix: str) -> De
         "tags": tags,
         "fields": fields,
         "ignore": [UNREAD] if UNREAD in table.pools and rng.random() < 0.6 else [],
+        "volatile": volatile if rng.random() < 0.6 else [],
         # For those who read: the families by what they are about, and those that say nothing of
         # other columns than `n` and that one.
         "told": families,

@@ -206,7 +206,9 @@ def _to_one(name: str, target: Table, rows: Sequence[Rows]) -> _Asked:
 
 def _reverse(table: Table, rows: Sequence[Rows]) -> _Asked:
     for relation in relations_to(table.model):
-        shapes = ["joined", "joined values", "prefetched"]
+        shapes = ["joined", "joined values"]
+        if not table.is_loose:  # Django does not find rows by keys that only the database matches.
+            shapes.append("prefetched")
         if not relation.one_to_one:
             shapes = ["prefetched", "prefetched some", "related count"]
             shapes += ["reverse values"] if _has(relation.related_model, "n") else []

@@ -84,7 +84,8 @@ class Schema:
                 code = ""
                 if rule.get_tags is not ModelInvalidation.get_tags:
                     code = f"{rule.get_tags.__name__}() {rule.families=} "
-                lines.append(f"    # {code}{tags=} {rule.track=} {rule.fields=} {rule.ignore=}")
+                lines.append(f"    # {code}{tags=} {rule.track=} {rule.fields=}")
+                lines.append(f"    # {rule.ignore=} {rule.volatile=}")
         return "\n".join(lines)
 
 

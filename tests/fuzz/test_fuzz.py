@@ -17,8 +17,8 @@ from django.db import connections
 from hypothesis import HealthCheck, Phase, given, note, seed
 from hypothesis import settings as configured
 
-from tests.fuzz.precision_sabotages import PRECISE, QUICKLY_PRECISE
-from tests.fuzz.programs import Program, programs
+from tests.fuzz.precision_sabotages import AIMS, PRECISE, QUICKLY_PRECISE
+from tests.fuzz.programs import Aim, Program, aimed, programs
 from tests.fuzz.runner import Runner, Stale, Statistics
 from tests.fuzz.sabotages import QUICK, REFUSED, UNUSUAL, USUAL
 from tests.fuzz.schemas import Grammar
@@ -75,11 +75,15 @@ def explore(
     examples: int,
     executor: Executor,
     phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink),
+    aim: Aim | None = None,
 ) -> Statistics:
     """Run `examples` programs on the models that `number` stands for."""
     alias, cache, grammar = place
     statistics = Statistics()
     with created(number, alias, grammar) as schema:
+        strategy = programs(schema) if aim is None else aimed(schema, aim)
+        if strategy.is_empty:
+            return statistics
 
         @seed(number)
         @configured(
@@ -90,7 +94,7 @@ def explore(
             suppress_health_check=list(HealthCheck),
             phases=phases,
         )
-        @given(programs(schema))
+        @given(strategy)
         def run(program: Program) -> None:
             caches[cache].clear()
             note(f"FUZZ_SEED={SEED} FUZZ_EXAMPLES={EXAMPLES}")
@@ -143,4 +147,5 @@ def test_a_core_that_drops_too_little_is_found_out(
     alias = "default" if "PostgreSQL" in name else "sqlite"
     with pytest.raises(Stale), PRECISE[name]():
         for number in range(1, 40):
-            explore(number, (alias, "locmem", "related"), 60, elsewhere, (Phase.generate,))
+            place: Place = (alias, "locmem", "related")
+            explore(number, place, 60, elsewhere, (Phase.generate,), AIMS.get(name))
