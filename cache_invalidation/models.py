@@ -2,15 +2,23 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 logger = logging.getLogger("cache_invalidation")
+
+
+def _spelled(when: datetime) -> str:
+    """Return `when` as the pages of the admin show it, in the time zone of whoever looks."""
+    local = timezone.localtime(when) if timezone.is_aware(when) else when
+    return date_format(local, "DATETIME_FORMAT")
 
 
 class PendingInvalidation(models.Model):
@@ -42,7 +50,8 @@ class PendingInvalidation(models.Model):
         verbose_name_plural = _("pending invalidations")
 
     def __str__(self) -> str:
-        return f"{self.entity_type or 'manual'} ({self.cause or 'manual'}) of {self.created:%c}"
+        what = f"{self.entity_type or 'manual'} ({self.cause or 'manual'})"
+        return f"{what} of {_spelled(self.created)}"
 
 
 class AuditEntry(models.Model):
@@ -109,7 +118,7 @@ class AuditEntry(models.Model):
         verbose_name_plural = _("audit log")
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()} ({self.user}, {self.when:%c})"
+        return f"{self.get_action_display()} ({self.user}, {_spelled(self.when)})"
 
 
 _migrated: set[tuple[str, Any]] = set()  # Alias and name of the databases that have the table.

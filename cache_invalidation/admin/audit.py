@@ -7,7 +7,9 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from cache_invalidation.admin.outcomes import named
 from cache_invalidation.admin.pages import ReadOnlyAdmin
 from cache_invalidation.models import AuditEntry
 
@@ -18,6 +20,15 @@ def as_json(value: Any) -> SafeString:
     return format_html('<pre class="targets" tabindex="0">{}</pre>', text)
 
 
+@admin.display(description=_("what"))
+def what(entry: AuditEntry) -> str:
+    """Return what was invalidated, or which rows of the outbox it was about."""
+    if (pks := entry.targets.get("pks")) is not None:
+        rows = ngettext("%(count)d row on %(using)s", "%(count)d rows on %(using)s", len(pks))
+        return rows % {"count": len(pks), "using": entry.targets["using"]}
+    return named(entry.targets) or "-"
+
+
 @admin.display(description=_("reason"))
 def short_reason(entry: AuditEntry) -> str:
     return entry.reason if len(entry.reason) <= 80 else f"{entry.reason[:79]}…"
@@ -26,7 +37,7 @@ def short_reason(entry: AuditEntry) -> str:
 class AuditAdmin(ReadOnlyAdmin):
     """Every invalidation and reset by hand, from the admin, over REST, and from commands."""
 
-    list_display = ["when", "action", "user", "origin", "result", short_reason]
+    list_display = ["when", "action", what, "user", "result", "origin", short_reason]
     list_filter = ["action", "result", "origin", "when"]
     search_fields = ["user", "reason", "address", "targets"]
     date_hierarchy = "when"

@@ -1,7 +1,6 @@
 """Invalidating by hand: say what, look at what would go, confirm, see what came of it."""
 
 import logging
-from typing import Any
 from uuid import uuid4
 
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
@@ -14,7 +13,14 @@ from cache_invalidation.admin.pages import INVALIDATE, VIEW, PageAdmin, allows, 
 from cache_invalidation.explain.known import Known
 from cache_invalidation.explain.readers import dependent_on
 from cache_invalidation.models import AuditEntry
-from cache_invalidation.operations.actions import Request, by_rule, invalidate, preview
+from cache_invalidation.operations.actions import (
+    Outcome,
+    Request,
+    by_rule,
+    invalidate,
+    outcome_of,
+    preview,
+)
 from cache_invalidation.operations.audit import AlreadyDone
 from cache_invalidation.reads.spelling import dotted_name
 from cache_invalidation.rules.registry import registry
@@ -85,7 +91,7 @@ class InvalidateAdmin(PageAdmin):
         if outcome.audit is not None:
             return self._to_result(outcome.audit)
         # The audit log cannot be written, so there is no page to go to.
-        return self._result(request, None, outcome.result, outcome, reason)
+        return self._result(request, None, outcome, reason)
 
     def _to_result(self, pk: int) -> HttpResponseBase:
         return HttpResponseRedirect(self.url_of("invalidate_result", pk))
@@ -99,20 +105,21 @@ class InvalidateAdmin(PageAdmin):
         entry = entries.filter(pk=pk).first()
         if entry is None:
             raise Http404
-        return self._result(request, entry, entry.result, entry.targets, entry.reason)
+        return self._result(request, entry, outcome_of(entry), entry.reason)
 
     def _result(
-        self, request: HttpRequest, entry: AuditEntry | None, result: str, targets: Any, reason: str
+        self, request: HttpRequest, entry: AuditEntry | None, outcome: Outcome, reason: str
     ) -> HttpResponseBase:
         return self.render(
             request,
             "result.html",
             _("Result of the invalidation"),
             entry=entry,
-            result=result,
-            targets=targets,
+            result=outcome.result,
+            targets=outcome,
+            unread=outcome.unread,
             reason=reason,
-            sentence=describe(result),
+            sentence=describe(outcome.result),
         )
 
     def get_urls(self) -> list[URLPattern]:

@@ -14,7 +14,7 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.template.loader import select_template
-from django.urls import URLPattern, path, reverse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from cache_invalidation.admin.outcomes import tell
@@ -59,7 +59,18 @@ class InvalidateCacheMixin(_Base):
     def _invalidate(self, request: HttpRequest, pks: list[Any], using: str) -> None:
         entities = [Entity(model=self.model, pk=pk, using=using) for pk in pks]
         reason = str(_("From the page of %(name)s") % {"name": self.opts.verbose_name_plural})
-        tell(request, invalidate(Request(entities=entities), operator_of(request), reason=reason))
+        outcome = invalidate(Request(entities=entities), operator_of(request), reason=reason)
+        tell(request, outcome, self._result_url(outcome.audit))
+
+    def _result_url(self, audit: int | None) -> str | None:
+        """Return the address of the page that shows all of it, if this site has one."""
+        if audit is None:
+            return None
+        name, site = "admin:cache_invalidation_invalidate_result", self.admin_site.name
+        try:
+            return reverse(name, args=[audit], current_app=site)
+        except NoReverseMatch:  # A site of the project's own, without the pages of this app.
+            return None
 
     def get_urls(self) -> list[URLPattern]:
         view = at_once(self.admin_site.admin_view(self._invalidate_row))

@@ -36,7 +36,7 @@ Act = Callable[[Operator, list[int], str, str], None]
 class OutboxAdmin(ReadOnlyAdmin):
     """Invalidations of which the cache could not be told yet."""
 
-    list_display = ["created", "entity_type", "cause", "attempts", "next_attempt", "short_error"]
+    list_display = ["created", "what", "short_error", "attempts", "next_attempt"]
     list_filter = [DatabaseFilter, "entity_type"]
     search_fields = ["entity_type", "cause", "last_error", "targets"]
     ordering = ["pk"]
@@ -72,6 +72,10 @@ class OutboxAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(database_of(request))
+
+    @admin.display(description=gettext_lazy("what"), ordering="entity_type")
+    def what(self, row: PendingInvalidation) -> str:
+        return f"{row.entity_type or '-'} ({row.cause or '-'})"
 
     @admin.display(description=gettext_lazy("last error"))
     def short_error(self, row: PendingInvalidation) -> str:

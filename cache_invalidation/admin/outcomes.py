@@ -1,13 +1,18 @@
 """How the admin says what came of an invalidation."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import Outcome
+
+SHOWN: Final = 4  # names in one line; the rest is counted
 
 LEVELS: Final = {
     AuditEntry.Result.STARTED: messages.WARNING,
@@ -45,6 +50,22 @@ def describe(result: str) -> str:
     )
 
 
-def tell(request: HttpRequest, outcome: Outcome) -> None:
-    """Tell the user what came of an invalidation, on the next page."""
-    messages.add_message(request, LEVELS[outcome.result], describe(outcome.result))
+def named(targets: Mapping[str, Any]) -> str:
+    """Return the first of the tags, keys and patterns in `targets`, and how many more there are."""
+    names = [name for kind in ("tags", "keys", "patterns") for name in targets.get(kind, ())]
+    shown, more = ", ".join(names[:SHOWN]), len(names) - SHOWN
+    if more <= 0:
+        return shown
+    text = ngettext("%(shown)s and %(count)d more", "%(shown)s and %(count)d more", more)
+    return text % {"shown": shown, "count": more}
+
+
+def tell(request: HttpRequest, outcome: Outcome, url: str | None) -> None:
+    """Tell the user on the next page what came of an invalidation; `url` shows all of it."""
+    names = named({kind: getattr(outcome, kind) for kind in ("tags", "keys", "patterns")})
+    text = format_html(
+        "{} {}", describe(outcome.result), _("It names: %s.") % (names or _("nothing"))
+    )
+    if url is not None:
+        text = format_html('{} <a href="{}">{}</a>', text, url, _("See all of it"))
+    messages.add_message(request, LEVELS[outcome.result], text)

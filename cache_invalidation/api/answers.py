@@ -47,7 +47,8 @@ class Invalidated(TypedDict):
 
     `result` is null for a dry run. `pending` are rows of the outbox on the default database,
     `audit` is the entry in the audit log, null if it could not be written. `lost` are patterns of
-    rules by which this cache cannot delete anything; the rest is "partly" what was wanted.
+    rules by which this cache cannot delete anything; the rest is "partly" what was wanted. `unread`
+    are tags of the request on which nothing known depends.
     """
 
     dry_run: bool
@@ -57,6 +58,7 @@ class Invalidated(TypedDict):
     patterns: list[str]
     entities: dict[str, int]
     lost: list[str]
+    unread: list[str]
     pending: list[int]
     audit: int | None
 

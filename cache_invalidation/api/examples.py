@@ -24,6 +24,7 @@ DONE: Final[dict[str, Any]] = {
     "patterns": ["product-list:3:*"],
     "entities": {"manual": 1, "product": 1},
     "lost": [],
+    "unread": [],
     "pending": [],
     "audit": 17,
 }

@@ -16,7 +16,7 @@ from cache_invalidation.rules.registry import registry
 from cache_invalidation.surfaces.querysets.names import model_of
 from cache_invalidation.surfaces.querysets.wanted import lifetime_by_setting
 from cache_invalidation.surfaces.tracked import names as tracked_names
-from cache_invalidation.tags import ROOT, family
+from cache_invalidation.tags import ROOT, family, page_tag
 
 
 class FunctionEntry(TypedDict):
@@ -96,6 +96,23 @@ def dependent_on(
         or joined(kind, name) in tracked
         or any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
     ]
+
+
+def unread(tags: Iterable[str], known: Known) -> list[str]:
+    """Return those of `tags` on which nothing depends that is `known`: misspelled, as a rule.
+
+    There are none if the cache did not answer, and so not everything is known.
+    """
+    if not known.is_complete:
+        return []
+    cached = list(_cached(known))
+    return [tag for tag in sorted(tags) if not any(_is_read(tag, *each) for each in cached)]
+
+
+def _is_read(tag: str, kind: Kind, name: str, entry: Mapping[str, Any]) -> bool:
+    # Which paths a page was asked for at is not known.
+    is_path = tag.startswith(page_tag("/")) and kind == "page"
+    return is_path or _is_own(tag, tag_of(kind, name)) or reads(entry, tag)
 
 
 def _cached(known: Known) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:

@@ -20,6 +20,8 @@ from cache_invalidation.delivery.fencing import deliver
 from cache_invalidation.delivery.outbox.draining import drain
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.explain.explanation import RuleEffect, effects_of
+from cache_invalidation.explain.known import Known
+from cache_invalidation.explain.readers import unread
 from cache_invalidation.metrics.report import reset_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.operations import audit
@@ -113,7 +115,8 @@ class Request:
 class Outcome:
     """What came of it: all targets, what they count as, and which rows of the outbox wait.
 
-    `lost` are the patterns of rules by which this cache can delete nothing.
+    `lost` are the patterns of rules by which this cache can delete nothing, `unread` the tags that
+    were named and that nothing known depends on.
     """
 
     tags: tuple[str, ...]
@@ -124,6 +127,7 @@ class Outcome:
     lost: tuple[str, ...] = ()
     pending: tuple[int, ...] = ()
     audit: int | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def emptied(self) -> list[str]:
@@ -140,6 +144,7 @@ class Outcome:
             "patterns": list(self.patterns),
             "entities": dict(self.entities),
             "lost": list(self.lost),
+            "unread": list(self.unread),
             "pending": list(self.pending),
             "audit": self.audit,
         }
@@ -154,6 +159,7 @@ def outcome_of(entry: AuditEntry) -> Outcome:
         entities=entry.detail.get("entities", {}),
         result=AuditEntry.Result(entry.result),
         lost=tuple(entry.detail.get("lost", ())),
+        unread=tuple(entry.detail.get("unread", ())),
         pending=tuple(entry.detail.get("pending", ())),
         audit=entry.pk,
     )
@@ -164,7 +170,7 @@ def preview(request: Request) -> Outcome:
 
     Rows are read, and the subscribers of events are asked.
     """
-    return _planned(_batch(request))
+    return replace(_planned(_batch(request)), unread=_unread(request))
 
 
 def by_rule(request: Request) -> tuple[RuleEffect, ...]:
@@ -199,9 +205,12 @@ def invalidate(
         result=result,
         pending=(batch.pending.pk,) if batch.pending else (),
         audit=entry.pk if entry else None,
+        # Asked afterwards: that has not to wait for it.
+        unread=_unread(request),
     )
     found = outcome.as_dict(dry_run=False)
-    audit.end(entry, result, {kind: found[kind] for kind in ("entities", "lost", "pending")})
+    about = ("entities", "lost", "pending", "unread")
+    audit.end(entry, result, {kind: found[kind] for kind in about})
     return outcome
 
 
@@ -292,6 +301,12 @@ def _planned(batch: Batch) -> Outcome:
         result=AuditEntry.Result.STARTED,
         lost=() if _knows_patterns() else patterns,
     )
+
+
+def _unread(request: Request) -> tuple[str, ...]:
+    """Return the tags that somebody has typed in, and on which nothing known depends."""
+    typed = request.named.tags - {ROOT, *(named.tag for named in request.names)}
+    return tuple(unread(typed, Known())) if typed else ()
 
 
 def _emptied(tags: Iterable[str], patterns: Iterable[str]) -> list[str]:

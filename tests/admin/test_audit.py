@@ -1,6 +1,9 @@
 """The audit log, which can only be read."""
 
+from datetime import UTC, datetime
+
 import pytest
+from django.utils import timezone
 
 from cache_invalidation.models import AuditEntry
 from tests.admin.conftest import page
@@ -67,3 +70,28 @@ def test_it_offers_nothing_to_do(as_user, entries):
     assert "action-select" not in text
     assert "addlink" not in text.partition('id="content"')[2]
     assert 'type="submit" value="Save"' not in page(client, f"{LIST}{entries[0].pk}/change/")
+
+
+def test_the_list_says_what_was_done(client, entries):
+    many = {"tags": [f"shop:{n}" for n in range(9)], "keys": ["menu"], "patterns": []}
+    AuditEntry.objects.create(user="dan", action="invalidate", origin="rest", targets=many)
+    rows = {"using": "other", "pks": [3, 5]}
+    AuditEntry.objects.create(user="eve", action="retry", origin="rest", targets=rows)
+    text = page(client, LIST)
+    assert 'field-what">category:3, größe<' in text
+    assert 'field-what">shop:0, shop:1, shop:2, shop:3 and 6 more<' in text
+    assert 'field-what">2 rows on other<' in text
+
+
+def test_the_title_of_an_entry_has_the_time_of_whoever_looks(client, entries):
+    AuditEntry.objects.update(when=datetime(2030, 1, 1, 23, 30, tzinfo=UTC))
+    with timezone.override("Asia/Tokyo"):
+        assert (
+            str(AuditEntry.objects.get(user="ada")) == "Invalidate (ada, Jan. 2, 2030, 8:30 a.m.)"
+        )
+
+
+def test_without_time_zones_the_title_has_the_time_that_is_stored(settings):
+    settings.USE_TZ = False
+    entry = AuditEntry(user="ada", action="invalidate", when=datetime(2030, 1, 1, 8, 30))
+    assert str(entry) == "Invalidate (ada, Jan. 1, 2030, 8:30 a.m.)"

@@ -307,3 +307,9 @@ def test_a_preview_says_what_may_become_stale(client):
 
 def test_a_preview_works_during_an_outage(client, down):
     assert "<code>page:x</code>" in send(client, "invalidate/", preview="1", tags="page:x")
+
+
+def test_a_tag_that_nothing_depends_on_is_said_to_be_one_before_and_after(client):
+    question = "Is one of them misspelled?"
+    assert question in send(client, "invalidate/", tags="no.such:3", preview="1")
+    assert question in send(client, "invalidate/", tags="no.such:3", confirm="1")

@@ -102,7 +102,8 @@ def test_the_button_invalidates_the_row(editor, product):
     with delivered() as found:
         response = client.post(address(product, "invalidate-cache/"), follow=True)
     assert response.redirect_chain == [(address(product), 302)]
-    assert "It was invalidated." in response.content.decode()
+    assert "It was invalidated. It names: category:" in response.content.decode()
+    assert f", testapp.product:{product.pk}." in response.content.decode()
     assert f"category:{product.category_id}" in found.tags
     entry = last_entry()
     assert (entry.action, entry.origin, entry.result) == ("invalidate", "admin", "done")

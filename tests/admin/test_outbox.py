@@ -1,9 +1,11 @@
 """Looking at what waits, delivering it, and giving it up."""
 
+from datetime import UTC, datetime
 from unittest import mock
 
 import pytest
 from django.db import OperationalError, connections
+from django.utils import timezone
 
 from cache_invalidation import models
 from cache_invalidation.admin import outbox
@@ -26,6 +28,12 @@ def test_rows_are_listed_with_what_went_wrong(client, waiting):
     text = page(client, LIST)
     for shown in ("shop", "update", "3", "Connection refused"):
         assert shown in text
+
+
+def test_the_name_of_a_row_has_the_time_of_whoever_looks(waiting):
+    row = waiting("a", cause="update", created=datetime(2030, 1, 1, 23, 30, tzinfo=UTC))
+    with timezone.override("Asia/Tokyo"):
+        assert str(row) == "shop (update) of Jan. 2, 2030, 8:30 a.m."
 
 
 def test_the_page_of_a_row_has_its_targets(client, waiting):

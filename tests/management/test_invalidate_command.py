@@ -386,3 +386,14 @@ def test_a_name_that_nobody_knows_is_an_error(arguments, message):
     with pytest.raises(CommandError, match=message):
         run(*arguments)
     assert is_cached(1)
+
+
+def test_a_tag_that_nothing_depends_on_is_said_to_be_one():
+    known = ["--tag", "category:3", "--tag", "homepage", "--name", "invalidate.page"]
+    assert run("--tag", "categroy:3", *known, "--dry-run")["unread"] == ["categroy:3"]
+    assert run("--everything", *known, "--dry-run")["unread"] == []
+    output = StringIO()
+    call_command("invalidate_cache", "--tag", "categroy:3", *known, stdout=output)
+    last = output.getvalue().splitlines()[-1]
+    assert last == "No known function, page or block depends on categroy:3"
+    assert AuditEntry.objects.get().detail["unread"] == ["categroy:3"]

@@ -215,4 +215,6 @@ def _as_text(outcome: Outcome, options: Mapping[str, Any]) -> str:
     ]
     if not names:
         return "Nothing to invalidate: its subscribers name nothing"
+    if outcome.unread:
+        names.append(f"No known function, page or block depends on {', '.join(outcome.unread)}")
     return "\n".join(["Would invalidate" if options["dry_run"] else heads[outcome.result], *names])
