@@ -11,6 +11,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from cache_invalidation.admin.causes import CAUSES
+from cache_invalidation.admin.numbers import NOTHING, duration, number
 from cache_invalidation.metrics.report import Minute, read_minutes
 
 Number = float | None
@@ -21,10 +23,14 @@ LINES: Final = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """How far back the charts go, and how many minutes make one point; both in minutes."""
+    """How far back the charts go, and how many minutes make one point; both in minutes.
+
+    `within` is how a sentence about it ends.
+    """
 
     name: str
     label: str | Promise
+    within: str | Promise
     minutes: int
     step: int
 
@@ -32,8 +38,20 @@ class Period:
 PERIODS: Final = {
     period.name: period
     for period in (
-        Period(name="hour", label=gettext_lazy("Last hour"), minutes=60, step=1),
-        Period(name="day", label=gettext_lazy("Last day"), minutes=24 * 60, step=10),
+        Period(
+            name="hour",
+            label=gettext_lazy("Last hour"),
+            within=gettext_lazy("in the last hour"),
+            minutes=60,
+            step=1,
+        ),
+        Period(
+            name="day",
+            label=gettext_lazy("Last day"),
+            within=gettext_lazy("in the last day"),
+            minutes=24 * 60,
+            step=10,
+        ),
     )
 }
 
@@ -49,7 +67,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Series over the same points of `time`, in seconds since the epoch."""
+    """Series over the same points of `time`, in seconds since the epoch.
+
+    What is in seconds, by its `unit`, is drawn on a logarithmic scale: what waited for an hour must
+    not flatten all that took a millisecond.
+    """
 
     name: str
     title: str
@@ -86,57 +108,73 @@ class Chart:
             values = [series.values[place] for series in self.series]
             if any(values):
                 time = datetime.fromtimestamp(self.times[place], tz=zone)
-                yield time, ["-" if value is None else _cell(value) for value in values]
+                yield time, [NOTHING if value is None else self._cell(value) for value in values]
+
+    def _cell(self, value: float) -> str:
+        return duration(value) if self.unit == "s" else number(value)
 
 
-def charts(period: Period) -> list[Chart]:
-    """Return the charts of `period`; raises `StoreUnavailable` if the store does not answer."""
-    points = read_minutes(period.minutes, step=period.step)
+def read_points(period: Period, name: str | None = None) -> list[Minute]:
+    """Return the points of `period`, of all or of `name`; raises `StoreUnavailable`."""
+    return read_minutes(period.minutes, step=period.step, name=name)
 
-    def chart(name: str, title: str, unit: str, *series: Series) -> Chart:
-        times = [point["time"] for point in points]
-        return Chart(name=name, title=title, unit=unit, times=times, series=series)
 
-    def line(label: str, of: Callable[[Minute], Number], is_drawn: bool = True) -> Series:
-        return Series(label=label, values=[of(point) for point in points], is_drawn=is_drawn)
+def hit_rate(points: Sequence[Minute]) -> Chart:
+    return _chart(
+        "hit-rate",
+        _("Hit rate"),
+        "%",
+        points,
+        _line(points, _("Hit rate (%)"), _hit_rate),
+        _line(points, _("Hits"), lambda point: point["hits"], is_drawn=False),
+        _line(points, _("Misses"), lambda point: point["misses"], is_drawn=False),
+        _line(points, _("Bypasses"), lambda point: point["bypasses"], is_drawn=False),
+    )
 
-    return [
-        chart(
-            "hit-rate",
-            _("Hit rate"),
-            "%",
-            line(_("Hit rate (%)"), _hit_rate),
-            line(_("Hits"), lambda point: point["hits"], is_drawn=False),
-            line(_("Misses"), lambda point: point["misses"], is_drawn=False),
-            line(_("Bypasses"), lambda point: point["bypasses"], is_drawn=False),
-        ),
-        chart(
-            "invalidations",
-            _("Invalidations by entity type"),
-            "",
-            *_by_entity_type(points),
-        ),
-        chart(
-            "latency",
-            _("From COMMIT until invalidated"),
-            "ms",
-            *(
-                line(_("%(percent)s %% within (ms)") % {"percent": name[1:]}, _latency(name))
-                for name in ("p50", "p95", "p99")
-            ),
-        ),
-        chart(
-            "failures",
-            _("Failures"),
-            "",
-            line(_("Targets that could not be invalidated"), lambda p: p["failed_invalidations"]),
-        ),
+
+def misses(points: Sequence[Minute]) -> Chart:
+    """Return the misses by cause, those that there were."""
+    found = {cause for point in points for cause in point["missed"]}
+    causes = [cause for cause in CAUSES if cause in found] or ["new"]
+    lines = [
+        _line(
+            points,
+            str(CAUSES[cause].name),
+            _missed(cause),
+        )
+        for cause in causes
     ]
+    return _chart("missed", _("Misses by cause"), "", points, *lines)
 
 
-def _cell(value: float) -> str:
-    """Return `value` with all of its digits, and no `.0` behind it."""
-    return f"{round(value, 1):,}".removesuffix(".0")
+def invalidations(points: Sequence[Minute]) -> Chart:
+    title = _("Invalidations by entity type")
+    return _chart("invalidations", title, "", points, *_by_entity_type(points))
+
+
+def latency(points: Sequence[Minute]) -> Chart:
+    lines = [
+        _line(points, _("%(percent)s %% within") % {"percent": name[1:]}, _latency(name))
+        for name in ("p50", "p95", "p99")
+    ]
+    return _chart("latency", _("From COMMIT until invalidated"), "s", points, *lines)
+
+
+def failures(points: Sequence[Minute]) -> Chart:
+    label = _("Targets not invalidated")
+    line = _line(points, label, lambda point: point["failed_invalidations"])
+    return _chart("failures", _("Failures"), "", points, line)
+
+
+def _chart(name: str, title: str, unit: str, points: Sequence[Minute], *series: Series) -> Chart:
+    times = [point["time"] for point in points]
+    return Chart(name=name, title=title, unit=unit, times=times, series=series)
+
+
+def _line(
+    points: Sequence[Minute], label: str, of: Callable[[Minute], Number], is_drawn: bool = True
+) -> Series:
+    return Series(label=label, values=[of(point) for point in points], is_drawn=is_drawn)
 
 
 def _hit_rate(point: Minute) -> Number:
@@ -144,10 +182,14 @@ def _hit_rate(point: Minute) -> Number:
     return round(100 * point["hits"] / reads, 1) if reads else None
 
 
+def _missed(cause: str) -> Callable[[Minute], Number]:
+    return lambda point: point["missed"].get(cause, 0)
+
+
 def _latency(name: str) -> Callable[[Minute], Number]:
     def of(point: Minute) -> Number:
         seconds: Number = point["latency"][name]  # type: ignore[literal-required]
-        return None if seconds is None else 1000 * seconds
+        return seconds
 
     return of
 

@@ -1,23 +1,39 @@
 """What the cache is doing; also while it does nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.contrib import messages
-from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from cache_invalidation.admin.charts import PERIODS, charts
-from cache_invalidation.admin.pages import RESET, VIEW, PageAdmin, allows, operator_of, require
+from cache_invalidation.admin import charts
+from cache_invalidation.admin.causes import CAUSES
+from cache_invalidation.admin.charts import PERIODS, read_points
+from cache_invalidation.admin.numbers import NOTHING, duration, percent
+from cache_invalidation.admin.pages import (
+    DRAWN,
+    RESET,
+    VIEW,
+    PageAdmin,
+    allows,
+    operator_of,
+    require,
+)
+from cache_invalidation.admin.recent import shown, since_words, spelled
+from cache_invalidation.admin.tiles import (
+    Sums,
+    cache_tile,
+    failed_tile,
+    outbox_tile,
+    saving_tiles,
+    stale_tile,
+)
+from cache_invalidation.admin.verdict import verdict
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.figures import short
 from cache_invalidation.metrics.report import (
-    Delivered,
     Metrics,
     Rates,
     StoreState,
@@ -38,21 +54,13 @@ class DashboardAdmin(PageAdmin):
 
     permissions = (VIEW, RESET)
 
-    class Media:
-        css = {
-            "all": [
-                "cache_invalidation/uplot/uPlot.min.css",
-                "cache_invalidation/admin.css",
-            ]
-        }
-        js = [
-            Script("cache_invalidation/uplot/uPlot.iife.min.js", defer=True),
-            Script("cache_invalidation/dashboard.js", defer=True),
-        ]
+    media = DRAWN
 
     def page(self, request: HttpRequest) -> HttpResponseBase:
-        overview = _overview(request.GET) if allows(request, VIEW) else {}
-        return self.render(request, "dashboard.html", _("Cache dashboard"), **overview)
+        overview = _overview(self, request.GET) if allows(request, VIEW) else {}
+        advice = self.url_if_any("advice") or self.url_if_any("advice_changelist")
+        title = _("Cache dashboard")
+        return self.render(request, "dashboard.html", title, advice_url=advice, **overview)
 
     def reset(self, request: HttpRequest) -> HttpResponseBase:
         """Ask, then set the counters to zero."""
@@ -72,18 +80,26 @@ class DashboardAdmin(PageAdmin):
         return [*super().get_urls(), self.url("reset/", self.reset, "dashboard_reset")]
 
 
-def _overview(query: Mapping[str, str]) -> dict[str, Any]:
+def _overview(page: DashboardAdmin, query: Mapping[str, str]) -> dict[str, Any]:
     chosen = PERIODS.get(query.get("period", ""), PERIODS["hour"])
     found: dict[str, Any] = {"periods": PERIODS.values(), "period": chosen}
+    metrics, sums = None, None
     try:
         metrics = read_metrics()
+        points = read_points(chosen)
+        sums = Sums.of(points, chosen)
         number = _number(query.get("recent", ""))
         recent = read_recent(number)
+        since = since_words(metrics)
         found |= {
             "metrics": metrics,
-            "since": _time(metrics["since"]),
-            "charts": charts(chosen),
-            "recent": [_shown(entry) for entry in recent],
+            "since": since,
+            "failures": charts.failures(points) if sums.failed else None,
+            "saving": saving_tiles(metrics, sums, since),
+            "hit_rate": charts.hit_rate(points),
+            "misses": charts.misses(points),
+            "charts": [charts.invalidations(points), charts.latency(points)],
+            "recent": [shown(entry) for entry in recent],
             "more_recent": RECENT if len(recent) == number < RECENT else None,
             "most_invalidated": Counter(metrics["invalidations_by_entity_type"]).most_common(TOP),
             "least_hit": _least_hit(metrics),
@@ -94,12 +110,12 @@ def _overview(query: Mapping[str, str]) -> dict[str, Any]:
     except CacheInvalidationError as error:
         found["error"] = error
     # Afterwards: this may have been what found out that the cache does not answer.
-    state = _state()
-    return found | {
-        "state": state,
-        "state_since": _time(state["since"]),
-        "backlog": backlog(),
-    }
+    state, waiting = _state(), backlog()
+    outbox = page.url_of("pendinginvalidation_changelist")
+    working = [cache_tile(state, spelled(state["since"])), outbox_tile(waiting, outbox)]
+    if metrics is not None and sums is not None:
+        working += [failed_tile(sums), stale_tile(metrics, found["since"])]
+    return found | {"working": working, "verdict": verdict(state, waiting, metrics, sums)}
 
 
 def _most(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
@@ -128,27 +144,10 @@ def _number(text: str) -> int:
     return min(number, RECENT) if number > 0 else LISTED
 
 
-def _shown(entry: Delivered) -> dict[str, Any]:
-    # Entries from before there were sizes are taken for complete.
-    sizes = entry.get("sizes", {})
-    return {
-        **entry,
-        "when": _time(entry["when"]),
-        "milliseconds": 1000 * entry["latency"],
-        "named": [
-            (kind, names, max(0, sizes.get(kind, 0) - len(names)))
-            for kind, names in entry["targets"].items()
-        ],
-    }
-
-
-def _least_hit(metrics: Metrics) -> list[tuple[str, Rates, float]]:
-    def rated() -> Iterator[tuple[str, Rates, float]]:
-        for name, rates in metrics["functions"].items():
-            if rates["hit_rate"] is not None:
-                yield name, rates, 100 * rates["hit_rate"]
-
-    return sorted(rated(), key=lambda item: item[2])[:TOP]
+def _least_hit(metrics: Metrics) -> list[tuple[str, str, Rates]]:
+    rated = [item for item in metrics["functions"].items() if item[1]["hit_rate"] is not None]
+    found = sorted(rated, key=lambda item: item[1]["hit_rate"] or 0)[:TOP]
+    return [(name, _hit_rate(rates), rates) for name, rates in found]
 
 
 def _costs(metrics: Metrics) -> list[dict[str, Any]]:
@@ -157,10 +156,11 @@ def _costs(metrics: Metrics) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "spent": short(figures["seconds"]),
-            "saved": short(figures["saved"]),
-            "p95": short(figures["p95"]),
-            "missed": _first(figures["missed"]),
+            "spent": duration(figures["seconds"]),
+            "saved": duration(figures["saved"]),
+            "p95": duration(figures["p95"]),
+            "hit_rate": _hit_rate(metrics["functions"].get(name)),
+            "missed": _missed(figures["missed"]),
             "dropped_by": _first(figures["dropped_by"]),
             "equal": figures["equal_refills"],
             "compared": figures["compared_refills"],
@@ -170,12 +170,16 @@ def _costs(metrics: Metrics) -> list[dict[str, Any]]:
     ]
 
 
+def _hit_rate(rates: Rates | None) -> str:
+    return percent(rates["hits"], rates["hits"] + rates["misses"]) if rates else NOTHING
+
+
+def _missed(counts: Mapping[str, int]) -> tuple[str, int] | None:
+    """Return why it was missed most often, in words, and how often."""
+    found = _first(counts)
+    return found and (str(CAUSES[found[0]].name) if found[0] in CAUSES else found[0], found[1])
+
+
 def _first(counts: Mapping[str, int]) -> tuple[str, int] | None:
     """Return what was counted most often, and how often."""
     return max(counts.items(), key=lambda pair: pair[1], default=None)
-
-
-def _time(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    return datetime.fromisoformat(text).astimezone(timezone.get_current_timezone())

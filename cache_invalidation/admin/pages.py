@@ -2,14 +2,16 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from django import forms
 from django.apps import apps
 from django.apps.registry import Apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import models
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from cache_invalidation.models import AuditEntry
@@ -24,6 +26,16 @@ else:
 VIEW: Final = "cache_invalidation.view_metrics"
 INVALIDATE: Final = "cache_invalidation.invalidate_cache"
 RESET: Final = "cache_invalidation.reset_metrics"
+
+# What a page with charts on it needs.
+_SCRIPTS: Final[list[Any]] = [
+    Script("cache_invalidation/uplot/uPlot.iife.min.js", defer=True),
+    Script("cache_invalidation/dashboard.js", defer=True),
+]
+DRAWN: Final = forms.Media(
+    css={"all": ["cache_invalidation/uplot/uPlot.min.css", "cache_invalidation/admin.css"]},
+    js=_SCRIPTS,
+)
 
 # The admin lists models. Those below stand for pages: they have no table, and since they are not
 # in the project's registry, no migration, content type or permission either.
@@ -104,6 +116,13 @@ class ReadOnlyAdmin(BaseAdmin):
         """Return the address of a page of this app, such as ``dashboard_changelist``."""
         site = self.admin_site.name
         return reverse(f"admin:cache_invalidation_{name}", args=args, current_app=site)
+
+    def url_if_any(self, name: str) -> str | None:
+        """Return the address of a page that this site may or may not have."""
+        try:
+            return self.url_of(name)
+        except NoReverseMatch:
+            return None
 
     def render(
         self, request: HttpRequest, template: str, title: Any, **context: Any

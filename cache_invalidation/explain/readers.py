@@ -92,10 +92,14 @@ def dependent_on(
     return [
         joined(kind, name)
         for kind, name, entry in _cached(known)
-        if ROOT in dropped
-        or joined(kind, name) in tracked
-        or any(_is_own(tag, tag_of(kind, name)) or reads(entry, tag) for tag in dropped)
+        if joined(kind, name) in tracked
+        or any(depends_on(kind, name, entry, tag) for tag in dropped)
     ]
+
+
+def depends_on(kind: Kind, name: str, entry: Mapping[str, Any], dropped: str) -> bool:
+    """Whether dropping the tag `dropped` may make a value of this function, page or block stale."""
+    return dropped == ROOT or _is_own(dropped, tag_of(kind, name)) or reads(entry, dropped)
 
 
 def unread(tags: Iterable[str], known: Known) -> list[str]:
@@ -112,7 +116,7 @@ def unread(tags: Iterable[str], known: Known) -> list[str]:
 def _is_read(tag: str, kind: Kind, name: str, entry: Mapping[str, Any]) -> bool:
     # Which paths a page was asked for at is not known.
     is_path = tag.startswith(page_tag("/")) and kind == "page"
-    return is_path or _is_own(tag, tag_of(kind, name)) or reads(entry, tag)
+    return is_path or depends_on(kind, name, entry, tag)
 
 
 def _cached(known: Known) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
@@ -125,8 +129,9 @@ def _cached(known: Known) -> Iterator[tuple[Kind, str, Mapping[str, Any]]]:
 
 
 def _is_own(tag: str, own: str) -> bool:
-    """Whether `tag` is `own`, or one above it: that of a template, or of all pages or blocks."""
-    return tag in (own, family(own)) or own.startswith(f"{tag}:")
+    """Whether `tag` is `own`, that of a call, or one above: of a template, all pages or blocks."""
+    is_call = own.endswith("()") and tag.startswith(own[:-1])
+    return tag in (own, family(own)) or own.startswith(f"{tag}:") or is_call
 
 
 def _found(known: Known, name: str) -> list[str]:

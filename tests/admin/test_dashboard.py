@@ -7,14 +7,23 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib import admin
+from django.http import HttpResponse
+from django.urls import clear_url_caches
+from django.urls import path as urls_path
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.admin import charts
+from cache_invalidation.admin import charts, numbers
+from cache_invalidation.admin.dashboard import DashboardAdmin
+from cache_invalidation.admin.tiles import Sums
+from cache_invalidation.admin.verdict import verdict
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.metrics.report import StoreState, read_metrics
 from cache_invalidation.stores import get_store
+from tests.admin import urls
 from tests.admin.conftest import APP, last_entry, page, send
 from tests.stores.steps import PATIENCE
 
@@ -40,13 +49,104 @@ def test_it_shows_what_was_counted(client, period):
     invalidate(tags=["dashboard:1", "homepage"], keys=["menu"], entity_type="menu")
     counters.update({"failed": 2, "hits": 3, "hits:dashboard.page": 3})
     text = text_of(client, period=period)
-    assert "86 % 6 hits, 1 misses, 0 bypasses" in text
+    assert "85.7 % 6 hits, 1 misses, 0 bypasses" in text
     assert "dashboard.page 85.7 % 6 1" in text
-    assert "Most invalidated Entity type Invalidations" in text
+    assert "Entity type Invalidations" in text
     assert "menu 1" in text
     assert "dashboard:1 homepage keys menu" in text
-    assert "Failed 2" in text
-    assert "Cache default Working" in text
+    assert "Not all of it. 2 targets could not be invalidated" in text
+    assert "Failed 2 targets not invalidated" in text
+    assert "Cache “default” Working" in text
+
+
+def test_the_numbers_of_a_period_are_of_that_period(client, monkeypatch):
+    now = time.time()
+    for hours, counts in ((2, {"hits": 90, "failed": 7}), (0, {"hits": 1, "misses": 3})):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda hours=hours: now - 3600 * hours)
+            get_store().count(counts, [])
+    hour, day = text_of(client, period="hour"), text_of(client, period="day")
+    assert "25 % 1 hits, 3 misses, 0 bypasses in the last hour" in hour
+    assert "Failed 0 targets not invalidated in the last hour" in hour
+    assert "91 hits, 3 misses, 0 bypasses in the last day" in day
+    assert "Failed 7 targets not invalidated in the last day" in day
+
+
+def test_the_questions_come_in_the_order_in_which_they_are_asked(client):
+    text = page(client, "dashboard/")
+    questions = ["working", "saving", "costing", "happened"]
+    places = [text.index(f'<h2 id="ci-{question}"') for question in questions]
+    assert places == sorted(places)
+    assert "What should I change?" not in text
+
+
+def test_where_there_is_advice_the_way_there_is_shown(client, monkeypatch):
+    advice = urls_path("advice/", HttpResponse, name="cache_invalidation_advice")
+    own = DashboardAdmin.get_urls
+    monkeypatch.setattr(DashboardAdmin, "get_urls", lambda self: [*own(self), advice])
+    monkeypatch.setattr(urls, "urlpatterns", [urls_path("admin/", admin.site.urls)])
+    clear_url_caches()
+    try:
+        text = page(client, "dashboard/")
+    finally:
+        monkeypatch.undo()
+        clear_url_caches()
+    assert f'href="{APP}dashboard/advice/"' in text
+    assert (
+        text.index("ci-costing") < text.index("What should I change?") < text.index("ci-happened")
+    )
+
+
+WORKING = StoreState(alias="default", state="working", since=None, reason="", outages=0)
+
+
+def summed(**counts):
+    return Sums(**{"hits": 1, "misses": 1, "bypasses": 0, "failed": 0, "within": "today", **counts})
+
+
+@pytest.mark.parametrize(
+    ("about", "answer"),
+    [
+        ({}, "Yes."),
+        ({"sums": summed(hits=0, misses=0)}, "Yes."),
+        ({"waiting": 3}, "Nearly."),
+        ({"waiting": 3, "sums": summed(failed=1)}, "Not all of it."),
+        ({"sums": summed(failed=1), "stale": 1}, "No."),
+        ({"state": {**WORKING, "state": "recovering"}}, "Not yet."),
+        ({"state": {**WORKING, "state": "down"}}, "No."),
+        ({"sums": None}, "No."),
+    ],
+)
+def test_the_answer_is_the_worst_that_is_known(about, answer):
+    found = {"state": WORKING, "waiting": 0, "sums": summed(), "stale": 0, **about}
+    metrics: Any = {"stale_hits": found["stale"]}
+    assert verdict(found["state"], found["waiting"], metrics, found["sums"]).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, numbers.NOTHING),
+        (0, "0 ms"),
+        (0.0005, "0.5 ms"),
+        (0.05, "50 ms"),
+        (1, "1 s"),
+        (59.5, "60 s"),
+        (90, "1.5 min"),
+        (3600, "1 h"),
+        (10_000_000, "2,778 h"),
+    ],
+)
+def test_seconds_have_the_unit_that_fits(seconds, text):
+    assert numbers.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [(0, "0 %"), (1, "0.01 %"), (5000, "50 %"), (9999, "99.99 %"), (10_000, "100 %")],
+)
+def test_nearly_all_is_not_all(part, text):
+    assert numbers.percent(part, 10_000) == text
 
 
 def test_it_shows_what_took_longest_to_compute_and_why(client):
@@ -56,7 +156,7 @@ def test_it_shows_what_took_longest_to_compute_and_why(client):
     counters.detail({("compared", "dashboard.page"): 20, ("equal", "dashboard.page"): 16})
     counters.detail({("dropped", "dashboard.page", "menu:{}"): 20})
     counters.update({"missed:dashboard.page:invalidated": 20, "hits:dashboard.page": 60})
-    found = "dashboard.page 1.0 s 3.0 s 50 ms invalidated (20) menu:{} (20) 16 of 20"
+    found = "dashboard.page 1 s 3 s 50 ms 100 % Invalidated (20) menu:{} (20) 16 of 20"
     assert found in text_of(client)
 
 
@@ -84,12 +184,12 @@ def list_entries(number, **about):
 def test_names_that_are_left_out_are_counted(client):
     targets = {"tags": ["a", "b"], "keys": ["menu"], "patterns": []}
     list_entries(1, targets=targets, sizes={"tags": 182, "keys": 1, "patterns": 0})
-    assert "a b and 180 more tags keys menu 1.0 ms" in text_of(client)
+    assert "a b and 180 more tags keys menu 1 ms" in text_of(client)
 
 
 def test_an_entry_without_sizes_is_taken_for_complete(client):
     list_entries(1, targets={"tags": ["a", "b"], "keys": [], "patterns": []})
-    assert "a b 1.0 ms" in text_of(client)
+    assert "a b 1 ms" in text_of(client)
 
 
 @pytest.mark.parametrize(
@@ -150,15 +250,14 @@ def test_a_reset_during_an_outage_fails_and_says_so(client, down):
     assert last_entry().result == "failed"
 
 
-def chart(name, period="hour"):
-    (found,) = [found for found in charts.charts(charts.PERIODS[period]) if found.name == name]
-    return found
+def points(period="hour"):
+    return charts.read_points(charts.PERIODS[period])
 
 
 def test_tables_and_drawings_are_of_the_same_numbers(client):
     counters.update({"hits": 3, "misses": 1})
     counters.flush()
-    found = chart("hit-rate")
+    found = charts.hit_rate(points())
     assert len(found.times) == 60
     assert found.as_dict()["series"][0]["values"][-1] == 75
     ((_, values),) = found.rows
@@ -174,11 +273,13 @@ def test_a_day_has_points_of_ten_minutes_that_add_up(monkeypatch):
     ):
         monkeypatch.setattr(time, "time", lambda second=second: second)
         get_store().count(counts, [])
-    latency = chart("latency", "day")
+    latency = charts.latency(points("day"))
     assert (len(latency.times), latency.times[-1]) == (144, noon)
     assert {b - a for a, b in pairwise(latency.times)} == {600}
-    assert [series.values[-1] for series in latency.series] == [1, 1, 5000]
-    (misses,) = [series for series in chart("hit-rate", "day").series if series.label == "Misses"]
+    assert [series.values[-1] for series in latency.series] == [0.001, 0.001, 5]
+    (misses,) = [
+        series for series in charts.hit_rate(points("day")).series if series.label == "Misses"
+    ]
     assert misses.values[-2:] == [1, 7]
 
 
@@ -186,19 +287,19 @@ def test_few_entity_types_have_lines_of_their_own():
     names = {f"invalidations:type{number}": 10 - number for number in range(8)}
     counters.update(names)
     counters.flush()
-    labels = {series.label: series.values[-1] for series in chart("invalidations").series}
+    labels = {series.label: series.values[-1] for series in charts.invalidations(points()).series}
     assert labels == {**{f"type{n}": 10 - n for n in range(6)}, "Others": 4 + 3}
 
 
 def test_large_numbers_keep_their_digits():
     counters.update({"hits": 1_234_567, "misses": 0})
     counters.flush()
-    ((_, values),) = chart("hit-rate").rows
+    ((_, values),) = charts.hit_rate(points()).rows
     assert values == ["100", "1,234,567", "0", "0"]
 
 
 def test_a_table_leaves_out_what_is_empty():
-    assert list(chart("failures").rows) == []
+    assert list(charts.failures(points()).rows) == []
     counters.update({"failed": 1})
     counters.flush()
-    assert [values for _, values in chart("failures").rows] == [["1"]]
+    assert [values for _, values in charts.failures(points()).rows] == [["1"]]

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from cache_invalidation import cached
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.models import AuditEntry, PendingInvalidation
@@ -18,12 +19,21 @@ MAY_SEE = {
     "registry/": {"view_metrics"},
     "registry/?q=product": {"view_metrics"},
     "advice/": {"view_metrics"},
+    "registry/name/?name=permissions.page": {"view_metrics"},
+    "registry/tag/?tag=permissions:1": {"view_metrics"},
     "invalidate/": {"invalidate_cache"},
     "pendinginvalidation/": {"view_metrics"},
     "pendinginvalidation/{row}/change/": {"view_metrics"},
     "auditentry/": {"view_metrics"},
     "auditentry/{entry}/change/": {"view_metrics"},
 }
+
+
+@cached(tags=["permissions:{number}"], name="permissions.page")
+def read(number: int) -> int:
+    return number
+
+
 NEVER = [
     "pendinginvalidation/add/",
     "pendinginvalidation/{row}/delete/",
@@ -125,7 +135,7 @@ def test_looking_changes_nothing(client, addresses, path):
     query = {"confirm": "1", "tags": "a", "action": "discard", "reason": "x"}
     if "pending" in path or "audit" in path:
         query = {}  # The lists of the admin refuse what they do not know.
-    client.get(addresses(path), query)
+    client.get(addresses(path), query if "?" not in path else {})
     assert AuditEntry.objects.count() == 1
     assert PendingInvalidation.objects.count() == 1
     assert read_metrics()["hits"] == 3

@@ -1,6 +1,7 @@
 """Everything that an operator can click on."""
 
 import time
+from collections import Counter
 from math import sin
 from unittest import mock
 
@@ -21,6 +22,7 @@ pytestmark = [
 ]
 
 APP = "/admin/cache_invalidation/"
+COUNTRIES = "example_project.airports.queries.countries"
 
 looks = pytest.mark.parametrize("look", LOOKS, ids=str)
 
@@ -73,6 +75,10 @@ def history(tables: None) -> None:
             "latency:0.002": int(8 * wave) + 1,
             "latency:0.01": 1 + minute % 2,
             "failed": 2 if minute == 23 else 0,
+            # What waited in the outbox until the cache was back.
+            "latency:3600": 40 if minute == 22 else 0,
+            "missed:shop.prices:invalidated": int(20 * wave),
+            "missed:shop.prices:expired": 5,
         }
         with mock.patch.object(time, "time", return_value=now - 60 * minute):
             get_store().count(counts, [])
@@ -86,7 +92,7 @@ def waiting(tables: None) -> PendingInvalidation:
         entity_type="shop",
         cause="save",
         attempts=3,
-        last_error="Connection refused",
+        last_error=f"Connection refused {'by 10.0.0.7:6379 ' * 9}",
     )
 
 
@@ -96,17 +102,17 @@ def test_a_superuser_clicks_through_the_dashboard(window, history, airport, wait
     window.click("link", "Cache invalidation")
     window.inspect_in_both_themes("index")
     window.click("link", "Dashboard")
-    assert window.find(".uplot canvas").count() == 4
+    assert window.find(".uplot canvas").count() == 5
     window.inspect_in_both_themes("dashboard")
     window.publish("dashboard")
     text = window.text()
     assert "Working" in text
     assert "queries.countries" in text
 
-    window.find("summary").first.click()
-    assert "\t52.4\t11\t10\t0" in window.find("details[open] table").inner_text()
+    window.page.get_by_text("Table: Hit rate").click()
+    assert "\t382\t39\t0" in window.find("details[open] table").inner_text()
     window.click("link", "Last day")
-    assert window.find(".uplot canvas").count() == 4
+    assert window.find(".uplot canvas").count() == 5
     window.click("link", "Reset the metrics…")
     window.inspect_in_both_themes("reset")
     window.click("link", "No, take me back")
@@ -116,6 +122,86 @@ def test_a_superuser_clicks_through_the_dashboard(window, history, airport, wait
     window.click("button", "Reset the metrics")
     assert "All counters are zero" in window.find(".messagelist").inner_text()
     assert "queries.countries" not in window.text()
+
+
+# What is written into a canvas, and what of that begins to the left of it.
+WRITTEN = """
+    window.written = [];
+    window.cut = [];
+    const fill = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const wide = this.measureText(text).width;
+        const all = { left: 0, start: 0, center: wide / 2, right: wide, end: wide };
+        const before = all[this.textAlign];
+        const left = this.getTransform().transformPoint({ x, y }).x - before;
+        (left < 0 ? window.cut : window.written).push(text);
+        fill.apply(this, arguments);
+    };
+"""
+
+
+@looks
+def test_no_label_of_a_chart_is_cut_off_after_an_outage(window, history):
+    window.context.add_init_script(WRITTEN)
+    window.go(f"{APP}dashboard/")
+    assert window.page.evaluate("cut") == []
+    written = window.page.evaluate("written")
+    # One delivery that took an hour leaves those of a millisecond apart.
+    assert any(label.endswith(" h") for label in written)
+    assert any(label.endswith(" ms") for label in written)
+
+
+@looks
+def test_no_number_stands_alone_in_a_row(window, history, airport):
+    addresses = (f"{APP}dashboard/", f"{APP}registry/name/?name={COUNTRIES}")
+    for address in addresses:
+        window.go(address)
+        for tiles in window.find(".ci-tiles").all():
+            boxes = [tile.bounding_box() for tile in tiles.locator(".ci-tile").all()]
+            rows = Counter(box["y"] for box in boxes if box)
+            assert len(set(rows.values())) == 1, (address, rows)
+
+
+@looks
+def test_a_superuser_goes_from_a_function_to_a_tag_and_a_model_and_back(window, airport):
+    window.go(f"{APP}dashboard/")
+    window.page.get_by_role("link", name=COUNTRIES, exact=True).first.click()
+    window.inspect_in_both_themes("function")
+    window.publish("function")
+    assert "airports-per-country" in window.text()
+    window.page.get_by_role("link", name="airports-per-country", exact=True).first.click()
+    window.inspect_in_both_themes("tag")
+    assert "AirportInvalidation" in window.text()
+    window.click("link", "airports.airport")
+    model = window.find("section.ci-model").first
+    assert model.locator("h2").inner_text() == "airports.airport"
+    model.get_by_role("link", name="airports-per-country", exact=True).click()
+    window.click("link", COUNTRIES)
+    window.click("link", "Invalidate…")
+    assert window.page.get_by_label("Functions, pages and blocks").input_value() == COUNTRIES
+
+
+@looks
+def test_rows_are_lists_where_there_is_no_room_for_columns(window, history, airport):
+    window.go(f"{APP}dashboard/")
+    for table in window.find("table").filter(visible=True).all():
+        place, frame = table.bounding_box(), table.locator("xpath=..").bounding_box()
+        assert place is not None
+        assert frame is not None
+        assert place["width"] <= frame["width"] + 1, table.inner_text()
+    window.go(f"{APP}registry/")
+    drawing = window.find(".ci-drawing")
+    assert drawing.is_visible() == (window.look.width > 767)
+    if drawing.is_visible():
+        assert drawing.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+
+
+@looks
+def test_the_error_of_what_waits_is_in_sight(window, waiting):
+    window.go(f"{APP}pendinginvalidation/")
+    cell = window.find("td.field-short_error").bounding_box()
+    assert cell
+    assert cell["x"] + cell["width"] <= window.look.width
 
 
 @looks
@@ -194,7 +280,9 @@ def test_a_superuser_invalidates_a_row_on_its_page(window, airport):
     window.go(f"/admin/airports/airport/{airport.pk}/change/")
     window.photograph("change-page")
     window.click("button", "Invalidate cache")
-    assert "It was invalidated." in window.find(".messagelist").inner_text()
+    said = window.find(".messagelist").inner_text()
+    assert "airports.airport.icao:LSZH" in said
+    window.photograph("change-page-after")
     window.go("/admin/airports/airport/")
     window.find("input.action-select").check()
     window.find("select[name=action]").select_option("invalidate_cache")

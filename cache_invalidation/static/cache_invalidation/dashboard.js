@@ -16,21 +16,56 @@
     }
   }
 
+  // Seconds that an axis of durations may have a label for.
+  const DURATIONS = [0.0001, 0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 86400];
+
+  const shortened = (value) => (+value.toFixed(value < 10 ? 1 : 0)).toLocaleString(document.documentElement.lang);
+
+  function duration(seconds) {
+    if (seconds < 1) return `${shortened(seconds * 1000)} ms`;
+    if (seconds < 60) return `${shortened(seconds)} s`;
+    return seconds < 3600 ? `${shortened(seconds / 60)} min` : `${shortened(seconds / 3600)} h`;
+  }
+
+  // At least from zero to one, and a hit rate always up to a hundred.
+  const linear = (data) => ({
+    range: (_plot, _low, high) => [0, data.unit === "%" ? 100 : Math.max(1, high * 1.1)],
+  });
+
+  // From a label to a label, so that there are always two.
+  const logarithmic = () => ({
+    distr: 3,
+    range: (_plot, low, high) => low == null ? [0.001, 1] : [
+      DURATIONS.findLast((value) => value < low) ?? DURATIONS[0],
+      DURATIONS.find((value) => value > high) ?? DURATIONS.at(-1),
+    ],
+  });
+
   function options(data, width) {
     const shown = clock(data.zone);
     const time = (seconds) => shown.format(new Date(seconds * 1000));
-    const number = (value) => value == null ? "–" : `${+value.toFixed(1)}${data.unit && " " + data.unit}`;
+    const isDuration = data.unit === "s";
+    const inUnit = (value) => shortened(value) + (data.unit && ` ${data.unit}`);
+    const number = (value) => value == null ? "–" : isDuration ? duration(value) : inUnit(value);
     const line = { stroke: colour("--hairline-color"), width: 1 };
     const axis = { stroke: colour("--body-fg"), grid: line, ticks: line };
     return {
       width,
       height: 180,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), shown.resolvedOptions().timeZone),
-      // At least from zero to one, and a hit rate always up to a hundred.
-      scales: { y: { range: (_plot, _low, high) => [0, data.unit === "%" ? 100 : Math.max(1, high * 1.1)] } },
+      scales: { y: isDuration ? logarithmic() : linear(data) },
       axes: [
         { ...axis, values: (_plot, ticks) => ticks.map(time) },
-        { ...axis, size: 64, values: (_plot, ticks) => ticks.map(number) },
+        {
+          ...axis,
+          // As wide as what is written there: 12 pixels high, with the ticks beside it.
+          size: (_plot, labels) => 20 + 7 * Math.max(4, ...(labels ?? []).map((label) => label.length)),
+          values: (_plot, ticks) => ticks.map((tick) => tick == null ? "" : number(tick)),
+          ...(isDuration && {
+            splits: (_plot, _axis, low, high) => DURATIONS.filter((value) => value >= low && value <= high),
+            filter: (_plot, ticks) => ticks.map((tick, place) => ticks.length > 6 && place % 2 ? null : tick),
+          }),
+        },
       ],
       series: [
         { label: data.time, value: (_plot, seconds) => seconds == null ? "–" : time(seconds) },
@@ -73,9 +108,8 @@
     draw();
   }
 
-  const live = document.getElementById("ci-live");
-  let timer;
-  if (live) {
+  function watch(live) {
+    let timer;
     live.hidden = false;
     live.addEventListener("click", () => {
       const starts = live.getAttribute("aria-pressed") === "false";
@@ -86,11 +120,14 @@
         timer = setInterval(() => update().catch(() => {}), LIVE);
       }
     });
-    foldTables();
-    draw();
-    let width = innerWidth;
-    addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
+
+  const live = document.getElementById("ci-live");
+  if (live) watch(live);
+  foldTables();
+  draw();
+  let width = innerWidth;
+  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 }
