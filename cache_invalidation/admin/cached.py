@@ -50,7 +50,7 @@ def about(name: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         figures = metrics["figures"].get(name)
         return found | {
             "since": since,
-            "tiles": name_tiles(metrics, name, Sums.of(points, chosen), since, timeout),
+            "tiles": name_tiles(metrics, name, Sums.of(points, chosen), timeout),
             "charts": [charts.hit_rate(points), charts.misses(points)],
             "causes": _causes(figures["missed"]) if figures else [],
             "droppings": _droppings(figures, metrics) if figures else [],

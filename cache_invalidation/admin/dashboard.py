@@ -58,9 +58,7 @@ class DashboardAdmin(PageAdmin):
 
     def page(self, request: HttpRequest) -> HttpResponseBase:
         overview = _overview(self, request.GET) if allows(request, VIEW) else {}
-        advice = self.url_if_any("advice") or self.url_if_any("advice_changelist")
-        title = _("Cache dashboard")
-        return self.render(request, "dashboard.html", title, advice_url=advice, **overview)
+        return self.render(request, "dashboard.html", _("Cache dashboard"), **overview)
 
     def reset(self, request: HttpRequest) -> HttpResponseBase:
         """Ask, then set the counters to zero."""

@@ -11,7 +11,7 @@ from django.db import models
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 
 from cache_invalidation.models import AuditEntry
@@ -116,13 +116,6 @@ class ReadOnlyAdmin(BaseAdmin):
         """Return the address of a page of this app, such as ``dashboard_changelist``."""
         site = self.admin_site.name
         return reverse(f"admin:cache_invalidation_{name}", args=args, current_app=site)
-
-    def url_if_any(self, name: str) -> str | None:
-        """Return the address of a page that this site may or may not have."""
-        try:
-            return self.url_of(name)
-        except NoReverseMatch:
-            return None
 
     def render(
         self, request: HttpRequest, template: str, title: Any, **context: Any

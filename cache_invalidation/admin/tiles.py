@@ -124,12 +124,12 @@ def saving_tiles(metrics: Metrics, sums: Sums, since: str) -> list[Tile]:
     ]
 
 
-def name_tiles(metrics: Metrics, name: str, sums: Sums, since: str, timeout: Any) -> list[Tile]:
+def name_tiles(metrics: Metrics, name: str, sums: Sums, timeout: Any) -> list[Tile]:
     """Return the tiles of the page of one function, page or block; `timeout` is "" if unknown."""
     found: Figures | None = metrics["figures"].get(name)
     if found is None:
         return [hit_rate_tile(sums)]
-    times = _("%(n)s times, half within %(p50)s, 95 %% within %(p95)s") % {
+    times = _("%(n)s computed: half within %(p50)s, 95 %% within %(p95)s") % {
         "n": number(found["computed"]),
         "p50": duration(found["p50"]),
         "p95": duration(found["p95"]),
@@ -140,45 +140,41 @@ def name_tiles(metrics: Metrics, name: str, sums: Sums, since: str, timeout: Any
     lives = _("none") if timeout is None else duration(timeout) if timeout != "" else NOTHING
     return [
         hit_rate_tile(sums),
-        Tile(label=_("Computing saved"), value=duration(found["saved"]), notes=(since,)),
-        Tile(label=_("Computing spent"), value=duration(found["seconds"]), notes=(times, since)),
+        Tile(label=_("Computing saved"), value=duration(found["saved"]), notes=()),
+        Tile(label=_("Computing spent"), value=duration(found["seconds"]), notes=(times,)),
         Tile(
             label=_("Size of a value"),
             value=_("%(n)s bytes") % {"n": size} if size else NOTHING,
-            notes=(_("the mean of %(n)s that were stored") % {"n": number(fills)}, since),
+            notes=(_("on average; %(n)s stored") % {"n": number(fills)},),
         ),
-        _in_vain(found["sampled_fills"] - found["hit_fills"], found["sampled_fills"], since),
+        _in_vain(found["sampled_fills"] - found["hit_fills"], found["sampled_fills"]),
         Tile(
             label=_("Dropped for nothing"),
             value=percent(equal, compared),
             notes=(
                 _("%(equal)s of %(n)s refills were equal to what had been dropped")
                 % {"equal": number(equal), "n": number(compared)},
-                since,
             ),
             level="warn" if compared >= FEW and equal > compared / 2 else "",
         ),
         Tile(
             label=_("Not stored"),
             value=number(sum(unstored.values())),
-            notes=(
-                _("reason: %(why)s") % {"why": max(unstored, key=lambda why: unstored[why])},
-                since,
-            )
+            notes=(_("reason: %(why)s") % {"why": max(unstored, key=lambda why: unstored[why])},)
             if unstored
-            else (since,),
+            else (),
             level="warn" if unstored else "",
         ),
         Tile(label=_("Timeout"), value=lives),
     ]
 
 
-def _in_vain(never_hit: int, sampled: int, since: str) -> Tile:
+def _in_vain(never_hit: int, sampled: int, *since: str) -> Tile:
     if sampled < FEW:
-        few = _("only %(n)s values were followed yet") % {"n": number(sampled)}
-        return Tile(label=_("Stored in vain"), value=NOTHING, notes=(few, since))
+        few = _("%(n)s values were followed, too few to tell") % {"n": number(sampled)}
+        return Tile(label=_("Stored in vain"), value=NOTHING, notes=(few, *since))
     return Tile(
         label=_("Stored in vain"),
         value=percent(never_hit, sampled),
-        notes=(_("of %(n)s values that were followed, never hit") % {"n": number(sampled)}, since),
+        notes=(_("of %(n)s values that were followed, never hit") % {"n": number(sampled)}, *since),
     )

@@ -61,7 +61,7 @@ def test_it_shows_all_that_was_measured(client):
     text = text_of(client, name=NAME)
     assert "Hit rate 75 % 60 hits, 20 misses, 0 bypasses in the last hour" in text
     assert "Computing saved 3 s" in text
-    assert "Computing spent 1 s 20 times, half within 50 ms, 95 % within 50 ms" in text
+    assert "Computing spent 1 s 20 computed: half within 50 ms, 95 % within 50 ms" in text
     assert "Size of a value 2,000 bytes" in text
     assert "Stored in vain 60 %" in text
     assert "Dropped for nothing 80 % 16 of 20 refills" in text

@@ -146,7 +146,7 @@ def test_no_label_of_a_chart_is_cut_off_after_an_outage(window, history):
     window.go(f"{APP}dashboard/")
     assert window.page.evaluate("cut") == []
     written = window.page.evaluate("written")
-    # One delivery that took an hour leaves those of a millisecond apart.
+    # One delivery that took an hour must not flatten those of a millisecond.
     assert any(label.endswith(" h") for label in written)
     assert any(label.endswith(" ms") for label in written)
 

@@ -48,7 +48,7 @@ def test_without_scripts_there_are_tables_and_forms(busy, window):
     assert tables.count() == 4
     assert all(table.is_visible() for table in tables.all())
     assert "75\t3\t1\t0" in tables.first.inner_text()
-    assert "HOMEPAGE" in tables.nth(1).inner_text()
+    assert "HOMEPAGE" in tables.nth(2).inner_text()
     assert not window.page.get_by_text("Update every 5 seconds").is_visible()
 
     window.click("link", "Last day")
@@ -78,7 +78,7 @@ def test_without_an_outbox_there_is_the_reason_and_the_way_to_others(window):
 def test_during_an_outage_there_is_the_state_and_the_backlog(window, down):
     window.go(f"{APP}dashboard/")
     window.inspect("dashboard")
-    assert "Down" in window.find(".ci-down").inner_text()
+    assert "Down" in window.find(".ci-tile.ci-bad").inner_text()
     assert "no counters to show" in window.text()
     window.go(f"{APP}registry/")
     assert "airports.airport" in window.text()
@@ -97,4 +97,4 @@ def test_during_an_outage_there_is_the_state_and_the_backlog(window, down):
     window.click("button", "Deliver now")
     assert "The cache does not answer" in window.find(".messagelist").inner_text()
     window.go(f"{APP}dashboard/")
-    assert int(window.find(".ci-waiting strong").first.inner_text()) >= 1
+    assert int(window.find(".ci-tile.ci-warn strong").first.inner_text()) >= 1
