@@ -176,7 +176,7 @@ def test_keys_of_every_kind_are_understood(api: Api):
 @pytest.mark.django_db
 def test_the_audit_log_says_who_when_from_where_what_why_and_with_what_result(api: Api):
     before = datetime.now(UTC)
-    body = {"tags": ["b", "a"], "keys": ["k"], "reason": "prices were wrong"}
+    body = {"tags": ["audited-b", "audited-a"], "keys": ["k"], "reason": "prices were wrong"}
     answer = api.post("cache/invalidate", body, **{"X-Forwarded-For": "1.2.3.4"})
     entry = AuditEntry.objects.get(pk=answer.data["audit"])
     assert api.user is not None
@@ -188,12 +188,12 @@ def test_the_audit_log_says_who_when_from_where_what_why_and_with_what_result(ap
         "prices were wrong",
         "done",
     )
-    assert entry.targets == {"tags": ["a", "b"], "keys": ["k"], "patterns": []}
+    assert entry.targets == {"tags": ["audited-a", "audited-b"], "keys": ["k"], "patterns": []}
     assert entry.detail == {
         "entities": {"manual": 1},
         "lost": [],
         "pending": [],
-        "unread": ["a", "b"],
+        "unread": ["audited-a", "audited-b"],
     }
 
 
