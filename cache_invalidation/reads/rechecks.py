@@ -25,9 +25,12 @@ class Rechecked:
 
 
 def opted_in() -> dict[str, Any]:
-    """Return the functions of this process that were declared with ``sample``, by name."""
+    """Return the functions of this process that keep their calls, by name.
+
+    They were declared with ``sample``, or with ``refresh``.
+    """
     known = functions.by_name()
-    return {name: known[name] for name in known if known[name].sample is not None}
+    return {n: each for n, each in known.items() if each.ahead or each.sample is not None}
 
 
 def recheck_call(key: str, name: str, function: Any, store: Store) -> Rechecked | None:

@@ -68,9 +68,12 @@ def spoil(product: Product, stock: int = 1) -> None:
 
 def run(*arguments: Any, status: int = 0) -> str:
     output = StringIO()
-    with pytest.raises(SystemExit) if status else nullcontext() as end:
+    # Where nothing was compared, it is an error of the command.
+    ends: Any = {0: nullcontext, 1: SystemExit, 2: CommandError}[status]
+    with pytest.raises(ends) if status else ends() as end:
         call_command("check_cache_consistency", *arguments, stdout=output)
-    assert end is None or end.value.code == status
+    if status:
+        assert end.value.args == (1,) if status == 1 else end.value.returncode == 2
     return output.getvalue()
 
 
@@ -80,8 +83,19 @@ def counts(*arguments: Any, status: int = 0) -> dict[str, Any]:
     return found
 
 
-def test_an_empty_cache_is_consistent():
-    assert counts() == {**NONE, "functions": {}}
+def test_of_an_empty_cache_nothing_is_known():
+    assert counts(status=2) == {**NONE, "functions": {}}
+
+
+def test_functions_that_are_refreshed_are_checked_as_well(products):
+    @cached(timeout=60, refresh=True, tags=["checked"], name="checked.ahead")
+    def ahead(pk: int) -> int:
+        return Product.objects.get(pk=pk).stock
+
+    ahead(products[0].pk)
+    assert counts()["functions"] == {"checked.ahead": {**NONE, "checked": 1}}
+    spoil(products[0])
+    assert counts(status=1)["stale"] == 1
 
 
 def test_what_is_right_is_counted_and_stays(products):
@@ -169,7 +183,7 @@ def test_entries_that_are_not_valid_any_more_are_left_out(products):
     stock.invalidate(products[1].pk)
     assert counts("--function", "checked.stock", status=1)["checked"] == 2
     invalidate(tags=["checked"])
-    assert counts()["checked"] == 0
+    assert counts(status=2)["checked"] == 0
 
 
 def test_what_cannot_be_computed_again_is_counted_with_the_reason(products):
@@ -183,7 +197,7 @@ def test_what_cannot_be_computed_again_is_counted_with_the_reason(products):
     products[0].delete()
     other(1)
     assert newer() == 1
-    lines = [" ".join(line.split()) for line in run("--verbosity", "2").splitlines()]
+    lines = [" ".join(line.split()) for line in run("--verbosity", "2", status=2).splitlines()]
     start = "not recomputable "
     reasons = [line.removeprefix(start) for line in lines if line.startswith(start)]
     assert sorted(reasons) == [
@@ -202,8 +216,8 @@ def test_arguments_that_the_serializer_changes_are_not_computed_again(settings, 
         return until.toordinal()
 
     days(date(2026, 1, 2))
-    assert counts()["functions"] == {"checked.days": {**NONE, "not_recomputable": 1}}
-    assert "do not come back as they were" in run("--verbosity=2")
+    assert counts(status=2)["functions"] == {"checked.days": {**NONE, "not_recomputable": 1}}
+    assert "do not come back as they were" in run("--verbosity=2", status=2)
     assert caplog.messages == []
 
 
@@ -224,7 +238,7 @@ def test_the_metrics_show_as_text_what_was_checked(products):
 def test_a_function_that_fails_is_inconclusive(products, caplog):
     stock(products[0].pk)
     Product.objects.all().delete()
-    assert counts()["functions"] == {"checked.stock": {**NONE, "inconclusive": 1}}
+    assert counts(status=2)["functions"] == {"checked.stock": {**NONE, "inconclusive": 1}}
     assert sum("could not be computed again" in message for message in caplog.messages) == 1
 
 
@@ -232,7 +246,7 @@ def test_in_a_transaction_that_has_written_everything_is_inconclusive(products):
     stock(products[0].pk)
     with transaction.atomic():
         baker.make(Category)
-        assert counts()["functions"] == {"checked.stock": {**NONE, "inconclusive": 1}}
+        assert counts(status=2)["functions"] == {"checked.stock": {**NONE, "inconclusive": 1}}
 
 
 def test_the_text_is_a_table(products):
@@ -283,7 +297,7 @@ def test_a_prefix_with_wildcards_in_it_finds_its_own_entries_only(products, sett
     settings.CACHES = settings.CACHES | {
         "default": settings.CACHES["default"] | {"KEY_PREFIX": "t*t:[x]"}
     }
-    assert counts()["checked"] == 0
+    assert counts(status=2)["checked"] == 0
     stock(products[0].pk)
     assert counts()["checked"] == 1
 
@@ -323,10 +337,11 @@ def test_many_entries_take_no_memory(redis_client: redis.Redis):
     assert peak < 1_000_000
 
 
-def test_in_a_shell_it_exits_with_zero_and_shows_how_it_is_used():
+def test_in_a_shell_it_says_that_nothing_was_compared_and_shows_how_it_is_used():
     command = [sys.executable, "-m", "django", "check_cache_consistency"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 2, result.stderr
+    assert "Nothing was compared: no entry was found." in result.stderr
     assert result.stdout.splitlines()[-1].split() == ["all", "0", "0", "0", "0"]
     helped = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert "check_cache_consistency --function shop.queries.product --limit 100" in helped.stdout

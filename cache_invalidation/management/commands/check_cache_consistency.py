@@ -18,7 +18,7 @@ Compute cached values again and compare them with the cache. What is stale is dr
 counted in cache_metrics, and logged with what is needed to find the cause.
 
   check_cache_consistency
-      the entries of all functions that opted in, as in @cached(sample=0.001)
+      the entries of all functions that keep their calls: @cached(sample=0.001), refresh=True
 
   check_cache_consistency --function shop.queries.product --limit 100
       a hundred entries of this one
@@ -27,15 +27,16 @@ counted in cache_metrics, and logged with what is needed to find the cause.
       what functions have returned that were given to cache.get_or_set, under the keys that this
       pattern of TRACK or of a rule tracks
 
-The exit status is 1 if anything was stale, and 2 if that could not be found out. One of these has
-happened to what is stale: something was written past Django, the function reads what its tags do
-not say, its arguments do not tell its calls apart, or it returns something else each time.
+The exit status is 1 if anything was stale, and 2 if that could not be found out, or nothing was
+compared. One of these has happened to what is stale: something was written past Django, the
+function reads what its tags do not say, its arguments do not tell its calls apart, or it returns
+something else each time.
 
 checked          compared, among them those that were stale
 stale            proven: no write came between, and the value is another one
 inconclusive     the function failed, or a write came between
-not recomputable its arguments could not be kept, or the function has not opted in; of a tracked
-                 key, it was set by hand, or by a function that cannot be imported by its name
+not recomputable its arguments could not be kept, or the function keeps none; of a tracked key, it
+                 was set by hand, or by a function that cannot be imported by its name
 
 Functions are known by the modules that this command has loaded. It loads the URLs of the project
 unless it is told to --skip-checks. Each entry costs what computing its value costs.
@@ -101,6 +102,8 @@ class Command(ShowingCommand):
         self.show(text, {**total, "functions": functions}, options)
         if total["stale"]:
             raise SystemExit(1)
+        if not total["checked"]:
+            raise CommandError(_nothing_compared(total))
 
     def _tell(self, entry: Rechecked, verbosity: int) -> None:
         if verbosity > 2 or (verbosity > 1 and entry.outcome != "fresh"):
@@ -115,8 +118,18 @@ def _check(name: str) -> None:
         return
     hint = suggest(get_close_matches(name, known, 3), f"There are {len(known)}.")
     raise CommandError(
-        f"No function {name!r} has opted in with @cached(sample=...), and no pattern of tracked "
-        f"keys is called so. {hint}"
+        f"No function {name!r} has opted in with @cached(sample=...) or refresh=True, and no "
+        f"pattern of tracked keys is called so. {hint}"
+    )
+
+
+def _nothing_compared(total: Counts) -> str:
+    found = total["inconclusive"] + total["not_recomputable"]
+    if not found:
+        return "Nothing was compared: no entry was found."
+    return (
+        f"Nothing was compared: {found} entries were found, and none could be. Functions that keep "
+        "their calls are declared with @cached(sample=...) or refresh=True."
     )
 
 
