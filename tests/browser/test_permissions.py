@@ -10,11 +10,11 @@ pytestmark = [
 ]
 
 APP = "/admin/cache_invalidation/"
-PAGES = ["Audit log", "Dashboard", "Invalidate", "Pending invalidations", "Registry"]
-SEGMENTS = ["auditentry", "dashboard", "invalidate", "pendinginvalidation", "registry"]
+PAGES = ["Advice", "Audit log", "Dashboard", "Invalidate", "Pending invalidations", "Registry"]
+SEGMENTS = ["advice", "auditentry", "dashboard", "invalidate", "pendinginvalidation", "registry"]
 
 SEEN = {
-    "view_metrics": ["Audit log", "Dashboard", "Pending invalidations", "Registry"],
+    "view_metrics": ["Advice", "Audit log", "Dashboard", "Pending invalidations", "Registry"],
     "invalidate_cache": ["Invalidate"],
     "reset_metrics": ["Dashboard"],
 }

@@ -33,7 +33,8 @@ def check_refresh(settings: Any, path: str) -> None:
         assert function(product, day) == (0, "a", "de")
         assert hit_when_due(function, product, day) == (0, "a", "de")
         assert function(product, day) == (1, "a", "de")
-        assert refreshed(NAME) == {"stored": 1}
+        found = refreshed(NAME)
+        assert found == {"stored": 1}, f"{found} of {calls}"
         Product.objects.filter(pk=product.pk).update(name="b")
         assert function(product, day) == (2, "b", "de")
 

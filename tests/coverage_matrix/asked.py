@@ -64,6 +64,7 @@ def asked_in_delete(world: World) -> None:
     "`item.labels.set()`, in `m2m_changed`",
     seen="statement",
     goes="relation",
+    goes_by_rule="relations",
     changes=LABELED,
 )
 def asked_in_set(world: World) -> None:
