@@ -159,7 +159,7 @@ def measure(scale: Scale) -> Iterator[Row]:
 
 
 def _ratio(name: str, unit: str, ours: float, baseline: float) -> Row:
-    figure = ours / baseline
+    figure = ours / (baseline or 1)  # In a quick run, nothing may have been computed before.
     return Row(name=name, unit=unit, ours=ours, baseline=baseline, kind="ratio", figure=figure)
 
 
