@@ -25,6 +25,8 @@ from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.reads.storing import fail, finish
 from cache_invalidation.reads.varying import Source, Varying, code_version
+from cache_invalidation.rules.plans import Parts
+from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT, call_tag, expand
 
@@ -50,7 +52,7 @@ class _Cached(Generic[P, R]):
 
     __slots__ = (
         *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "ahead"),
-        *("varying", "is_warmed", "_spelled", "_told", "__dict__", "__weakref__"),
+        *("varying", "is_warmed", "_spelled", "_parts", "_told", "__dict__", "__weakref__"),
     )
     __name__: str
 
@@ -75,7 +77,9 @@ class _Cached(Generic[P, R]):
         self.ahead = ahead
         self.varying = Varying(vary_on, self.signature.name)
         self.is_warmed = is_for_anybody(self.varying.names, self.signature.names)
+        # Keys and tags by call, as long as tags have these parts.
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
+        self._parts: Parts | None = None
         self._told: set[str] = set()
         self._look_like(function)
         functions.add(self)
@@ -117,12 +121,16 @@ class _Cached(Generic[P, R]):
         if kwargs or self.tags.callables or not PLAIN.issuperset(kinds):
             key, tags = self._spell(args, kwargs, variant)
         else:
+            parts = registry.parts
+            if self._parts is not parts:
+                self._spelled, self._parts = {}, parts
+            known = self._spelled  # Another thread may find that the parts have changed.
             call = args, kinds, variant  # With the types, because 1 and True are equal.
-            spelled = self._spelled.get(call)
+            spelled = known.get(call)
             if spelled is None:
-                if len(self._spelled) >= CALLS:
-                    self._spelled.clear()
-                spelled = self._spelled[call] = self._spell(args, kwargs, variant)
+                if len(known) >= CALLS:
+                    known.clear()
+                spelled = known[call] = self._spell(args, kwargs, variant)
             key, tags = spelled
         return Read(
             *(self.signature.name, key, tags, self.timeout, self.lock, self.records),

@@ -245,6 +245,20 @@ def test_who_is_told_by_name_is_told_of_volatile_fields(product: Product, using:
     assert (named(), row(product.pk)) == (10, 3)
 
 
+def test_a_rule_that_comes_later_counts_for_calls_that_were_made_before(
+    product: Product, using: str
+) -> None:
+    @cached(name="volatile: called before", tags=["testapp.product:{pk}"])
+    def row(pk: int) -> int:
+        return Product.objects.using(using).get(pk=pk).stock
+
+    assert row(product.pk) == 1
+    with registry.override(Product, StockChanges):
+        assert row(product.pk) == 1
+        save(product, using, "stock", 2)
+        assert row(product.pk) == 2
+
+
 def test_what_is_invalidated_by_hand_goes_whatever_it_reads(product: Product, using: str) -> None:
     others = Shown(READS_OTHERS, product)
     with registry.override(Product, StockChanges):
