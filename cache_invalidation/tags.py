@@ -203,6 +203,12 @@ def volatile_tag(tag: str) -> str:
     return _apart(tag, VOLATILE)
 
 
+def with_volatile(tags: Iterable[str]) -> frozenset[str]:
+    """Return `tags`, and for each what is dropped instead of it where volatile fields change."""
+    found = frozenset(tags)
+    return found.union(map(volatile_tag, found))
+
+
 def _apart(tag: str, what: str) -> str:
     head, colon, row = tag.partition(":")
     return shorten(f"{_as_head(head + what)}{colon}{row}")

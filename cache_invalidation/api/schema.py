@@ -72,6 +72,10 @@ REFUSED: Final = {
     429: refusal("Too many requests.", "Request was throttled. Expected available in 3 seconds."),
 }
 
+NO_COUNTERS: Final = answer(
+    Unavailable, "The cache does not answer, and the counters are there.", outage=examples.OUTAGE
+)
+
 REFUSED_POST: Final = {
     413: refusal(f"More than {MAX_BODY} bytes.", BodyTooLarge.default_detail),
     415: refusal("Not JSON.", 'Unsupported media type "text/plain" in request.'),
@@ -99,11 +103,7 @@ describe(
     parameters=[MetricsQuery],
     responses={
         200: answer(MetricsAnswer, "The counters.", counters=examples.METRICS),
-        503: answer(
-            Unavailable,
-            "The cache does not answer, and the counters are there.",
-            outage=examples.OUTAGE,
-        ),
+        503: NO_COUNTERS,
     },
 )
 
@@ -190,11 +190,7 @@ describe(
     "the hit rate and the seconds to expect. What saves most comes first.",
     responses={
         200: answer(Advice, "The findings; none if all is well.", advice=examples.ADVICE),
-        503: answer(
-            Unavailable,
-            "The cache does not answer, and the counters are there.",
-            outage=examples.OUTAGE,
-        ),
+        503: NO_COUNTERS,
     },
 )
 

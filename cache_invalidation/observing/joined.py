@@ -21,7 +21,7 @@ from cache_invalidation.tags import (
     row_tag,
     rows_alone_tag,
     shorten,
-    volatile_tag,
+    with_volatile,
 )
 
 # Each row makes a hit a bit slower.
@@ -45,7 +45,7 @@ class Joined:
     @property
     def table_tags(self) -> frozenset[str]:
         """The tags for any row of the table."""
-        return self._with_volatile({model_tag(self.model)})
+        return self._read({model_tag(self.model)})
 
     def tags(
         self, rows: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper
@@ -60,21 +60,20 @@ class Joined:
         keys = [catalog.as_in_tags(field, value, connection.vendor) for value in values]
         if None in keys:
             return None
-        return self._with_volatile(shorten(row_tag(self.model, key)) for key in keys)
+        return self._read(shorten(row_tag(self.model, key)) for key in keys)
 
     @property
     def row_unknown_tags(self) -> frozenset[str]:
         """The tags for the row of which it is not known which it is."""
-        return self._with_volatile({every_row_tag(self.model)})
+        return self._read({every_row_tag(self.model)})
 
     @property
     def conditions(self) -> frozenset[str]:
         """Tags of which one is dropped with any row of the table."""
-        return self._with_volatile({model_tag(self.model), rows_alone_tag(self.model)})
+        return self._read({model_tag(self.model), rows_alone_tag(self.model)})
 
-    def _with_volatile(self, tags: Iterable[str]) -> frozenset[str]:
-        found = frozenset(tags)
-        return found.union(map(volatile_tag, found)) if self.reads_volatile else found
+    def _read(self, tags: Iterable[str]) -> frozenset[str]:
+        return with_volatile(tags) if self.reads_volatile else frozenset(tags)
 
 
 def joined_by_key(

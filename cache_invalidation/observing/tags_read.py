@@ -12,7 +12,7 @@ from cache_invalidation.rules import catalog
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Condition, Read, Statement, folded
 from cache_invalidation.sql.names import names_for
-from cache_invalidation.tags import model_tag, row_tag, shorten, volatile_tag
+from cache_invalidation.tags import model_tag, row_tag, shorten, with_volatile
 
 # A query for more rows than that depends on their table: each tag makes a hit a bit slower.
 ROWS_READ_LIMIT: Final = 100
@@ -46,7 +46,7 @@ def tags_read(
             found[model] = found.get(model, frozenset()) | {model_tag(model)}
     for model in found:
         if reads_volatile(statement, model):
-            found[model] = found[model].union(map(volatile_tag, found[model]))
+            found[model] = with_volatile(found[model])
     return found
 
 

@@ -68,12 +68,7 @@ def many_to_many() -> Mapping[type[Model], tuple["Field[Any, Any]", "Field[Any, 
     Whoever writes to it changes the relation. A model of the project between two others is not
     among them: its rows are things of their own.
     """
-    found = {}
-    for field in _fields():
-        between = field.remote_field.through
-        source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
-        found[between] = between._meta.get_field(source), between._meta.get_field(target)
-    return found
+    return {field.remote_field.through: _ends(field) for field in _fields()}
 
 
 @cache
@@ -92,9 +87,7 @@ def links() -> Mapping[type[Model], tuple["Field[Any, Any]", ...]]:
     found: dict[type[Model], dict[Field[Any, Any], None]] = {}
     for field in _relations():
         if isinstance(field, models.ManyToManyField):
-            between: Any = field.remote_field.through
-            for name in (field.m2m_field_name(), field.m2m_reverse_field_name()):
-                link = between._meta.get_field(name)
+            for link in _ends(field):
                 found.setdefault(table_of(link.model), {})[link] = None
     return {model: tuple(fields) for model, fields in found.items()}
 
@@ -106,11 +99,10 @@ def relation_names() -> "Mapping[Field[Any, Any], frozenset[str]]":
     for field in _relations():
         if isinstance(field, models.ManyToManyField):
             related: Any = field.remote_field
+            source, target = _ends(field)
             reverse = {related.name, related.get_accessor_name() or related.name}
-            ends = {field.m2m_field_name(): {field.name}, field.m2m_reverse_field_name(): reverse}
-            for name, names in ends.items():
-                called = {field.name} if related.symmetrical else names
-                found.setdefault(related.through._meta.get_field(name), set()).update(called)
+            found.setdefault(source, set()).add(field.name)
+            found.setdefault(target, set()).update({field.name} if related.symmetrical else reverse)
     return {link: frozenset(names) for link, names in found.items()}
 
 
@@ -126,6 +118,13 @@ def related_tags() -> frozenset[str]:
     return frozenset(
         model_tag(model) for end in ends for model in relatives().get(end, ()) if is_watched(model)
     )
+
+
+def _ends(field: Any) -> "tuple[Field[Any, Any], Field[Any, Any]]":
+    """Return the foreign keys of a many-to-many to the rows that have the field, and to others."""
+    between = field.remote_field.through._meta
+    source, target = field.m2m_field_name(), field.m2m_reverse_field_name()
+    return between.get_field(source), between.get_field(target)
 
 
 def _fields() -> Iterator[Any]:

@@ -104,12 +104,11 @@ class Plans:
         """Return what else is dropped in the place of tags, by what these begin with."""
         parts = self._parts
         if parts is None:
-            heads = {rule.model_tag: {volatile_tag} for rule in self._volatile()}
+            heads = {tag: {relations_tag} for tag in related_tags()}
             for rule in self._volatile():
-                for column in rule.tracked:
-                    heads[column_tag(rule.model, column.attname)] = {volatile_tag}
-            for tag in related_tags():
-                heads.setdefault(tag, set()).add(relations_tag)
+                columns = (column_tag(rule.model, column.attname) for column in rule.tracked)
+                for head in (rule.model_tag, *columns):
+                    heads.setdefault(head, set()).add(volatile_tag)
             self._parts = parts = {head: tuple(found) for head, found in heads.items()}
         return parts
 
