@@ -186,11 +186,12 @@ def links_inserted(
     statement: Statement, params: Any, many: bool, connection: BaseDatabaseWrapper
 ) -> dict[Any, Keys]:
     """Return what the foreign keys of relations hold in the rows that `statement` inserts."""
-    given = sets_of(params, many)
+    given, links = sets_of(params, many), catalog.links()
     found: dict[Any, Keys] = {}
     for write in statement.writes:
         for model in catalog.models_by_table()[write.table] if write.kind == "insert" else ():
-            found |= _values(model, catalog.links().get(model, ()), write, given, connection)
+            if ends := links.get(model):  # Each save comes here, and few are of such a model.
+                found |= _values(model, ends, write, given, connection)
     return found
 
 

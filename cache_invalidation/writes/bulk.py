@@ -186,9 +186,9 @@ def _observed_create(bulk_create: Any, queryset: Any, /, *args: Any, **kwargs: A
     with writing(connections[using]), Begun() as begun:
         with accounting(Account(using, frozenset({table}), begun), written):
             created: list[Any] = bulk_create(**options)
-        changes = _created(table, created, using, options)
-        if not options.get("update_conflicts"):  # What was there has other relations, maybe.
-            changes = [replace(change, links=begun.links) for change in changes]
+        changes, links = _created(table, created, using, options), begun.links
+        if links and not options.get("update_conflicts"):  # What was there has others, maybe.
+            changes = [replace(change, links=links) for change in changes]
         _collect(changes, using)
     return created
 
