@@ -199,7 +199,12 @@ def warm(call: Call) -> Outcome:
         return "refused"
     if not (token := turn_for(read.entry, read.lifetime)):
         return "taken"
-    is_stored = recompute(function, read, call.arguments)
+    # Read again, after the versions were sampled.
+    arguments = read_back(call.arguments)
+    again = function._read(*arguments)
+    if (again.key, again.tags) != (read.key, read.tags):
+        raise NotTheSame("its arguments do not come back as they were")
+    is_stored = recompute(function, read, arguments)
     give_back(read.entry, token)  # What fails keeps it, and is not tried again at once.
     return "stored" if is_stored else "refused"
 

@@ -201,12 +201,13 @@ def _refreshed(function: Any, due: Due) -> bool:
         return False  # Nor could it be stored.
     if record.call is None:
         raise NotTheSame("its arguments could not be kept")
-    read: Read = function._read(*read_back(record.call))
+    arguments = read_back(record.call)  # Now, and the versions are those of the hit.
+    read: Read = function._read(*arguments)
     if read.key != due.key or not due.versions.keys() >= set(read.tags):
         raise NotTheSame("its arguments do not come back as they were, or what it varies on")
     read.entry, read.mark = due.place, due.mark
     store_under(read, due.versions)
-    return recompute(function, read, record.call)
+    return recompute(function, read, arguments)
 
 
 def _failed(name: str, told: set[str], error: Exception) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.decorated import is_coroutine_function
-from cache_invalidation.reads.kept_calls import read_back
+from cache_invalidation.reads.kept_calls import Arguments
 from cache_invalidation.reads.read import Read
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Versions, new_token
@@ -94,17 +94,13 @@ def store_under(read: Read, versions: Versions) -> None:
     read.conditions = versions
 
 
-def recompute(function: Any, read: Read, call: Any) -> bool:
+def recompute(function: Any, read: Read, arguments: Arguments) -> bool:
     """Compute what `read` is about, and store it; return whether that was possible.
 
-    The versions in `read` were sampled before, and the rows among the arguments are read now: so
-    they are not older than the versions. Raises `NotTheSame` if they lead to another entry, and
-    what the function raises.
+    The versions in `read` have to be older than the rows among the `arguments`. Raises what the
+    function raises.
     """
-    args, kwargs = read_back(call)
-    again = function._read(args, kwargs)
-    if (again.key, again.tags) != (read.key, read.tags):
-        raise NotTheSame("its arguments do not come back as they were")
+    args, kwargs = arguments
     if is_coroutine_function(function.uncached):
         async_to_sync(function._compute)(read, args, kwargs)
     else:
