@@ -85,12 +85,57 @@ class Both:
         return finding
 
 
-def test_track(site: Site, shop: list[Any], rule: Any):
+@pytest.fixture
+def titles(site: Site) -> Any:
     @cached(name="advice.titles")
     def titles(category_id: int) -> list[str]:
         site.takes(0.1)
         return list(Product.objects.filter(category_id=category_id).values_list("name", flat=True))
 
+    return titles
+
+
+@pytest.fixture
+def names(site: Site) -> Any:
+    @cached(name="advice.names")
+    def names() -> list[str]:
+        site.takes(0.1)
+        return list(Product.objects.order_by("pk").values_list("name", flat=True))
+
+    return names
+
+
+@pytest.fixture
+def name_of(site: Site) -> Any:
+    @cached(name="advice.name_of")
+    def name_of(pk: int) -> str:
+        site.takes(0.1)
+        return str(Product.objects.values_list("name", flat=True).get(pk=pk))
+
+    return name_of
+
+
+@pytest.fixture
+def categories(site: Site) -> Any:
+    @cached(name="advice.categories")
+    def categories() -> list[str]:
+        site.takes(0.1)
+        return list(Category.objects.order_by("pk").values_list("name", flat=True))
+
+    return categories
+
+
+@pytest.fixture
+def front(site: Site) -> Any:
+    @cached(tags=["front"], name="advice.front")
+    def front() -> str:
+        site.takes(0.1)
+        return "front"
+
+    return front
+
+
+def test_track(site: Site, shop: list[Any], rule: Any, titles: Any):
     def work() -> None:
         for number in range(ROUNDS):
             for product in shop[:3] * 3:
@@ -103,12 +148,7 @@ def test_track(site: Site, shop: list[Any], rule: Any):
     assert finding["writes"][0]["entity_type"] == "testapp.product"
 
 
-def test_volatile(site: Site, shop: list[Any], rule: Any):
-    @cached(name="advice.names")
-    def names() -> list[str]:
-        site.takes(0.1)
-        return list(Product.objects.order_by("pk").values_list("name", flat=True))
-
+def test_volatile(site: Site, shop: list[Any], rule: Any, names: Any):
     def work() -> None:
         for _ in range(ROUNDS):
             for _ in range(4):
@@ -120,12 +160,7 @@ def test_volatile(site: Site, shop: list[Any], rule: Any):
     assert "@register(Product)" in finding["patch"]
 
 
-def test_rows_that_a_statement_does_not_name(site: Site, shop: list[Any], rule: Any):
-    @cached(name="advice.name_of")
-    def name_of(pk: int) -> str:
-        site.takes(0.1)
-        return str(Product.objects.values_list("name", flat=True).get(pk=pk))
-
+def test_rows_that_a_statement_does_not_name(site: Site, shop: list[Any], rule: Any, name_of: Any):
     def work() -> None:
         for number in range(ROUNDS):
             for _ in range(4):
@@ -156,12 +191,7 @@ def test_fields_of_a_tag(site: Site, shop: list[Any], rule: Any):
     assert 'Tag("category:{category_id}", fields=["name", ' in finding["patch"]
 
 
-def test_families(site: Site, shop: list[Any], rule: Any, settings: Any):
-    @cached(name="advice.categories")
-    def categories() -> list[str]:
-        site.takes(0.1)
-        return list(Category.objects.order_by("pk").values_list("name", flat=True))
-
+def test_families(site: Site, shop: list[Any], rule: Any, settings: Any, categories: Any):
     def get_tags(self: Any, change: Any) -> list[str]:
         return [f"shelf:{state.category_id}" for state in change.instances]
 
@@ -178,12 +208,7 @@ def test_families(site: Site, shop: list[Any], rule: Any, settings: Any):
     assert 'families = ["shelf"]' in finding["patch"]
 
 
-def test_row_limit(site: Site, shop: list[Any], rule: Any, settings: Any):
-    @cached(name="advice.name_of")
-    def name_of(pk: int) -> str:
-        site.takes(0.1)
-        return str(Product.objects.values_list("name", flat=True).get(pk=pk))
-
+def test_row_limit(site: Site, shop: list[Any], rule: Any, settings: Any, name_of: Any):
     def work() -> None:
         for _ in range(ROUNDS):
             for _ in range(4):
@@ -200,12 +225,7 @@ def test_row_limit(site: Site, shop: list[Any], rule: Any, settings: Any):
     assert '"ROW_TAG_LIMIT": 20' in finding["patch"]
 
 
-def test_statements_that_cannot_be_read(site: Site, shop: list[Any], rule: Any):
-    @cached(name="advice.categories")
-    def categories() -> list[str]:
-        site.takes(0.1)
-        return list(Category.objects.order_by("pk").values_list("name", flat=True))
-
+def test_statements_that_cannot_be_read(site: Site, shop: list[Any], rule: Any, categories: Any):
     def work(*, by_orm: bool = False) -> None:
         for _ in range(ROUNDS):
             for _ in range(4):
@@ -222,12 +242,7 @@ def test_statements_that_cannot_be_read(site: Site, shop: list[Any], rule: Any):
     assert "no_invalidation" in finding["patch"]
 
 
-def test_calls_of_invalidate(site: Site, shop: list[Any], rule: Any):
-    @cached(tags=["front"], name="advice.front")
-    def front() -> str:
-        site.takes(0.1)
-        return "front"
-
+def test_calls_of_invalidate(site: Site, shop: list[Any], rule: Any, front: Any):
     def work(*, if_changed: bool = False) -> None:
         for _ in range(ROUNDS):
             for _ in range(4):
@@ -295,12 +310,7 @@ def test_refresh(site: Site, rule: Any):
     assert advice_on(after)["findings"] == []
 
 
-def test_memory(site: Site, shop: list[Any], rule: Any):
-    @cached(name="advice.names")
-    def names() -> list[str]:
-        site.takes(0.1)
-        return list(Product.objects.order_by("pk").values_list("name", flat=True))
-
+def test_memory(site: Site, shop: list[Any], rule: Any, names: Any):
     def work(*, is_full: bool = True) -> None:
         for _ in range(ROUNDS):
             for _ in range(4):
@@ -312,12 +322,7 @@ def test_memory(site: Site, shop: list[Any], rule: Any):
     assert "advice.names" in finding["patch"]
 
 
-def test_what_another_release_cannot_decode(site: Site, rule: Any, redis_client: Any):
-    @cached(tags=["front"], name="advice.front")
-    def front() -> str:
-        site.takes(0.1)
-        return "front"
-
+def test_what_another_release_cannot_decode(site: Site, rule: Any, redis_client: Any, front: Any):
     def work(*, together: bool = True) -> None:
         for _ in range(ROUNDS):
             for _ in range(4):
@@ -384,7 +389,12 @@ def test_what_is_not_to_be_cached(site: Site, rule: Any, kind: str):
 
 
 def test_what_nobody_reads_need_not_be_watched(
-    site: Site, shop: list[Any], rule: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+    site: Site,
+    shop: list[Any],
+    rule: Any,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    names: Any,
 ):
     monkeypatch.setattr(uses, "DELIVERIES", ROUNDS)
     # Other tests have loaded functions whose code may name anything.
@@ -394,11 +404,6 @@ def test_what_nobody_reads_need_not_be_watched(
         "by_name",
         lambda: {name: each for name, each in known().items() if name.startswith("advice.")},
     )
-
-    @cached(name="advice.names")
-    def names() -> list[str]:
-        site.takes(0.1)
-        return list(Product.objects.order_by("pk").values_list("name", flat=True))
 
     def work() -> None:
         for _ in range(ROUNDS):
@@ -416,18 +421,10 @@ def test_what_nobody_reads_need_not_be_watched(
     assert after.metrics["hit_rate"] == finding["expected_hit_rate"]
 
 
-def test_a_site_that_is_well_tuned_gets_no_advice(site: Site, shop: list[Any], rule: Any):
+def test_a_site_that_is_well_tuned_gets_no_advice(
+    site: Site, shop: list[Any], rule: Any, titles: Any, name_of: Any
+):
     rule(track=["category"], volatile=["stock"])
-
-    @cached(name="advice.titles")
-    def titles(category_id: int) -> list[str]:
-        site.takes(0.1)
-        return list(Product.objects.filter(category_id=category_id).values_list("name", flat=True))
-
-    @cached(name="advice.name_of")
-    def name_of(pk: int) -> str:
-        site.takes(0.1)
-        return str(Product.objects.values_list("name", flat=True).get(pk=pk))
 
     def work() -> None:
         for number in range(ROUNDS):
