@@ -236,6 +236,14 @@ class Settings:
     # has hit them, or by what this path names, such as "cache_invalidation.contrib.celery.refresh".
     REFRESH = Setting[str]("threads", way_to_refresh)
 
+    # Seconds that a writer waits at most for processes that keep near what it changes, and do not
+    # answer; the same in all processes of a project. 0: nobody is waited for, and what is kept near
+    # is compared with the cache at each hit.
+    NEAR_WAIT = Setting[float](0.25, seconds)
+
+    # Bytes that the values may take which a process keeps near, of each alias.
+    NEAR_BYTES = Setting[int](64 * 1024 * 1024, positive_int)
+
     # Seconds for which a store that failed is left alone before it is asked again.
     RETRY_INTERVAL = Setting[float](1.0, positive_seconds)
 

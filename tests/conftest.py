@@ -18,7 +18,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.watcher import journal
 from cache_invalidation.reads import hints
-from cache_invalidation.stores import recovery
+from cache_invalidation.stores import near, recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.surfaces.tracked import journals, seen
 from example_project.servers import ValkeyServer
@@ -101,6 +101,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
     seen.forget()
     journals.forget()
     journal.set(None)
+    near._in_use = False  # Modules of tests have functions that keep values near.
     # The test before may have created some that were flushed or rolled back with it.
     ContentType.objects.clear_cache()
 

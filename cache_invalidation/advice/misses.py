@@ -7,7 +7,7 @@ from typing import Any, Final
 from cache_invalidation.advice import patches
 from cache_invalidation.advice.findings import Cure, Finding, more_hits
 from cache_invalidation.advice.situation import Situation
-from cache_invalidation.reads.ahead import DUE
+from cache_invalidation.reads.read import DUE
 
 WEEK: Final = 604_800  # seconds; what is asked for more rarely need not be kept
 

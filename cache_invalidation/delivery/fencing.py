@@ -36,6 +36,7 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observers import doing
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, new_token
+from cache_invalidation.stores.near.waiting import NOBODY, Told
 from cache_invalidation.tags import Invalidation, collapse
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.transactions.open_batches import current_batch
@@ -88,13 +89,15 @@ def drop(name: str, places: Mapping[str, str], tags: Collection[str] = ()) -> No
 class Fence:
     """The fence of one COMMIT of `connection`, which need not be the one that has its alias.
 
-    `holds_until` is by the monotonic clock, 0 if it was not raised.
+    `holds_until` is by the monotonic clock, 0 if it was not raised. It has `told` those who hold
+    near what it drops.
     """
 
     token: str
     tags: tuple[str, ...]
     connection: BaseDatabaseWrapper
     holds_until: float = 0.0
+    told: Told = NOBODY
 
     @property
     def holds(self) -> bool:
@@ -121,8 +124,8 @@ def _raise(batch: Batch, connection: BaseDatabaseWrapper, always: bool) -> Fence
         store = get_store()
         if is_wanted and (fence.tags or batch.entry_places):
             lapses = monotonic() + settings.FENCE_TIMEOUT
-            store.fence(fence.tags, sorted(batch.entry_places), fence.token)
-            return replace(fence, holds_until=lapses)
+            told = store.fence(fence.tags, sorted(batch.entry_places), fence.token)
+            return replace(fence, holds_until=lapses, told=told)
         if not store.admits(urgent=True):
             raise StoreUnavailable(store.breaker.reason)
     except CacheInvalidationError as error:
@@ -216,7 +219,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
     tags = () if commits_later and fence.holds else fence.tags
     rest = batch
     try:
-        said = send(batch, tags, fence.token, is_fenced=fence.holds)
+        said = send(batch, tags, fence.token, is_fenced=fence.holds, told=fence.told)
         rest = _part(batch, "pattern_places", "causes")  # The others are counted now.
         if (cannot := delete_patterns(rest)) is not None:
             lose_patterns(rest, cannot)
@@ -226,6 +229,9 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
             batch.pending = None
         waits_whole = batch.pending is not None
         _not_delivered(batch, rest, fence, error)
+        if rest is batch:
+            with suppress(StoreUnavailable):  # There may be no such cache.
+                get_store().wait_for_leases()
         if rest is not batch and not waits_whole:
             _announce_without_patterns(batch, fence, monotonic() - started)
         return False

@@ -26,6 +26,7 @@ from cache_invalidation.observers import about_write
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery
+from cache_invalidation.stores.near.waiting import NOBODY, Told
 from cache_invalidation.tags import Invalidation
 from cache_invalidation.transactions.batch import Batch, Targets
 from cache_invalidation.transactions.open_batches import hooks
@@ -39,10 +40,18 @@ Summary = dict[str, Any]
 _untold: ContextVar[bool] = ContextVar("cache_invalidation_untold", default=False)
 
 
-def send(batch: Batch, tags: Sequence[str], token: str, *, is_fenced: bool = False) -> Summary:
+def send(
+    batch: Batch,
+    tags: Sequence[str],
+    token: str,
+    *,
+    is_fenced: bool = False,
+    told: Told = NOBODY,
+) -> Summary:
     """Make `tags`, and the entries and keys of `batch`, invalid now; count the whole batch.
 
-    The fence `token`, which stands if it `is_fenced`, is lifted. Returns what `announce` wants to
+    The fence `token`, which stands if it `is_fenced`, is lifted; whom it has `told` is waited for.
+    Returns what `announce` wants to
     be given. Raises `CacheInvalidationError` if the store fails.
     """
     said = summary(batch, tags)
@@ -54,6 +63,7 @@ def send(batch: Batch, tags: Sequence[str], token: str, *, is_fenced: bool = Fal
         counts=counts(batch, tags),
         last=json.dumps(said),
         is_fenced=is_fenced,
+        told=told,
     )
     if not get_store().deliver(delivery):
         counters.update(delivery.counts)

@@ -23,7 +23,7 @@ from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.background import background
 from cache_invalidation.reads.kept_calls import kept, read_back, stored_at
-from cache_invalidation.reads.read import Read
+from cache_invalidation.reads.read import DUE, Read
 from cache_invalidation.reads.recomputing import (
     Locale,
     NotTheSame,
@@ -38,9 +38,6 @@ from cache_invalidation.stores.messages import Versions
 from cache_invalidation.transactions.open_batches import is_dirty
 
 logger = logging.getLogger("cache_invalidation")
-
-#: The share of its timeout after which a value is refreshed.
-DUE: Final = 0.9
 
 # Of its timeout, and in seconds: the least time between two attempts of this process.
 _PAUSE: Final = 0.01, 1.0

@@ -49,6 +49,7 @@ def cached(
     name: str | None = None,
     sample: float | None = None,
     refresh: bool = False,
+    near: bool = False,
     vary_on: Source | Iterable[Source] | None = None,
 ) -> _Decorator: ...
 def cached(
@@ -61,6 +62,7 @@ def cached(
     name: str | None = None,
     sample: float | None = None,
     refresh: bool = False,
+    near: bool = False,
     vary_on: Source | Iterable[Source] | None = None,
 ) -> Any:
     """Keep the values of a function until something that they depend on changes.
@@ -88,6 +90,11 @@ def cached(
     With `refresh`, a hit in the last tenth of the timeout has the value computed anew in the
     background, or where the setting ``REFRESH`` says, so that the next reader does not wait for it.
 
+    With `near`, a process keeps the value in its own memory as well, up to ``NEAR_BYTES``, and
+    answers from there alone. Whoever writes what it depends on waits until each process that keeps
+    it has dropped it, or at most ``NEAR_WAIT`` seconds. A value that can be changed is decoded for
+    each call.
+
     Cached functions that are called inside hand their tags up. In a transaction that has written
     to one of the tags the function is just called, and while a write is in flight its value is not
     stored. A store that fails costs the cached value, never the call.
@@ -95,6 +102,6 @@ def cached(
     Raises `TypeError` or `ValueError` for a declaration that cannot work, and `TypeError`, when
     called, for arguments that cannot be part of a key.
     """
-    options = checked(timeout, lock, name, sample, refresh)
+    options = checked(timeout, lock, name, sample, refresh, near)
     decorator = _Decorator(tags=tags, vary_on=vary_on, **options)
     return decorator if function is None else decorator(function)

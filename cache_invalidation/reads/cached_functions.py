@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import WRAPPER_ASSIGNMENTS, partial
 from time import sleep
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
@@ -20,6 +20,7 @@ from cache_invalidation.reads.dependencies import NOTHING, Dependencies, collect
 from cache_invalidation.reads.etags import etag_of
 from cache_invalidation.reads.hottest import hottest, is_for_anybody
 from cache_invalidation.reads.hottest import is_chosen as is_chosen_for_warming
+from cache_invalidation.reads.near import CALLS, ELSEWHERE, PLAIN, AtHand
 from cache_invalidation.reads.protocol import attempt
 from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.steps import awalk
@@ -28,6 +29,7 @@ from cache_invalidation.reads.varying import Source, Varying, code_version
 from cache_invalidation.rules.plans import Parts
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.near import take_into_use
 from cache_invalidation.tags import ROOT, call_tag, expand
 
 logger = logging.getLogger("cache_invalidation")
@@ -35,12 +37,6 @@ logger = logging.getLogger("cache_invalidation")
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="_Cached[Any, Any]")
-
-
-# A call whose arguments are all of these types, and therefore say all there is to say about its key
-# and tags, is spelled once; so many calls of each function are remembered.
-PLAIN: Final = frozenset({int, str, bool, type(None)})
-CALLS: Final = 1000
 
 
 class _Cached(Generic[P, R]):
@@ -51,8 +47,17 @@ class _Cached(Generic[P, R]):
     """
 
     __slots__ = (
-        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "ahead"),
-        *("varying", "is_warmed", "_spelled", "_parts", "_told", "__dict__", "__weakref__"),
+        *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "ahead", "near"),
+        *(
+            "varying",
+            "is_warmed",
+            "_near_hits",
+            "_spelled",
+            "_parts",
+            "_told",
+            "__dict__",
+            "__weakref__",
+        ),
     )
     __name__: str
 
@@ -65,6 +70,7 @@ class _Cached(Generic[P, R]):
         name: str | None,
         sample: float | None,
         ahead: bool,
+        near: bool,
         vary_on: Source | Iterable[Source] | None,
     ) -> None:
         self.uncached = function
@@ -75,11 +81,16 @@ class _Cached(Generic[P, R]):
         self.lock = lock
         self.sample = sample
         self.ahead = ahead
+        self.near = near
+        if near:
+            take_into_use()
         self.varying = Varying(vary_on, self.signature.name)
         self.is_warmed = is_for_anybody(self.varying.names, self.signature.names)
         # Keys and tags by call, as long as tags have these parts.
         self._spelled: dict[Any, tuple[str, tuple[str, ...]]] = {}
         self._parts: Parts | None = None
+        is_plain = sample is None and not self.varying.names and not self.tags.callables
+        self.at_hand = AtHand(self.signature.name) if near and is_plain else None
         self._told: set[str] = set()
         self._look_like(function)
         functions.add(self)
@@ -137,6 +148,7 @@ class _Cached(Generic[P, R]):
             function=self.uncached,
             varies=self.varying.names,
             told=self._told,
+            near=self.near,
         )
 
     def _spell(
@@ -195,18 +207,34 @@ class CachedFunction(_Cached[P, R]):
         """Return the cached value, or compute it; it is stored if that is safe."""
         if (inner := recomputing.get()) is not None:
             return cast(R, inner.call(self.key(*args, **kwargs), self.uncached, args, kwargs))
+        if self.at_hand is not None and not kwargs:
+            value = self.at_hand.get(args)
+            if value is not ELSEWHERE:
+                self._note(args, kwargs)
+                return cast(R, value)
         read = self._read(args, kwargs)
         for pause in attempt(read):
             sleep(pause)
-        if not read.is_hit:
-            return self._compute(read, args, kwargs)
+        return (
+            self._after_hit(read, args, kwargs)
+            if read.is_hit
+            else self._compute(read, args, kwargs)
+        )
+
+    def _after_hit(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         if self.ahead and is_due(read):
             refresh_ahead(read)
-        if self.is_warmed and is_chosen_for_warming():
-            hottest.note(self, (args, kwargs))
+        self._note(args, kwargs)
+        if self.at_hand is not None and not kwargs:
+            self.at_hand.put(args, read.kept, get_store())
         if self.sample is not None and is_chosen(self.sample):
             return cast(R, check(read, self.uncached, args, kwargs).value)
         return cast(R, read.value)
+
+    def _note(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note one hit of some, so that what is hit often can be warmed."""
+        if self.is_warmed and is_chosen_for_warming():
+            hottest.note(self, (args, kwargs))
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Make the value for these arguments stale: at COMMIT inside a transaction, else at once.

@@ -7,7 +7,9 @@ from cache_invalidation.conf import timeout as as_timeout
 from cache_invalidation.reads.read import Default
 
 
-def checked(timeout: Any, lock: Any, name: Any, sample: Any, refresh: Any) -> dict[str, Any]:
+def checked(
+    timeout: Any, lock: Any, name: Any, sample: Any, refresh: Any, near: Any
+) -> dict[str, Any]:
     """Return the options as they are used; raise `TypeError` or `ValueError` for a bad one."""
     if not isinstance(lock, bool):
         raise TypeError(f"lock={lock!r}: it must be True or False.")
@@ -20,8 +22,10 @@ def checked(timeout: Any, lock: Any, name: Any, sample: Any, refresh: Any) -> di
             "refresh=True: with timeout=None nothing expires, so nothing is refreshed. Leave one "
             "of them out."
         )
+    if not isinstance(near, bool):
+        raise TypeError(f"near={near!r}: it must be True or False.")
     options = {"timeout": checked_timeout(timeout), "sample": _share(sample)}
-    return {"lock": lock, "name": name, "ahead": refresh, **options}
+    return {"lock": lock, "name": name, "ahead": refresh, "near": near, **options}
 
 
 def checked_timeout(value: float | timedelta | Default | None) -> float | Default | None:

@@ -13,6 +13,7 @@ from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observers import observers
+from cache_invalidation.reads import near
 from cache_invalidation.reads.dependencies import hand_up
 from cache_invalidation.reads.hints import conditions_met, hints, remember_further
 from cache_invalidation.reads.kept_calls import unwrap
@@ -23,6 +24,7 @@ from cache_invalidation.reads.storing import give_up
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Entry, Found, Versions, is_fence, new_token
+from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.transactions.open_batches import written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
@@ -83,8 +85,28 @@ def look_once(read: Read, *, computes: bool = True) -> Outcome:
     if written_by_this_thread(read.tags, read.entry):
         return "bypasses"
     further = read.records and read.key not in hints
+    if read.near and store.near is not None:
+        return _look_near(read, store, store.near, with_further=further, computes=computes)
     found = store.lookup(read.entry, _asked(read), with_further=further, head=read.head)
     return judge(read, found, computes=computes)
+
+
+def _look_near(
+    read: Read, store: Store, holding: Holding, *, with_further: bool, computes: bool
+) -> Outcome:
+    """Look into the memory of this process first; keep what is found elsewhere."""
+    kept = None if read.refresh else holding.memory.get(read.entry)
+    if kept is not None and near.is_valid(kept):
+        if written_by_this_thread(kept.versions):
+            return "bypasses"
+        if near.take(read, kept, store):
+            return "hits"
+    read.looking = near.Looking(read, store, holding)
+    found = read.looking.look(_asked(read), with_further=with_further)
+    outcome = judge(read, found, computes=computes)
+    if outcome == "hits":
+        read.looking.keep(found)
+    return outcome
 
 
 def look_for_all(reads: Sequence[Read]) -> list[Found]:

@@ -12,9 +12,28 @@ from cache_invalidation.reads.measured import Absence
 from cache_invalidation.reads.recorders import Audited, Sampled
 from cache_invalidation.reads.reports import audits
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Versions
+from cache_invalidation.stores.messages import Filling, Found, Versions
+from cache_invalidation.stores.near.memory import Kept
+
+#: The share of its timeout after which a value is refreshed, where that is wanted.
+DUE: Final = 0.9
 
 Outcome = Literal["hits", "misses", "bypasses"]
+
+
+class Looking(Protocol):
+    """A lookup whose value is to be kept near as well; see `near`."""
+
+    def look(self, tags: tuple[str, ...], *, with_further: bool) -> Found:
+        """Return what is there."""
+
+    def fill(self, filling: Filling) -> bool:
+        """Store what was computed, and keep it; tell whether it could be stored."""
+
+    def keep(self, found: Found) -> None:
+        """Keep what was found, which has turned out to be valid."""
+
+
 Look = Callable[["Read"], Outcome]
 
 
@@ -85,6 +104,11 @@ class Read:
     # What has to stand as well when it is stored, whatever it turns out to depend on.
     conditions: Versions = field(default_factory=dict)
     is_stored: bool = False
+    # Is it kept in the memory of this process? Then this is how to store it there, too, and this is
+    # what was found there.
+    near: bool = False
+    looking: Looking | None = None
+    kept: Kept | None = None
 
     @property
     def lifetime(self) -> float | None:

@@ -137,7 +137,7 @@ def store(
             nonce=new_nonce(),
         )
         note = begun(filling)
-        if not kept.fill(filling):
+        if not (kept if read.looking is None else read.looking).fill(filling):
             return "dependencies"
         count_filling(read.name, filling, payload, note, read.absence)
         return None

@@ -33,6 +33,8 @@ from cache_invalidation.stores.messages import (
     new_token,
     version_name,
 )
+from cache_invalidation.stores.near.holding import Holding
+from cache_invalidation.stores.near.waiting import Told
 from cache_invalidation.stores.recovery import Recovery
 from cache_invalidation.stores.tracking import Tracking, tracking_of
 from cache_invalidation.tags import ROOT
@@ -62,6 +64,12 @@ class Store(ABC):
 
     # Does using it run queries on a connection that may be in a transaction?
     uses_database = False
+
+    # Is everything at one place, whoever is served?
+    places_plainly = False
+
+    # What this process keeps of it in its own memory, and may answer from alone; None for nothing.
+    near: Holding | None = None
 
     # Errors which show that the store is there, and refuses one command.
     refusals: tuple[type[Exception], ...] = ()
@@ -131,7 +139,8 @@ class Store(ABC):
         Raises `StoreRefused` if the project's KEY_FUNCTION fails.
         """
 
-    def _version_key(self, tag: str) -> str:
+    def version_key(self, tag: str) -> str:
+        """Return the key under which the version of `tag` is."""
         return self.shared(version_name(tag))
 
     def _mark_key(self, entry: str) -> str:
@@ -241,8 +250,10 @@ class Store(ABC):
     # What writers need
 
     @abstractmethod
-    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
+    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> Told:
         """Replace the versions of `tags`, and `entries`, by the fence `token`, in one round trip.
+
+        Return whom that has told, of those who hold them near: `deliver` waits for them.
 
         Entries are named by their places, here and in a `Delivery`.
         It lapses after ``FENCE_TIMEOUT`` and, for the sake of replicas, ``REPLICA_LAG``; fences of
@@ -253,11 +264,15 @@ class Store(ABC):
     def deliver(self, delivery: Delivery) -> bool:
         """Drop versions, entries and keys, lift the fence and count, in one round trip.
 
-        Return whether it could be counted, too.
+        Return whether it could be counted, too, once nobody answers from his own memory any more
+        with what was dropped.
 
         A tag that somebody else has fenced stays fenced. Under ``REPLICA_LAG`` the fence stays for
         that long.
         """
+
+    def wait_for_leases(self) -> None:  # noqa: B027 - most stores grant none
+        """Wait until nobody answers alone who was not told, because the store failed."""
 
     @abstractmethod
     def delete_patterns(self, patterns: Iterable[str]) -> int:

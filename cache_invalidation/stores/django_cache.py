@@ -38,6 +38,7 @@ from cache_invalidation.stores.messages import (
     seal,
     traces,
 )
+from cache_invalidation.stores.near.waiting import NOBODY, Told
 from cache_invalidation.tags import with_rows_alone
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
@@ -78,7 +79,7 @@ class DjangoCacheStore(DjangoCounters):
         return self.place(_safe(entry_name(key)))
 
     def _protected(self, tags: Sequence[str], entries: Sequence[str]) -> list[str]:
-        return [*map(self._version_key, with_rows_alone(tags)), *entries]
+        return [*map(self.version_key, with_rows_alone(tags)), *entries]
 
     # What readers need
 
@@ -89,7 +90,7 @@ class DjangoCacheStore(DjangoCounters):
         return self._lookup(entry, tags)
 
     def _lookup(self, entry: str, tags: Iterable[str]) -> Found:
-        marked, names = self._mark_key(entry), {tag: self._version_key(tag) for tag in tags}
+        marked, names = self._mark_key(entry), {tag: self.version_key(tag) for tag in tags}
         found = self._cache.get_many([entry, marked, *names.values()])
         versions = {tag: _version(found.get(key)) for tag, key in names.items()}
         value, mark = found.get(entry), _version(found.get(marked)) or ""
@@ -104,7 +105,7 @@ class DjangoCacheStore(DjangoCounters):
         return self._versions(tags)
 
     def _versions(self, tags: Iterable[str]) -> Versions:
-        names = {tag: self._version_key(tag) for tag in tags}
+        names = {tag: self.version_key(tag) for tag in tags}
         found = self._cache.get_many(list(names.values()))
         return {tag: _version(found.get(key)) for tag, key in names.items()}
 
@@ -113,7 +114,7 @@ class DjangoCacheStore(DjangoCounters):
         # A version's life cannot be prolonged later without the risk of prolonging a fence's.
         lifetime = _life(timeout, DAY)
         for tag in tags:
-            self._cache.add(self._version_key(tag), new_token(), lifetime)
+            self._cache.add(self.version_key(tag), new_token(), lifetime)
         return self._versions(tags)
 
     def encode(self, value: Any) -> bytes:
@@ -166,7 +167,7 @@ class DjangoCacheStore(DjangoCounters):
     # What writers need
 
     @guarded(Exception, urgent=True)
-    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> None:
+    def fence(self, tags: Sequence[str], entries: Sequence[str], token: str) -> Told:
         names = self._protected(tags, entries)
         deadline = time.time() + settings.FENCE_TIMEOUT + settings.REPLICA_LAG
         with self._lock:
@@ -176,6 +177,7 @@ class DjangoCacheStore(DjangoCounters):
             )
             # Whoever finds the mark must find the fence as well, so that comes first.
             self._mark(entries, token)
+        return NOBODY
 
     def _mark(self, entries: Sequence[str], mark: str) -> None:
         """Put `mark` beside each of `entries`."""

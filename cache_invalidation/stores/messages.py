@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from cache_invalidation.stores.near.waiting import NOBODY, Told
+
 # Everything that this package keeps in the project's cache is below this prefix.
 NAMESPACE: Final = "ci:"
 
@@ -163,7 +165,8 @@ class Filling:
 class Delivery:
     """What a store is told once a write is committed; `token` is that of the fence, if any.
 
-    `entries` and `keys` are places, as the store has named them. With `is_fenced`, it stands.
+    `entries` and `keys` are places, as the store has named them. With `is_fenced`, it stands. It
+    has `told` those who hold near what is dropped; they have to answer before the writer goes on.
     """
 
     token: str
@@ -173,6 +176,7 @@ class Delivery:
     counts: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
     is_fenced: bool = False
+    told: Told = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

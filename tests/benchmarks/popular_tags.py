@@ -31,9 +31,9 @@ class PopularTag:
         self.dependents = dependents
         self.tag = f"popular:{dependents}"
         self._client = server.client
-        self._version_key = cache.make_key(version_name(self.tag))
+        self.version_key = cache.make_key(version_name(self.tag))
         page(dependents, 0)
-        self._version = self._client.get(self._version_key)
+        self._version = self._client.get(self.version_key)
         self._copy(dependents)
         last = dependents - 1
         assert page(dependents, last) == payloads.small(0), "a copy of the first entry"
@@ -49,7 +49,7 @@ class PopularTag:
 
     def restore(self) -> None:
         """Make every dependent valid again."""
-        self._client.set(self._version_key, self._version, px=3_600_000)
+        self._client.set(self.version_key, self._version, px=3_600_000)
 
     def invalidate(self) -> None:
         invalidate(tags=[self.tag])

@@ -66,8 +66,8 @@ class _Prefix:
             caches["default"].get(self._prefix)
             caches["default"].set(self._prefix, "kept", 3000)
         copy(self._client, get_store().entry_place(tracked_name(self._prefix, 1)), keys)
-        self._version_key = caches["below"].make_key(version_name(prefix_tag(self._prefix)))
-        self._version = self._client.get(self._version_key)
+        self.version_key = caches["below"].make_key(version_name(prefix_tag(self._prefix)))
+        self._version = self._client.get(self.version_key)
         assert self._is_kept(), "a copy"
         self.drop()
         assert not self._is_kept()
@@ -78,7 +78,7 @@ class _Prefix:
 
     def restore(self) -> None:
         """Have all keys found again."""
-        self._client.set(self._version_key, self._version, px=3_000_000)
+        self._client.set(self.version_key, self._version, px=3_000_000)
 
     def drop(self) -> None:
         invalidate(patterns=[f"{self._prefix}*"])

@@ -355,11 +355,11 @@ def test_whoever_finds_a_row_renewed_finds_that_its_conditions_have_gone(setting
     found: list[Any] = []
     fences: Any = RedisClusterStore._fences
 
-    def watched(self: Any, keys: Any, token: str, lasts: float) -> Any:
+    def watched(self: Any, keys: Any, token: str, lasts: float, *again: str) -> Any:
         """Look at the conditions when the first of several keys is lifted."""
         if not lasts:
             found.append(store.versions(conditions))
-        return fences(self, keys, token, lasts)
+        return fences(self, keys, token, lasts, *again)
 
     with mock.patch.object(RedisClusterStore, "_fences", watched):
         store.deliver(Delivery(token="delivery", tags=tags))

@@ -29,9 +29,7 @@ class Cost:
 
 
 @pytest.fixture
-def cost(
-    settings: Any, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Measure]:
+def cost(settings: Any, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measure]:
     """What a block costs, on a server that nobody else uses."""
     monkeypatch.setattr(hottest, "SAMPLED", inf)  # One hit of so many is noted in the store.
     settings.CACHES = settings.CACHES | {

@@ -42,9 +42,10 @@ class RedisClusterStore(RedisStore):
     """A cluster of Redis 7.0 or Valkey 7.2, or newer. Only primaries are asked."""
 
     _scripts_find_keys = False
+    _finds_holders = False  # Neither what they keep of a key, nor they themselves, are on its node.
 
     def _connect(self) -> Servers:
-        return Nodes(self._codec, self._version_key(ROOT))
+        return Nodes(self._codec, self.version_key(ROOT))
 
     def condition(self) -> Condition:
         if not isinstance(self._codec, ClusterClient):
@@ -75,5 +76,5 @@ class RedisClusterStore(RedisStore):
         extensions = [script("extend", [key], value, *lives) for key, value in expected.items()]
         if not all(self._answers(extensions)):
             return False
-        command = script("fill", [filling.entry], pack(filling), *lives)
+        command = script("fill", [filling.entry], pack(filling), *lives, "")
         return bool(self._servers.ask(*command))

@@ -82,6 +82,9 @@ class Servers(Protocol):
     def ping(self) -> None:
         """Ask every server for something."""
 
+    def subscription(self) -> Any:
+        """Return a connection of redis-py that listens to channels."""
+
     def probe(self) -> Server:
         """Return what a server says of itself, within seconds; nothing if it is down."""
 
@@ -92,8 +95,9 @@ class Servers(Protocol):
 class Primary:
     """One server: that of the alias, or whichever Sentinel says is the primary."""
 
-    def __init__(self, django_redis_client: Any, root: str) -> None:
+    def __init__(self, django_redis_client: Any, root: str, near: str = "") -> None:
         self._client = _client(django_redis_client)
+        self._near = near
         self._pool: Any = self._client.connection_pool
         self._waiting = Waiting(self._pool)
         self._root = root
@@ -132,7 +136,7 @@ class Primary:
         answers, server = self._exchange(INTRODUCTION)
         server.learn(text_of(answers))
         self._newest = server
-        self.ask("EVAL", IDENTIFY, 1, root, server.identity)
+        self.ask("EVAL", IDENTIFY, 1, root, server.identity, self._near)
         return server.identity
 
     def scan(self, match: str, count: int) -> Iterator[bytes]:
@@ -140,6 +144,11 @@ class Primary:
 
     def ping(self) -> None:
         self.ask("PING")
+
+    def subscription(self) -> Any:
+        """Return a connection that others publish to, as redis-py has it."""
+        client: Any = self._client  # What it returns has no types.
+        return client.pubsub(ignore_subscribe_messages=True)
 
     def probe(self) -> Server:
         self._pool.connection_kwargs.update(once())
@@ -168,7 +177,7 @@ class Primary:
             if server.problem:
                 raise RedisConnectionError(server.problem)
             if server.identity:
-                command = "EVAL", IDENTIFY, 1, self._root, server.identity
+                command = "EVAL", IDENTIFY, 1, self._root, server.identity, self._near
                 converse(connection, [command], is_new=True)
 
         return on_connect

@@ -84,6 +84,9 @@ class Nodes(Members):
     def _ask_node(self, node: ClusterNode, *command: Any) -> Any:
         return self._ask_nodes([node], [command])[0]
 
+    def subscription(self) -> Any:
+        raise NotImplementedError("nobody holds anything of a cluster")
+
     def ping(self) -> None:
         self._cluster()
         self._refresh()

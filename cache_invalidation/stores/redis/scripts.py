@@ -13,6 +13,12 @@ from cache_invalidation.stores.redis.connection import Command, without_comments
 
 _LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
 
+# What is shared by several of them stands in front.
+_LUA["hold"] = _LUA["register"] + _LUA["lookup"]
+_LUA["fill_and_hold"] = _LUA["register"] + _LUA["fill"]
+_LUA["fence"] = _LUA["tell"] + _LUA["fence"]
+_LUA["again"] = _LUA["tell"] + _LUA["again"]
+
 
 def script(name: str, keys: Sequence[str], *args: Any) -> Command:
     """Return the command that runs the script `name`."""

@@ -7,6 +7,7 @@ from cache_invalidation.delivery.outbox import draining, rows
 from cache_invalidation.reads import protocol
 from cache_invalidation.stores import breaker, recovery
 from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.near.waiting import NOBODY
 from cache_invalidation.stores.redis.server import Server
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.consistency.drills.course import Course
@@ -44,7 +45,7 @@ def a_restart_goes_unnoticed(course: Course) -> None:
 
 
 def no_fence_is_raised(course: Course) -> None:
-    RedisStore.fence = lambda *args: None  # type: ignore[method-assign]
+    RedisStore.fence = lambda *args: NOBODY  # type: ignore[method-assign]
 
 
 def what_fails_is_forgotten(course: Course) -> None:

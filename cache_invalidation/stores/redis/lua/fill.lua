@@ -1,11 +1,13 @@
--- Store the entry KEYS[1] if it is not fenced, and the versions KEYS[2…] still are ARGV[4…].
+-- Store the entry KEYS[1] if it is not fenced, and the versions KEYS[2…] still are ARGV[5…].
 -- One that is missing is "", which only a mark may be.
 -- ARGV[1]: the entry. ARGV[2], ARGV[3]: ms that it and its versions have to live, 0 for ever.
+-- ARGV[4]: "" or who keeps the value, and is registered for that: see register.lua; ARGV[#ARGV] is
+-- what the names of registers begin with. Returns 0 if it was not stored, or 1 and the stamp.
 if redis.pcall('GETRANGE', KEYS[1], 0, 0) == '!' then
   return 0
 end
 for index = 2, #KEYS do
-  if (redis.pcall('GET', KEYS[index]) or '') ~= ARGV[index + 2] then
+  if (redis.pcall('GET', KEYS[index]) or '') ~= ARGV[index + 3] then
     return 0
   end
 end
@@ -21,5 +23,8 @@ if ARGV[2] == '0' then
   redis.call('SET', KEYS[1], ARGV[1])
 else
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+if ARGV[4] ~= '' then
+  return 1 + register(ARGV[#ARGV], ARGV[4], {})
 end
 return 1

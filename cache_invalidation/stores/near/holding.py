@@ -1,0 +1,290 @@
+"""Keeping a lease for this process, so that it may answer from its memory alone.
+
+A thread renews the lease three times as often as it would run out. The server refuses that until
+everything has been dropped that it was told of. It is told by publish / subscribe as well, but for
+speed only: what is lost there comes with the next renewal. All time is measured by the clock of
+whoever waits, from before a lease was asked for; nobody has to agree on the time with anybody.
+"""
+
+import atexit
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import Final, NamedTuple, Protocol
+
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.stores.messages import Filling, Found, new_token
+from cache_invalidation.stores.near.memory import Lease, Memory
+from cache_invalidation.stores.near.waiting import holder_name, lease_of
+
+logger = logging.getLogger("cache_invalidation")
+
+RENEWALS: Final = 3  # for each length of a lease
+
+# Seconds after which a process that has not looked into its memory gives up its lease.
+IDLE: Final = 60.0
+
+# Seconds between two looks at the others.
+TENDING: Final = 1.0
+
+
+class Held(NamedTuple):
+    """What was found, and the stamp under which it may be kept, 0 if it may not.
+
+    `lives` is how many seconds it has left, None for ever.
+    """
+
+    found: Found
+    stamp: int
+    lives: float | None
+
+
+class Item(NamedTuple):
+    """An invalidation: what was looked up before the stamp, under one of the keys, has to go."""
+
+    stamp: int
+    keys: list[str]
+
+
+class Renewal(NamedTuple):
+    """The answer to who wants to renew a lease, and may if there are no `items`."""
+
+    epoch: str
+    is_granted: bool
+    items: list[Item]
+
+
+class Ring(Protocol):
+    """Where a holder is told of invalidations at once."""
+
+    def listen(self, seconds: float) -> tuple[int, Item] | None:
+        """Wait so long for one; return it and the stamp of the one before that."""
+
+
+class Registrar(Protocol):
+    """What a store has to do for those who keep values near."""
+
+    alias: str
+
+    def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
+        """Do what `lookup` does; register `holder` for what is found."""
+
+    def fill_and_hold(self, filling: Filling, holder: str) -> int | None:
+        """Do what `fill` does, and register `holder`; return its stamp, None if nothing was stored.
+
+        It is 0 if nobody knows the holder.
+        """
+
+    def tell(self, entry: str) -> None:
+        """Have all who keep what was found at this place look again, and wait for them."""
+
+    def grants_leases(self) -> str:
+        """Return why the server can grant none; "" if it can."""
+
+    def ring(self, holder: str) -> AbstractContextManager[Ring]: ...
+
+    def renew(
+        self, holder: str, confirmed: int, given_up: Mapping[str, int], *, joins: bool = False
+    ) -> Renewal | None:
+        """Renew the lease, if everything is `confirmed`; None if nobody knows the holder."""
+
+    def settle(self, epoch: str) -> None:
+        """Have the `epoch` be young no more: it was for a whole lease."""
+
+    def tend(self) -> dict[str, str]:
+        """Return how often each holder has renewed its lease; sweep up behind those who left."""
+
+    def bury_silent(self, holder: str, beat: str) -> None:
+        """Forget a holder who has not renewed for a whole lease, since that beat."""
+
+    def leave(self, holder: str) -> None:
+        """Forget a holder who keeps nothing any more."""
+
+
+class Holding:
+    """The memory of this process for one alias, and the thread that keeps its lease."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self.registrar = registrar
+        self.memory = Memory()
+        self._lock = Lock()
+        self._stopped = Event()
+        self._thread: Thread | None = None
+        self._told = ""
+
+    def holder(self) -> str:
+        """Return who is to be registered for what is about to be looked up; "" for nobody."""
+        lease = self.memory.lease
+        if monotonic() < lease.until:
+            return lease.holder
+        if self._thread is None and settings.NEAR_WAIT:
+            self._start()
+        return ""
+
+    def lose(self) -> None:
+        """Answer nothing alone any more, until there is another lease."""
+        self.memory.begin(Lease())
+
+    def close(self) -> None:
+        """Give up the lease, if there is one, so that no writer has to wait for it."""
+        self._stopped.set()
+        self.lose()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None or self._stopped.is_set():
+                return
+            name = f"cache_invalidation near {self.registrar.alias}"
+            thread = Thread(target=self._run, name=name, daemon=True)
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError as error:  # There are too many, or the interpreter is about to end.
+                logger.warning("Nothing is kept near: %s", error)
+                self._thread = None
+                return
+            atexit.unregister(self._leave_at_exit)
+            atexit.register(self._leave_at_exit)
+
+    def _leave_at_exit(self) -> None:
+        lease = self.memory.lease
+        self.close()
+        if lease.holder:
+            with suppress(CacheInvalidationError):
+                self.registrar.leave(lease.holder)
+
+    def _run(self) -> None:
+        try:
+            if problem := self._problem():
+                logger.warning(
+                    "The cache %r grants no leases (%s), so what is kept near is compared with it "
+                    "at each hit.",
+                    *(self.registrar.alias, problem),
+                )
+                return  # And is not asked again by this process.
+            while not self._stopped.is_set():
+                try:
+                    if self._hold():
+                        break
+                except CacheInvalidationError as error:
+                    logger.info("Nothing is kept near for now: %s", error)
+                    self._stopped.wait(settings.RETRY_INTERVAL)
+                except Exception:
+                    logger.exception("Keeping values near failed; trying again.")
+                    self._stopped.wait(settings.RETRY_INTERVAL)
+        finally:
+            if not self._stopped.is_set() and not self._told:
+                self._thread = None
+
+    def _problem(self) -> str:
+        while not self._stopped.is_set():
+            try:
+                self._told = self.registrar.grants_leases()
+            except CacheInvalidationError:
+                self._stopped.wait(settings.RETRY_INTERVAL)
+            else:
+                break
+        return self._told
+
+    def _hold(self) -> bool:
+        """Keep a lease for as long as the server knows of it; tell if nobody needs it any more."""
+        seconds = settings.NEAR_WAIT
+        lease = Lease(holder_name(new_token(), seconds))
+        try:
+            with self.registrar.ring(lease.holder) as ring:
+                keeping = _Keeping(self.registrar, self.memory, lease, seconds)
+                used_at = monotonic()
+                while keeping.renew() and not self._stopped.is_set():
+                    if lease.was_used:
+                        lease.was_used, used_at = False, monotonic()
+                    elif monotonic() - used_at > IDLE:
+                        return True
+                    keeping.tend()
+                    keeping.listen(ring)
+            return False
+        finally:
+            self.memory.begin(Lease())
+            with suppress(CacheInvalidationError):
+                self.registrar.leave(lease.holder)
+
+
+class _Keeping:
+    """One lease, from when it is asked for until it is lost."""
+
+    def __init__(self, registrar: Registrar, memory: Memory, lease: Lease, seconds: float) -> None:
+        self._registrar = registrar
+        self._memory = memory
+        self._lease = lease
+        self._seconds = seconds
+        self._has_joined = False
+        self._confirmed = 0
+        self._young: tuple[str, float] = ("", 0.0)
+        self._beats: dict[str, tuple[str, float]] = {}
+        self._tend_at = monotonic() + TENDING
+        self._listen_until = 0.0
+
+    def renew(self) -> bool:
+        """Renew the lease, as soon as what the server tells is dropped; tell if it is known."""
+        registrar, lease, memory = self._registrar, self._lease, self._memory
+        while True:
+            joins = not self._has_joined
+            if memory.lease is not lease and not joins:
+                return False  # Somebody has found out that it may not answer any more.
+            given_up = {} if joins else memory.take_given_up()
+            sent = monotonic()
+            answer = registrar.renew(lease.holder, self._confirmed, given_up, joins=joins)
+            if answer is None:
+                return False
+            if joins:
+                self._has_joined = True
+                memory.begin(lease)  # What was kept under another one is forgotten.
+            for item in answer.items:
+                self._drop(item)
+            self._watch(answer.epoch)
+            if answer.is_granted:
+                lease.until = sent + self._seconds
+                self._listen_until = sent + self._seconds / RENEWALS
+                return True
+
+    def _drop(self, item: Item) -> None:
+        self._memory.drop(item.stamp, item.keys)
+        self._confirmed = max(self._confirmed, item.stamp)
+
+    def _watch(self, epoch: str) -> None:
+        """Say that an epoch is young no more, if it has been for a whole lease."""
+        young, since = self._young
+        if not epoch.startswith("-"):
+            self._young = ("", 0.0)
+        elif epoch != young:
+            self._young = (epoch, monotonic())
+        elif monotonic() - since > self._seconds:
+            self._registrar.settle(epoch)
+
+    def tend(self) -> None:
+        """Look after the others now and then: some may have been killed."""
+        now = monotonic()
+        if now < self._tend_at:
+            return
+        self._tend_at = now + TENDING
+        met = self._beats
+        self._beats = {}
+        for holder, beat in self._registrar.tend().items():
+            known, since = met.get(holder, ("", 0.0))
+            if known != beat:
+                since = monotonic()
+            elif now - since > lease_of(holder):
+                self._registrar.bury_silent(holder, beat)
+            self._beats[holder] = (beat, since)
+
+    def listen(self, ring: Ring) -> None:
+        """Drop what the server tells of, until the lease has to be renewed or to be confirmed."""
+        left = self._listen_until - monotonic()
+        told = ring.listen(max(0.0, left))
+        if told is not None:
+            before, item = told
+            self._memory.drop(item.stamp, item.keys)
+            if before <= self._confirmed:  # Else one before it was lost on its way.
+                self._confirmed = max(self._confirmed, item.stamp)

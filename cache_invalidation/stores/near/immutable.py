@@ -1,0 +1,26 @@
+"""Values that nobody can change, so that everybody may be given the same."""
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any, Final
+from uuid import UUID
+
+from django.utils.safestring import SafeString
+
+# Exactly these: a subclass may have attributes.
+_PLAIN: Final = frozenset(
+    {
+        *(NoneType, bool, int, float, complex, str, bytes, SafeString),
+        *(Decimal, UUID, date, time, datetime, timedelta),
+    }
+)
+_CONTAINERS: Final = frozenset({tuple, frozenset})
+
+
+def is_immutable(value: Any) -> bool:
+    """Whether neither `value` nor anything in it can be changed."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind is not SafeString or not value.__dict__
+    return kind in _CONTAINERS and all(map(is_immutable, value))

@@ -1,0 +1,61 @@
+-- In front of fence.lua: tell who holds one of KEYS, on behalf of the fence TOKEN.
+-- Returns the epoch if it is missing or young, so that whoever is not known of may hold it as well,
+-- and then each holder that was told and the stamp of that. What is registered stays until its
+-- holder has answered. What cannot be told takes its lease from the holder, and its age from the
+-- epoch: then everybody who holds anything is waited for.
+local function young(near, identity)
+  local clock = redis.call('TIME')
+  local epoch = '-' .. clock[1] .. '.' .. clock[2] .. '@' .. identity
+  redis.pcall('SET', near .. 'e', epoch)
+  return epoch
+end
+
+local function tell(token, near, identity, knows, keys)
+  if near == '' then
+    return {}
+  end
+  local epoch = redis.call('GET', near .. 'e')
+  if not epoch then
+    if not knows then
+      return {} -- Nobody here holds anything.
+    end
+    epoch = young(near, identity)
+  end
+  local held, found = {}, {}
+  for _, key in ipairs(keys) do
+    for _, holder in ipairs(redis.call('HKEYS', near .. 'r:' .. key)) do
+      if redis.call('HEXISTS', near .. 'h', holder) == 0 then
+        redis.call('HDEL', near .. 'r:' .. key, holder)
+      elseif held[holder] then
+        table.insert(held[holder], key)
+      else
+        held[holder] = {key}
+        found[#found + 1] = holder
+      end
+    end
+  end
+  local told = {''}
+  for _, holder in ipairs(found) do
+    local stamp = redis.pcall('HINCRBY', near .. 'h', holder, 1)
+    local queue, item, before = near .. 'q:' .. holder, nil, nil
+    if type(stamp) == 'number' then
+      before = redis.call('LINDEX', queue, -1)
+      item = redis.pcall('RPUSH', queue, cjson.encode({stamp, token, held[holder]}))
+    end
+    if type(item) == 'number' then
+      before = before and cjson.decode(before)[1] or 0
+      local ring = cjson.encode({before, stamp, token, held[holder]})
+      redis.pcall('PUBLISH', near .. 'c:' .. holder, ring)
+      told[#told + 1] = holder
+      told[#told + 1] = stamp
+    else
+      redis.call('HDEL', near .. 'h', holder)
+      redis.call('UNLINK', near .. 'e')
+      epoch = young(near, identity)
+    end
+  end
+  if string.sub(epoch, 1, 1) == '-' then
+    told[1] = epoch
+  end
+  return told
+end

@@ -1,0 +1,204 @@
+"""Who holds what near, as one server keeps it; see `docs/explanation/near.md`.
+
+All names begin with `_near`. Nothing of it has a time to live, so that nothing is evicted or
+expires by a clock that steps: what is there at all has to be waited for.
+"""
+
+import json
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic, sleep
+from typing import Any, Final
+
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.stores import near
+from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.messages import NAMESPACE, Filling, new_token
+from cache_invalidation.stores.near.holding import Held, Holding, Item, Renewal, Ring
+from cache_invalidation.stores.near.waiting import LONGEST, NOBODY, Told, lease_of, told_by
+from cache_invalidation.stores.redis.connection import MEMORY, Command, Servers, text_of
+from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters
+from cache_invalidation.stores.redis.scripts import script
+from cache_invalidation.stores.redis.server import Server
+
+SWEPT: Final = 1000  # names at a time
+
+
+class RedisNear(RedisCounters):
+    """That part of a store."""
+
+    _servers: Servers
+
+    # Can a script tell whoever holds any of the keys?
+    _finds_holders = True
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self._near = self.shared(f"{NAMESPACE}n:") if self._finds_holders else ""
+        self.near: Holding = Holding(self)
+        # The outage in which a writer could not tell the holders, and since when.
+        self._untold = (-1, 0.0)
+
+    @abstractmethod
+    def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held: ...
+    @abstractmethod
+    def fill_and_hold(self, filling: Filling, holder: str) -> int | None: ...
+
+    # What holders need
+
+    @guarded(*ERRORS)
+    def grants_leases(self) -> str:
+        """See `Registrar.grants_leases`."""
+        if not self._finds_holders:
+            return "it is a cluster"
+        server = Server()
+        server.learn_memory(text_of([self._servers.ask(*MEMORY)]))
+        if server.eviction.startswith("allkeys"):
+            return f"its maxmemory-policy is {server.eviction}, which may evict who holds what"
+        if not self._servers.identity:
+            return "it does not say who it is, since INFO is refused"
+        return ""
+
+    @contextmanager
+    def ring(self, holder: str) -> Iterator[Ring]:
+        """Listen to what this holder is told at once."""
+        with self._ringing() as subscribed:
+            subscribed.subscribe(f"{self._near}c:{holder}")
+            yield _Ring(subscribed)
+
+    @guarded(*ERRORS)
+    def _ringing(self) -> Any:
+        return self._servers.subscription()
+
+    @guarded(*ERRORS)
+    def renew(
+        self, holder: str, confirmed: int, given_up: Mapping[str, int], *, joins: bool = False
+    ) -> Renewal | None:
+        """See `Registrar.renew`."""
+        pairs = [part for pair in given_up.items() for part in pair]
+        identity = self._servers.identity
+        answer = self._servers.ask(
+            *script("renew", [], self._near, holder, confirmed, identity, int(joins), *pairs)
+        )
+        if not answer:
+            return None
+        epoch, granted, *items = answer
+        return Renewal(epoch.decode(), bool(granted), [_item(json.loads(item)) for item in items])
+
+    @guarded(*ERRORS)
+    def settle(self, epoch: str) -> None:
+        """See `Registrar.settle`."""
+        self._servers.ask(*script("settle", [f"{self._near}e"], epoch))
+
+    @guarded(*ERRORS)
+    def tend(self) -> dict[str, str]:
+        """See `Registrar.tend`."""
+        found = self._servers.ask(*script("tend", [], self._near, SWEPT))
+        names = [name.decode() for name in found]
+        return dict(zip(names[::2], names[1::2], strict=True))
+
+    @guarded(*ERRORS)
+    def bury_silent(self, holder: str, beat: str) -> None:
+        """See `Registrar.bury_silent`."""
+        self._servers.ask(*script("bury", [], self._near, holder, 0, beat))
+
+    @guarded(*ERRORS)
+    def leave(self, holder: str) -> None:
+        """See `Registrar.leave`."""
+        self._servers.ask(*script("leave", [], self._near, holder))
+
+    @guarded(*ERRORS)
+    def tell(self, entry: str) -> None:
+        """See `Registrar.tell`."""
+        token = new_token()
+        answer = self._servers.ask(*script("again", [entry], token, *self._telling()))
+        if told := self._told([answer], [entry]):
+            self._wait(token, told, ())
+
+    # What writers need
+
+    def _telling(self) -> tuple[str, str, int]:
+        """Return what the script of a fence has to know to tell the holders."""
+        return self._near, self._servers.identity, int(near.is_in_use() and settings.NEAR_WAIT > 0)
+
+    def _told(self, answers: Sequence[Any], keys: Collection[str]) -> Told:
+        """Return whom the scripts of a fence of `keys` have told, but for this process.
+
+        That has dropped what it had.
+        """
+        if not any(answers):
+            return NOBODY
+        near.take_into_use()
+        told = told_by(list(answers))
+        own = self.near.memory.lease.holder
+        if own in told.holders:
+            self.near.memory.drop(told.holders[own], keys)
+            told = told.without(own)
+        return told
+
+    def _answered(self, token: str, told: Told) -> list[Command]:
+        """Return the command that asks who of those told has answered already."""
+        return [("LPOP", f"{self._near}a:{token}", len(told.holders))] if told.holders else []
+
+    def _wait(self, token: str, told: Told, answered: Collection[bytes]) -> None:
+        """Wait until all have answered that they have dropped it, or their leases are over.
+
+        Never raises: what it is about is committed, and delivered.
+        """
+        left = set(told.holders) - {name.decode() for name in answered}
+        late = max(map(lease_of, left), default=0.0)
+        until = told.at + (max(late, LONGEST, settings.NEAR_WAIT) if told.epoch else late)
+        try:
+            while left and (seconds := until - monotonic()) > 0:
+                seconds = max(0.001, min(seconds, self.longest_wait / 2))
+                key = f"{self._near}a:{token}"
+                found = self._servers.ask("BLMPOP", seconds, 1, key, "LEFT", "COUNT", len(left))
+                left -= {name.decode() for name in (found or (key, ()))[1]}
+            if left or told.epoch:
+                sleep(max(0.0, until - monotonic()))
+                self._make_up(left, told)
+        except ERRORS:
+            sleep(max(0.0, until - monotonic()))
+
+    def _make_up(self, silent: Collection[str], told: Told) -> None:
+        """Save others from waiting for those who are `silent`, and for what was waited out."""
+        for holder in silent:
+            self._servers.ask(*script("bury", [], self._near, holder, told.holders[holder]))
+        if told.epoch:
+            self._servers.ask(*script("settle", [f"{self._near}e"], told.epoch))
+
+    def _lose_lease(self) -> None:
+        """Trust nothing that is kept near: nobody knows what the server has done."""
+        self.near.lose()
+
+    def wait_for_leases(self) -> None:
+        """See `Store.wait_for_leases`. Who could not be told has no new lease either."""
+        self._lose_lease()
+        if not (near.is_in_use() and settings.NEAR_WAIT and self._finds_holders):
+            return
+        outage = self.breaker.outages
+        if self.breaker.is_working or self._untold[0] != outage:
+            self._untold = (outage, monotonic())
+        sleep(max(0.0, self._untold[1] + max(LONGEST, settings.NEAR_WAIT) - monotonic()))
+
+
+class _Ring:
+    def __init__(self, subscribed: Any) -> None:
+        self._subscribed = subscribed
+
+    def listen(self, seconds: float) -> tuple[int, Item] | None:
+        try:
+            message = self._subscribed.get_message(timeout=seconds)
+        except ERRORS as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        if message is None or message["type"] != "message":
+            return None
+        before, *item = json.loads(message["data"])
+        return before, _item(item)
+
+
+def _item(told: Sequence[Any]) -> Item:
+    stamp, _, keys = told
+    return Item(stamp, keys)

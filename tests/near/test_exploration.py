@@ -1,0 +1,77 @@
+"""The protocol of near values, step by step, in every order. See `exploration` and `model`."""
+
+from typing import Any
+
+import pytest
+
+from tests.near.exploration import Explorer, Stale
+from tests.near.model import Rules
+
+ONE: dict[str, Any] = {"processes": (1,)}
+TWO_THREADS: dict[str, Any] = {"processes": (2,)}
+
+# Each leaves out one rule of a process, a writer or a script, and where that is found.
+SABOTAGES: list[tuple[str, dict[str, Any]]] = [
+    # Of processes and writers.
+    ("answers_without_lease", ONE),
+    ("keeps_after_joining", ONE),
+    ("puts_blindly", ONE),
+    ("counts_from_answer", ONE),
+    ("keeps_what_is_not_registered", ONE),
+    ("evicts_silently", {**TWO_THREADS, "evicts": 1}),
+    # Of scripts.
+    ("keeps_register", ONE),
+    ("queues_each", ONE),
+    ("waits_for_answers", ONE),
+    ("minds_stamps", TWO_THREADS),
+    ("minds_epochs", {**ONE, "losses": 1}),
+    ("minds_youth", {**ONE, "losses": 1}),
+    ("refuses_strangers", ONE),
+    ("tells_again", {**ONE, "losses": 1}),
+    ("registers_at_once", ONE),
+]
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        ONE,
+        {**ONE, "evicts": 1},
+        {**ONE, "losses": 1},
+        {**ONE, "crashes": 1, "kills": 1},
+        TWO_THREADS,
+        {"processes": (1, 1), "writers": 1},
+    ],
+    ids=str,
+)
+def test_nothing_stale_is_answered_or_kept(world):
+    assert Explorer().run(**world) > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"processes": (1, 1)},
+        {**TWO_THREADS, "evicts": 1, "losses": 1},
+        {**ONE, "crashes": 1, "kills": 1, "losses": 1},
+    ],
+    ids=str,
+)
+def test_nor_in_larger_worlds(world):
+    assert Explorer().run(**world) > 10_000
+
+
+@pytest.mark.parametrize(("sabotage", "world"), SABOTAGES, ids=[name for name, _ in SABOTAGES])
+def test_each_rule_is_needed(sabotage, world):
+    rules = Rules()
+    explorer = Explorer(rules)
+    spoiled: Any = rules if hasattr(rules, sabotage) else explorer
+    setattr(spoiled, sabotage, not getattr(spoiled, sabotage))
+    with pytest.raises(Stale):
+        explorer.run(**world)
+
+
+def test_if_writers_do_not_wait_that_is_found():
+    with pytest.raises(Stale):
+        Explorer(writers_wait=False).run(**ONE)

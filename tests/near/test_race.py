@@ -1,0 +1,58 @@
+"""Near values in several processes, on the same few rows, for real and for a while."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cache_invalidation.stores.redis.near import RedisNear
+from example_project.airports.loading import load, read_airports
+from example_project.race.harness import Enough, Result, run
+from example_project.race.strategies import Near
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+Race = Callable[[type[Near], Enough], Result]
+
+
+class NobodyWaits(Near):
+    """The control: writers go on at once."""
+
+    def __init__(self, pause: float) -> None:
+        super().__init__(pause)
+        spoiled: Any = RedisNear
+        spoiled._wait = lambda *args: None
+
+
+@pytest.fixture
+def race() -> Race:
+    load(read_airports(["IE"]))
+
+    def start(strategy: type[Near], is_enough: Enough) -> Result:
+        return run(
+            f"{strategy.__module__}.{strategy.__qualname__}",
+            seconds=0,
+            is_enough=is_enough,
+            writers=2,
+            readers=4,
+            rows=16,
+            pause_ms=3,
+            write_interval_ms=8,
+        )
+
+    return start
+
+
+def test_nothing_stale_is_read_and_nothing_stale_is_left(race):
+    import time
+
+    t = time.time()
+    result = race(Near, lambda total: total.reads >= 500_000 and total.writes > 500)
+    print(result, time.time() - t)
+    assert (result.stale, result.left_stale) == (0, 0)
+
+
+def test_if_no_writer_waits_stale_values_are_read(race, monkeypatch):
+    # It is prepared in this process, which has to be as before when it is over.
+    monkeypatch.setattr(RedisNear, "_wait", RedisNear._wait)
+    assert race(NobodyWaits, lambda total: total.stale > 0).stale > 0
