@@ -52,6 +52,15 @@ def find_model(name: str) -> type[Model]:
     raise NoSuchModel(f"There is no model {name!r}. {suggest(close, 'Its name is app.Model.')}")
 
 
+def is_of_rows(name: str) -> bool:
+    """Whether `name` is the entity type of a rule, or a model; others are called as they like."""
+    models = apps.get_models(include_auto_created=True)
+    return name in {
+        *(rule.entity_type for rule in registry.all_rules),
+        *(model._meta.label_lower for model in models),
+    }
+
+
 def find_watched_model(name: str) -> type[Model]:
     """Return what `find_model` does; raise `ValueError`, with the reason, if nobody watches it."""
     model = find_model(name)
@@ -68,7 +77,8 @@ def find_event(name: str) -> str:
     if registry.subscribers_of(check_name(name, "event name")):
         return name
     known = sorted({wanted for wanted, _ in registry.subscribers})
-    hint = suggest(get_close_matches(name, known, 3), f"There are {len(known)} others.")
+    others = f"{len(known)} others are known." if known else "None is known."
+    hint = suggest(get_close_matches(name, known, 3), others)
     raise ValueError(f"No event {name!r} has a subscriber. {hint}")
 
 

@@ -90,12 +90,20 @@ class KnownNames(Known):
         close = last[:SUGGESTED]
         if not close and self._comparisons and len(name) <= MAX_LENGTH:
             self._comparisons -= 1
-            close = get_close_matches(name, known, SUGGESTED)
+            close = _close(name, known)
         otherwise = f"{len(known)} others are known." if known else "None is known."
         hint = suggest(close or list(further), otherwise)
         if not self.is_complete:
             hint += " The cache does not answer, so only functions of this process are known."
         return hint
+
+
+def _close(name: str, known: Sequence[str]) -> list[str]:
+    """Return those of `known` that come close to `name`, or end in something that does."""
+    if close := get_close_matches(name, known, SUGGESTED):
+        return close
+    ends = {other.rpartition(".")[2]: other for other in known}
+    return [ends[end] for end in get_close_matches(name, ends, SUGGESTED)]
 
 
 def _checked_path(path: str) -> str:

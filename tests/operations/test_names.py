@@ -163,6 +163,11 @@ def test_the_last_part_of_a_name_is_enough_to_be_told_the_rest():
         KnownNames().find("around")
 
 
+def test_so_is_a_last_part_that_is_misspelled():
+    with pytest.raises(ValueError, match=rf"Did you mean {__name__}.around\?"):
+        KnownNames().find("arround")
+
+
 def test_so_many_names_are_compared_with_all_others(monkeypatch):
     monkeypatch.setattr(names, "COMPARED", 1)
     known = KnownNames()
