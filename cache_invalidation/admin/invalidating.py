@@ -34,9 +34,6 @@ class InvalidateAdmin(PageAdmin):
 
     permissions = (INVALIDATE,)
 
-    class Media:
-        css = {"all": ["admin/css/forms.css", "cache_invalidation/admin.css"]}
-
     def page(self, request: HttpRequest) -> HttpResponseBase:
         if request.method != "POST":
             # A link may fill in the form; nothing happens before it is sent.
@@ -77,6 +74,7 @@ class InvalidateAdmin(PageAdmin):
             dependent=[]
             if ROOT in outcome.tags
             else dependent_on(outcome.tags, Known(), outcome.keys, outcome.patterns),
+            missing=_missing(form.request),
             effects=by_rule(form.request),
             subscribers=_subscribers(form.request),
         )
@@ -124,6 +122,15 @@ class InvalidateAdmin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [*super().get_urls(), self.url("<int:pk>/", self.result, "invalidate_result")]
+
+
+def _missing(request: Request) -> list[str]:
+    """Return the rows that were named and not found, as they were named."""
+    return [
+        f"{change.model._meta.label_lower}:{change.pk}"
+        for change in request.changes
+        if change.pk is not None and change.new is None
+    ]
 
 
 def _subscribers(request: Request) -> list[tuple[str, list[str]]]:

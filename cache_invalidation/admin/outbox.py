@@ -7,13 +7,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.http import urlencode
-from django.utils.safestring import SafeString
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from cache_invalidation.admin.audit import as_json
 from cache_invalidation.admin.databases import (
     USING,
     DatabaseFilter,
@@ -22,6 +20,7 @@ from cache_invalidation.admin.databases import (
     why_unseen,
 )
 from cache_invalidation.admin.pages import INVALIDATE, ReadOnlyAdmin, allows, operator_of, require
+from cache_invalidation.admin.recent import stamped
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.operations.actions import discard, retry
@@ -36,19 +35,16 @@ Act = Callable[[Operator, list[int], str, str], None]
 class OutboxAdmin(ReadOnlyAdmin):
     """Invalidations of which the cache could not be told yet."""
 
-    list_display = ["created", "what", "short_error", "attempts", "next_attempt"]
+    list_display = ["shown_created", "what", "short_error", "shown_attempts", "shown_next"]
     list_filter = [DatabaseFilter, "entity_type"]
     search_fields = ["entity_type", "cause", "last_error", "targets"]
     ordering = ["pk"]
     actions = ["retry", "discard"]
     fields: ClassVar[Any] = [
-        *["created", "entity_type", "cause", "entities", "shown_targets"],
-        *["attempts", "next_attempt", "last_error"],
+        *["shown_created", "entity_type", "cause", "shown_entities"],
+        *["attempts", "shown_next", "last_error"],
     ]
     readonly_fields = fields
-
-    class Media:
-        css = {"all": ["cache_invalidation/admin.css"]}
 
     def has_invalidate_cache_permission(self, request: HttpRequest) -> bool:
         """Whether the user may act, and not only look."""
@@ -59,6 +55,13 @@ class OutboxAdmin(ReadOnlyAdmin):
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._unseen(request) or super().change_view(request, *args, **kwargs)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        # What can be done to rows in the list, to this one.
+        context |= {"acts": self.get_action_choices(request, []), "using": database_of(request)}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def _unseen(self, request: HttpRequest) -> HttpResponse | None:
         """Return a page that says why there is no list, if so; with a way to other databases."""
@@ -81,20 +84,30 @@ class OutboxAdmin(ReadOnlyAdmin):
     def short_error(self, row: PendingInvalidation) -> str:
         return row.last_error if len(row.last_error) <= 60 else f"{row.last_error[:59]}…"
 
-    @admin.display(description=gettext_lazy("targets"))
-    def shown_targets(self, row: PendingInvalidation) -> SafeString:
-        return as_json(row.targets)
+    @admin.display(description=gettext_lazy("created"), ordering="created")
+    def shown_created(self, row: PendingInvalidation) -> str:
+        return stamped(row.created)
 
-    @admin.action(
-        description=gettext_lazy("Deliver selected now"), permissions=["invalidate_cache"]
-    )
+    @admin.display(description=gettext_lazy("attempts"), ordering="attempts")
+    def shown_attempts(self, row: PendingInvalidation) -> str:
+        return _labelled(_("Attempts"), row.attempts)
+
+    @admin.display(description=gettext_lazy("next attempt"), ordering="next_attempt")
+    def shown_next(self, row: PendingInvalidation) -> str:
+        return _labelled(_("Next attempt"), stamped(row.next_attempt))
+
+    @admin.display(description=gettext_lazy("entities"))
+    def shown_entities(self, row: PendingInvalidation) -> str:
+        return ", ".join(f"{name}: {number}" for name, number in row.entities.items()) or "-"
+
+    @admin.action(description=gettext_lazy("Deliver now…"), permissions=["invalidate_cache"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         def act(operator: Operator, pks: list[int], using: str, reason: str) -> None:
             number = retry(operator, pks, using=using, reason=reason)
             left = PendingInvalidation.objects.using(using).filter(pk__in=pks)
             self._tell_delivered(request, number, left)
 
-        about = _("They are delivered now, due or not.")
+        about = _("Once you confirm, what is selected is delivered, due or not.")
         return self._confirmed(request, queryset, "retry", _("Deliver now"), about, act)
 
     def _tell_delivered(
@@ -120,7 +133,7 @@ class OutboxAdmin(ReadOnlyAdmin):
             about = {"count": len(errors), "error": error}
             self.message_user(request, text % about, messages.WARNING)
 
-    @admin.action(description=gettext_lazy("Delete selected"), permissions=["invalidate_cache"])
+    @admin.action(description=gettext_lazy("Delete…"), permissions=["invalidate_cache"])
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         def act(operator: Operator, pks: list[int], using: str, reason: str) -> None:
             number = discard(operator, pks, using=using, reason=reason)
@@ -132,8 +145,8 @@ class OutboxAdmin(ReadOnlyAdmin):
             self.message_user(request, text % {"count": number}, messages.SUCCESS)
 
         about = _(
-            "They are never delivered then: what they name stays in the cache, stale or not. The "
-            "audit log keeps what they were."
+            "What is deleted is never delivered: what it names stays in the cache, stale or not. "
+            "The audit log keeps what it was."
         )
         return self._confirmed(request, queryset, "discard", _("Delete"), about, act)
 
@@ -172,6 +185,10 @@ class OutboxAdmin(ReadOnlyAdmin):
             more=max(0, number - MOST),
             rows=queryset[:100],
             database=queryset.db,
-            back=f"{self.url_of('pendinginvalidation_changelist')}?"
-            + urlencode({USING: queryset.db}),
+            back=self.url_of("pendinginvalidation_changelist", **{USING: queryset.db}),
         )
+
+
+def _labelled(label: str, value: object) -> str:
+    """Return the value, with a label where the head of the table is not shown for want of room."""
+    return format_html('<span class="ci-label">{}: </span>{}', label, value)

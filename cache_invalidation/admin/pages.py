@@ -9,11 +9,14 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.forms.widgets import Script
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from cache_invalidation.delivery.outbox.rows import KINDS
 from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations.actions import View, at_once
 from cache_invalidation.operations.audit import Operator
@@ -27,13 +30,14 @@ VIEW: Final = "cache_invalidation.view_metrics"
 INVALIDATE: Final = "cache_invalidation.invalidate_cache"
 RESET: Final = "cache_invalidation.reset_metrics"
 
-# What a page with charts on it needs.
+# What a page needs, and one with charts on it.
+STYLES: Final = ["admin/css/forms.css", "cache_invalidation/admin.css"]
 _SCRIPTS: Final[list[Any]] = [
     Script("cache_invalidation/uplot/uPlot.iife.min.js", defer=True),
     Script("cache_invalidation/dashboard.js", defer=True),
 ]
 DRAWN: Final = forms.Media(
-    css={"all": ["cache_invalidation/uplot/uPlot.min.css", "cache_invalidation/admin.css"]},
+    css={"all": ["cache_invalidation/uplot/uPlot.min.css", *STYLES]},
     js=_SCRIPTS,
 )
 
@@ -97,6 +101,9 @@ class ReadOnlyAdmin(BaseAdmin):
 
     permissions: ClassVar[tuple[str, ...]] = (VIEW,)
 
+    class Media:
+        css: ClassVar = {"all": STYLES}
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return allows(request, *self.permissions)
 
@@ -112,10 +119,26 @@ class ReadOnlyAdmin(BaseAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def url_of(self, name: str, *args: Any) -> str:
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        # Not "Select … to view": some can be acted upon, and most are read where they are.
+        about = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, about | (extra_context or {}))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        named = context["original"].targets
+        context |= {
+            "targets": {kind: named.get(kind, ()) for kind in KINDS},
+            "may_view": allows(request, VIEW),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def url_of(self, name: str, /, *args: Any, **query: str) -> str:
         """Return the address of a page of this app, such as ``dashboard_changelist``."""
         site = self.admin_site.name
-        return reverse(f"admin:cache_invalidation_{name}", args=args, current_app=site)
+        url = reverse(f"admin:cache_invalidation_{name}", args=args, current_app=site)
+        return f"{url}?{urlencode(query)}" if query else url
 
     def render(
         self, request: HttpRequest, template: str, title: Any, **context: Any

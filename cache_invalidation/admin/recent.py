@@ -21,6 +21,11 @@ def spelled(text: str | None) -> str:
     return date_format(local(text), "DATETIME_FORMAT") if text else ""
 
 
+def stamped(time: datetime) -> str:
+    """Return the time to the second, as all tables and logs do."""
+    return date_format(timezone.localtime(time) if timezone.is_aware(time) else time, "Y-m-d H:i:s")
+
+
 def since_words(metrics: Metrics) -> str:
     """Return since when it is counted, as the end of a sentence."""
     time = spelled(metrics["since"])

@@ -12,7 +12,6 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import URLPattern
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from cache_invalidation.admin.cached import about, about_tag
@@ -27,9 +26,6 @@ COMPUTED: Final = 100  # entries that one request checks, each of which has to b
 
 class RegistryAdmin(PageAdmin):
     """Models, rules, what they name and who reads it: as lists, and drawn."""
-
-    class Media:
-        css = {"all": ["cache_invalidation/admin.css"]}
 
     def page(self, request: HttpRequest) -> HttpResponseBase:
         query = request.GET.get("q", "")
@@ -56,6 +52,8 @@ class RegistryAdmin(PageAdmin):
         """Show who reads a tag, and what drops it."""
         require(request, *self.permissions)
         tag = request.GET.get("tag", "")
+        if not tag:
+            raise Http404(_("Name a tag."))
         return self.render(
             request, "tag.html", _("Tag %(tag)s") % {"tag": tag}, tag=tag, **about_tag(tag)
         )
@@ -73,7 +71,7 @@ class RegistryAdmin(PageAdmin):
         except CacheInvalidationError as error:
             text = _("It could not be checked (%(error)s).")
             messages.error(request, text % {"error": error})
-        return HttpResponseRedirect(f"{self.url_of('registry_name')}?{urlencode({'name': name})}")
+        return HttpResponseRedirect(self.url_of("registry_name", name=name))
 
     def _tell_checked(self, request: HttpRequest, found: Counter[str]) -> None:
         compared = found["fresh"] + found["stale"]

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from cache_invalidation.models import AuditEntry
-from tests.admin.conftest import page
+from tests.admin.conftest import APP, page
 
 pytestmark = pytest.mark.django_db(databases=["default", "other", "sqlite"])
 
@@ -81,6 +81,18 @@ def test_the_list_says_what_was_done(client, entries):
     assert 'field-what">category:3, größe<' in text
     assert 'field-what">shop:0, shop:1, shop:2, shop:3 and 6 more<' in text
     assert 'field-what">2 rows on other<' in text
+
+
+def test_the_list_has_the_second_for_whoever_looks(client, entries, settings):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    AuditEntry.objects.update(when=datetime(2030, 1, 1, 23, 30, 7, tzinfo=UTC))
+    assert "2030-01-02 08:30:07" in page(client, LIST)
+    assert "2030-01-02 08:30:07" in page(client, f"{LIST}{entries[0].pk}/change/")
+
+
+def test_the_tags_of_an_entry_lead_to_those_who_read_them(client, entries):
+    text = page(client, f"{LIST}{entries[0].pk}/change/")
+    assert f'href="{APP}registry/tag/?tag=category%3A3"' in text
 
 
 def test_the_title_of_an_entry_has_the_time_of_whoever_looks(client, entries):

@@ -164,6 +164,10 @@ def test_a_tag_leads_to_those_who_read_and_write_it(client):
     assert "testapp.shelf:{} update shelf shelves/ 12" in text
 
 
+def test_no_tag_has_no_page(client):
+    page(client, "registry/tag/", status=404)
+
+
 @pytest.mark.parametrize("tag", ["about:{number}", "about:{}"])
 def test_a_kind_of_tags_cannot_be_invalidated(client, tag):
     text = page(client, "registry/tag/", tag=tag)

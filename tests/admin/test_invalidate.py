@@ -9,7 +9,6 @@ from cache_invalidation import Invalidation, ModelInvalidation, cached, registry
 from cache_invalidation.admin import invalidating
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.models import AuditEntry, PendingInvalidation
-from cache_invalidation.stores import get_store
 from cache_invalidation.tags import row_tag
 from tests.admin.conftest import last_entry, page, send
 from tests.delivered import delivered
@@ -293,23 +292,3 @@ def test_a_name_that_nobody_knows_is_refused_with_what_comes_close(client):
     assert f"No cached function, page or block is called &#x27;{__name__}.raed&#x27;" in text
     assert f"Did you mean {__name__}.read" in text
     assert "No URL in ROOT_URLCONF leads to a page at &#x27;/nowhere/&#x27;" in text
-
-
-def test_a_preview_says_what_may_become_stale(client):
-    learned = {"page:shop.views.cart": ["testapp.product:*"], "page:other": ["testapp.tag"]}
-    get_store().count({}, learned=learned)
-    text = send(client, "invalidate/", preview="1", tags="testapp.product:3")
-    assert "What may become stale" in text
-    assert ">page:shop.views.cart</a>" in text
-    assert "page:other" not in text
-    assert "What may become stale" not in send(client, "invalidate/", preview="1", keys="menu")
-
-
-def test_a_preview_works_during_an_outage(client, down):
-    assert "<code>page:x</code>" in send(client, "invalidate/", preview="1", tags="page:x")
-
-
-def test_a_tag_that_nothing_depends_on_is_said_to_be_one_before_and_after(client):
-    question = "Is one of them misspelled?"
-    assert question in send(client, "invalidate/", tags="no.such:3", preview="1")
-    assert question in send(client, "invalidate/", tags="no.such:3", confirm="1")

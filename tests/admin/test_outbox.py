@@ -39,8 +39,20 @@ def test_the_name_of_a_row_has_the_time_of_whoever_looks(waiting):
 def test_the_page_of_a_row_has_its_targets(client, waiting):
     row = waiting("a", "b<c", last_error="x" * 100)
     text = page(client, f"{LIST}{row.pk}/change/")
-    assert "&quot;b&lt;c&quot;" in text
+    assert "<code>b&lt;c</code>" in text
     assert "x" * 100 in text
+
+
+def test_the_page_of_a_row_offers_what_the_list_does(client, as_user, waiting):
+    row = waiting("a", using="other")
+    text = page(client, f"{LIST}{row.pk}/change/?_changelist_filters=using%3Dother")
+    form = f'<form method="post" action="{APP}{LIST}?using=other"'
+    assert text.count(form) == 2
+    assert f'name="_selected_action" value="{row.pk}"' in text
+    said = send(client, f"{LIST}?using=other", action="retry", _selected_action=row.pk)
+    assert "1 invalidation waits on the database “other”" in said
+    looking = as_user("view_metrics")
+    assert form not in page(looking, f"{LIST}{row.pk}/change/?_changelist_filters=using%3Dother")
 
 
 def test_each_database_has_its_own_list(client, waiting):

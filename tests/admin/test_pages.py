@@ -42,6 +42,14 @@ def test_the_way_to_an_inner_page_leads_over_its_page(client, waiting):
     assert trail(text)[2:] == [(f"{APP}{path}", "Pending invalidations"), ("", "Delete")]
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("auditentry/", "Audit log"), ("pendinginvalidation/", "Pending invalidations")],
+)
+def test_a_list_is_called_as_in_the_menu(client, path, name):
+    assert f"<h1>{name}</h1>" in page(client, path)
+
+
 def test_every_result_is_told_in_its_own_way():
     assert set(LEVELS) == set(AuditEntry.Result)
     assert len(set(map(describe, AuditEntry.Result))) == len(AuditEntry.Result)

@@ -13,6 +13,8 @@ from django.test import Client
 from django.urls import include, path
 
 from cache_invalidation import cached, invalidate
+from cache_invalidation.admin.advice import AdviceAdmin
+from cache_invalidation.admin.pages import Advice
 from cache_invalidation.metrics.report import reset_metrics
 from tests.advice.conftest import Site
 from tests.outages import down, use
@@ -89,7 +91,32 @@ def test_all_tell_the_same(needless: Any, client: Client):
     page = client.get("/admin/cache_invalidation/advice/").content.decode()
     assert finding["summary"] in page
     assert "invalidate(tags=[&quot;front&quot;])" in page
-    assert "Hit rate 50.0%, to expect 99.2%; 5.9 s saved in this time." in page
+    assert "Hit rate 50 %, to expect 99.2 %; 5.9 s would have been saved." in page
+
+
+def test_the_page_leads_to_what_it_names(needless: Any, client: Client):
+    registry = "/admin/cache_invalidation/registry/"
+    page = client.get("/admin/cache_invalidation/advice/").content.decode()
+    assert f'<a href="{registry}tag/?tag=front">front</a></h2>' in page
+    assert f'<a href="{registry}name/?name=telling.front">telling.front</a>' in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "readers", "url"),
+    [
+        ("timeout", "shop.menu", ["shop.menu"], "registry/name/?name=shop.menu"),
+        ("exclude", "shop.visit", [], "registry/?q=shop.visit"),
+        ("families", "shop.rules.Menu", ["shop.menu"], "registry/?q=shop.rules.Menu"),
+        ("memory", "maxmemory", ["shop.menu"], ""),
+    ],
+)
+@pytest.mark.usefixtures("client")
+def test_the_name_of_a_finding_leads_to_where_it_is_known(
+    kind: str, name: str, readers: list[str], url: str
+):
+    finding: Any = {"kind": kind, "name": name, "readers": readers}
+    found = AdviceAdmin(Advice, admin.site)._url(finding)
+    assert found == (url and f"/admin/cache_invalidation/{url}")
 
 
 def test_only_what_was_counted_since(needless: Any, tmp_path: Path):

@@ -23,6 +23,9 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.models import AuditEntry
 from tests.browser.looking import LOOKS, Look, Window
+from tests.browser.operated import airport, history, judged, logged, waiting
+
+__all__ = ["airport", "history", "judged", "logged", "waiting"]
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 BROWSER: Final = pytest.StashKey[ThreadPoolExecutor]()

@@ -1,20 +1,11 @@
 """Everything that an operator can click on."""
 
-import time
 from collections import Counter
-from math import sin
-from unittest import mock
 
 import pytest
-from django.test import Client, override_settings
 
-from cache_invalidation import invalidate
-from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.stores import get_store
-from example_project import settings as example_settings
-from example_project.airports.models import Airport, Country
-from example_project.airports.queries import countries
 from tests.browser.looking import LOOKS
+from tests.browser.operated import COUNTRIES
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "other", "sqlite"]),
@@ -22,78 +13,8 @@ pytestmark = [
 ]
 
 APP = "/admin/cache_invalidation/"
-COUNTRIES = "example_project.airports.queries.countries"
 
 looks = pytest.mark.parametrize("look", LOOKS, ids=str)
-
-
-@pytest.fixture
-def airport(tables: None) -> Airport:
-    """One that was edited, of a country whose page was read, in a busy site."""
-    country = Country.objects.create(code="CH", name="Switzerland")
-    airport = Airport.objects.create(
-        icao="LSZH",
-        name="Zurich Airport",
-        city="Zurich",
-        country=country,
-        elevation_ft=1416,
-        latitude=47.46,
-        longitude=8.55,
-        timezone="Europe/Zurich",
-    )
-    for _ in range(3):
-        countries()
-        airport.save()
-    for _ in range(7):
-        countries()
-    visit(airport)
-    invalidate(tags=["homepage"], keys=["menu"], patterns=["menu:*"])
-    return airport
-
-
-def visit(airport: Airport) -> None:
-    """Look at pages of the example site, so that there is more than functions to be seen."""
-    with override_settings(
-        ROOT_URLCONF="example_project.urls", MIDDLEWARE=example_settings.MIDDLEWARE
-    ):
-        for address in ("/", f"/airports/{airport.icao}/"):
-            for _ in range(3):
-                assert Client(SERVER_NAME="localhost").get(address).status_code == 200
-
-
-@pytest.fixture
-def history(tables: None) -> None:
-    """The hour before: readers and writers come and go, and at one time the cache was away."""
-    now = time.time()
-    for minute in range(1, 60):
-        wave = 1 + sin(minute / 7)
-        counts = {
-            "hits": int(300 * wave + 40),
-            "misses": int(30 * wave) + (80 if 20 < minute < 26 else 5),
-            "invalidations:airport": int(9 * wave),
-            "invalidations:country": minute % 5,
-            "latency:0.002": int(8 * wave) + 1,
-            "latency:0.01": 1 + minute % 2,
-            "failed": 2 if minute == 23 else 0,
-            # What waited in the outbox until the cache was back.
-            "latency:3600": 40 if minute == 22 else 0,
-            "missed:shop.prices:invalidated": int(20 * wave),
-            "missed:shop.prices:expired": 5,
-        }
-        with mock.patch.object(time, "time", return_value=now - 60 * minute):
-            get_store().count(counts, [])
-
-
-@pytest.fixture
-def waiting(tables: None) -> PendingInvalidation:
-    return PendingInvalidation.objects.create(
-        targets={"tags": ["shop:1"], "entries": [], "keys": [], "patterns": []},
-        entities={"shop": 1},
-        entity_type="shop",
-        cause="save",
-        attempts=3,
-        last_error=f"Connection refused {'by 10.0.0.7:6379 ' * 9}",
-    )
 
 
 @looks
@@ -163,7 +84,7 @@ def test_no_number_stands_alone_in_a_row(window, history, airport):
 
 
 @looks
-def test_a_superuser_goes_from_a_function_to_a_tag_and_a_model_and_back(window, airport):
+def test_a_superuser_goes_from_a_function_to_a_tag_and_a_model_and_back(window, judged):
     window.go(f"{APP}dashboard/")
     window.page.get_by_role("link", name=COUNTRIES, exact=True).first.click()
     window.inspect_in_both_themes("function")
@@ -197,11 +118,24 @@ def test_rows_are_lists_where_there_is_no_room_for_columns(window, history, airp
 
 
 @looks
-def test_the_error_of_what_waits_is_in_sight(window, waiting):
-    window.go(f"{APP}pendinginvalidation/")
-    cell = window.find("td.field-short_error").bounding_box()
-    assert cell
-    assert cell["x"] + cell["width"] <= window.look.width
+def test_nothing_of_what_waits_or_was_done_is_out_of_sight(window, waiting, logged):
+    for path in ("pendinginvalidation/", "auditentry/"):
+        window.go(f"{APP}{path}")
+        cells = window.find("#result_list tbody").locator("td, th").all()
+        assert len(cells) >= 6
+        for cell in cells:
+            box = cell.bounding_box()
+            assert box
+            assert box["x"] + box["width"] <= window.look.width, cell.inner_text()
+
+
+@looks
+def test_a_row_of_the_outbox_is_delivered_from_its_page(window, waiting):
+    window.go(f"{APP}pendinginvalidation/{waiting.pk}/change/")
+    window.click("button", "Deliver now…")
+    window.page.get_by_label("Reason").fill("the cache is back")
+    window.click("button", "Deliver now")
+    assert "1 invalidation was delivered" in window.find(".messagelist").inner_text()
 
 
 @looks
@@ -254,11 +188,19 @@ def test_a_superuser_invalidates(window, airport):
 
 
 @looks
+def test_a_superuser_goes_from_the_advice_to_what_it_is_on(window, judged):
+    window.go(f"{APP}dashboard/")
+    window.click("link", "See the advice")
+    window.click("link", COUNTRIES)
+    assert window.find("h1").inner_text() == COUNTRIES
+
+
+@looks
 def test_a_superuser_empties_the_outbox(window, waiting):
     window.go(APP)
     window.click("link", "Pending invalidations")
     window.inspect("outbox")
-    window.find("th.field-created a").click()
+    window.find("th.field-shown_created a").click()
     window.inspect("outbox-row")
     assert "shop:1" in window.text()
     window.page.go_back()
