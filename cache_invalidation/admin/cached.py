@@ -8,7 +8,7 @@ from cache_invalidation.admin import charts
 from cache_invalidation.admin.causes import CAUSES
 from cache_invalidation.admin.charts import PERIODS, read_points
 from cache_invalidation.admin.graph import CachedNode, Graph, ModelNode, RuleNode, graph
-from cache_invalidation.admin.numbers import percent
+from cache_invalidation.admin.numbers import number, percent
 from cache_invalidation.admin.recent import shown, since_words
 from cache_invalidation.admin.tiles import Sums, name_tiles
 from cache_invalidation.exceptions import CacheInvalidationError
@@ -28,8 +28,8 @@ class Dropping(NamedTuple):
     """A kind of tags, the misses and the equal refills after it was dropped, and what drops it."""
 
     tag: str
-    misses: int
-    equal: int
+    misses: str
+    equal: str
     writes: list[Dropped]
 
 
@@ -54,7 +54,9 @@ def about(name: str, query: Mapping[str, str]) -> dict[str, Any] | None:
             "charts": [charts.hit_rate(points), charts.misses(points)],
             "causes": _causes(figures["missed"]) if figures else [],
             "droppings": _droppings(figures, metrics) if figures else [],
-            "not_stored": metrics["not_stored"].get(name, {}).items(),
+            "not_stored": [
+                (why, number(times)) for why, times in metrics["not_stored"].get(name, {}).items()
+            ],
             "recent": [shown(entry) for entry in islice(_hitting(node), LISTED)],
         }
     except CacheInvalidationError as error:
@@ -101,8 +103,8 @@ def _is_kind_of(kind: str, tag: str) -> bool:
 def _causes(missed: Mapping[str, int]) -> list[dict[str, Any]]:
     total = sum(missed.values())
     return [
-        {"cause": CAUSES[cause], "number": number, "share": percent(number, total)}
-        for cause, number in sorted(missed.items(), key=lambda pair: -pair[1])
+        {"cause": CAUSES[cause], "number": number(times), "share": percent(times, total)}
+        for cause, times in sorted(missed.items(), key=lambda pair: -pair[1])
         if cause in CAUSES
     ]
 
@@ -111,8 +113,8 @@ def _droppings(figures: Figures, metrics: Metrics) -> list[Dropping]:
     return [
         Dropping(
             tag=tag,
-            misses=misses,
-            equal=figures["equal_after"].get(tag, 0),
+            misses=number(misses),
+            equal=number(figures["equal_after"].get(tag, 0)),
             writes=[drop for drop in metrics["dropped"] if drop["tag"] == tag][:LISTED],
         )
         for tag, misses in figures["dropped_by"].items()

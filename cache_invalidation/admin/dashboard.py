@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from cache_invalidation.admin import charts
 from cache_invalidation.admin.causes import CAUSES
 from cache_invalidation.admin.charts import PERIODS, read_points
-from cache_invalidation.admin.numbers import NOTHING, duration, percent
+from cache_invalidation.admin.numbers import NOTHING, duration, number, percent
 from cache_invalidation.admin.pages import (
     DRAWN,
     RESET,
@@ -43,6 +43,7 @@ from cache_invalidation.metrics.report import (
 )
 from cache_invalidation.models import backlog
 from cache_invalidation.operations.actions import reset
+from cache_invalidation.operations.entities import is_of_rows
 from cache_invalidation.stores.messages import RECENT
 
 LISTED: Final = 50  # of the last invalidations, unless somebody wants more
@@ -86,8 +87,8 @@ def _overview(page: DashboardAdmin, query: Mapping[str, str]) -> dict[str, Any]:
         metrics = read_metrics()
         points = read_points(chosen)
         sums = Sums.of(points, chosen)
-        number = _number(query.get("recent", ""))
-        recent = read_recent(number)
+        wanted = _wanted(query.get("recent", ""))
+        recent = read_recent(wanted)
         since = since_words(metrics)
         found |= {
             "metrics": metrics,
@@ -98,8 +99,8 @@ def _overview(page: DashboardAdmin, query: Mapping[str, str]) -> dict[str, Any]:
             "misses": charts.misses(points),
             "charts": [charts.invalidations(points), charts.latency(points)],
             "recent": [shown(entry) for entry in recent],
-            "more_recent": RECENT if len(recent) == number < RECENT else None,
-            "most_invalidated": Counter(metrics["invalidations_by_entity_type"]).most_common(TOP),
+            "more_recent": RECENT if len(recent) == wanted < RECENT else None,
+            "most_invalidated": _most_invalidated(page, metrics),
             "least_hit": _least_hit(metrics),
             "costs": _costs(metrics),
             "not_stored": _most(metrics["not_stored"]),
@@ -116,14 +117,25 @@ def _overview(page: DashboardAdmin, query: Mapping[str, str]) -> dict[str, Any]:
     return found | {"working": working, "verdict": verdict(state, waiting, metrics, sums)}
 
 
-def _most(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+def _most(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, str]]:
     """Return the names, and what was counted of them, that were counted most often."""
     found = [
-        (name, detail, number)
+        (name, detail, times)
         for name, details in counts.items()
-        for detail, number in details.items()
+        for detail, times in details.items()
     ]
-    return sorted(found, key=lambda each: -each[2])[:TOP]
+    found.sort(key=lambda each: -each[2])
+    return [(name, detail, number(times)) for name, detail, times in found[:TOP]]
+
+
+def _most_invalidated(page: DashboardAdmin, metrics: Metrics) -> list[tuple[str, str, str]]:
+    """Return the entity types, where each leads to, and how often something of it went."""
+
+    def url(name: str) -> str:
+        return page.url_of("registry_changelist", q=name) if is_of_rows(name) else ""
+
+    found = Counter(metrics["invalidations_by_entity_type"]).most_common(TOP)
+    return [(name, url(name), number(count)) for name, count in found]
 
 
 def _state() -> StoreState:
@@ -133,19 +145,22 @@ def _state() -> StoreState:
         return StoreState(alias="", state="unusable", since=None, reason=str(error), outages=0)
 
 
-def _number(text: str) -> int:
+def _wanted(text: str) -> int:
     """Return how many of the last invalidations are to be listed."""
     try:
-        number = int(text)
+        wanted = int(text)
     except ValueError:
         return LISTED
-    return min(number, RECENT) if number > 0 else LISTED
+    return min(wanted, RECENT) if wanted > 0 else LISTED
 
 
-def _least_hit(metrics: Metrics) -> list[tuple[str, str, Rates]]:
+def _least_hit(metrics: Metrics) -> list[tuple[str, str, str, str]]:
     rated = [item for item in metrics["functions"].items() if item[1]["hit_rate"] is not None]
     found = sorted(rated, key=lambda item: item[1]["hit_rate"] or 0)[:TOP]
-    return [(name, _hit_rate(rates), rates) for name, rates in found]
+    return [
+        (name, _hit_rate(rates), number(rates["hits"]), number(rates["misses"]))
+        for name, rates in found
+    ]
 
 
 def _costs(metrics: Metrics) -> list[dict[str, Any]]:

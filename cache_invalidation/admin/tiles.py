@@ -171,8 +171,12 @@ def name_tiles(metrics: Metrics, name: str, sums: Sums, timeout: Any) -> list[Ti
 
 def _in_vain(never_hit: int, sampled: int, *since: str) -> Tile:
     if sampled < FEW:
-        few = _("%(n)s values were followed, too few to tell") % {"n": number(sampled)}
-        return Tile(label=_("Stored in vain"), value=NOTHING, notes=(few, *since))
+        few = ngettext(
+            "%(n)d value was followed, too few to tell",
+            "%(n)d values were followed, too few to tell",
+            sampled,
+        )
+        return Tile(label=_("Stored in vain"), value=NOTHING, notes=(few % {"n": sampled}, *since))
     return Tile(
         label=_("Stored in vain"),
         value=percent(never_hit, sampled),

@@ -158,6 +158,14 @@ def list_entries(number, **about):
     get_store().count({}, [json.dumps({**entry, "path": f"/{n}/"}) for n in range(number)])
 
 
+def test_what_was_invalidated_most_leads_to_its_rules_if_there_are_any(client):
+    counters.update({"invalidations:testapp.shelf": 12345, "invalidations:manual": 3})
+    found = page(client, "dashboard/").partition('id="ci-most"')[2]
+    assert f'<a href="{APP}registry/?q=testapp.shelf">testapp.shelf</a>' in found
+    assert "12,345" in found
+    assert '<th scope="row">manual</th>' in found
+
+
 def test_names_that_are_left_out_are_counted(client):
     targets = {"tags": ["a", "b"], "keys": ["menu"], "patterns": []}
     list_entries(1, targets=targets, sizes={"tags": 182, "keys": 1, "patterns": 0})

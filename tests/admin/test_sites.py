@@ -5,13 +5,22 @@ import re
 import pytest
 from django.contrib.admin import checks
 
-from tests.admin.conftest import page
+from cache_invalidation import cached
+from tests.admin.conftest import last_entry, page
 from tests.admin.urls import own_site
 
 pytestmark = pytest.mark.django_db(databases=["default", "other", "sqlite"])
 
-PAGES = ["dashboard/", "dashboard/reset/", "registry/", "invalidate/"]
+PAGES = [
+    *["dashboard/", "dashboard/reset/", "advice/", "registry/", "invalidate/"],
+    *["registry/tag/?tag=a", "registry/name/?name=sites.read"],
+]
 LISTS = ["pendinginvalidation/", "auditentry/"]
+
+
+@cached(name="sites.read", tags=["a"])
+def read() -> int:
+    return 1
 
 
 @pytest.mark.parametrize("path", PAGES + LISTS)
@@ -22,6 +31,15 @@ def test_links_stay_within_the_site(as_user, path):
     text = response.content.decode()
     assert re.findall(r'(?:href|action)="/own/cache_invalidation/[^"]+"', text)
     assert not re.findall(r'(?:href|action)="/admin/', text)
+
+
+def test_so_do_those_of_rows(as_user, waiting):
+    client = as_user(is_superuser=True)
+    client.post("/own/cache_invalidation/invalidate/", {"tags": "a", "confirm": "1"})
+    for path in (f"pendinginvalidation/{waiting('a').pk}", f"auditentry/{last_entry().pk}"):
+        text = client.get(f"/own/cache_invalidation/{path}/change/").content.decode()
+        assert 'href="/own/cache_invalidation/registry/tag/?tag=a"' in text
+        assert not re.findall(r'(?:href|action)="/admin/', text)
 
 
 def test_forms_lead_back_to_the_site(as_user):
