@@ -119,7 +119,7 @@ class Real:
         if not answer:
             return None
         _, granted, *items = answer
-        told: list[Item] = [tuple(json.loads(item)[:2]) for item in items]  # type: ignore[misc]
+        told: list[Item] = [tuple(json.loads(item)[:2]) for item in items]
         return bool(granted), tuple(told)
 
     def look(self, store: Store, holder: Holder | None) -> Any:
@@ -128,10 +128,9 @@ class Real:
             answer = self.run("lookup", keys, "", 0)
         else:
             answer = self.run("hold", keys, "", 0, NEAR, name_of(holder))
-        entry, (_, version), _, stamp, _ = answer
-        version, entry = self._version(version), None if entry is None else json.loads(entry)
-        is_valid = entry is not None and entry[0] == version
-        return (entry[1] if is_valid else None, version, stamp)
+        raw, (_, version), _, stamp, _ = answer
+        version, entry = self._version(version), json.loads(raw or "[0, 0]")
+        return (entry[1] if entry[0] == version else None, version, stamp)
 
     def mint(self, store: Store, version: int) -> Any:
         there = self.client.set(TAG, f"v{version}", nx=True, get=True)
