@@ -7,13 +7,14 @@ and so does an invalidation by name.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from threading import Lock
 from time import monotonic, time
 from typing import Any, Final
 
+from django.db import connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -21,7 +22,8 @@ from cache_invalidation.conf import settings
 from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads.background import background
+from cache_invalidation.reads.background import LONGEST, background
+from cache_invalidation.reads.dependencies import apart
 from cache_invalidation.reads.kept_calls import kept, read_back, stored_at
 from cache_invalidation.reads.read import DUE, Read
 from cache_invalidation.reads.recomputing import (
@@ -121,11 +123,12 @@ def refresh_ahead(read: Read) -> None:
     """
     try:
         if not _turns.take(read.entry, read.lifetime or 0.0):
+            background.look_after()  # Whoever has the turn may wait for a thread.
             return
         if is_dirty() or sees_snapshot():
             return  # What is current for this reader is not what is committed.
         _send(read)
-    except Exception as error:  # noqa: BLE001 - such as a broker that is down
+    except Exception as error:  # noqa: BLE001 - such as a store that is down
         _failed(read.name, read.told, error)
 
 
@@ -137,11 +140,32 @@ def _send(read: Read) -> None:
     if way == THREADS:
         _turns.begin(read.entry)
         task = partial(_in_thread, due(), timezone.get_current_timezone())
-        if not background.run(task):
+        if not background.run(task, partial(_hangs, read.name, read.told)):
             _turns.over(read.entry)
             _count(read.name, "dropped")
     elif token := turn_for(read.entry, read.lifetime):
-        import_string(way)(due(token=token).message())
+        _after_commit(partial(_hand_over, way, due(token=token), read.told))
+
+
+def _after_commit(act: Callable[[], None]) -> None:
+    """Call `act` when a transaction that is open has been committed; at once if none is.
+
+    A queue may be in the database, or none at all, and compute at once: what fails there would
+    break the transaction of the reader.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            connection.on_commit(act, robust=True)
+            return
+    act()
+
+
+def _hand_over(way: str, due: Due, told: set[str]) -> None:
+    try:
+        with apart():  # What a queue reads is nothing that a reader around it depends on.
+            import_string(way)(due.message())
+    except Exception as error:  # noqa: BLE001 - such as a broker that is down
+        _failed(due.name, told, error)
 
 
 def _in_thread(due: Due, zone: Any) -> None:
@@ -205,6 +229,13 @@ def _refreshed(function: Any, due: Due) -> bool:
     read.entry, read.mark = due.place, due.mark
     store_under(read, due.versions)
     return recompute(function, read, arguments)
+
+
+def _hangs(name: str, told: set[str]) -> None:
+    _count(name, "hanging")
+    if "hanging" not in told:
+        told.add("hanging")
+        logger.error("%s() is refreshed for %g seconds by now; it may hang.", name, LONGEST)
 
 
 def _failed(name: str, told: set[str], error: Exception) -> None:

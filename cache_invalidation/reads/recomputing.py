@@ -11,6 +11,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.utils import timezone, translation
 
+from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads import functions
 from cache_invalidation.reads.decorated import is_coroutine_function
@@ -87,8 +88,11 @@ def lock_of(place: str) -> str:
 
 
 def store_under(read: Read, versions: Versions) -> None:
-    """Have what is computed for `read` stored under the `versions` of a hit, if all still stand."""
-    read.is_hit, read.storable = False, True
+    """Have what is computed for `read` stored under the `versions` of a hit, if all still stand.
+
+    Not from a snapshot, whose rows may be older than these.
+    """
+    read.is_hit, read.storable = False, not sees_snapshot()
     read.versions = {tag: versions[tag] for tag in read.tags}
     read.known = {tag: v for tag, v in versions.items() if tag not in read.versions}
     read.conditions = versions

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextvars import ContextVar
+from itertools import count
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import models
+from django.db import connection, models, transaction
 from django.utils import translation
 
 from cache_invalidation import cached, invalidate
@@ -19,6 +20,7 @@ from cache_invalidation.reads.hottest import Call, hottest, is_for_anybody
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import ROOT
 from tests import tenants
+from tests.elsewhere import elsewhere
 from tests.reads.aging import TIMEOUT, aged, nothing_begun
 from tests.testapp.made import make_model, models_forgotten
 from tests.testapp.models import Category, Product
@@ -277,6 +279,29 @@ def test_an_invalidation_during_a_warm_up_wins(how):
     assert outcomes() == {"refused": 1}
     is_warming = False
     assert function(product.pk) == Product.objects.get(pk=product.pk).name
+
+
+@pytest.mark.parametrize("tags", [None, ["testapp.product"]])
+def test_nothing_is_stored_from_a_snapshot_that_is_older_than_the_hit(tags):
+    calls = count()
+
+    @cached(name=NAME, timeout=TIMEOUT, refresh=True, tags=tags)
+    def page() -> Any:
+        return next(calls), Product.objects.get().name
+
+    def write_and_read() -> None:
+        Product.objects.update(name="new")
+        page()
+
+    Product.objects.create(name="old")
+    hit(page)
+    with transaction.atomic():
+        connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        Product.objects.count()
+        elsewhere(write_and_read)
+        with aged():
+            assert outcomes() == {"refused": 1}
+    assert page()[1] == "new"
 
 
 def test_rows_among_the_arguments_are_read_after_the_versions(monkeypatch):

@@ -19,6 +19,7 @@ from django.utils import timezone, translation
 
 import cache_invalidation
 from cache_invalidation import cached, no_invalidation
+from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.reads import ahead, recomputing
 from cache_invalidation.reads import background as threads
 from cache_invalidation.reads.background import background, context_of_caller
@@ -27,6 +28,7 @@ from cache_invalidation.reads.kept_calls import stored_at
 from cache_invalidation.stores import get_store
 from tests import tenants
 from tests.contrib.refreshing import sent
+from tests.elsewhere import elsewhere
 from tests.reads.aging import TIMEOUT, aged, hit_when_due, nothing_begun, refreshed, settle
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
@@ -495,6 +497,60 @@ def test_a_worker_that_comes_late_stores_nothing(settings, how):
     found = refreshed("nobody" if how == "unknown" else NAME)
     assert found == {"elsewhere" if how == "unknown" else "refused": 1}
     assert function() == (0 if how == "unknown" else 1)
+
+
+@pytest.mark.parametrize("how", ["ends", "is rolled back"])
+def test_a_queue_is_told_after_the_transaction(settings, how):
+    function = counting()
+    function()
+    settings.CACHE_INVALIDATION = {"REFRESH": f"{__name__}.{breaks_the_transaction.__name__}"}
+    with transaction.atomic():
+        assert hit_when_due(function) == 0
+        assert Product.objects.count() == 0  # The transaction goes on.
+        assert broken == []
+        transaction.set_rollback(how == "is rolled back")
+    assert broken == (["in autocommit"] if how == "ends" else [])
+    assert refreshed(NAME) == ({"failed": 1} if how == "ends" else {})
+    broken.clear()
+
+
+broken: list[str] = []
+
+
+def breaks_the_transaction(message: Any) -> None:
+    broken.append("in a transaction" if connection.in_atomic_block else "in autocommit")
+    connection.cursor().execute("SELECT 1 / 0")
+
+
+def test_what_a_queue_reads_is_nothing_that_a_reader_depends_on(settings):
+    settings.CACHE_INVALIDATION = {"REFRESH": f"{__name__}.{looks.__name__}"}
+    function = counting()
+    outer = cached(name="ahead.around")(lambda: hit_when_due(function))
+    function(), outer()
+    Category.objects.create(name="a")
+    outer()
+    assert read_metrics()["functions"]["ahead.around"]["hits"] == 1
+
+
+def looks(message: Any) -> None:
+    Category.objects.count()
+
+
+@pytest.mark.parametrize("tags", [None, ["testapp.product"]])
+def test_a_worker_in_an_older_snapshot_stores_nothing(settings, tags):
+    function = counting(tags=tags)
+    function()
+    with transaction.atomic():
+        connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        Product.objects.count()
+
+        def write_and_read() -> list[Any]:
+            Product.objects.create(name="new")
+            return sent(settings, function)
+
+        (message,) = elsewhere(write_and_read)
+        ahead.refresh_message(message)
+    assert refreshed(NAME) == {"refused": 1}
 
 
 def test_a_queue_that_is_not_there_harms_nobody(settings, caplog):
