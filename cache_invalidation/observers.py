@@ -4,16 +4,15 @@ While nobody is in `observers`, a hit looks at an empty list, and that is all.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from functools import partial
+from typing import Any, Final, Literal
 
 logger = logging.getLogger("cache_invalidation")
 
 Work = Literal["compute", "encode", "fence"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,8 @@ class Computed:
 class Observer:
     """Overrides what it wants to know. It is called in the thread that does what it is told of.
 
-    What `looked`, `computed` and `about_write` raise is logged, and changes nothing.
+    What it raises changes nothing, and is logged once for each kind of observer and of what it was
+    told. Nor does a block that it returns keep anything from being raised.
     """
 
     def looked(self, lookup: Lookup) -> None:
@@ -77,42 +77,69 @@ observers: Final[list[Observer]] = []
 
 _NOBODY: Final = nullcontext()
 
+# Which have failed of what they were told, and that was logged.
+_failed: Final[set[tuple[type[Observer], str]]] = set()
+
 
 def looked(lookup: Lookup) -> None:
     """Tell all observers."""
     for observer in observers:
-        _tell(observer.looked, lookup)
+        _guarded(observer, "looked", partial(observer.looked, lookup))
 
 
 def computed(fact: Computed) -> None:
     """Tell all observers."""
     for observer in observers:
-        _tell(observer.computed, fact)
+        _guarded(observer, "computed", partial(observer.computed, fact))
 
 
 def doing(work: Work, name: str) -> AbstractContextManager[object]:
     """Have all observers around some work; "" is the name of what nobody has to know of."""
-    return _around(work, name) if observers and name else _NOBODY
+    return _Around(work, name) if observers and name else _NOBODY
 
 
-@contextmanager
-def _around(work: Work, name: str) -> Iterator[None]:
-    with ExitStack() as stack:
+class _Around:
+    """The blocks of all observers, which end in the opposite order."""
+
+    def __init__(self, work: Work, name: str) -> None:
+        self._about = work, name
+        self._begun: list[tuple[Observer, AbstractContextManager[object]]] = []
+
+    def __enter__(self) -> None:
         for observer in observers:
-            stack.enter_context(observer.doing(work, name))
-        yield
+            _guarded(observer, "doing", partial(self._begin, observer))
+
+    def _begin(self, observer: Observer) -> None:
+        block = observer.doing(*self._about)
+        block.__enter__()
+        self._begun.append((observer, block))
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        for observer, block in reversed(self._begun):
+            _guarded(observer, "doing", partial(block.__exit__, kind, error, trace), error)
 
 
 def about_write() -> dict[str, str]:
     """Return what all observers have to say with a delivery."""
     found: dict[str, str] = {}
     for observer in observers:
-        _tell(lambda observer: found.update(observer.about_write()), observer)
+        _guarded(observer, "about_write", partial(_add, found, observer))
     return found
 
 
-def _tell(tell: Callable[[T], None], fact: T) -> None:
+def _add(found: dict[str, str], observer: Observer) -> None:
+    # Text, since it is going to be written down as JSON.
+    found.update({str(name): str(said) for name, said in observer.about_write().items()})
+
+
+def _guarded(
+    observer: Observer, told: str, act: Callable[[], object], error: BaseException | None = None
+) -> None:
+    """Call `act`, and log what `observer` raises, unless it is the `error` it was told of."""
     try:
-        tell(fact)
-    except Exception:
-        logger.exception("An observer failed.")
+        act()
+    except Exception as raised:
+        about = type(observer), told
+        if raised is not error and about not in _failed:
+            _failed.add(about)
+            logger.exception("%s failed, in %s().", type(observer).__qualname__, told)

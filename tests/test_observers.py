@@ -8,6 +8,7 @@ import pytest
 from django.core.cache import caches
 
 from cache_invalidation import cached, invalidate, unit_of_work
+from cache_invalidation import observers as watching
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_recent
 from cache_invalidation.metrics.writers import last_delivery_of
@@ -35,8 +36,10 @@ class Listener(Observer):
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
         self.work.append(f"{what} begins")
-        yield
-        self.work.append(f"{what} ends")
+        try:
+            yield
+        finally:
+            self.work.append(f"{what} ends")
 
     def doing(self, work: Work, name: str) -> AbstractContextManager[None]:
         return self._noting(f"{work} {name}")
@@ -48,6 +51,7 @@ class Listener(Observer):
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     found = Listener()
+    watching._failed.clear()
     observers.append(found)
     yield found
     observers.remove(found)
@@ -130,13 +134,75 @@ def test_observers_that_raise_change_nothing(
     def fail(*facts: object) -> Any:
         raise ValueError("an observer")
 
-    for name in ("looked", "computed", "about_write"):
+    for name in ("looked", "computed", "doing", "about_write"):
         monkeypatch.setattr(listener, name, fail)
-    assert function(3) == 3
-    assert function(3) == 3
-    Product.objects.create(name="Tea")
-    assert "An observer failed." in caplog.text
+    for _ in range(2):
+        assert function(3) == 3
+        assert function(4) == 4
+        Product.objects.create(name="Tea")
     assert read_recent(1)[0]["entity_type"] == "testapp.product"
+    told = [record.getMessage() for record in caplog.records]
+    assert sorted(told) == [  # Each once.
+        "Listener failed, in about_write().",
+        "Listener failed, in computed().",
+        "Listener failed, in doing().",
+        "Listener failed, in looked().",
+    ]
+
+
+class Bad:
+    """A block that fails when it begins, or ends, or keeps errors to itself."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __enter__(self) -> None:
+        if self.how == "begins":
+            raise ValueError("an observer")
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        if self.how == "ends":
+            raise ValueError("an observer")
+        if self.how == "raises it again" and error is not None:
+            raise error
+        return True
+
+
+@pytest.mark.parametrize("how", ["begins", "ends", "raises it again", "swallows"])
+def test_a_block_that_fails_changes_nothing_and_the_others_end(
+    listener: Listener, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    class Worse(Observer):
+        def doing(self, work: Work, name: str) -> Any:
+            return Bad(how)
+
+    @cached(tags="raising", name="raising")
+    def raising() -> None:
+        raise LookupError
+
+    worse = Worse()
+    observers.append(worse)
+    try:
+        assert function(8) == 8
+        Product.objects.create(name="Tea")
+        with pytest.raises(LookupError):
+            raising()
+    finally:
+        observers.remove(worse)
+    begun = [each for each in listener.work if each.endswith("begins")]
+    assert len(begun) == 4
+    assert len(listener.work) == 2 * len(begun)
+    assert caplog.text.count("failed, in doing()") == (how in ("begins", "ends"))
+
+
+def test_what_an_observer_says_of_a_write_is_text(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "about_write", lambda: {"trace": object, 7: b"x"})
+    invalidate(tags=["watched:9"])
+    counters.flush()
+    found: Any = read_recent(1)[0]
+    assert (found["trace"], found["7"]) == (str(object), "b'x'")
 
 
 def test_a_delivery_says_what_observers_have_to_say(listener: Listener) -> None:
