@@ -9,7 +9,10 @@ from django.core.checks import Error, Warning
 
 from cache_invalidation.checks.project import import_urls
 from cache_invalidation.checks.registering import Messages, register
+from cache_invalidation.conf import settings
+from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.reads import functions
+from cache_invalidation.reads.read import Default
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import model_tag
 
@@ -44,3 +47,21 @@ def check_spelling(**kwargs: Any) -> Messages:
             hint="Nothing drops it by itself. Correct it, or spell it without a dot.",
             id="cache_invalidation.W003",
         )
+
+
+@register()
+def check_refresh(**kwargs: Any) -> Messages:
+    """W030: values that are to be refreshed before they expire, and never do."""
+    import_urls()
+    try:
+        is_for_ever = settings.DEFAULT_TIMEOUT is None
+    except InvalidSetting:
+        return  # E001 or E003.
+    for name, function in sorted(functions.by_name().items()):
+        if is_for_ever and function.ahead and isinstance(function.timeout, Default):
+            yield Warning(
+                f"{name}() has refresh=True, and DEFAULT_TIMEOUT is None: its values never expire, "
+                "so nothing is refreshed.",
+                hint="Give it a timeout, or take refresh=True away.",
+                id="cache_invalidation.W030",
+            )

@@ -73,3 +73,13 @@ def test_w003_such_a_tag_of_a_rule():
 def test_a_tag_that_does_not_look_like_that_of_a_model_is_nobodys_mistake(tag):
     cached(tags=[tag])(page)
     assert reported() == []
+
+
+@pytest.mark.parametrize("options", [{"refresh": True}, {"refresh": True, "timeout": 60}, {}])
+def test_w030_what_never_expires_is_never_refreshed(settings, options):
+    settings.CACHE_INVALIDATION = {"DEFAULT_TIMEOUT": None}
+    refreshed = page_of(Product, **options)
+    if "refresh" in options and "timeout" not in options:
+        assert f"{refreshed.signature.name}() has" in only(reported(), Warning, "W030").msg
+        settings.CACHE_INVALIDATION = {}
+    assert reported() == []
