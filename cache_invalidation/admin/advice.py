@@ -11,7 +11,6 @@ from cache_invalidation.admin.recent import since_words
 from cache_invalidation.advice.advising import read_advice
 from cache_invalidation.advice.findings import Finding, Kind
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.figures import short
 from cache_invalidation.metrics.report import read_metrics
 
 # What these are about is a model or a rule, which the registry knows.
@@ -55,7 +54,7 @@ class AdviceAdmin(PageAdmin):
 def _shown(finding: Finding) -> dict[str, Any]:
     return {
         **finding,
-        "saved": short(finding["seconds"]),
+        "saved": duration(finding["seconds"]),
         "now": _percent(finding["hit_rate"]),
         "expected": _percent(finding["expected_hit_rate"]),
         "others": [name for name in finding["readers"] if name != finding["name"]],

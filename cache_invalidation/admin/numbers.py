@@ -2,20 +2,14 @@
 
 from typing import Final
 
-NOTHING: Final = "\N{EN DASH}"
+from cache_invalidation.metrics import durations
 
-# Up to how many seconds a unit is used, and how many seconds it is.
-_UNITS: Final = ((1, 0.001, "ms"), (60, 1, "s"), (3600, 60, "min"), (float("inf"), 3600, "h"))
+NOTHING: Final = "\N{EN DASH}"
 
 
 def duration(seconds: float | None) -> str:
     """Return `seconds` with the unit that fits; a dash for None."""
-    if seconds is None:
-        return NOTHING
-    unit, name = next((unit, name) for limit, unit, name in _UNITS if seconds < limit)
-    amount = seconds / unit
-    digits = 0 if amount >= 10 or not amount else 1
-    return f"{amount:,.{digits}f}".removesuffix(".0") + f" {name}"
+    return durations.duration(seconds, NOTHING)
 
 
 def percent(part: float, whole: float) -> str:

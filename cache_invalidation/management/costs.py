@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from cache_invalidation.metrics.figures import Figures, short
+from cache_invalidation.metrics.durations import duration
+from cache_invalidation.metrics.figures import Figures
 from cache_invalidation.metrics.report import Metrics, Rates
 
 ROWS: Final = 20  # of the table, those that took most seconds
 
-_NAME: Final = 38  # characters, before the columns
+_NAME: Final = 32  # characters, before the columns
 _COLUMNS: Final = ("hits", "p50", "p95", "spent", "saved", "equal")
 
 
 def table(metrics: Metrics) -> Iterator[str]:
     """Return the lines of a table of those that took longest to compute, in all."""
     by_cost = sorted(metrics["figures"].items(), key=lambda pair: (-pair[1]["seconds"], pair[0]))
-    yield f"{'  costs':<{_NAME}}" + "".join(f"{column:>7}" for column in _COLUMNS)
+    yield f"{'  costs':<{_NAME}}" + "".join(f"{column:>8}" for column in _COLUMNS)
     for name, found in by_cost[:ROWS]:
         yield from _row(name, metrics["functions"].get(name), found)
     if len(by_cost) > ROWS:
@@ -25,17 +26,17 @@ def table(metrics: Metrics) -> Iterator[str]:
 def _row(name: str, rates: Rates | None, found: Figures) -> Iterator[str]:
     cells = (
         percent(rates["hit_rate"] if rates else None),
-        short(found["p50"]),
-        short(found["p95"]),
-        short(found["seconds"]),
-        short(found["saved"]),
+        duration(found["p50"]),
+        duration(found["p95"]),
+        duration(found["seconds"]),
+        duration(found["saved"]),
         percent(_share(found["equal_refills"], found["compared_refills"])),
     )
     start = f"    {name}"
     if len(start) >= _NAME:
         yield start
         start = ""
-    yield f"{start:<{_NAME}}" + "".join(f"{cell:>7}" for cell in cells)
+    yield f"{start:<{_NAME}}" + "".join(f"{cell:>8}" for cell in cells)
 
 
 def about(name: str, metrics: Metrics) -> Iterator[str]:
@@ -47,11 +48,12 @@ def about(name: str, metrics: Metrics) -> Iterator[str]:
     yield from _listed("missed", found["missed"])
     yield from _listed("dropped by", found["dropped_by"])
     yield from _listed("not stored", metrics["not_stored"].get(name, {}))
+    seconds, half, most = map(duration, (found["seconds"], found["p50"], found["p95"]))
     yield (
-        f"    computing    {short(found['seconds'])} in {found['computed']}, half of them within "
-        f"{short(found['p50'])}, 95% within {short(found['p95'])}"
+        f"    computing    {seconds} in {found['computed']}, half of them within {half}, "
+        f"95% within {most}"
     )
-    yield f"    saved        {short(found['saved'])}"
+    yield f"    saved        {duration(found['saved'])}"
     yield f"    stored       {found['fills']}, {found['bytes']:,} bytes"
     sampled, hit = found["sampled_fills"], found["hit_fills"]
     yield f"    never hit    {percent(_share(sampled - hit, sampled))} of {sampled} watched"

@@ -120,14 +120,3 @@ def _drops(details: Details) -> Iterator[Dropped]:
 
 def _most_first(counts: Counts) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def short(seconds: float | None) -> str:
-    """Return `seconds` in six characters; a dash for None."""
-    if seconds is None:
-        return "-"
-    for limit, factor, unit in ((1, 1000, "ms"), (100, 1, "s"), (6000, 1 / 60, "m")):
-        if seconds < limit:
-            amount = seconds * factor
-            return f"{amount:.0f} {unit}" if amount >= 10 or not amount else f"{amount:.1f} {unit}"
-    return f"{seconds / 3600:.0f} h"

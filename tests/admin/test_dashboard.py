@@ -108,7 +108,7 @@ def test_the_answer_is_the_worst_that_is_known(about, answer):
         (0.0005, "0.5 ms"),
         (0.05, "50 ms"),
         (1, "1 s"),
-        (59.5, "60 s"),
+        (59.4, "59 s"),
         (90, "1.5 min"),
         (3600, "1 h"),
         (10_000_000, "2,778 h"),

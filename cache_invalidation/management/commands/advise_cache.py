@@ -13,7 +13,7 @@ from cache_invalidation.advice.findings import Finding
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.management.costs import percent
-from cache_invalidation.metrics.figures import short
+from cache_invalidation.metrics.durations import duration
 
 HELP = """\
 Say what to change so that more reads are hits: what was found, by which figures, what to write, and
@@ -70,7 +70,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _lines(advice: Advice) -> Iterator[str]:
-    period = "" if advice["period"] is None else f" in {short(advice['period'])}"
+    period = "" if advice["period"] is None else f" in {duration(advice['period'])}"
     yield f"By {advice['reads']} reads{period}"
     if advice["details_left_out"]:
         yield f"  not all was counted: {advice['details_left_out']} additions found no room"
@@ -84,10 +84,11 @@ def _lines(advice: Advice) -> Iterator[str]:
 def _finding(number: int, finding: Finding, period: float | None) -> Iterator[str]:
     yield f"{number}. {finding['name']}: {finding['summary']}"
     rate, expected = percent(finding["hit_rate"]), percent(finding["expected_hit_rate"])
+    saves = duration(finding["seconds"])
     each_hour = ""
     if period and period >= 3600:
-        each_hour = f", {short(finding['seconds'] * 3600 / period)} each hour"
-    yield f"   hit rate {rate}, to expect {expected}; saves {short(finding['seconds'])}{each_hour}"
+        each_hour = f", {duration(finding['seconds'] * 3600 / period)} each hour"
+    yield f"   hit rate {rate}, to expect {expected}; saves {saves}{each_hour}"
     yield from (f"   for {name}" for name in finding["readers"])
     yield f"   by {', '.join(f'{name} {n:,.6g}' for name, n in finding['evidence'].items())}"
     for write in finding["writes"]:
