@@ -151,7 +151,7 @@ def test_a_reading_from_before_a_reset_is_of_no_use(needless: Any, tmp_path: Pat
         ('{"since": null, "dropped": [1]}', "is not what cache_metrics prints"),
         ('{"since": null, "dropped": [], "hits": "x"}', "is not what cache_metrics prints"),
         ('{"since": null, "dropped": [], "figures": 1}', "is not what cache_metrics prints"),
-        (None, "cannot be read: No such file"),
+        (None, "there is no such file"),
     ],
 )
 def test_another_file_is_refused(needless: Any, tmp_path: Path, text: str | None, message: str):
@@ -160,6 +160,12 @@ def test_another_file_is_refused(needless: Any, tmp_path: Path, text: str | None
         before.write_text(text)
     with pytest.raises(CommandError, match=message):
         advise("--since", str(before))
+
+
+@pytest.mark.parametrize("time", ["2h", "2026-11-30"])
+def test_a_time_is_refused_and_it_is_said_what_to_give(time: str):
+    with pytest.raises(CommandError, match=r"cache_metrics --format json has .* and no time"):
+        advise("--since", time)
 
 
 def test_while_the_cache_does_not_answer(client: Client, down: Any):

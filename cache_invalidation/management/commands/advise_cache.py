@@ -60,6 +60,12 @@ class Command(ShowingCommand):
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CommandError(
+            f"--since {path}: there is no such file. It takes what cache_metrics --format json has "
+            "written at that time, and no time: what advice goes by is kept as totals, and what "
+            "they were earlier is not known."
+        ) from error
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
