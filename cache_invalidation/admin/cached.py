@@ -46,7 +46,8 @@ def about(name: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         metrics = read_metrics()
         points = read_points(chosen, name)
         since = since_words(metrics)
-        timeout = node.entry.get("timeout", "")
+        is_known = node.entry.get("loaded", True)
+        timeout = node.entry.get("timeout", "") if is_known else ""
         figures = metrics["figures"].get(name)
         return found | {
             "since": since,

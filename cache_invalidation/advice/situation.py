@@ -109,9 +109,16 @@ class Situation:
         }
 
     def depends(self, name: str, tag: str) -> bool:
-        """Whether `name` may depend on `tag`; so it may if nothing is known of it."""
-        entry = self.cached.get(name)
-        return entry is None or bool(entry.get("code")) or reads(entry, tag)
+        """Whether `name` may depend on `tag`; so it may if not all is known of it.
+
+        What was found out is forgotten with the counters, and found out again when it is computed.
+        """
+        entry, figures = self.cached.get(name), self.figures.get(name)
+        if entry is None or entry.get("code") or not entry.get("loaded", True):
+            return True
+        if figures is not None and not figures["computed"]:
+            return True
+        return reads(entry, tag)
 
 
 def kind_of(write: Dropped) -> WriteKind:

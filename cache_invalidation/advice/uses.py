@@ -13,6 +13,7 @@ from cache_invalidation.advice.findings import (
     without,
 )
 from cache_invalidation.advice.situation import Situation
+from cache_invalidation.metrics.counters import TELL_AGAIN
 from cache_invalidation.operations.overview import ModelEntry
 
 # Of fewer fills that were watched it cannot be said that they are hardly ever hit: none of twenty
@@ -81,8 +82,11 @@ def _cheap(situation: Situation, name: str) -> Finding | None:
 def _excluded(situation: Situation) -> Iterator[Finding]:
     """Evidence: deliveries of a model on which nothing depends that is cached.
 
-    What a delivery takes is the upper bound of half of them.
+    What a delivery takes is the upper bound of half of them. For a while after a reset, processes
+    have not told again what they have found out.
     """
+    if situation.period is None or situation.period < TELL_AGAIN:
+        return
     took = situation.metrics["latency"]["p50"]
     for model in situation.overview["models"]:
         writes = situation.writes(model["model"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cache_invalidation.advice import uses
 from cache_invalidation.advice.advising import advice_on
 from cache_invalidation.advice.findings import Finding
 from cache_invalidation.advice.situation import Situation
-from cache_invalidation.reads import functions
+from cache_invalidation.metrics.report import reset_metrics
+from cache_invalidation.reads import functions, hints
 from cache_invalidation.reads.background import background
 from cache_invalidation.testing import override_rules
 from tests.advice.conftest import Site
@@ -388,16 +390,11 @@ def test_what_is_not_to_be_cached(site: Site, rule: Any, kind: str):
     assert advice_on(after)["findings"] == []
 
 
-def test_what_nobody_reads_need_not_be_watched(
-    site: Site,
-    shop: list[Any],
-    rule: Any,
-    settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    names: Any,
-):
+@pytest.fixture
+def few_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes of the workloads are worth a setting; functions of other tests are not loaded."""
     monkeypatch.setattr(uses, "DELIVERIES", ROUNDS)
-    # Other tests have loaded functions whose code may name anything.
+    # Their code may name anything.
     known = functions.by_name
     monkeypatch.setattr(
         functions,
@@ -405,20 +402,54 @@ def test_what_nobody_reads_need_not_be_watched(
         lambda: {name: each for name, each in known().items() if name.startswith("advice.")},
     )
 
+
+def write_bystanders() -> None:
+    for _ in range(ROUNDS):
+        Bystander.objects.create(name="seen by nobody")
+
+
+@pytest.mark.usefixtures("shop", "few_deliveries")
+def test_what_nobody_reads_need_not_be_watched(site: Site, settings: Any, names: Any):
     def work() -> None:
         for _ in range(ROUNDS):
             names()
-            Bystander.objects.create(name="seen by nobody")
+        write_bystanders()
 
     before = site.run(work)
     finding = the("exclude", advice_on(before)["findings"])
     assert finding["name"] == "testapp.bystander"
     assert '"testapp.bystander"]' in finding["patch"]
     assert finding["evidence"]["deliveries"] == ROUNDS
+    # Until processes have told again what they know.
+    assert advice_on(replace(before, period=3599.0))["findings"] == []
+    assert advice_on(replace(before, period=None))["findings"] == []
     settings.CACHE_INVALIDATION |= {"EXCLUDE": ["sessions", "testapp.bystander"]}
     after = site.run(work)
     assert after.writes("testapp.bystander") == []
     assert after.metrics["hit_rate"] == finding["expected_hit_rate"]
+
+
+@pytest.mark.usefixtures("few_deliveries")
+@pytest.mark.parametrize("how", ["computed before the reset", "not loaded here"])
+def test_what_somebody_may_read_has_to_be_watched(site: Site, how: str):
+    """A value of which it is not known what it depends on would be stale without the deliveries."""
+    row = Bystander.objects.create(name="read")
+    is_loaded = how != "not loaded here"
+    name = "advice.bystander" if is_loaded else "elsewhere.bystander"
+
+    @cached(name=name, tags=None if is_loaded else ["testapp.bystander:{pk}"])
+    def bystander(pk: int) -> str:
+        return Bystander.objects.get(pk=pk).name
+
+    def work() -> None:
+        if is_loaded:
+            bystander(row.pk)
+            reset_metrics()
+        bystander(row.pk), bystander(row.pk)
+        write_bystanders()
+        hints.forget()  # Who gives advice has not read any of it.
+
+    assert [each["kind"] for each in site.findings(work)] == []
 
 
 def test_a_site_that_is_well_tuned_gets_no_advice(

@@ -78,3 +78,4 @@ def test_they_agree(metrics: Metrics, admin_client: Client) -> None:
     assert f"{size} bytes on average; {figures['fills']} stored" in about
     assert figures["missed"] == {"new": 30}
     assert "New 30 100 %" in about
+    assert "Timeout \N{EN DASH}" in about  # Nobody here has loaded it.
