@@ -12,7 +12,7 @@ from cache_invalidation.exceptions import StoreRefused
 from cache_invalidation.metrics.notes import EVENTS, Event, by_counter, places_of, settle, unsettled
 from cache_invalidation.metrics.requests import route_of
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import NO_NOTES, RECENT, Notes
+from cache_invalidation.stores.messages import MARK_SIZE, NO_NOTES, RECENT, Notes
 
 # A counter of which there are only totals: its kind, what it is about, and more if need be.
 Detail = tuple[str, ...]
@@ -85,12 +85,13 @@ class Waiting:
         self.events = []
 
     def _settle_hits(self, store: Store) -> None:
-        lives = {
-            _digest(place, seal, nonce): min(HIT_KNOWN, seconds or HIT_KNOWN)
-            for (place, seal), (_, nonce, seconds) in self.hits.items()
-        }
+        marks = [
+            (_digest(place.encode(errors="surrogatepass")).hex(), _digest(seal + nonce), seconds)
+            for (place, seal), (_, nonce, lifetime) in self.hits.items()
+            for seconds in (min(HIT_KNOWN, lifetime or HIT_KNOWN),)
+        ]
         with suppress(StoreRefused):
-            first = store.mark_first(lives)
+            first = store.mark_first(marks)
             for (name, *_), is_first in zip(self.hits.values(), first, strict=True):
                 self.details["first_hits", name] += is_first
         self.hits = {}
@@ -120,6 +121,5 @@ class Waiting:
         self.hits |= later.hits
 
 
-def _digest(place: str, seal: bytes, nonce: bytes) -> str:
-    about = b"".join((place.encode(errors="surrogatepass"), seal, nonce))
-    return blake2b(about, digest_size=12).hexdigest()
+def _digest(about: bytes) -> bytes:
+    return blake2b(about, digest_size=MARK_SIZE).digest()

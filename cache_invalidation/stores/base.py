@@ -25,6 +25,7 @@ from cache_invalidation.stores.messages import (
     Filling,
     Found,
     Learned,
+    Mark,
     Notes,
     Versions,
     entry_name,
@@ -326,8 +327,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def mark_first(self, names: Mapping[str, float]) -> list[bool]:
-        """Return which of `names` were not marked yet; mark all, for so many seconds from now."""
+    def mark_first(self, marks: Sequence[Mark]) -> list[bool]:
+        """Return which of `marks` were not there yet; put all there, the last ``MARKS`` of a name.
+
+        Where the cache is no Redis, two who do so at the same time may both be the first.
+        """
 
     @abstractmethod
     def learned(self) -> dict[str, frozenset[str]]:

@@ -18,6 +18,7 @@ from cache_invalidation.stores.base import Store, guarded
 from cache_invalidation.stores.messages import (
     CALLS,
     CALLS_FADE,
+    MARKS,
     MINUTES,
     NAMES_FOUND,
     NAMESPACE,
@@ -29,6 +30,7 @@ from cache_invalidation.stores.messages import (
     RECENT,
     TAGS_FOUND,
     Learned,
+    Mark,
     Notes,
 )
 
@@ -123,12 +125,16 @@ class DjangoCounters(Store):
         }
 
     @guarded(Exception)
-    def mark_first(self, names: Mapping[str, float]) -> list[bool]:
-        cache, answers = self._cache, []
-        for name, seconds in names.items():
-            key = self.shared(f"{NAMESPACE}h:{name}")
-            answers.append(cache.add(key, 1, ceil(seconds)) or not cache.touch(key, ceil(seconds)))
-        return answers
+    def mark_first(self, marks: Sequence[Mark]) -> list[bool]:
+        with self._lock:
+            return [self._is_first(*mark) for mark in marks]
+
+    def _is_first(self, name: str, mark: bytes, seconds: float) -> bool:
+        key = self.shared(f"{NAMESPACE}h:{name}")
+        known: tuple[bytes, ...] = self._cache.get(key, ())
+        is_first = mark not in known
+        self._cache.set(key, (mark, *known)[:MARKS] if is_first else known, ceil(seconds))
+        return is_first
 
     def _learn(self, learned: Learned) -> None:
         name = self.shared(LEARNED)

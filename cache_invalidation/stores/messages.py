@@ -36,6 +36,10 @@ MINUTES: Final = 24 * 60
 NOTES: Final = 1 << 16
 NOTE_SIZE: Final = 22
 
+# For each entry, of so many of its last fills it is kept that they were hit, by so many bytes each.
+MARKS: Final = 4
+MARK_SIZE: Final = 8
+
 # Of so many of the tags of an entry, sorted, it is known which of them were dropped.
 TRACED: Final = 250
 
@@ -56,6 +60,9 @@ _TRACKED: Final = re.compile(rf"{TRACKED}(-?[0-9]+):(.*)", re.DOTALL)
 
 Version = str | None
 Versions = Mapping[str, Version]
+
+# What a mark is about, the mark itself, and for how many seconds it is kept.
+Mark = tuple[str, bytes, float]
 
 # On which tags something was found to depend, by its name.
 Learned = Mapping[str, Collection[str]]

@@ -18,6 +18,7 @@ from cache_invalidation.metrics.figures import Figures
 from cache_invalidation.metrics.report import read_metrics, read_minutes, reset_metrics
 from cache_invalidation.reads import dependencies, measured
 from cache_invalidation.stores import django_counters, get_store, messages
+from cache_invalidation.stores.messages import MARK_SIZE, MARKS
 from cache_invalidation.stores.redis import counters as redis_counters
 from tests.stores.conftest import cluster, cluster_alias, memcached, memcached_alias
 from tests.testapp.models import Category
@@ -287,6 +288,26 @@ def test_fills_and_bytes_and_whether_they_were_hit(alias: str):
     found = figures()
     assert (found["fills"], found["hit_fills"]) == (4, 2)
     assert found["bytes"] == sum(len(get_store().encode(["value", n])) for n in (1, 1, 2, 3))
+
+
+def test_what_is_kept_of_hits_does_not_grow_with_writes(alias: str):
+    """Another process may tell late that it has hit what was there before."""
+    marks = [("page", bytes([fill]) * MARK_SIZE, 3600.0) for fill in range(100)]
+    store = get_store()
+    assert all(store.mark_first(marks))
+    assert store.mark_first(marks[-MARKS:]) == [False] * MARKS
+    assert store.mark_first([*marks[:1], ("other", marks[-1][1], 3600.0)]) == [True, True]
+
+
+def test_there_is_one_key_for_each_entry_that_is_hit(redis_client: Any):
+    for number in range(30):
+        shelf(1), shelf(1)
+        invalidate(tags=["shelf:1"])
+        if number % 7 == 0:
+            counters.flush()
+    found = figures()
+    assert (found["fills"], found["hit_fills"]) == (30, 30)
+    assert len(list(redis_client.scan_iter("*ci:h:*"))) == 1
 
 
 def test_of_most_fills_it_is_not_counted_whether_they_are_hit(monkeypatch: pytest.MonkeyPatch):

@@ -16,6 +16,8 @@ from cache_invalidation.stores.base import Store, guarded
 from cache_invalidation.stores.messages import (
     CALLS,
     CALLS_FADE,
+    MARK_SIZE,
+    MARKS,
     MINUTES,
     NAMES_FOUND,
     NAMESPACE,
@@ -26,6 +28,7 @@ from cache_invalidation.stores.messages import (
     RECENT,
     TAGS_FOUND,
     Learned,
+    Mark,
     Notes,
 )
 from cache_invalidation.stores.redis.connection import Command, Servers, unrefused
@@ -83,12 +86,12 @@ class RedisCounters(Store):
         }
 
     @guarded(*ERRORS)
-    def mark_first(self, names: Mapping[str, float]) -> list[bool]:
+    def mark_first(self, marks: Sequence[Mark]) -> list[bool]:
         commands: list[Command] = [
-            ("SET", self.shared(f"{NAMESPACE}h:{name}"), "", "GET", "PX", ms(seconds))
-            for name, seconds in names.items()
+            script("mark", [self._marked(name)], mark, MARKS * MARK_SIZE, ms(seconds))
+            for name, mark, seconds in marks
         ]
-        return [answer is None for answer in self._answers(commands)] if commands else []
+        return [answer == 1 for answer in self._answers(commands)] if commands else []
 
     @guarded(*ERRORS)
     def learned(self) -> dict[str, frozenset[str]]:
@@ -138,6 +141,9 @@ class RedisCounters(Store):
         others = self._totals, self._learned, self._details, self._notes, self._calls
         since = "HSET", self._totals, "since", datetime.now(UTC).isoformat()
         self._answers([("UNLINK", *minutes, *others), since])
+
+    def _marked(self, name: str) -> str:
+        return self.shared(f"{NAMESPACE}h:{name}")
 
     @property
     def _totals(self) -> str:
