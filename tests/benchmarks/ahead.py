@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any, Final
 from unittest import mock
 
+from django.core.cache import caches
 from django.db import connections
 
 from cache_invalidation import cached
@@ -145,12 +146,15 @@ def measure(scale: Scale) -> Iterator[Row]:
         replay = Replay(refresh=refresh)
         replay.fill()
         replay.computed.value = 0
-        seconds, hits = _reads(replay, scale.entries // 2, warms=warms)
+        seconds, hits, bare = _reads(replay, scale.entries // 2, warms=warms)
         p50 = quantiles([s for s, hit in zip(seconds, hits, strict=True) if hit])[1]
         p99 = quantiles(seconds, n=100)[-1]
         misses = 100 * hits.count(False) / len(hits)
         yield Row(name=f"ahead, {name}: misses", unit="%", ours=misses, figure=misses)
         yield _ratio(f"ahead, {name}: p99 to p50 of hits", "µs", p99 * 1e6, p50 * 1e6)
+        # What a machine that is busy with something else does to everybody.
+        slow = quantiles(bare, n=100)[-1]
+        yield _ratio(f"ahead, {name}: p99 to that of a bare get", "µs", p99 * 1e6, slow * 1e6)
         computed = replay.computed.value / len(seconds) * 1000
         before = before or computed
         yield _ratio(f"ahead, {name}: computed, of 1000 reads", "times", computed, before)
@@ -163,14 +167,23 @@ def _ratio(name: str, unit: str, ours: float, baseline: float) -> Row:
     return Row(name=name, unit=unit, ours=ours, baseline=baseline, kind="ratio", figure=figure)
 
 
-def _reads(replay: Replay, number: int, *, warms: bool) -> tuple[list[float], list[bool]]:
+def _reads(
+    replay: Replay, number: int, *, warms: bool
+) -> tuple[list[float], list[bool], list[float]]:
+    """Return what each read took, whether it was a hit, and what a bare get took after it."""
+    cache = caches["default"]
     with ExitStack() as stack:
         if warms:
             stack.enter_context(warming(Warmer(Budget()), 1))
         stack.enter_context(again_and_again(replay.write, WRITES))
-        found = [replay.read() for _ in range(number)]
+        found, bare = [], []
+        for _ in range(number):
+            found.append(replay.read())
+            begun = perf_counter()
+            cache.get("nothing")
+            bare.append(perf_counter() - begun)
     background.wait(TIMEOUT)
-    return [seconds for seconds, _ in found], [hit for _, hit in found]
+    return [seconds for seconds, _ in found], [hit for _, hit in found], bare
 
 
 def _cold_start(*, warms: bool) -> float:
