@@ -1,7 +1,8 @@
 """A process that refreshes a value and hangs, or fails, in the middle of it. Run as a module.
 
-Arguments: the name of the PostgreSQL database and what happens: ``hangs`` until somebody kills it,
-``ends`` while the background hangs. It prints a line when it has come that far.
+Arguments: the name of the PostgreSQL database and what happens: ``hangs`` until somebody kills
+it, ``ends`` while the background hangs, ``warms`` and hangs. It prints a line when it has come that
+far.
 """
 
 import sys
@@ -21,6 +22,7 @@ def main(database: str, what: str) -> None:
     connection.settings_dict["NAME"] = database
 
     from cache_invalidation import cached
+    from cache_invalidation.operations.warming import Budget, warm_all
     from cache_invalidation.reads import ahead
     from cache_invalidation.reads.background import background
     from tests.testapp.models import Product
@@ -33,6 +35,12 @@ def main(database: str, what: str) -> None:
         reached.set()
         threading.Event().wait()
         return found
+
+    if what == "warms":
+        threading.Thread(target=warm_all, args=[Budget()], daemon=True).start()
+        reached.wait()
+        print("in the middle of it", flush=True)
+        threading.Event().wait()
 
     with mock.patch.object(ahead, "time", side_effect=lambda: time.time() + 0.95 * TIMEOUT):
         number()

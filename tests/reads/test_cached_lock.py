@@ -55,6 +55,18 @@ def test_of_many_callers_one_computes_and_all_get_its_value(redis_client):
     assert at_once(page) == [2] * CALLERS
 
 
+def test_of_a_hundred_callers_one_computes(settings):
+    settings.CACHE_INVALIDATION = {"LOCK_TIMEOUT": PATIENCE}
+    calls: list[int] = []
+
+    @cached(tags=["a"], lock=True, timeout=60, refresh=True)
+    def page():
+        return slow(calls)
+
+    assert at_once(page, 100) == [1] * 100
+    assert calls == [1]
+
+
 def test_callers_with_other_arguments_do_not_wait_for_each_other():
     # Were they to wait, the barrier would break.
     meeting = threading.Barrier(2, timeout=PATIENCE)
