@@ -11,7 +11,9 @@ from cache_invalidation.reads.consistency import Verdict, acheck, check
 from cache_invalidation.reads.decorated import is_coroutine_function
 from cache_invalidation.reads.kept_calls import kept, read_back
 from cache_invalidation.reads.protocol import look_once
+from cache_invalidation.reads.read import Read
 from cache_invalidation.stores.base import Store
+from cache_invalidation.tags import ROOT, function_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,18 @@ def recheck_call(key: str, name: str, function: Any, store: Store) -> Rechecked 
     look_once(read)
     if not read.is_hit:
         return None
+    if function.sample is None and not _is_told(read):
+        return not_recomputable(
+            key, name, "it may be old, until its timeout: it depends on nothing"
+        )
     run = async_to_sync(acheck) if is_coroutine_function(function.uncached) else check
     return Rechecked(key, name, run(read, function.uncached, args, kwargs).verdict)
+
+
+def _is_told(read: Read) -> bool:
+    """Whether somebody tells when the value has changed, besides by its own name."""
+    own = function_tag(read.name)[:-1]
+    return any(tag != ROOT and not tag.startswith(own) for tag in read.versions or ())
 
 
 def not_recomputable(key: str, name: str, reason: str) -> Rechecked:

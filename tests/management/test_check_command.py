@@ -1,5 +1,6 @@
 """The management command `check_cache_consistency`."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -96,6 +97,21 @@ def test_functions_that_are_refreshed_are_checked_as_well(products):
     assert counts()["functions"] == {"checked.ahead": {**NONE, "checked": 1}}
     spoil(products[0])
     assert counts(status=1)["stale"] == 1
+
+
+@pytest.mark.parametrize("varies", [(), ("language",)])
+def test_what_is_refreshed_by_its_age_alone_may_be_old(varies):
+    """Nobody said that it is stale if it is another one by now."""
+    rates = itertools.count()
+
+    @cached(timeout=60, refresh=True, tags=[], vary_on=varies, name="checked.rate")
+    def rate() -> int:
+        return next(rates)
+
+    rate()
+    assert counts(status=2)["functions"] == {"checked.rate": {**NONE, "not_recomputable": 1}}
+    assert rate() == 0
+    assert "it depends on nothing" in run("--verbosity", "2", status=2)
 
 
 def test_what_is_right_is_counted_and_stays(products):
