@@ -3,15 +3,15 @@
 Name `CacheInvalidationPanel` in ``DEBUG_TOOLBAR_PANELS``.
 """
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
 from debug_toolbar.panels import Panel
 
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.writers import last_delivery_of
+from cache_invalidation.metrics.report import Delivered
+from cache_invalidation.metrics.writers import last_deliveries, last_delivery_of
 from cache_invalidation.observers import Computed, Lookup, Observer, observers
 from cache_invalidation.stores.messages import RECENT
 from cache_invalidation.tags import ROOT
@@ -97,15 +97,21 @@ class CacheInvalidationPanel(Panel):
 
     def generate_stats(self, request: Any, response: Any) -> None:
         """Find out which writes have dropped what was missed, and hand all of it to the toolbar."""
+        deliveries = _deliveries() if any(row["dropped"] for row in self.asked) else []
         for row in self.asked:
-            row["write"] = _write_of(row["dropped"])
+            row["write"] = _write_of(row["dropped"], deliveries)
         self.record_stats({"rows": self.asked})  # type: ignore[no-untyped-call]
 
 
-def _write_of(dropped: list[str]) -> dict[str, Any] | None:
-    if dropped:
-        with suppress(CacheInvalidationError):
-            found = last_delivery_of(dropped, RECENT)
-            if found is not None:
-                return {name: found[name] for name in ("when", "entity_type", "cause", "path")}
-    return None
+def _deliveries() -> list[Delivered]:
+    try:
+        return last_deliveries(RECENT)
+    except CacheInvalidationError:
+        return []
+
+
+def _write_of(dropped: list[str], deliveries: list[Delivered]) -> dict[str, Any] | None:
+    found: Mapping[str, Any] | None = last_delivery_of(dropped, deliveries)
+    if found is None:
+        return None
+    return {name: found[name] for name in ("when", "entity_type", "cause", "path")}

@@ -55,12 +55,14 @@ class Tracing(Observer):
             attributes=attributes,
             start_time=ended - round(lookup.seconds * 1_000_000_000),
         )
-        if lookup.cause and span.is_recording():
-            span.set_attribute("cache_invalidation.cause", lookup.cause)
-            span.set_attribute("cache_invalidation.dropped", sorted(labels(lookup.dropped)))
-            if (write := _write_of(lookup)) is not None:
-                span.add_link(write)
-        span.end(ended)
+        try:
+            if lookup.cause and span.is_recording():
+                span.set_attribute("cache_invalidation.cause", lookup.cause)
+                span.set_attribute("cache_invalidation.dropped", sorted(labels(lookup.dropped)))
+                if (write := _write_of(lookup)) is not None:
+                    span.add_link(write)
+        finally:
+            span.end(ended)
 
     def computed(self, computed: Computed) -> None:
         """Say in the span around it, the caller's, why a value was not stored."""

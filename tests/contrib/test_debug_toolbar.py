@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
+from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,6 +14,7 @@ from django.utils.html import strip_tags
 from cache_invalidation import cached
 from cache_invalidation.contrib.debug_toolbar import CacheInvalidationPanel
 from cache_invalidation.observers import observers
+from cache_invalidation.stores import get_store
 from tests.testapp.models import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,6 +77,16 @@ def test_a_miss_says_by_which_write(toolbar: None, client: Client) -> None:
     assert "dropped: testapp.product" in text
     assert "by update of testapp.product" in text
     assert "at /rename/" in text
+
+
+def test_the_writes_of_many_misses_are_looked_for_at_once(toolbar: None, client: Client) -> None:
+    Product.objects.create(name="Espresso")
+    client.get("/stocks/")
+    client.get("/rename/")
+    with mock.patch.object(get_store(), "recent", wraps=get_store().recent) as recent:
+        text = shown(client, client.get("/stocks/"))
+    assert text.count("by update of testapp.product") == 5
+    assert recent.call_count == 1
 
 
 def test_why_it_was_not_stored(toolbar: None, client: Client) -> None:

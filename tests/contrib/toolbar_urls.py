@@ -17,6 +17,15 @@ def shop(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"<html><body>{names()}</body></html>")
 
 
+@cached(name="panel.stock")
+def stock(number: int) -> int:
+    return Product.objects.filter(stock=number).count()
+
+
+def stocks(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"<html><body>{[stock(number) for number in range(5)]}</body></html>")
+
+
 async def ashop(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"<html><body>{await anames()}</body></html>")
 
@@ -51,6 +60,7 @@ def nothing(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("shop/", shop),
     path("ashop/", ashop),
+    path("stocks/", stocks),
     path("failing/", failing),
     path("rename/", rename),
     path("nothing/", nothing),
