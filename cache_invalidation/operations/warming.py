@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, Final, Literal, get_args
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import close_old_connections
 
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.counters import counters
@@ -178,6 +179,7 @@ class Warmer:
                 self._told.add(name)
                 logger.error("%s() could not be warmed.", name, exc_info=error)
             outcome = "failed"
+            close_old_connections()  # One that is broken would fail all that follow.
         if outcome in ("stored", "failed"):
             counters.add(f"refreshed:{name}:{'warmed' if outcome == 'stored' else 'failed'}")
         return outcome

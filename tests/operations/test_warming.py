@@ -348,6 +348,22 @@ def test_what_fails_is_logged_once_and_not_tried_again_at_once(caplog):
     assert caplog.text.count("could not be warmed") == 1
 
 
+def test_a_connection_that_breaks_fails_one_call_only():
+    is_warming = False
+
+    @cached(name=NAME)
+    def function(number: int) -> int:
+        if is_warming and number == 0:
+            connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return Product.objects.count()
+
+    for number in range(3):
+        hit(function, number, times=3 - number)
+    drop_everything()
+    is_warming = True
+    assert outcomes() == {"failed": 1, "stored": 2}
+
+
 def test_somebody_elses_turn_is_left_to_him():
     page = Computed()
     hit(page.function, 1)
