@@ -6,6 +6,7 @@ that is in `is_for_anybody` and `_is_personal`, and where it is in doubt, they a
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +38,11 @@ _FOR_MANY: Final = frozenset({"language", "timezone"})
 
 # A parameter that has one of these words in its name says who asks.
 _PERSONAL: Final = frozenset(
-    ["user", "username", "request", "session", "account", "email", "token"]
+    [
+        *("user", "userid", "username", "uid", "account", "customer", "member", "owner", "profile"),
+        *("visitor", "request", "session", "cookie", "cart", "basket", "ip"),
+        *("email", "phone", "login", "password", "secret", "token"),
+    ]
 )
 
 
@@ -73,8 +78,13 @@ def is_chosen() -> bool:
 
 def is_for_anybody(varies: Iterable[str], parameters: Iterable[str]) -> bool:
     """Whether a function with these `parameters` may make values for more than one person."""
-    words = {word for name in parameters for word in name.lower().strip("*").split("_")}
+    words = {word for name in parameters for word in _words(name)}
     return _FOR_MANY.issuperset(varies) and _PERSONAL.isdisjoint(words)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, such as ``user`` and ``id`` of ``userId``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip("*")).lower().split("_")
 
 
 def _is_personal(written: Any) -> bool:

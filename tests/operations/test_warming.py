@@ -192,6 +192,9 @@ def who() -> str:
         ([], ["pk", "for_user_id"], False),
         ([], ["**User"], False),
         ([], ["request"], False),
+        ([], ["userId"], False),
+        ([], ["customer_pk"], False),
+        ([], ["userland", "ownership", "zip"], True),
     ],
 )
 def test_what_may_be_for_one_person_is_known_by_names(varies, parameters, is_it):
