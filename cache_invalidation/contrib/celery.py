@@ -49,8 +49,11 @@ def warm_cache(seconds: float | None = None, share: float = 1.0) -> dict[str, in
 
 
 def refresh(message: Mapping[str, Any]) -> None:
-    """Have a worker do so; for the setting ``REFRESH``."""
-    refresh_value.delay(message)
+    """Have a worker do so; for the setting ``REFRESH``.
+
+    Who calls this is a reader, who does not wait for a broker to come back.
+    """
+    refresh_value.apply_async([message], retry=False)
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]

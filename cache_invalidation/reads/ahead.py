@@ -45,6 +45,10 @@ logger = logging.getLogger("cache_invalidation")
 _PAUSE: Final = 0.01, 1.0
 _PLACES: Final = 1000
 
+# Seconds for which this process leaves a queue alone that could not be told: a reader may have
+# waited for it to fail.
+_REST: Final = 10.0
+
 THREADS: Final = "threads"
 
 
@@ -87,6 +91,15 @@ class _Turns:
         self._lock = Lock()
         self._next: dict[str, float] = {}
         self._begun: set[str] = set()
+        self._rests_until = 0.0
+
+    def rest(self) -> None:
+        """Let nobody tell a queue for a while."""
+        self._rests_until = monotonic() + _REST
+
+    @property
+    def rests(self) -> bool:
+        return monotonic() < self._rests_until
 
     def take(self, place: str, lifetime: float) -> bool:
         """Whether it is time to try; then it is not for a while."""
@@ -143,7 +156,7 @@ def _send(read: Read) -> None:
         if not background.run(task, partial(_hangs, read.name, read.told)):
             _turns.over(read.entry)
             _count(read.name, "dropped")
-    elif token := turn_for(read.entry, read.lifetime):
+    elif not _turns.rests and (token := turn_for(read.entry, read.lifetime)):
         _after_commit(partial(_hand_over, way, due(token=token), read.told))
 
 
@@ -165,6 +178,7 @@ def _hand_over(way: str, due: Due, told: set[str]) -> None:
         with apart():  # What a queue reads is nothing that a reader around it depends on.
             import_string(way)(due.message())
     except Exception as error:  # noqa: BLE001 - such as a broker that is down
+        _turns.rest()
         _failed(due.name, told, error)
 
 

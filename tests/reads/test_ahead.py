@@ -499,6 +499,19 @@ def test_a_worker_that_comes_late_stores_nothing(settings, how):
     assert function() == (0 if how == "unknown" else 1)
 
 
+def test_a_queue_that_fails_is_left_alone_for_a_while(settings):
+    settings.CACHE_INVALIDATION = {"REFRESH": f"{__name__}.{breaks_the_transaction.__name__}"}
+    function = counting()
+    for number in range(3):
+        function(number)
+        hit_when_due(function, number)
+    assert (len(broken), refreshed(NAME)) == (1, {"failed": 1})
+    ahead._turns._rests_until = 0.0
+    hit_when_due(function, 1)  # Nobody has taken the lock for it.
+    assert len(broken) == 2
+    broken.clear()
+
+
 @pytest.mark.parametrize("how", ["ends", "is rolled back"])
 def test_a_queue_is_told_after_the_transaction(settings, how):
     function = counting()

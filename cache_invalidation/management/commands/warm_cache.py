@@ -32,7 +32,7 @@ after a deployment, migrate, or a restart of the cache.
 
 Processes note one hit of 64, with its arguments, and the cache keeps a thousand calls. Left out is
 what is or may be for one person: functions that vary on anything but language and time zone, or
-have a parameter named after a user, a customer, a request, a session, an email, a token; and
+have a parameter named after a user, a customer, a request, a session, a token or the like; and
 calls with a row of the user model, or of one with a one-to-one field to it. Pages, blocks and
 queries are not warmed. What is written meanwhile wins, as over any other reader.
 """
