@@ -59,11 +59,15 @@ class Budget:
 
 @dataclass(slots=True)
 class _Known:
-    """What this process knows of a call: how hot it is, and the read it leads to."""
+    """What this process knows of a call: how hot it is, and the read it leads to.
+
+    One that `is_elsewhere` is left alone until it is asked again which calls there are.
+    """
 
     call: Call
     heat: float
     read: Read | None = None
+    is_elsewhere: bool = False
 
 
 @dataclass(slots=True)
@@ -99,7 +103,8 @@ class Warmer:
         """
         if monotonic() >= self._ask_at:
             self._ask()
-        calls = sorted(self._calls.values(), key=lambda each: -each.heat)[: self.budget.limit]
+        known = [each for each in self._calls.values() if not each.is_elsewhere]
+        calls = sorted(known, key=lambda each: -each.heat)[: self.budget.limit]
         progress = Progress(len(calls))
         yield progress
         begun, spent = monotonic(), 0.0
@@ -129,6 +134,7 @@ class Warmer:
         hottest.send()
         for each in self._calls.values():
             each.heat /= 2
+            each.is_elsewhere = False
         seconds = _seconds()
         for raw, hits in get_store().calls().items():
             try:
@@ -171,6 +177,7 @@ class Warmer:
                 outcome = warm(each.call)
         except NotTheSame as error:
             logger.debug("%s() is not warmed: %s.", name, error)
+            each.is_elsewhere = True
             return "elsewhere"
         except CacheInvalidationError:
             raise
@@ -216,6 +223,8 @@ def _read_of(call: Call) -> Read:
     function = known(call.name)
     if not function.is_warmed:
         raise NotTheSame("it is for one person by now")
+    if get_store().entry_place(call.key) != call.place:
+        raise NotTheSame("who is served here is somebody else")
     try:
         args, kwargs = read_back(call.arguments)
     except (ObjectDoesNotExist, LookupError) as error:
@@ -223,8 +232,6 @@ def _read_of(call: Call) -> Read:
     key = function.signature.key(function.signature.bind(args, kwargs))
     if key != call.key:
         raise NotTheSame("its arguments do not come back as they were")
-    if get_store().entry_place(key) != call.place:
-        raise NotTheSame("who is served here is somebody else")
     read: Read = function._read(args, kwargs)
     return read
 

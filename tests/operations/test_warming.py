@@ -243,13 +243,19 @@ def test_one_that_came_to_be_for_one_person_is_not_computed_any_more(caplog):
     assert "could not be warmed" not in caplog.text
 
 
-def test_another_tenant_is_somebody_else(settings):
+def test_another_tenant_is_somebody_else(settings, django_assert_num_queries):
+    @cached(name=NAME)
+    def function(row: Any) -> int:
+        return 1
+
     configured = settings.CACHES["default"] | {"KEY_FUNCTION": "tests.tenants.by_tenant"}
     settings.CACHES = settings.CACHES | {"default": configured}
+    category = Category.objects.create(name="a")
     with tenants.serving("first"):
-        hit(Computed().function, 1)
+        hit(function, category)
         drop_everything()
-    with tenants.serving("second"):
+    with tenants.serving("second"), django_assert_num_queries(0):
+        # He may have another row with that key.
         assert outcomes() == {"elsewhere": 1}
     with tenants.serving("first"):
         assert outcomes() == {"stored": 1}
@@ -365,6 +371,27 @@ def test_a_connection_that_breaks_fails_one_call_only():
     drop_everything()
     is_warming = True
     assert outcomes() == {"failed": 1, "stored": 2}
+
+
+def test_what_cannot_be_computed_here_is_not_tried_in_each_round(
+    django_assert_num_queries, monkeypatch
+):
+    @cached(name=NAME)
+    def function(row: Any) -> int:
+        return 1
+
+    category = Category.objects.create(name="a")
+    hit(function, category)
+    category.delete()
+    warmer = Warmer(Budget())
+    *_, progress = warmer.round()
+    assert progress.by_outcome()["elsewhere"] == 1
+    with django_assert_num_queries(0):
+        *_, progress = warmer.round()
+    assert progress.total == 0
+    monkeypatch.setattr(warmer, "_ask_at", 0.0)
+    *_, progress = warmer.round()
+    assert progress.by_outcome()["elsewhere"] == 1
 
 
 def test_somebody_elses_turn_is_left_to_him():
