@@ -87,11 +87,19 @@ class RedisCounters(Store):
 
     @guarded(*ERRORS)
     def mark_first(self, marks: Sequence[Mark]) -> list[bool]:
-        commands: list[Command] = [
-            script("mark", [self._marked(name)], mark, MARKS * MARK_SIZE, ms(seconds))
-            for name, mark, seconds in marks
-        ]
-        return [answer == 1 for answer in self._answers(commands)] if commands else []
+        # By hash tag, since all keys of a script have to be on one node of a cluster.
+        by_tag: dict[str, list[int]] = {}
+        for place, (name, *_) in enumerate(marks):
+            by_tag.setdefault(name[:1], []).append(place)
+        commands: list[Command] = []
+        for places in by_tag.values():
+            some = [marks[place] for place in places]
+            about = chain.from_iterable((mark, ms(seconds)) for _, mark, seconds in some)
+            keys = [self._marked(name) for name, *_ in some]
+            commands.append(script("mark", keys, MARKS * MARK_SIZE, *about))
+        answers = self._answers(commands) if commands else []
+        first = dict(zip(chain(*by_tag.values()), chain(*answers), strict=True))
+        return [first[place] == 1 for place in range(len(marks))]
 
     @guarded(*ERRORS)
     def learned(self) -> dict[str, frozenset[str]]:
@@ -143,7 +151,7 @@ class RedisCounters(Store):
         self._answers([("UNLINK", *minutes, *others), since])
 
     def _marked(self, name: str) -> str:
-        return self.shared(f"{NAMESPACE}h:{name}")
+        return self.shared(f"{NAMESPACE}h:{{h{name[:1]}}}:{name}")
 
     @property
     def _totals(self) -> str:

@@ -1,9 +1,12 @@
--- Put the mark ARGV[1] in front of those in the string KEYS[1], of which the first ARGV[2] bytes are
--- kept for ARGV[3] ms; return whether it was not among them.
-local known = redis.call('GET', KEYS[1]) or ''
-local is_new = not string.find(known, ARGV[1], 1, true)
-if is_new then
-  known = string.sub(ARGV[1] .. known, 1, ARGV[2])
+-- Put a mark in front of those in each of the strings KEYS, of which the first ARGV[1] bytes are kept;
+-- behind it in ARGV, for each key, its mark and the ms to keep it. Return which were not there: 1 or 0.
+local new = {}
+for index, key in ipairs(KEYS) do
+  local mark, known = ARGV[2 * index], redis.call('GET', key) or ''
+  new[index] = string.find(known, mark, 1, true) and 0 or 1
+  if new[index] == 1 then
+    known = string.sub(mark .. known, 1, ARGV[1])
+  end
+  redis.call('SET', key, known, 'PX', ARGV[2 * index + 1])
 end
-redis.call('SET', KEYS[1], known, 'PX', ARGV[3])
-return is_new and 1 or 0
+return new
