@@ -158,10 +158,11 @@ class RedisStore(RedisNear):
     @guarded(*ERRORS)
     def lookup_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Found]:
         names = [[e, self._mark_key(e), *map(self.version_key, tags)] for e, tags in wanted]
-        values, identity = self._values([name for each in names for name in each])
-        left, found = iter(values), []
+        asked = list({name: None for each in names for name in each})  # Most have tags in common.
+        values, identity = self._values(asked)
+        answers, found = dict(zip(asked, values, strict=True)), []
         for (_, tags), each in zip(wanted, names, strict=True):
-            raw, marked, *there = islice(left, len(each))
+            raw, marked, *there = map(answers.__getitem__, each)
             versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
             found.append(self._found(raw, _text(marked) or "", versions))
         return found
