@@ -3,6 +3,7 @@
 from cache_invalidation.exceptions import CacheDependencyWarning
 from cache_invalidation.explain import explain
 from cache_invalidation.reads.cached import cached
+from cache_invalidation.reads.together import cached_together
 from cache_invalidation.rules.declarations import Change, ModelInvalidation
 from cache_invalidation.rules.named import Key, Pattern, Tag
 from cache_invalidation.rules.registry import Event, on_event, register, registry
@@ -22,6 +23,7 @@ __all__ = [
     "Pattern",
     "Tag",
     "cached",
+    "cached_together",
     "explain",
     "invalidate",
     "no_invalidation",

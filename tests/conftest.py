@@ -19,6 +19,8 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.watcher import journal
 from cache_invalidation.reads import hints
 from cache_invalidation.stores import near, recovery
+from cache_invalidation.reads import hints, profiles
+from cache_invalidation.stores import recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.surfaces.tracked import journals, seen
 from example_project.servers import ValkeyServer
@@ -98,6 +100,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
         caches[alias].clear()
     counters.discard()
     hints.forget()
+    profiles.forget()
     seen.forget()
     journals.forget()
     journal.set(None)

@@ -22,6 +22,7 @@ PUBLIC = {
     "Pattern",
     "Tag",
     "cached",
+    "cached_together",
     "explain",
     "invalidate",
     "no_invalidation",

@@ -95,6 +95,8 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "pattern_invalidations": 12,
     "failed_invalidations": 0,
     "pending_invalidations": 0,
+    "fetched_together": 4200,
+    "fetched_in_vain": 17,
     "checked_hits": 0,
     "stale_hits": 0,
     "stale_rate": None,

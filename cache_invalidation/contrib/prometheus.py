@@ -108,6 +108,9 @@ def _reads(metrics: Metrics) -> Iterator[Metric]:
     yield _counters("stored", "Values of tracked keys that were stored.", ("name", "how"), stored)
     refreshed = _flat(metrics["refreshed"])
     yield _counters("refreshes", "Refreshes ahead.", ("name", "result"), refreshed)
+    together = metrics["fetched_together"]
+    yield _counter("fetched_together", "Values fetched before they were asked for.", together)
+    yield _counter("fetched_in_vain", "Those that nobody asked for.", metrics["fetched_in_vain"])
     yield _counter("checked_hits", "Hits that were compared.", metrics["checked_hits"])
     yield _counter("stale_hits", "Compared hits that were stale.", metrics["stale_hits"])
 

@@ -51,9 +51,10 @@ class Metrics(Rates):
     function, page or block, or of what one pattern tracks, how often it was not stored for which
     reason. `stored` has, by the last of these names only, how often a value was: "sealed" under
     what it depends on, or "blind". `refreshed` has, by the name of a function, what became of its
-    refreshes. `figures` has what else was measured, by all of these names;
-    `dropped` what writes have dropped. Both are kept to so many counters; of what found no room
-    there are only so many `details_left_out`.
+    refreshes. `fetched_together` counts what `cached_together` has fetched before it was asked for,
+    `fetched_in_vain` what of that nobody has used. `figures` has what else was measured, by all of
+    these names; `dropped` what writes have dropped. The last two are kept to so many counters; of
+    what found no room there are only so many `details_left_out`.
     """
 
     functions: dict[str, Rates]
@@ -63,6 +64,8 @@ class Metrics(Rates):
     not_stored: dict[str, dict[str, int]]
     stored: dict[str, dict[str, int]]
     refreshed: dict[str, dict[str, int]]
+    fetched_together: int
+    fetched_in_vain: int
     invalidations_by_entity_type: dict[str, int]
     tag_invalidations: int
     key_invalidations: int
@@ -158,6 +161,8 @@ def metrics_of(counted: Counted) -> Metrics:
         not_stored=_detailed(counts, _NOT_STORED),
         stored=_detailed(counts, _STORED),
         refreshed=_detailed(counts, "refreshed:"),
+        fetched_together=counts.get("fetched_together", 0),
+        fetched_in_vain=counts.get("fetched_in_vain", 0),
         invalidations_by_entity_type=_by_entity_type(counts),
         tag_invalidations=counts.get("tags", 0),
         key_invalidations=counts.get("keys", 0),

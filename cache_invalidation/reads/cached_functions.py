@@ -25,6 +25,7 @@ from cache_invalidation.reads.protocol import attempt
 from cache_invalidation.reads.read import Default, Read
 from cache_invalidation.reads.steps import awalk
 from cache_invalidation.reads.storing import fail, finish
+from cache_invalidation.reads.together import look_of
 from cache_invalidation.reads.varying import Source, Varying, code_version
 from cache_invalidation.rules.plans import Parts
 from cache_invalidation.rules.registry import registry
@@ -213,7 +214,7 @@ class CachedFunction(_Cached[P, R]):
                 self._note(args, kwargs)
                 return cast(R, value)
         read = self._read(args, kwargs)
-        for pause in attempt(read):
+        for pause in attempt(read, look_of(self, args, kwargs)):
             sleep(pause)
         return (
             self._after_hit(read, args, kwargs)
@@ -295,7 +296,7 @@ class CachedCoroutine(_Cached[P, Coroutine[Any, Any, R]]):
             key = self.key(*args, **kwargs)
             return cast(R, await inner.acall(key, self.uncached, args, kwargs))
         read = await sync_to_async(self._read)(args, kwargs)
-        await awalk(attempt(read))
+        await awalk(attempt(read, look_of(self, args, kwargs)))
         if not read.is_hit:
             return await self._compute(read, args, kwargs)
         if self.ahead and is_due(read):

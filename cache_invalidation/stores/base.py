@@ -60,6 +60,9 @@ class Store(ABC):
     # dropped in one step, or fenced before any of the fences is lifted.
     takes_conditions = False
 
+    # Does `lookup_many` take one round trip?
+    looks_at_many = False
+
     # Can keys be deleted by pattern?
     supports_patterns = False
 

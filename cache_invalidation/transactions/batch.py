@@ -15,6 +15,7 @@ from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import tracked_name
 from cache_invalidation.stores.tracking import Tracking
 from cache_invalidation.tags import Invalidation
+from cache_invalidation.transactions.ahead import give_up_ahead
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -101,6 +102,7 @@ class Batch:
         # transaction ends, what is read under them must not be stored all the same.
         self.spared: set[str] = set()
         alive.add(self)
+        give_up_ahead()  # Every write has a batch before it happens.
 
     def __call__(self) -> None:
         if not self.closed:

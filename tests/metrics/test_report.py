@@ -51,6 +51,8 @@ def test_before_anything_is_counted_everything_is_zero():
         "pattern_invalidations": 0,
         "failed_invalidations": 0,
         "pending_invalidations": 0,
+        "fetched_together": 0,
+        "fetched_in_vain": 0,
         "checked_hits": 0,
         "stale_hits": 0,
         "stale_rate": None,

@@ -115,6 +115,8 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     yield from _detailed("not stored", metrics["not_stored"])
     yield from _detailed("stored", metrics["stored"])
     yield from _detailed("refreshed", metrics["refreshed"])
+    if fetched := metrics["fetched_together"]:
+        yield f"  fetched        {fetched} together, {metrics['fetched_in_vain']} of them in vain"
     yield "  invalidations"
     yield from _numbers(metrics["invalidations_by_entity_type"])
     yield "  invalidated"

@@ -47,6 +47,7 @@ class RedisStore(RedisNear):
 
     counts_fences = True
     takes_conditions = True
+    looks_at_many = True
     supports_patterns = True
     # Of the latter, too: the pool has no connection to spare, which says nothing about the server.
     refusals = (ResponseError, MaxConnectionsError)

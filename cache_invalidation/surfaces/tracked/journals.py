@@ -30,6 +30,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Version, Versions
 from cache_invalidation.surfaces.tracked import seen
 from cache_invalidation.tags import ROOT, expand
+from cache_invalidation.transactions.ahead import give_up_ahead
 from cache_invalidation.transactions.batch import alive
 from cache_invalidation.transactions.open_batches import written_by_this_thread
 
@@ -159,6 +160,7 @@ class Journal(Sampled):
         self.root = self.root or found.get(ROOT)
         # What it was told in a snapshot may be younger than what is read there; a hit may be one.
         if not read.is_hit:
+            give_up_ahead()  # What is read from now on may be in what is stored.
             self.known = {**self.known, **found, **read.known}
             self.threads.add(threading.get_ident())
             self._missing.add(read.key)
