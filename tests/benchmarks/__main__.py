@@ -23,7 +23,7 @@ from tests.benchmarks.table import Row, render
 from tests.benchmarks.timing import FULL, QUICK
 
 SECTIONS = (
-    *("writes", "watcher", "hits", "querysets", "pages", "tracked", "tags", "memory"),
+    *("writes", "watcher", "hits", "together", "querysets", "pages", "tracked", "tags", "memory"),
     *("replay", "ahead"),
 )
 PEERS = "peers"

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     popular_tags,
     querysets,
     statements,
+    together,
     tracked,
     writes,
 )
@@ -25,6 +26,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "writes": writes.measure,
     "watcher": statements.measure,
     "hits": hits.measure,
+    "together": together.measure,
     "querysets": querysets.measure,
     "pages": pages.measure,
     "tracked": tracked.measure,

@@ -10,11 +10,13 @@ import pytest
 
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.reads import ahead, hottest
+from cache_invalidation.reads.together import Block
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Enough, Result, run
 from example_project.race.strategies import tracked_cache
 from tests.consistency.mixture import Mixture
 from tests.consistency.refreshing import Refreshing
+from tests.consistency.together import Together
 from tests.surfaces.by_hand import tracking
 
 __all__ = ["tracking"]
@@ -26,6 +28,7 @@ Race = Callable[[str, Enough], Result]
 OURS = "example_project.race.strategies.Ours"
 HAND = "example_project.race.strategies.Hand"
 REFRESHING = f"{Refreshing.__module__}.{Refreshing.__qualname__}"
+TOGETHER = f"{Together.__module__}.{Together.__qualname__}"
 MIXTURE = f"{Mixture.__module__}.{Mixture.__qualname__}"
 
 
@@ -72,6 +75,24 @@ def test_nor_while_everything_is_refreshed_and_warmed(
     for outcomes in read_metrics()["refreshed"].values():
         done.update(outcomes)
     assert min(done["stored"], done["refused"], done["warmed"]) > 0
+
+
+def test_nor_in_blocks_that_fetch_together(race: Race) -> None:
+    result = race(TOGETHER, lambda total: total.reads >= 2_000 and total.writes > 100)
+    assert (result.stale, result.left_stale) == (0, 0)
+    metrics = read_metrics()
+    assert metrics["fetched_together"] - metrics["fetched_in_vain"] > 500
+
+
+@pytest.mark.parametrize("wrong", ["Heedless", "Endless"])
+def test_such_blocks_would_be_found_if_they_were_wrong(
+    race: Race, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The race is prepared in this process, which has to be as before when it is over.
+    for name in ("give_up", "_found"):
+        monkeypatch.setattr(Block, name, getattr(Block, name))
+    strategy = f"{Together.__module__}.{wrong}"
+    assert race(strategy, lambda total: total.stale > 0).stale > 0
 
 
 @pytest.mark.parametrize("recipe", ["HandTracked", "NoReceiver"])
