@@ -280,6 +280,24 @@ def test_nothing_is_fetched_in_a_transaction_that_has_written(pk):
     assert fetched() == (0, 0)
 
 
+def test_a_transaction_that_has_written_nothing_yet_may_write_and_commit(pk):
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(LookupError), transaction.atomic():
+            Category.objects.create(name="d")
+            raise LookupError
+        with page(pk):
+            assert stock(pk) == 1
+            sell(pk)
+            assert stock(pk) == 2
+            transaction.commit()
+            assert stock(pk) == 2
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert fetched() == (2, 1)
+
+
 def test_writes_in_the_transaction_of_a_test_count_as_committed(pk):
     # As in a `TestCase`, where each write is a "COMMIT" of its own.
     block: Any = transaction.atomic()

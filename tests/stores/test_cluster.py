@@ -8,12 +8,14 @@ from unittest import mock
 import pytest
 from django.core.cache import caches
 
+from cache_invalidation import cached, cached_together
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, Filling
 from cache_invalidation.stores.redis.cluster_store import RedisClusterStore
 from cache_invalidation.stores.redis.nodes import slot_of
 from example_project.topologies import ClusterServers, ValkeyNode, free_port, wait_for
+from tests.reads.fetching import fetched, learn
 from tests.stores.conftest import cluster_alias
 from tests.stores.steps import MISS, alias_of, drop, keep, recall, remember, sample
 from tests.stores.test_sentinel import crash, cut_off
@@ -365,3 +367,19 @@ def test_whoever_finds_a_row_renewed_finds_that_its_conditions_have_gone(setting
         store.deliver(Delivery(token="delivery", tags=tags))
     assert found
     assert found[0] != before
+
+
+def test_a_block_fetches_from_all_nodes_together(settings, cluster):
+    settings.CACHE_INVALIDATION = {"CACHE": alias_on(settings, cluster)}
+
+    @cached(tags=["part:{number}"])
+    def part(number: int) -> int:
+        return number
+
+    def ask() -> list[int]:
+        return [part(number) for number in range(10)]
+
+    learn("page", ask)
+    with cached_together("page"):
+        assert ask() == list(range(10))
+    assert fetched() == (9, 0)

@@ -99,6 +99,20 @@ def test_so_is_one_of_what_turned_out_to_depend_on_nothing_else(cost: Measure):
     assert hit.commands == {"mget": 1}
 
 
+def test_many_are_looked_up_with_one_mget_that_names_each_key_once(cost: Measure, page: Any):
+    for number in range(10):
+        page(number)
+    store = get_store()
+    reads = [page._read((number,), {}) for number in range(10)]
+    wanted = [(store.entry_place(read.key), read.tags) for read in reads]
+    with cost() as many:
+        found = store.lookup_many(wanted)
+    assert store.looks_at_many
+    assert many.commands == {"mget": 1}
+    assert many.round_trips == 1
+    assert found == [store.lookup(entry, tags) for entry, tags in wanted]
+
+
 def test_a_miss_is_a_look_a_mint_and_a_fill(cost: Measure, page: Any):
     with cost() as miss:
         page(1)
