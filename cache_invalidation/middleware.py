@@ -96,4 +96,5 @@ def _about(request: HttpRequest) -> tuple[str, Given] | None:
     if match is None:
         return None
     args = {str(number): value for number, value in enumerate(match.args)}
-    return f"view:{name_of(match.func)}", {**args, **match.kwargs}
+    # One view may have several routes, as those of REST framework do for their actions.
+    return f"{name_of(match.func)} {match.route}", {**args, **match.kwargs}

@@ -224,7 +224,9 @@ def _name_of(function: Any) -> str:
         owner: Any = function.__self__
         kind = owner if isinstance(owner, type) else type(owner)
         return f"{full_name(kind)}.{function.__name__}"
-    return dotted_name(getattr(function, "view_class", getattr(function, "cls", function)))
+    name = dotted_name(getattr(function, "view_class", getattr(function, "cls", function)))
+    actions = getattr(function, "actions", None)  # Of a set of views of REST framework.
+    return f"{name} {sorted(actions.values())}" if actions else name
 
 
 @overload

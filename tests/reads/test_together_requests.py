@@ -10,6 +10,8 @@ from django.test import AsyncClient, Client
 from django.urls import include, path, re_path
 from django.utils.decorators import method_decorator
 from django.views import View
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
 
 from cache_invalidation import cached, cached_together
 from cache_invalidation.views import cache_page
@@ -66,12 +68,24 @@ class APage(View):
         return await atext(request, pk)
 
 
+class Parts(ViewSet):
+    permission_classes = authentication_classes = ()
+
+    def list(self, request: Any, pk: int) -> Response:
+        return Response([part(number, "list") for number in range(5)])
+
+    def retrieve(self, request: Any, pk: int) -> Response:
+        return Response([part(1, "one"), part(2, "one"), part(pk, "one")])
+
+
 DECORATED = {
     "function": cached_together(text),
     "class": cached_together(Page.as_view()),
     "another": cached_together(Another.as_view()),
     "method": Decorated.as_view(),
     "coroutine": cached_together(atext),
+    "list": cached_together(Parts.as_view({"get": "list"})),
+    "retrieve": cached_together(Parts.as_view({"get": "retrieve"})),
     "below": cache_page(300)(cached_together(text)),
 }
 AROUND = {
@@ -80,6 +94,8 @@ AROUND = {
     "another": Another.as_view(),
     "coroutine": atext,
     "acoroutine": APage.as_view(),
+    "list": Parts.as_view({"get": "list"}),
+    "retrieve": Parts.as_view({"get": "retrieve"}),
     "write": write,
 }
 
@@ -141,6 +157,18 @@ def test_views_are_told_apart(client, redis_client):
     for expected in (4, 4, 1):
         asked = [page(client, f"/around/{name}/11/", redis_client) for name in names]
         assert asked == [expected] * 3
+
+
+@pytest.mark.parametrize("middleware", [[], [MIDDLEWARE]])
+def test_so_are_the_actions_of_one_set_of_views(settings, client, redis_client, middleware):
+    settings.MIDDLEWARE = middleware
+    where = "around" if middleware else "decorated"
+    for _ in range(4):
+        for name in ("list", "retrieve"):
+            client.get(f"/{where}/{name}/11/")
+    for name in ("list", "retrieve"):
+        assert page(client, f"/{where}/{name}/11/", redis_client) == 1
+    assert fetched()[1] == 0
 
 
 @pytest.mark.usefixtures("around")
