@@ -17,10 +17,8 @@ from cache_invalidation import stores
 from cache_invalidation.conf import Settings
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.watcher import journal
-from cache_invalidation.reads import hints
-from cache_invalidation.stores import near, recovery
 from cache_invalidation.reads import hints, profiles
-from cache_invalidation.stores import recovery
+from cache_invalidation.stores import near, recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.surfaces.tracked import journals, seen
 from example_project.servers import ValkeyServer
