@@ -25,7 +25,8 @@ from django.test import TestCase, override_settings
 from cache_invalidation import checks, conf, registry, signals
 from cache_invalidation.metrics.figures import Dropped, Figures
 from cache_invalidation.metrics.notes import Cause
-from cache_invalidation.metrics.report import Metrics, Minute, reset_metrics
+from cache_invalidation.metrics.report import reset_metrics
+from cache_invalidation.metrics.shapes import Metrics, Minute
 from tests import processes
 from tests.checks.reporting import with_options
 from tests.testapp import models

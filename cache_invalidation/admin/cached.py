@@ -16,7 +16,8 @@ from cache_invalidation.explain.known import split
 from cache_invalidation.explain.readers import depends_on, reads
 from cache_invalidation.metrics.figures import Dropped, Figures
 from cache_invalidation.metrics.labels import label
-from cache_invalidation.metrics.report import Delivered, Metrics, read_metrics, read_recent
+from cache_invalidation.metrics.report import read_metrics, read_recent
+from cache_invalidation.metrics.shapes import Delivered, Metrics
 from cache_invalidation.operations.rechecks import checkable
 from cache_invalidation.stores.messages import RECENT
 from cache_invalidation.surfaces.tracked.names import names_for

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from cache_invalidation.admin.causes import CAUSES
 from cache_invalidation.admin.numbers import NOTHING, duration, number
-from cache_invalidation.metrics.report import Minute, read_minutes
+from cache_invalidation.metrics.report import read_minutes
+from cache_invalidation.metrics.shapes import Minute
 
 Number = float | None
 

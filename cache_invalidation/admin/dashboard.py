@@ -33,14 +33,8 @@ from cache_invalidation.admin.tiles import (
 )
 from cache_invalidation.admin.verdict import verdict
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.report import (
-    Metrics,
-    Rates,
-    StoreState,
-    read_metrics,
-    read_recent,
-    store_state,
-)
+from cache_invalidation.metrics.report import read_metrics, read_recent, store_state
+from cache_invalidation.metrics.shapes import Metrics, Rates, StoreState
 from cache_invalidation.models import backlog
 from cache_invalidation.operations.actions import reset
 from cache_invalidation.operations.entities import is_of_rows

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from cache_invalidation.admin.numbers import duration
-from cache_invalidation.metrics.report import Delivered, Metrics
+from cache_invalidation.metrics.shapes import Delivered, Metrics
 
 
 def local(text: str) -> datetime:

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from cache_invalidation.admin.charts import Period
 from cache_invalidation.admin.numbers import NOTHING, duration, number, percent
 from cache_invalidation.metrics.figures import Figures
-from cache_invalidation.metrics.report import Metrics, Minute, StoreState
+from cache_invalidation.metrics.shapes import Metrics, Minute, StoreState
 
 FEW: Final = 10  # of which a share says nothing
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from cache_invalidation.admin.tiles import Level, Sums
-from cache_invalidation.metrics.report import Metrics, StoreState
+from cache_invalidation.metrics.shapes import Metrics, StoreState
 
 
 class Verdict(NamedTuple):

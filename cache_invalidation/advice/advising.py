@@ -16,7 +16,8 @@ from cache_invalidation.advice.misses import needless_misses
 from cache_invalidation.advice.situation import Situation
 from cache_invalidation.advice.uses import uses
 from cache_invalidation.conf import Settings
-from cache_invalidation.metrics.report import Metrics, read_metrics
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.metrics.shapes import Metrics
 from cache_invalidation.operations.overview import Overview, overview
 from cache_invalidation.reads import functions
 from cache_invalidation.rules.catalog import is_spelled_alike

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from cache_invalidation.advice.findings import rate
-from cache_invalidation.metrics.report import Metrics
+from cache_invalidation.metrics.shapes import Metrics
 
 # What cannot be taken away from each other: it is as it is now.
 _AS_IT_IS: Final = frozenset({"p50", "p95", "p99", "pending_invalidations", "outages"})

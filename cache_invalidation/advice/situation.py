@@ -8,7 +8,7 @@ from cache_invalidation.explain.known import joined
 from cache_invalidation.explain.readers import reads
 from cache_invalidation.metrics.figures import Dropped, Figures
 from cache_invalidation.metrics.labels import label
-from cache_invalidation.metrics.report import Metrics
+from cache_invalidation.metrics.shapes import Metrics
 from cache_invalidation.operations.overview import ModelEntry, Overview, RuleEntry
 
 # Entity type, cause and route.

@@ -9,13 +9,8 @@ from rest_framework.response import Response
 
 from cache_invalidation.api.limits import TARGETS_SHOWN
 from cache_invalidation.exceptions import StoreUnavailable
-from cache_invalidation.metrics.report import (
-    Delivered,
-    Metrics,
-    Minute,
-    StoreState,
-    store_state,
-)
+from cache_invalidation.metrics.report import store_state
+from cache_invalidation.metrics.shapes import Delivered, Metrics, Minute, StoreState
 from cache_invalidation.models import AuditEntry, PendingInvalidation, backlog
 from cache_invalidation.operations.actions import Outcome
 

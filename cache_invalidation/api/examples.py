@@ -89,6 +89,8 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "not_stored": {"page:shop.views.cart": {"session": 17}, "cache:product:*": {"blind": 2}},
     "stored": {"cache:product:*": {"sealed": 21}},
     "refreshed": {"shop.views.category_page": {"stored": 9}},
+    "near_hits": {"shop.queries.menu": 1200},
+    "waits_by_entity_type": {"shop.category": {"waits": 4, "seconds": 0.012, "silent": 0}},
     "invalidations_by_entity_type": {"product": 12},
     "tag_invalidations": 24,
     "key_invalidations": 36,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from debug_toolbar.panels import Panel
 
 from cache_invalidation.exceptions import CacheInvalidationError
-from cache_invalidation.metrics.report import Delivered
+from cache_invalidation.metrics.shapes import Delivered
 from cache_invalidation.metrics.writers import last_deliveries, last_delivery_of
 from cache_invalidation.observers import Computed, Lookup, Observer, observers
 from cache_invalidation.stores.messages import RECENT

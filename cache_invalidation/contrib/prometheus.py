@@ -20,13 +20,8 @@ from prometheus_client.utils import floatToGoString
 
 from cache_invalidation.metrics.latency import BOUNDS, bucket
 from cache_invalidation.metrics.latency import PREFIX as LATENCY
-from cache_invalidation.metrics.report import (
-    Counted,
-    Metrics,
-    metrics_of,
-    read_counted,
-    store_state,
-)
+from cache_invalidation.metrics.report import Counted, metrics_of, read_counted, store_state
+from cache_invalidation.metrics.shapes import Metrics
 from cache_invalidation.models import backlog
 from cache_invalidation.stores.breaker import State
 
@@ -108,6 +103,8 @@ def _reads(metrics: Metrics) -> Iterator[Metric]:
     yield _counters("stored", "Values of tracked keys that were stored.", ("name", "how"), stored)
     refreshed = _flat(metrics["refreshed"])
     yield _counters("refreshes", "Refreshes ahead.", ("name", "result"), refreshed)
+    near = _by_one(metrics["near_hits"])
+    yield _counters("near_hits", "Hits from the memory of a process.", ("name",), near)
     together = metrics["fetched_together"]
     yield _counter("fetched_together", "Values fetched before they were asked for.", together)
     yield _counter("fetched_in_vain", "Those that nobody asked for.", metrics["fetched_in_vain"])
@@ -120,6 +117,12 @@ def _writes(metrics: Metrics, counted: Counted) -> Iterator[Metric]:
     yield _counters("invalidations", "Writes that invalidated something.", ("entity_type",), writes)
     stale = _by_one(metrics["stale_by_entity_type"])
     yield _counters("stale", "Stale hits by entity type.", ("entity_type",), stale)
+    waited = metrics["waits_by_entity_type"]
+    for name, of in (("waits", "times"), ("wait_seconds", "seconds"), ("silent", "whole leases")):
+        field = name.removeprefix("wait_")
+        waits: Any = [((kind,), each[field]) for kind, each in waited.items()]  # type: ignore[literal-required]
+        said = f"How writers waited for processes that keep values near: {of}."
+        yield _counters(f"near_{name}", said, ("entity_type",), waits)
     found: Mapping[str, Any] = metrics
     targets = [((kind,), found[field]) for kind, field in _TARGETS.items()]
     yield _counters("targets", "What was dropped.", ("kind",), targets)

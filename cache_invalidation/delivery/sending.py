@@ -64,10 +64,17 @@ def send(
         last=json.dumps(said),
         is_fenced=is_fenced,
         told=told,
+        on_wait=partial(_count_wait, said["entity_type"]),
     )
     if not get_store().deliver(delivery):
         counters.update(delivery.counts)
     return said
+
+
+def _count_wait(entity_type: str | None, seconds: float, silent: int) -> None:
+    """Count that a write of this type has waited for those who keep near what it changes."""
+    counts = {"waits": 1, "waited_us": round(seconds * 1_000_000), "silent": int(silent > 0)}
+    counters.update({f"{name}:{entity_type or '?'}": n for name, n in counts.items()})
 
 
 def delete_patterns(batch: Batch) -> PatternsNotSupported | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from cache_invalidation.metrics.durations import duration
 from cache_invalidation.metrics.figures import Figures
-from cache_invalidation.metrics.report import Metrics, Rates
+from cache_invalidation.metrics.shapes import Metrics, Rates
 
 ROWS: Final = 20  # of the table, those that took most seconds
 

@@ -4,118 +4,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple
 
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.figures import (
-    Details,
-    Dropped,
-    Figures,
-    drops_of,
-    figures_of,
-    parsed,
-)
-from cache_invalidation.metrics.latency import Percentiles, percentiles
+from cache_invalidation.metrics.figures import Details, drops_of, figures_of, parsed
+from cache_invalidation.metrics.latency import percentiles
+from cache_invalidation.metrics.shapes import Delivered, Metrics, Minute, Rates, StoreState, Waits
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import MINUTES
-
-
-class Rates(TypedDict):
-    """Reads of one cached function, or of all; `hit_rate` is None before the first read."""
-
-    hits: int
-    misses: int
-    bypasses: int
-    hit_rate: float | None
-
-
-class StoreState(TypedDict):
-    """The cache as this process sees it.
-
-    `state` is ``"working"``, ``"down"`` while it does not answer, or ``"recovering"`` until what
-    could not be delivered has been. `since` (ISO 8601) and `reason` tell of the outage that lasts,
-    `outages` how many there were.
-    """
-
-    alias: str
-    state: str
-    since: str | None
-    reason: str
-    outages: int
-
-
-class Metrics(Rates):
-    """Everything counted since `since` (ISO 8601), by all processes that flushed.
-
-    `pending_invalidations` is the length of the outbox now. `not_stored` has, by the name of a
-    function, page or block, or of what one pattern tracks, how often it was not stored for which
-    reason. `stored` has, by the last of these names only, how often a value was: "sealed" under
-    what it depends on, or "blind". `refreshed` has, by the name of a function, what became of its
-    refreshes. `fetched_together` counts what `cached_together` has fetched before it was asked for,
-    `fetched_in_vain` what of that nobody has used. `figures` has what else was measured, by all of
-    these names; `dropped` what writes have dropped. The last two are kept to so many counters; of
-    what found no room there are only so many `details_left_out`.
-    """
-
-    functions: dict[str, Rates]
-    figures: dict[str, Figures]
-    dropped: list[Dropped]
-    details_left_out: int
-    not_stored: dict[str, dict[str, int]]
-    stored: dict[str, dict[str, int]]
-    refreshed: dict[str, dict[str, int]]
-    fetched_together: int
-    fetched_in_vain: int
-    invalidations_by_entity_type: dict[str, int]
-    tag_invalidations: int
-    key_invalidations: int
-    pattern_invalidations: int
-    failed_invalidations: int
-    pending_invalidations: int
-    store: StoreState
-    latency: Percentiles
-    checked_hits: int
-    stale_hits: int
-    stale_rate: float | None
-    stale_by_entity_type: dict[str, int]
-    last_invalidation: dict[str, Any] | None
-    since: str | None
-
-
-class Minute(TypedDict):
-    """The counters of the minute that begins at `time` (seconds since the epoch).
-
-    `missed` has the misses by cause, as in `Figures`.
-    """
-
-    time: int
-    hits: int
-    misses: int
-    bypasses: int
-    missed: dict[str, int]
-    invalidations_by_entity_type: dict[str, int]
-    failed_invalidations: int
-    latency: Percentiles
-
-
-class Delivered(TypedDict):
-    """One delivered invalidation: `when` (ISO 8601), why, what (the first twenty of each kind).
-
-    `sizes` says how many there were of each.
-    `path` is that of the request that caused it, if one did, `using` the database that was written,
-    `latency` the seconds from COMMIT until the cache had been told. `trace` is what observers had
-    to say of it: the ``traceparent`` of the span in which it was delivered.
-    """
-
-    when: str
-    entity_type: str | None
-    cause: str | None
-    targets: dict[str, list[str]]
-    sizes: dict[str, int]
-    using: str
-    path: str | None
-    latency: float
-    trace: NotRequired[str]
 
 
 class Counted(NamedTuple):
@@ -161,6 +57,8 @@ def metrics_of(counted: Counted) -> Metrics:
         not_stored=_detailed(counts, _NOT_STORED),
         stored=_detailed(counts, _STORED),
         refreshed=_detailed(counts, "refreshed:"),
+        near_hits=_beginning_with("near:", counts),
+        waits_by_entity_type=_waits(counts),
         fetched_together=counts.get("fetched_together", 0),
         fetched_in_vain=counts.get("fetched_in_vain", 0),
         invalidations_by_entity_type=_by_entity_type(counts),
@@ -174,7 +72,7 @@ def metrics_of(counted: Counted) -> Metrics:
         checked_hits=counts.get("checked_hits", 0),
         stale_hits=counts.get("stale_hits", 0),
         stale_rate=_ratio(counts.get("stale_hits", 0), counts.get("checked_hits", 0)),
-        stale_by_entity_type=_by_entity_type(counts, "stale:"),
+        stale_by_entity_type=_beginning_with("stale:", counts),
         last_invalidation=json.loads(last) if last else None,
         since=since,
     )
@@ -302,9 +200,24 @@ def _ratio(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _by_entity_type(counts: Mapping[str, int], prefix: str = "invalidations:") -> dict[str, int]:
+def _by_entity_type(counts: Mapping[str, int]) -> dict[str, int]:
+    return _beginning_with("invalidations:", counts)
+
+
+def _beginning_with(prefix: str, counts: Mapping[str, int]) -> dict[str, int]:
     return {
         name.removeprefix(prefix): amount
         for name, amount in sorted(counts.items())
         if name.startswith(prefix)
+    }
+
+
+def _waits(counts: Mapping[str, int]) -> dict[str, Waits]:
+    return {
+        entity_type: Waits(
+            waits=amount,
+            seconds=counts.get(f"waited_us:{entity_type}", 0) / 1_000_000,
+            silent=counts.get(f"silent:{entity_type}", 0),
+        )
+        for entity_type, amount in _beginning_with("waits:", counts).items()
     }

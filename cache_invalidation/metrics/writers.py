@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.report import Delivered
+from cache_invalidation.metrics.shapes import Delivered
 from cache_invalidation.stores import get_store
 
 

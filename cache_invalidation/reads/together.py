@@ -161,9 +161,14 @@ def _size(payload: Any) -> int:
 
 
 def look_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Look | None:
-    """Return how to look for the value of a call in the block that is open; None as ever."""
+    """Return how to look for the value of a call in the block that is open; None as ever.
+
+    What is kept near needs no round trip.
+    """
     block = ahead.get()
-    return block.look_of(function, args, kwargs) if isinstance(block, Block) else None
+    if function.near or not isinstance(block, Block):
+        return None
+    return block.look_of(function, args, kwargs)
 
 
 class Together:

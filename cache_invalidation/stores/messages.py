@@ -8,7 +8,7 @@ under it. A version that is missing matches nothing either, so losing one costs 
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from secrets import token_bytes
@@ -57,6 +57,9 @@ TAGS_FOUND: Final = 100
 # Begins the names of the entries for keys of the project.
 TRACKED: Final = "k:"
 _TRACKED: Final = re.compile(rf"{TRACKED}(-?[0-9]+):(.*)", re.DOTALL)
+
+# Is told how many seconds a writer has waited, and of how many who have not answered.
+OnWait = Callable[[float, int], None]
 
 Version = str | None
 Versions = Mapping[str, Version]
@@ -174,6 +177,7 @@ class Delivery:
 
     `entries` and `keys` are places, as the store has named them. With `is_fenced`, it stands. It
     has `told` those who hold near what is dropped; they have to answer before the writer goes on.
+    `on_wait` is told if that took its time.
     """
 
     token: str
@@ -184,6 +188,7 @@ class Delivery:
     last: str = ""
     is_fenced: bool = False
     told: Told = NOBODY
+    on_wait: OnWait | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

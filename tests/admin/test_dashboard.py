@@ -16,7 +16,8 @@ from cache_invalidation.admin import charts, numbers
 from cache_invalidation.admin.tiles import Sums
 from cache_invalidation.admin.verdict import verdict
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.report import StoreState, read_metrics
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.metrics.shapes import StoreState
 from cache_invalidation.stores import get_store
 from tests.admin.conftest import APP, last_entry, page, send
 from tests.stores.steps import PATIENCE

@@ -11,13 +11,8 @@ import pytest
 from django.core.management import call_command
 
 from cache_invalidation import cached, invalidate
-from cache_invalidation.metrics.report import (
-    Metrics,
-    Minute,
-    read_metrics,
-    read_minutes,
-    read_recent,
-)
+from cache_invalidation.metrics.report import read_metrics, read_minutes, read_recent
+from cache_invalidation.metrics.shapes import Metrics, Minute
 from cache_invalidation.models import AuditEntry
 from tests.api.conftest import Api
 from tests.stores.steps import PATIENCE

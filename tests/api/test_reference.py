@@ -12,7 +12,7 @@ from cache_invalidation.api.serializers import InvalidationSerializer, PendingQu
 from cache_invalidation.api.urls import urlpatterns
 from cache_invalidation.api.views import REPLAYED
 from cache_invalidation.explain import readers
-from cache_invalidation.metrics.report import StoreState
+from cache_invalidation.metrics.shapes import StoreState
 from cache_invalidation.operations import overview
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/rest.md").read_text()

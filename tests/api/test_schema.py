@@ -16,7 +16,7 @@ from schemathesis.engine import events
 
 from cache_invalidation.api import examples
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.report import Metrics, Minute
+from cache_invalidation.metrics.shapes import Metrics, Minute
 from tests.api.conftest import PERMISSIONS, PREFIX, Api, make_user
 from tests.stores.steps import PATIENCE
 

@@ -20,7 +20,8 @@ from cache_invalidation import cached, invalidate
 from cache_invalidation.contrib import prometheus
 from cache_invalidation.contrib.prometheus import CacheInvalidationCollector
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.metrics.report import Metrics, read_metrics
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.metrics.shapes import Metrics
 from tests import processes
 from tests.delivery.outbox.rows import let_wait
 from tests.metrics.workload import work

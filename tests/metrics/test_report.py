@@ -45,6 +45,8 @@ def test_before_anything_is_counted_everything_is_zero():
         "not_stored": {},
         "stored": {},
         "refreshed": {},
+        "near_hits": {},
+        "waits_by_entity_type": {},
         "invalidations_by_entity_type": {},
         "tag_invalidations": 0,
         "key_invalidations": 0,

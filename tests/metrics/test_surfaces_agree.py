@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 from cache_invalidation.contrib.prometheus import CacheInvalidationCollector
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.durations import duration
-from cache_invalidation.metrics.report import Metrics, read_metrics
+from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.metrics.shapes import Metrics
 from tests import processes
 from tests.contrib.test_prometheus import assert_agrees, scrape
 

@@ -3,23 +3,37 @@
 from collections.abc import Callable, Iterator
 from threading import Event
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import pytest
+import redis
 
 from cache_invalidation import stores
+from cache_invalidation.conf import Settings
 from cache_invalidation.stores import get_store, near
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.stores.steps import PATIENCE
 
+AN_HOUR: Final = 3600.0
+
 
 @pytest.fixture(autouse=True)
-def in_use() -> Iterator[None]:
-    """Somebody may keep values near, until the end of the test."""
-    before = near.is_in_use()
+def long_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no lease run out while a test runs, however busy the machine is.
+
+    A module that is about that has a fixture of this name that changes nothing.
+    """
+    monkeypatch.setattr(Settings.NEAR_WAIT, "default", AN_HOUR)
+
+
+@pytest.fixture(autouse=True)
+def in_use(long_leases: None, redis_client: redis.Redis) -> Iterator[None]:
+    """Somebody may keep values near, until the end of the test, and has for a while."""
     near.take_into_use()
+    store: Any = get_store()
+    store.ping()
+    redis_client.set(f"{store._near}e", f"+0@{store._servers.identity}")
     yield
-    near._in_use = before
     stores._forget("CACHES")  # With the thread that keeps the lease.
 
 
@@ -48,5 +62,6 @@ def store() -> RedisStore:
 def other() -> Iterator[RedisStore]:
     """That of another process, as far as the server can tell."""
     store = RedisStore("default")
+    store.ping()
     yield store
     store.close()

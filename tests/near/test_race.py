@@ -24,6 +24,11 @@ class NobodyWaits(Near):
         spoiled._wait = lambda *args: None
 
 
+@pytest.fixture(autouse=True)
+def long_leases() -> None:
+    """Leave leases as short as they are."""
+
+
 @pytest.fixture
 def race() -> Race:
     load(read_airports(["IE"]))

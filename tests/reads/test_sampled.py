@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from model_bakery import baker
 
 from cache_invalidation import CacheDependencyWarning, cached, invalidate
-from cache_invalidation.metrics.report import Metrics, read_metrics, reset_metrics
+from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.metrics.shapes import Metrics
 from cache_invalidation.reads import consistency
 from cache_invalidation.stores import get_store
 from tests.delivered import commands, update_behind_the_back

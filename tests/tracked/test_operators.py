@@ -12,7 +12,8 @@ from django.test import Client, override_settings
 from cache_invalidation import ModelInvalidation, explain, registry, unit_of_work
 from cache_invalidation.explain.known import Known
 from cache_invalidation.explain.readers import FunctionEntry, dependent_on, functions_known
-from cache_invalidation.metrics.report import Metrics, read_metrics, reset_metrics
+from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.metrics.shapes import Metrics
 from cache_invalidation.operations.names import KnownNames
 from cache_invalidation.operations.overview import overview
 from cache_invalidation.reads.hints import hints

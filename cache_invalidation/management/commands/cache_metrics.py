@@ -9,15 +9,8 @@ from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management import costs
 from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.metrics.latency import Percentiles
-from cache_invalidation.metrics.report import (
-    Delivered,
-    Metrics,
-    Rates,
-    StoreState,
-    read_metrics,
-    read_minutes,
-    read_recent,
-)
+from cache_invalidation.metrics.report import read_metrics, read_minutes, read_recent
+from cache_invalidation.metrics.shapes import Delivered, Metrics, Rates, StoreState, Waits
 from cache_invalidation.models import backlog
 from cache_invalidation.stores.messages import MINUTES, RECENT
 
@@ -115,6 +108,12 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     yield from _detailed("not stored", metrics["not_stored"])
     yield from _detailed("stored", metrics["stored"])
     yield from _detailed("refreshed", metrics["refreshed"])
+    if near := metrics["near_hits"]:
+        yield "  near hits"
+        yield from _numbers(near)
+    if waited := metrics["waits_by_entity_type"]:
+        yield "  writers waited for processes that keep values near"
+        yield from _waits(waited)
     if fetched := metrics["fetched_together"]:
         yield f"  fetched        {fetched} together, {metrics['fetched_in_vain']} of them in vain"
     yield "  invalidations"
@@ -149,6 +148,13 @@ def _detailed(what: str, found: Mapping[str, Mapping[str, int]]) -> Iterator[str
 
 def _numbers(counts: Mapping[str, int]) -> Iterator[str]:
     yield from (f"    {name:<30} {n}" for name, n in counts.items())
+
+
+def _waits(waited: Mapping[str, Waits]) -> Iterator[str]:
+    for entity_type, found in waited.items():
+        mean = _duration(found["seconds"] / found["waits"])
+        times, silent = f"{found['waits']} times, {mean} on average", found["silent"]
+        yield f"    {entity_type}  {times}{f', {silent} for a whole lease' if silent else ''}"
 
 
 def _state(store: StoreState) -> str:

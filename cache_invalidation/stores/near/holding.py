@@ -246,7 +246,7 @@ class _Keeping:
             self._watch(answer.epoch)
             if answer.is_granted:
                 lease.until = sent + self._seconds
-                self._listen_until = sent + self._seconds / RENEWALS
+                self._listen_until = sent + min(self._seconds / RENEWALS, TENDING)
                 return True
 
     def _drop(self, item: Item) -> None:

@@ -15,7 +15,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import near
 from cache_invalidation.stores.base import guarded
-from cache_invalidation.stores.messages import NAMESPACE, Filling, new_token
+from cache_invalidation.stores.messages import NAMESPACE, Filling, OnWait, new_token
 from cache_invalidation.stores.near.holding import Held, Holding, Item, Renewal, Ring
 from cache_invalidation.stores.near.waiting import LONGEST, NOBODY, Told, lease_of, told_by
 from cache_invalidation.stores.redis.connection import MEMORY, Command, Servers, text_of
@@ -142,13 +142,22 @@ class RedisNear(RedisCounters):
         """Return the command that asks who of those told has answered already."""
         return [("LPOP", f"{self._near}a:{token}", len(told.holders))] if told.holders else []
 
-    def _wait(self, token: str, told: Told, answered: Collection[bytes]) -> None:
+    def _wait(
+        self,
+        token: str,
+        told: Told,
+        answered: Collection[bytes],
+        on_wait: OnWait | None = None,
+    ) -> None:
         """Wait until all have answered that they have dropped it, or their leases are over.
 
         Never raises: what it is about is committed, and delivered.
         """
         left = set(told.holders) - {name.decode() for name in answered}
         late = max(map(lease_of, left), default=0.0)
+        if not (left or told.epoch):
+            return
+        began = monotonic()
         until = told.at + (max(late, LONGEST, settings.NEAR_WAIT) if told.epoch else late)
         try:
             while left and (seconds := until - monotonic()) > 0:
@@ -161,6 +170,8 @@ class RedisNear(RedisCounters):
                 self._make_up(left, told)
         except ERRORS:
             sleep(max(0.0, until - monotonic()))
+        if on_wait is not None:
+            on_wait(monotonic() - began, len(left))
 
     def _make_up(self, silent: Collection[str], told: Told) -> None:
         """Save others from waiting for those who are `silent`, and for what was waited out."""

@@ -294,7 +294,8 @@ class RedisStore(RedisNear):
         lifted = len(marks) + len(fences)
         told = told.merged(self._told(answers[len(marks) : lifted], keys))
         if told:
-            self._wait(token, told, (answers[lifted] or ()) if asking else ())
+            answered = (answers[lifted] or ()) if asking else ()
+            self._wait(token, told, answered, delivery.on_wait)
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
     def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
