@@ -17,7 +17,7 @@ from cache_invalidation.reads.read import DUE, Read
 from cache_invalidation.reads.varying import code_version
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Filling, Found, Versions, seal
+from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, seal
 from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.stores.near.immutable import is_immutable
 from cache_invalidation.stores.near.memory import Kept, Lease
@@ -79,14 +79,25 @@ class Looking:
             self._stamp, self._lives = held.stamp, held.lives
             return held.found
         kept = memory.get(read.entry)
-        payload = None if kept is None else kept.payload
-        if kept is not None and self._began < kept.expires:
-            # Has anything changed? If not, there is no need for the value.
-            found = store.lookup(read.entry, tags, head=1)
-            if found.entry is not None and found.entry.seal == kept.seal:
-                self._lease = kept.lease
-                return found._replace(entry=found.entry._replace(payload=payload))
+        if kept is not None and (found := self._look_again(kept, tags)) is not None:
+            return found
         return store.lookup(read.entry, tags, with_further=with_further)
+
+    def _look_again(self, kept: Kept, tags: tuple[str, ...]) -> Found | None:
+        """Return what is kept, with the versions of now, if the same still is in the store.
+
+        There is no need for the value then.
+        """
+        payload, own = kept.payload, self._read.tags
+        if self._began >= kept.expires:
+            return None
+        asked = tuple(sorted({*tags, *kept.versions}))
+        found = self._holding.registrar.look_again(kept.place, kept.seal, asked)
+        if found is None:
+            return None
+        self._lease = kept.lease
+        further = tuple(tag for tag in kept.versions if tag not in own)
+        return found._replace(entry=Entry(kept.seal, further, payload, b"\0", found.mark))
 
     def fill(self, filling: Filling) -> bool:
         """Store what was computed, and keep it; tell whether it could be stored."""

@@ -24,7 +24,7 @@ from tests.benchmarks.timing import FULL, QUICK
 
 SECTIONS = (
     *("writes", "watcher", "hits", "together", "querysets", "pages", "tracked", "tags", "memory"),
-    *("replay", "ahead"),
+    *("replay", "ahead", "near"),
 )
 PEERS = "peers"
 

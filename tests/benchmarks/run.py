@@ -7,6 +7,7 @@ from tests.benchmarks import (
     ahead,
     hits,
     memory,
+    near,
     pages,
     popular_tags,
     querysets,
@@ -34,6 +35,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "memory": memory.measure,
     "replay": replay.measure,
     "ahead": ahead.measure,
+    "near": near.measure,
     "peers": peers.measure,
 }
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SECTIONS = {
     *("write", "watcher", "hit", "together", "queryset", "page", "block", "tracked"),
-    *("invalidate a tag", "memory", "replay"),
+    *("invalidate a tag", "memory", "replay", "near"),
     *(f"ahead, {each}" for each in ("timeouts alone", "refresh", "refresh and warm")),
     "ahead, cold start with warm, to without",
 }

@@ -226,16 +226,18 @@ def test_without_a_lease_the_versions_are_asked_for(settings, wait, product, mon
     monkeypatch.setattr(RedisNear, "grants_leases", lambda self: "it is only a test")
     assert name_of(product.pk) == "old"
     assert kept(store) == 1
-    heads: list[int] = []
-    lookup = store.lookup
+    again: list[str] = []
+    look_again = store.look_again
 
-    def watched(*args: Any, head: int = 0, **kwargs: Any) -> Any:
-        heads.append(head)
-        return lookup(*args, head=head, **kwargs)
+    def watched(entry: str, *args: Any) -> Any:
+        again.append(entry)
+        return look_again(entry, *args)
 
-    monkeypatch.setattr(store, "lookup", watched)
+    monkeypatch.setattr(store, "look_again", watched)
+    monkeypatch.setattr(store, "lookup", None)
     assert name_of(product.pk) == "old"
-    assert heads == [1]
+    assert len(again) == 1
+    monkeypatch.undo()
     Product.objects.update(name="new")
     assert name_of(product.pk) == "new"
     assert not store.near.holder()

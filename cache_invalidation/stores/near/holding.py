@@ -78,6 +78,9 @@ class Registrar(Protocol):
         It is 0 if nobody knows the holder.
         """
 
+    def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
+        """Return the versions of `tags` and the mark, if the entry still is that with this seal."""
+
     def tell(self, entry: str) -> None:
         """Have all who keep what was found at this place look again, and wait for them."""
 

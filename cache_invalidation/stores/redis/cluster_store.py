@@ -21,7 +21,7 @@ from django.core.cache import caches
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import Condition, Delivery, Filling
 from cache_invalidation.stores.redis.cluster import ClusterClient, ClusterConnectionFactory
-from cache_invalidation.stores.redis.connection import Servers
+from cache_invalidation.stores.redis.connection import Command, Servers
 from cache_invalidation.stores.redis.counters import ERRORS
 from cache_invalidation.stores.redis.entries import pack
 from cache_invalidation.stores.redis.nodes import Nodes
@@ -54,9 +54,12 @@ class RedisClusterStore(RedisStore):
         return self._connect().probe().condition
 
     def _values(self, names: Sequence[str]) -> tuple[list[bytes | None], str]:
-        # Not GET, which refuses what somebody else has put there.
-        answers, identity = self._servers.look([("MGET", name) for name in names])
+        answers, identity = self._servers.look(self._getting(names))
         return [value for (value,) in answers], identity
+
+    def _getting(self, names: Sequence[str]) -> list[Command]:
+        # Not GET, which refuses what somebody else has put there.
+        return [("MGET", name) for name in names]
 
     def _together(self, keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
         # Not by slot: while a slot is being moved, some of its keys are here and some are there.

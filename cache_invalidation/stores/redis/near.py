@@ -15,7 +15,7 @@ from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.stores import near
 from cache_invalidation.stores.base import guarded
-from cache_invalidation.stores.messages import NAMESPACE, Filling, OnWait, new_token
+from cache_invalidation.stores.messages import NAMESPACE, Filling, Found, OnWait, new_token
 from cache_invalidation.stores.near.holding import Held, Holding, Item, Renewal, Ring
 from cache_invalidation.stores.near.waiting import LONGEST, NOBODY, Told, lease_of, told_by
 from cache_invalidation.stores.redis.connection import MEMORY, Command, Servers, text_of
@@ -43,6 +43,8 @@ class RedisNear(RedisCounters):
 
     @abstractmethod
     def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held: ...
+    @abstractmethod
+    def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None: ...
     @abstractmethod
     def fill_and_hold(self, filling: Filling, holder: str) -> int | None: ...
 

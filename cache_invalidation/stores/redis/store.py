@@ -139,6 +139,22 @@ class RedisStore(RedisNear):
     def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
         return self._look(entry, tags, 0, holder)
 
+    @guarded(*ERRORS)
+    def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
+        names = [self._mark_key(entry), *map(self.version_key, tags)]
+        # In this order: what is dropped between the two shows in the second.
+        head = ("GETRANGE", entry, 1, len(seal))
+        (found, *values), identity = self._servers.look((head, *self._getting(names)))
+        if found != seal:
+            return None
+        marked, *there = [value for some in values for value in some]
+        versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
+        return Found(None, versions, _text(marked) or "")
+
+    def _getting(self, names: Sequence[str]) -> list[Command]:
+        """Return the commands whose answers have what stands under `names`, in lists."""
+        return [("MGET", *names)]
+
     def _look(self, entry: str, tags: Sequence[str], head: int, holder: str = "") -> Held:
         names = [entry, self._mark_key(entry), *map(self.version_key, tags)]
         if holder:

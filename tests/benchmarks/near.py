@@ -1,0 +1,161 @@
+"""Values in the memory of a process: what a hit takes, and what writers wait for it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from time import sleep
+from typing import Any, Final
+from unittest import mock
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connections, transaction
+
+from cache_invalidation import cached
+from cache_invalidation.stores import get_store
+from cache_invalidation.stores.near.holding import Holding
+from tests.benchmarks.comparing import ratio
+from tests.benchmarks.holder import hold
+from tests.benchmarks.server import CacheServer
+from tests.benchmarks.table import Row
+from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
+from tests.testapp.models import Product
+
+PROCESSES: Final = 8
+NUMBER, FIFTY, BARE = "a number", "a tuple of 50 rows", "cache.get"
+MICROSECONDS: Final = {NUMBER: 3.0, FIFTY: 5.0}
+
+_spawn = get_context("spawn")
+
+
+@cached(near=True, timeout=None)
+def stock_of(pk: int) -> int:
+    return Product.objects.values_list("stock", flat=True).get(pk=pk)
+
+
+@cached(near=True, timeout=None, tags=["benchmark"])
+def fifty() -> tuple[tuple[int, str], ...]:
+    return tuple((number, f"product {number}") for number in range(50))
+
+
+def measure(scale: Scale) -> Iterator[Row]:
+    """Measure hits, hits without a lease, and writes to what nobody and to what others keep."""
+    CacheServer().empty()
+    product = Product.objects.create(name="product", stock=7)
+    await_lease()
+    yield from _hits(product.pk, scale)
+    yield from _writes(product, scale)
+
+
+def await_lease() -> None:
+    """Wait until this process may answer alone."""
+    store: Any = get_store()
+    while not store.near.holder():
+        sleep(0.01)
+
+
+def _hits(pk: int, scale: Scale) -> Iterator[Row]:
+    cache.set("benchmark", 7)
+    calls: dict[str, Callable[[], Any]] = {
+        NUMBER: partial(stock_of, pk),
+        FIFTY: fifty,
+        BARE: partial(cache.get, "benchmark"),
+    }
+    times = by_turns(
+        {n: Alternative(run=repeat(call, scale.calls), warm_up=call) for n, call in calls.items()},
+        scale.rounds,
+        per=scale.calls,
+    )
+    for name, budget in MICROSECONDS.items():
+        took = times.of(name) * 1e6
+        title = f"near: hit of {name}"
+        yield Row(name=title, unit="µs", ours=took, figure=took, budget=budget)
+        yield ratio(f"{title}, to cache.get", times, name, BARE, budget=1 / 10)
+    with mock.patch.object(Holding, "holder", _nobody):
+        store: Any = get_store()
+        store.near.lose()
+        stock_of(pk)
+        alone = {n: Alternative(run=repeat(c, scale.calls), warm_up=c) for n, c in calls.items()}
+        times = by_turns(alone, scale.rounds, per=scale.calls)
+    yield ratio("near: hit without a lease, to cache.get", times, NUMBER, BARE, budget=1.5)
+
+
+def _nobody(holding: Holding) -> str:
+    return ""
+
+
+def _writes(product: Product, scale: Scale) -> Iterator[Row]:
+    other = Product.objects.create(name="other")
+    save, save_other = partial(_save, product), partial(_save, other)
+    with _holders(product.pk):
+        held, unheld = "held", "not held"
+        times = by_turns(
+            {
+                unheld: Alternative(run=save_other, warm_up=save_other),
+                held: Alternative(run=save, warm_up=partial(_save_and_wait, product)),
+            },
+            scale.long_rounds,
+            per=1,
+        )
+    yield _added(f"near: write that {PROCESSES} idle processes keep", times, held, unheld)
+
+
+def _added(name: str, times: Times, ours: str, baseline: str) -> Row:
+    return Row(
+        name=name,
+        unit="ms",
+        baseline=times.of(baseline) * 1e3,
+        ours=times.of(ours) * 1e3,
+        kind="added",
+        figure=times.added(ours, baseline) * 1e3,
+        budget=2.0,
+    )
+
+
+def _save(product: Product) -> None:
+    with transaction.atomic():
+        product.save(update_fields=["name"])
+
+
+def _save_and_wait(product: Product) -> None:
+    """Write, and give the others time to look it up again."""
+    _save(product)
+    sleep(0.1)
+
+
+@contextmanager
+def _holders(pk: int) -> Iterator[None]:
+    """Have other processes keep the stock of a product near, and do little else."""
+    pipes, processes = [], []
+    changed = {
+        "DATABASES": {alias: connections[alias].settings_dict for alias in connections},
+        "CACHES": settings.CACHES,
+        "DEBUG": False,
+    }
+    for _ in range(PROCESSES):
+        ours, theirs = _spawn.Pipe()
+        process = _spawn.Process(target=hold, args=(changed, pk, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        pipes.append(ours)
+        processes.append(process)
+    try:
+        for pipe in pipes:
+            pipe.recv()
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def keep(pk: int, parent: Connection) -> None:
+    """Look at the stock again and again, every few milliseconds."""
+    await_lease()
+    stock_of(pk)
+    parent.send("ready")
+    while True:
+        stock_of(pk)
+        sleep(0.02)
