@@ -13,7 +13,9 @@ from django.core.checks import Error, Info, Warning
 from cache_invalidation.checks.cache import store
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.conf import Settings
+from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Condition
+from cache_invalidation.stores.near import is_in_use
 
 # What the policies do that are not for a cache with fences.
 _HARM: Final = {
@@ -23,13 +25,19 @@ _HARM: Final = {
     "noeviction": "once it is full it refuses fences, and stores nothing any more",
 }
 
+_WITHOUT_LEASES: Final = (
+    "A process asks the cache at each hit, for the versions only; where it is no Redis, near=True "
+    "does nothing at all. Give the cache one server with another policy, enough memory and nothing "
+    "else on it, or take near=True away."
+)
+
 # By alias, what `check_server` has just been told.
 _told: dict[str, Condition] = {}
 
 
 @register()
 def check_server(**kwargs: Any) -> Messages:
-    """E005, W008 and W015: what the server is, and how it is set up."""
+    """E005, W008, W015 and W031: what the server is, and how it is set up."""
     found = store()
     if found is None:
         return  # E001, E003 or E004.
@@ -55,6 +63,23 @@ def check_server(**kwargs: Any) -> Messages:
             "needs a server of its own.",
             id="cache_invalidation.W008",
         )
+
+    if is_in_use() and (why := _without_leases(found, condition)):
+        yield Warning(
+            f"Functions are kept near, and the cache {alias!r} grants no leases: {why}.",
+            hint=_WITHOUT_LEASES,
+            id="cache_invalidation.W031",
+        )
+
+
+def _without_leases(found: Store, condition: Condition) -> str | None:
+    if found.near is None:
+        return "it is neither Redis nor Valkey"
+    if not found.finds_holders:
+        return "it is a cluster"
+    if condition.eviction.startswith("allkeys-"):
+        return f"its maxmemory-policy is {condition.eviction}, which may evict who keeps what"
+    return None
 
 
 def _harm(condition: Condition) -> str | None:

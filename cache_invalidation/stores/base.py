@@ -72,6 +72,9 @@ class Store(ABC):
     # Is everything at one place, whoever is served?
     places_plainly = False
 
+    # Can a writer find those who keep near what it changes?
+    finds_holders = False
+
     # What this process keeps of it in its own memory, and may answer from alone; None for nothing.
     near: Holding | None = None
 

@@ -9,6 +9,7 @@ import redis
 from django.core.checks import Error, Info, Warning
 from django.test import override_settings
 
+from cache_invalidation.stores import near
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.stores.redis.server import Server
 from example_project.servers import ValkeyServer
@@ -207,3 +208,26 @@ def test_a_server_that_does_not_tell_about_its_memory_is_not_judged(
     client.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-info")
     with with_redis_at(server.url, USERNAME="app", PASSWORD="pw"):
         assert reported_in_production() == []
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])
+def test_w031_values_near_without_leases(
+    server: ValkeyServer,
+    client: redis.Redis,
+    policy: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    client.config_set("maxmemory-policy", policy)
+    with with_redis_at(server.url):
+        assert "W031" not in ids(reported())
+        monkeypatch.setattr(near, "_in_use", True)
+        if policy == "volatile-lru":
+            assert "W031" not in ids(reported())
+        else:
+            assert policy in only(reported(), Warning, "W031").msg
+
+
+def test_w031_values_near_on_a_cache_that_takes_no_notice(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(near, "_in_use", True)
+    with configured(CACHE="locmem"):
+        assert "neither Redis" in only(reported(), Warning, "W031").msg

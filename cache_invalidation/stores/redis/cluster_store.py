@@ -42,7 +42,7 @@ class RedisClusterStore(RedisStore):
     """A cluster of Redis 7.0 or Valkey 7.2, or newer. Only primaries are asked."""
 
     _scripts_find_keys = False
-    _finds_holders = False  # Neither what they keep of a key, nor they themselves, are on its node.
+    finds_holders = False  # Neither what they keep of a key, nor they themselves, are on its node.
 
     def _connect(self) -> Servers:
         return Nodes(self._codec, self.version_key(ROOT))

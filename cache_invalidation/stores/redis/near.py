@@ -31,12 +31,11 @@ class RedisNear(RedisCounters):
 
     _servers: Servers
 
-    # Can a script tell whoever holds any of the keys?
-    _finds_holders = True
+    finds_holders = True
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._near = self.shared(f"{NAMESPACE}n:") if self._finds_holders else ""
+        self._near = self.shared(f"{NAMESPACE}n:") if self.finds_holders else ""
         self.near: Holding = Holding(self)
         # The outage in which a writer could not tell the holders, and since when.
         self._untold = (-1, 0.0)
@@ -53,7 +52,7 @@ class RedisNear(RedisCounters):
     @guarded(*ERRORS)
     def grants_leases(self) -> str:
         """See `Registrar.grants_leases`."""
-        if not self._finds_holders:
+        if not self.finds_holders:
             return "it is a cluster"
         server = Server()
         server.learn_memory(text_of([self._servers.ask(*MEMORY)]))
@@ -189,7 +188,7 @@ class RedisNear(RedisCounters):
     def wait_for_leases(self) -> None:
         """See `Store.wait_for_leases`. Who could not be told has no new lease either."""
         self._lose_lease()
-        if not (near.is_in_use() and settings.NEAR_WAIT and self._finds_holders):
+        if not (near.is_in_use() and settings.NEAR_WAIT and self.finds_holders):
             return
         outage = self.breaker.outages
         if self.breaker.is_working or self._untold[0] != outage:
