@@ -25,6 +25,7 @@ def cached_response(
     vary_on: Mapping[str, Callable[[Any], Any]] | None = None,
     lock: bool = False,
     statuses: Collection[int] = (200,),
+    near: bool = False,
 ) -> Callable[[F], F]:
     """Keep the responses of a view until something changes that they were made from.
 
@@ -38,7 +39,7 @@ def cached_response(
     Raises `TypeError` or `ValueError` for options that cannot work, and `TypeError` for a
     coroutine, for a class, and above `api_view`.
     """
-    options = Options.checked("cached_response", timeout, key_prefix, vary_on, lock, statuses)
+    options = Options.checked("cached_response", timeout, key_prefix, vary_on, lock, statuses, near)
 
     def decorate(function: Any) -> Any:
         if isinstance(function, type):
@@ -79,6 +80,7 @@ class CachedResponseMixin:
     cache_key_prefix: str | None = None
     cache_lock: bool = False
     cache_statuses: Collection[int] = (200,)
+    cache_near: bool = False
 
     _cache_invalidation_needs_middleware = True
 
@@ -115,4 +117,5 @@ def _options_of(view: Any, caller: str) -> Options:
         view.cache_vary_on,
         view.cache_lock,
         view.cache_statuses,
+        view.cache_near,
     )

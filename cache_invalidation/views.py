@@ -33,6 +33,7 @@ def cache_page(
     vary_on: Mapping[str, Callable[[Any], Any]] | None = None,
     lock: bool = False,
     statuses: Collection[int] = (200,),
+    near: bool = False,
 ) -> Callable[[V], V]:
     """Keep the pages of a view until something changes that they were made from.
 
@@ -49,7 +50,9 @@ def cache_page(
     left out. ``vary_on={"user": function}`` makes a page for each value of ``function(user)`` and
     not for each user; a page that then reads more of the user is not stored. With `lock`, one
     request computes a page and the others wait for it, up to ``LOCK_TIMEOUT``. Only responses with
-    one of `statuses` are stored. `cache` may only name the cache of ``CACHE_INVALIDATION``.
+    one of `statuses` are stored. With `near`, each process keeps pages in its own memory as well,
+    and writers wait for it, as for `cached`. `cache` may only name the cache of
+    ``CACHE_INVALIDATION``.
 
     Raises `TypeError` or `ValueError` for options and views that cannot work, and
     `ImproperlyConfigured` for another cache.
@@ -59,7 +62,7 @@ def cache_page(
             f"cache_page(cache={cache!r}): pages are kept in the cache that CACHE_INVALIDATION "
             f"names, which is {settings.CACHE!r}. Leave the argument out."
         )
-    options = Options.checked("cache_page", timeout, key_prefix, vary_on, lock, statuses)
+    options = Options.checked("cache_page", timeout, key_prefix, vary_on, lock, statuses, near)
 
     def decorate(view: Any) -> Any:
         if isinstance(view, type):

@@ -26,10 +26,14 @@ NAMELESS: Final = "unknown"
 
 
 class CacheableNode(Cacheable, Protocol):
-    """The node of a block. `about` is what it is known by besides the source of its template."""
+    """The node of a block. `about` is what it is known by besides the source of its template.
+
+    With `near`, it is kept in the memory of the process as well.
+    """
 
     fragment: str
     about: str
+    near: bool
 
 
 def rendered(
@@ -76,7 +80,7 @@ def _keeping(
     if said is None:
         return None
     trail = Trail(name, said, around.current)
-    read = Read(name, trail.key, tags, timeout, records=True, codec=CODEC)
+    read = Read(name, trail.key, tags, timeout, records=True, codec=CODEC, near=node.near)
     return Keeping(read, trail)
 
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.read import DEFAULT, Default
+from cache_invalidation.stores.near import take_into_use
 from cache_invalidation.surfaces.blocks.rendering import rendered
 from cache_invalidation.surfaces.inputs.trail import digest
 
@@ -30,12 +31,17 @@ class CachedNode(Node):
         timeout: FilterExpression | None,
         fragment: str = "",
         vary_on: list[FilterExpression] | None = None,
+        *,
+        near: bool = False,
     ) -> None:
         self.nodelist = nodelist
         self.about = about
         self.fragment = fragment
         self._timeout = timeout
         self._vary_on = vary_on or []
+        self.near = near
+        if near:
+            take_into_use()
 
     @cached_property
     def cycles(self) -> list[CycleNode]:
@@ -103,15 +109,19 @@ class CacheNode(CachedNode):
 
 
 def parse_cached(parser: Parser, token: Token) -> CachedNode:
-    """Parse ``{% cached [timeout] [name] [further inputs …] %} … {% endcached %}``."""
+    """Parse ``{% cached [timeout] [name] [further inputs …] [near=True] %} … {% endcached %}``."""
     nodelist, about = _parse_until(parser, "endcached")
     words = token.split_contents()[1:]
+    near = bool(words) and words[-1] == "near=True"
+    if near:
+        words.pop()
     return CachedNode(
         nodelist,
         about,
         parser.compile_filter(words[0]) if words else None,
         words[1] if len(words) > 1 else "",
         [parser.compile_filter(word) for word in words[2:]],
+        near=near,
     )
 
 

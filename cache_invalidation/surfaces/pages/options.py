@@ -7,6 +7,7 @@ from typing import Any
 
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.read import Default
+from cache_invalidation.stores.near import take_into_use
 from cache_invalidation.surfaces.pages.outlook import Coarse, of_user
 
 
@@ -19,6 +20,7 @@ class Options:
     of_user: Coarse | None
     lock: bool
     statuses: Collection[int]
+    near: bool
 
     @classmethod
     def checked(
@@ -29,6 +31,7 @@ class Options:
         vary_on: Mapping[str, Coarse] | None,
         lock: bool,
         statuses: Collection[int],
+        near: bool,
     ) -> "Options":
         """Return the options as `caller` was given them.
 
@@ -41,13 +44,18 @@ class Options:
             )
         if not isinstance(lock, bool):
             raise TypeError(f"{caller}: lock={lock!r}: it must be True or False.")
+        if not isinstance(near, bool):
+            raise TypeError(f"{caller}: near={near!r}: it must be True or False.")
         codes: Any = statuses
         if not (isinstance(codes, Collection) and all(type(each) is int for each in codes)):
             raise TypeError(f"{caller}: statuses={statuses!r}: it must be a list of numbers.")
+        if near:
+            take_into_use()
         return cls(
             timeout=checked_timeout(timeout),
             key_prefix=key_prefix or "",
             of_user=of_user(caller, vary_on or {}),
             lock=lock,
             statuses=frozenset(statuses),
+            near=near,
         )

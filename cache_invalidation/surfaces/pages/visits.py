@@ -128,7 +128,7 @@ class Visit:
         trail = Trail(f"page:{name}", said, outlook.current)
         tags = expand((page_tag(name), page_tag(request.path_info)))
         read = Read(f"page:{name}", trail.key, tags, options.timeout, options.lock, records=True)
-        read.function, read.codec = view, CODEC
+        read.function, read.codec, read.near = view, CODEC, options.near
         visit = cls(request, read, trail, options)
         visits.append(visit)
         return visit
