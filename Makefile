@@ -13,6 +13,7 @@ VENV   ?= .venv
 DJANGO ?= django
 ARGS   ?=
 EXAMPLES ?= 20000
+SECONDS ?= 600
 SEED   ?= random
 
 # Other packages that cache querysets are in no environment but one of their own.
@@ -67,6 +68,10 @@ bench: $(VENV)/.example $(VENV)/.test $(if $(filter --peers,$(ARGS)),$(VENV)/.pe
 .PHONY: drill
 drill: $(VENV)/.example $(VENV)/.test ## Break the cache, the database and writers, and count the damage
 	$(PY) -m tests.consistency.drills $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.example $(VENV)/.test ## Race with values near, and with trouble, for SECONDS
+	$(PY) -m tests.near --seconds $(SECONDS) $(ARGS)
 
 .PHONY: compat
 compat: $(VENV)/.example $(VENV)/.compat ## Run the tests of Django and others, without the app and with it

@@ -47,6 +47,7 @@ def measure(scale: Scale) -> Iterator[Row]:
     await_lease()
     yield from _hits(product.pk, scale)
     yield from _writes(product, scale)
+    get_store().close()  # Before the server stops, that is, to which it renews its lease.
 
 
 def await_lease() -> None:
