@@ -14,7 +14,6 @@ from cache_invalidation.observers import observers
 from cache_invalidation.reads.dependencies import hand_up
 from cache_invalidation.reads.kept_calls import stored_at, unwrap
 from cache_invalidation.reads.read import DUE, Read
-from cache_invalidation.reads.varying import code_version
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, seal
@@ -187,7 +186,7 @@ class AtHand:
 
     def put(self, args: tuple[Any, ...], kept: Kept | None, store: Store) -> None:
         """Have `kept` at hand for the next call with `args`, if that is a plain one."""
-        if kept is None or not kept.is_shared or not store.places_plainly or code_version():
+        if kept is None or not kept.is_shared or not store.places_plainly:
             return
         kinds = tuple(map(type, args))
         if not PLAIN.issuperset(kinds):

@@ -54,6 +54,8 @@ class Writer(NamedTuple):
     at: str = "start"
     told: tuple[tuple[Holder, int], ...] = ()
     epoch: int = 0
+    # Whom the delivery had to tell, since the fence was gone.
+    again: tuple[tuple[Holder, int], ...] = ()
 
 
 class World(NamedTuple):
@@ -66,6 +68,7 @@ class World(NamedTuple):
     losses: int = 0
     crashes: int = 0
     kills: int = 0
+    lapses: int = 0
     was_lost: bool = False
 
 
@@ -102,6 +105,7 @@ class Explorer:
         crashes: int = 0,
         kills: int = 0,
         evicts: int = 0,
+        lapses: int = 0,
         limit: int | None = None,
     ) -> int:
         """Explore everything with so many threads in each process; return the number of worlds."""
@@ -114,6 +118,7 @@ class Explorer:
             losses=losses,
             crashes=crashes,
             kills=kills,
+            lapses=lapses,
         )
         seen, queue = {first}, [first]
         while queue:
@@ -195,6 +200,11 @@ class Explorer:
 
         if world.crashes and writer.at in ("fenced", "committed", "delivered"):
             yield moved(Writer("crashed"), crashes=world.crashes - 1)
+        if world.lapses and writer.at in ("fenced", "committed"):
+            fenced = world.store.version
+            if isinstance(fenced, frozenset) and token in fenced:
+                store = world.store._replace(version=(fenced - {token}) or None)
+                yield world._replace(store=store, lapses=world.lapses - 1)
         match writer.at:
             case "start" if all(w.at not in ("start", "fenced") for w in world.writers[:index]):
                 told, store = self.take("fence", world.store, token)
@@ -207,11 +217,9 @@ class Explorer:
                 processes = world.processes
                 if told != Told():
                     processes = tuple(self.passed(process, token) for process in processes)
-                told = (
-                    tuple({**dict(writer.told), **dict(told.holders)}.items()),
-                    told.epoch or writer.epoch,
-                )
-                yield moved(Writer("delivered", *told), store=store, processes=processes)
+                epoch = told.epoch or writer.epoch
+                delivered = Writer("delivered", writer.told, epoch, told.holders)
+                yield moved(delivered, store=store, processes=processes)
             case "delivered":
                 yield from self.wait(world, index, writer)
 
@@ -225,8 +233,13 @@ class Explorer:
 
     def wait(self, world: World, index: int, writer: Writer) -> Iterator[World]:
         token, store = TOKENS[index], world.store
-        answered = dict(store.answers).get(token, frozenset())
-        silent = [told for told in writer.told if told[0] not in answered]
+        answers = dict(store.answers)
+        silent = [
+            (holder, stamp)
+            for name, told in ((token, writer.told), (self.rules.again(token), writer.again))
+            for holder, stamp in told
+            if holder not in answers.get(name, frozenset())
+        ]
         late = silent if self.writers_wait else []
         if any(self.may_answer(world.processes[h[0]], token) for h, _ in late):
             return

@@ -65,6 +65,8 @@ class Rules:
     refuses_strangers = True
     # Does a delivery tell those who came while its fence was lost?
     tells_again = True
+    # And are their answers told from those to the fence?
+    tells_again_apart = True
     # Is who is registered found where he is?
     registers_at_once = True
 
@@ -170,12 +172,16 @@ class Rules:
             store = store._replace(register=())
         return Told(tuple(told), young), store
 
+    def again(self, token: str) -> str:
+        """Return for what those answer whom a delivery has told, and not the fence."""
+        return f"{token}~" if self.tells_again_apart else token
+
     def lift(self, store: Store, token: str) -> tuple[Told, Store]:
         """Deliver: lift the fence; if it is gone, tell those who came meanwhile."""
         fenced = store.version if isinstance(store.version, frozenset) else frozenset()
         told = Told()
         if token not in fenced and self.tells_again:
-            told, store = self._tell(store, token)
+            told, store = self._tell(store, self.again(token))
         return told, store._replace(version=(fenced - {token}) or None)
 
     def bury(self, store: Store, holder: Holder, stamp: int) -> tuple[bool, Store]:

@@ -28,6 +28,7 @@ SABOTAGES: list[tuple[str, dict[str, Any]]] = [
     ("minds_youth", {**ONE, "losses": 1}),
     ("refuses_strangers", ONE),
     ("tells_again", {**ONE, "losses": 1}),
+    ("tells_again_apart", {**TWO_THREADS, "writers": 1, "lapses": 1}),
     ("registers_at_once", ONE),
 ]
 
@@ -38,6 +39,8 @@ SABOTAGES: list[tuple[str, dict[str, Any]]] = [
         ONE,
         {**ONE, "evicts": 1},
         {**ONE, "losses": 1},
+        {**ONE, "lapses": 1},
+        {**TWO_THREADS, "writers": 1, "lapses": 1},
         {**ONE, "crashes": 1, "kills": 1},
         TWO_THREADS,
         {"processes": (1, 1), "writers": 1},
@@ -54,6 +57,7 @@ def test_nothing_stale_is_answered_or_kept(world):
     [
         {"processes": (1, 1)},
         {**TWO_THREADS, "evicts": 1, "losses": 1},
+        {**TWO_THREADS, "lapses": 1},
         {**ONE, "crashes": 1, "kills": 1, "losses": 1},
     ],
     ids=str,

@@ -146,7 +146,7 @@ class Real:
         return self._told(store, self.run("fence", [TAG], token, LONG, NEAR, "x", 1))
 
     def lift(self, store: Store, token: str) -> Any:
-        return self._told(store, self.run("fence", [TAG], token, 0, NEAR, "x", 1, "again"))
+        return self._told(store, self.run("fence", [TAG], token, 0, NEAR, "x", 1, f"{token}~"))
 
     def _told(self, store: Store, answer: list[Any]) -> Told:
         if not answer:
@@ -164,7 +164,13 @@ class Real:
 
 
 @pytest.mark.parametrize(
-    "world", [{"processes": (1,), "losses": 1}, {"processes": (1, 1), "writers": 1}], ids=str
+    "world",
+    [
+        {"processes": (1,), "losses": 1},
+        {"processes": (1,), "lapses": 1},
+        {"processes": (1, 1), "writers": 1},
+    ],
+    ids=str,
 )
 def test_each_script_does_what_the_model_says(world, redis_client):
     explorer, real = Explorer(), Real(redis_client)

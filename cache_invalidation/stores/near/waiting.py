@@ -26,12 +26,6 @@ class Told(NamedTuple):
         """Return the same without one, who need not be waited for."""
         return self._replace(holders={n: s for n, s in self.holders.items() if n != holder})
 
-    def merged(self, later: "Told") -> "Told":
-        """Return whom both have told."""
-        if not (self and later):
-            return later or self
-        return Told({**self.holders, **later.holders}, later.epoch or self.epoch, later.at)
-
 
 NOBODY: Final = Told()
 
@@ -44,6 +38,11 @@ def holder_name(token: str, seconds: float) -> str:
 def lease_of(holder: str) -> float:
     """Return the seconds that a lease of `holder` lasts."""
     return int(holder.rpartition(".")[2]) / 1000
+
+
+def again(token: str) -> str:
+    """Return for what those answer whom a delivery has told, and not the fence `token`."""
+    return f"{token}~"
 
 
 def told_by(answers: list[list[bytes | int]]) -> Told:

@@ -27,7 +27,7 @@ from cache_invalidation.stores.messages import (
     version_name,
 )
 from cache_invalidation.stores.near.holding import Held, Holding
-from cache_invalidation.stores.near.waiting import Told
+from cache_invalidation.stores.near.waiting import Told, again
 from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, spell
 from cache_invalidation.stores.redis.entries import KINDS, pack, unpack
@@ -293,7 +293,7 @@ class RedisStore(RedisNear):
     def deliver(self, delivery: Delivery) -> bool:
         keys = [*map(self.version_key, with_rows_alone(delivery.tags)), *delivery.entries]
         told, token = delivery.told, delivery.token
-        fences = self._fences(keys, token, settings.REPLICA_LAG, "again")
+        fences = self._fences(keys, token, settings.REPLICA_LAG, again(token))
         marks = self._marks(delivery.entries, f"~{token}")
         asking = self._answered(token, told)
         commands = [*marks, *fences, *asking, *self._unlinks(delivery.keys)]
@@ -308,10 +308,9 @@ class RedisStore(RedisNear):
             self._lose_lease()
             raise
         lifted = len(marks) + len(fences)
-        told = told.merged(self._told(answers[len(marks) : lifted], keys))
-        if told:
-            answered = (answers[lifted] or ()) if asking else ()
-            self._wait(token, told, answered, delivery.on_wait)
+        told_again = self._told(answers[len(marks) : lifted], keys)
+        self._wait(token, told, (answers[lifted] or ()) if asking else (), delivery.on_wait)
+        self._wait(again(token), told_again, (), delivery.on_wait)
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
     def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
