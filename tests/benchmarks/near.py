@@ -18,6 +18,7 @@ from cache_invalidation.stores import get_store
 from cache_invalidation.stores.near.holding import Holding
 from tests.benchmarks.comparing import ratio
 from tests.benchmarks.holder import hold
+from tests.benchmarks.lease import await_lease
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
@@ -48,13 +49,6 @@ def measure(scale: Scale) -> Iterator[Row]:
     yield from _hits(product.pk, scale)
     yield from _writes(product, scale)
     get_store().close()  # Before the server stops, that is, to which it renews its lease.
-
-
-def await_lease() -> None:
-    """Wait until this process may answer alone."""
-    store: Any = get_store()
-    while not store.near.holder():
-        sleep(0.01)
 
 
 def _hits(pk: int, scale: Scale) -> Iterator[Row]:

@@ -29,6 +29,11 @@ def save() -> None:
         Product(pk=1, name="boot", text="x" * 100, price=20).save(update_fields=["name", "text"])
 
 
+def name() -> str:
+    found: str = Product.objects.values_list("name", flat=True).get(pk=1)
+    return found
+
+
 def _visited(view: Callable[[HttpRequest], Any]) -> Task:
     return lambda: view(RequestFactory().get(URL)).content
 
@@ -44,27 +49,44 @@ def by_hand() -> Mapping[str, Task]:
         return found
 
     def delete_on_commit(instance: Product, **kwargs: Any) -> None:
-        transaction.on_commit(partial(cache.delete_many, [f"product:{instance.pk}", "products"]))
+        transaction.on_commit(
+            partial(
+                cache.delete_many, [f"product:{instance.pk}", f"name:{instance.pk}", "products"]
+            )
+        )
 
     post_save.connect(delete_on_commit, sender=Product, weak=False)
     return {
         "one row": partial(kept, "product:1", lambda: Product.objects.get(pk=1)),
         "list of 20 rows": partial(kept, "products", lambda: list(Product.objects.all())),
+        "a name": partial(kept, "name:1", name),
         "page": _visited(cache_page_of_django(TIMEOUT)(page)),
         "save": save,
     }
 
 
 def this_app() -> Mapping[str, Task]:
+    from cache_invalidation import cached
     from cache_invalidation.middleware import CachePageMiddleware
     from cache_invalidation.views import cache_page
 
     return {
         "one row": lambda: Product.objects.cached(TIMEOUT).get(pk=1),
         "list of 20 rows": lambda: list(Product.objects.cached(TIMEOUT)),
+        "a name": cached(timeout=TIMEOUT)(name),
         "page": _visited(CachePageMiddleware(cache_page(TIMEOUT)(page))),
         "save": save,
     }
+
+
+def this_app_near() -> Mapping[str, Task]:
+    """From the memory of the process."""
+    from cache_invalidation import cached
+
+    await_lease = import_module("tests.benchmarks.lease").await_lease
+    await_lease()
+    near = cached(timeout=TIMEOUT, near=True)(name)
+    return {"a name": near, "save": save}
 
 
 def cacheops() -> Mapping[str, Task]:
@@ -72,6 +94,9 @@ def cacheops() -> Mapping[str, Task]:
     return {
         "one row": lambda: Product.objects.cache(timeout=TIMEOUT).get(pk=1),
         "list of 20 rows": lambda: list(Product.objects.cache(timeout=TIMEOUT)),
+        "a name": import_module("cacheops").cached_as(
+            Product.objects.filter(pk=1), timeout=TIMEOUT, keep_fresh=True
+        )(name),
         "page": _visited(cached_view_as(Product, timeout=TIMEOUT)(page)),
         "save": save,
     }
@@ -82,6 +107,7 @@ def cachalot() -> Mapping[str, Task]:
     return {
         "one row": lambda: Product.objects.get(pk=1),
         "list of 20 rows": lambda: list(Product.objects.all()),
+        "a name": name,
         "save": save,
     }
 
@@ -90,6 +116,7 @@ def cachalot() -> Mapping[str, Task]:
 CONTENDERS: Final[Mapping[str, Callable[[], Mapping[str, Task]]]] = {
     "cache.get": by_hand,
     "this app": this_app,
+    "this app, near": this_app_near,
     "django-cacheops": cacheops,
     "django-cachalot": cachalot,
 }

@@ -26,7 +26,7 @@ def prepared(name: str, rows: int) -> Mapping[str, Callable[[int], Alternative]]
     for hit in (task for what, task in tasks.items() if what != "save"):
         _check(hit, tasks["save"])
     # What is dropped by a write is there, as it would be.
-    before = {"save": tasks["one row"]}
+    before = {"save": tasks.get("one row", tasks["a name"])}
     return {
         what: partial(_alternative, task, before.get(what, task)) for what, task in tasks.items()
     }
