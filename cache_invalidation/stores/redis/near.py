@@ -122,6 +122,8 @@ class RedisNear(RedisCounters):
 
     def _telling(self) -> tuple[str, str, int]:
         """Return what the script of a fence has to know to tell the holders."""
+        if not self.finds_holders:
+            return "", "", 0
         return self._near, self._servers.identity, int(near.is_in_use() and settings.NEAR_WAIT > 0)
 
     def _told(self, answers: Sequence[Any], keys: Collection[str]) -> Told:
