@@ -165,12 +165,16 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         if fence is None:
             fence = Fence(new_token(), _tags_of(batch), connections[batch.alias])
         return _deliver(batch, fence, commits_later)
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            _wait_for_leases()  # The fence stays until it lapses.
+            raise
         # A write that is committed must not look as if it failed.
         logger.exception("Delivering an invalidation failed: %s", describe(batch, batch.entries))
         number = sum(map(len, (batch.tags, batch.keys, batch.patterns, batch.entries)))
         counters.update({"failed": max(1, number)})
         _distrust(StoreUnavailable(repr(error)), lost=True)
+        _wait_for_leases()
         return False
 
 
@@ -193,7 +197,12 @@ def end_failed(batch: Batch, fence: Fence, error: BaseException, *, many: bool =
 
 def withdraw(batch: Batch, fence: Fence) -> None:
     """Lift `fence` without counting anything: what it was raised for has been rolled back."""
-    delivery = Delivery(token=fence.token, tags=fence.tags, entries=sorted(batch.entry_places))
+    delivery = Delivery(
+        token=fence.token,
+        tags=fence.tags,
+        entries=sorted(batch.entry_places),
+        is_fenced=fence.holds,
+    )
     with suppress(CacheInvalidationError):  # It lapses by itself.
         get_store().deliver(delivery)
     if batch.pending is not None and batch.pending.apart:
@@ -230,8 +239,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
         waits_whole = batch.pending is not None
         _not_delivered(batch, rest, fence, error)
         if rest is batch:
-            with suppress(StoreUnavailable):  # There may be no such cache.
-                get_store().wait_for_leases()
+            _wait_for_leases()
         if rest is not batch and not waits_whole:
             _announce_without_patterns(batch, fence, monotonic() - started)
         return False
@@ -278,6 +286,11 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
     lose(missed, batch, error, rest.entries)
     if tags or rest.entry_places:
         _distrust(error, lost=True)
+
+
+def _wait_for_leases() -> None:
+    with suppress(StoreUnavailable):  # There may be no such cache.
+        get_store().wait_for_leases()
 
 
 def _distrust(error: CacheInvalidationError, *, lost: bool = False) -> None:

@@ -61,12 +61,14 @@ class Looking:
     What was begun under one lease is not kept under another one.
     """
 
-    __slots__ = ("_began", "_holding", "_lease", "_lives", "_read", "_stamp", "_store")
+    __slots__ = ("_began", "_holding", "_lease", "_lives", "_read", "_stamp", "_store", "_under")
 
     def __init__(self, read: Read, store: Store, holding: Holding) -> None:
         self._read, self._store, self._holding = read, store, holding
         self._lease: Lease = holding.memory.lease
         self._began = monotonic()
+        # What it was registered under by the server, and by which stamp; 0 if it was not.
+        self._under: set[str] = set()
         self._stamp = 0
         self._lives: float | None = None
 
@@ -76,6 +78,7 @@ class Looking:
         if holder := self._holder():
             held = self._holding.registrar.hold(read.entry, tags, holder)
             self._stamp, self._lives = held.stamp, held.lives
+            self._under = self._names(held.found.versions)
             return held.found
         kept = memory.get(read.entry)
         if kept is not None and (found := self._look_again(kept, tags)) is not None:
@@ -100,9 +103,11 @@ class Looking:
 
     def fill(self, filling: Filling) -> bool:
         """Store what was computed, and keep it; tell whether it could be stored."""
+        self._stamp = 0
         if not (holder := self._holder()):
             is_stored = self._store.fill(filling)
         else:
+            self._under = self._names(filling.versions) | self._names(filling.conditions)
             stamp = self._holding.registrar.fill_and_hold(filling, holder)
             is_stored, self._stamp = stamp is not None, stamp or 0
         if is_stored and self._read.refresh:
@@ -112,17 +117,27 @@ class Looking:
             self._lives = filling.timeout
             sealed = seal(filling.versions, filling.mark)
             self._keep(filling.payload, filling.versions, sealed, filling.nonce)
+        self._let_go()
         return is_stored
+
+    def _names(self, versions: Versions) -> set[str]:
+        return {self._read.entry, *map(self._store.version_key, versions)}
+
+    def _let_go(self) -> None:
+        """Have the server forget what was registered, and is not kept."""
+        if self._stamp:
+            self._holding.memory.let_go(self._lease, self._under, self._stamp)
 
     def _holder(self) -> str:
         holder = self._holding.holder()
         return holder if holder == self._lease.holder else ""
 
-    def keep(self, found: Found) -> None:
-        """Keep what was found, which has turned out to be valid."""
+    def end(self, found: Found, *, is_hit: bool) -> None:
+        """Keep what was found, if it `is_hit`: has turned out to be valid."""
         entry, versions = found.entry, self._read.versions
-        if entry is not None and versions is not None:
+        if is_hit and entry is not None and versions is not None:
             self._keep(entry.payload, versions, entry.seal, 0)
+        self._let_go()
 
     def _keep(self, payload: Any, versions: Versions, sealed: bytes, nonce: int) -> None:
         store, read = self._store, self._read
@@ -142,7 +157,7 @@ class Looking:
             stamp=self._stamp or 1,
             versions=versions,
             seal=sealed,
-            keys=frozenset((read.entry, *map(store.version_key, versions))),
+            keys=frozenset(self._names(versions)),
             expires=self._began + self._seconds(payload),
             nonce=bytes([nonce]) if nonce else b"",
         )
@@ -173,7 +188,10 @@ class AtHand:
 
     def get(self, args: tuple[Any, ...]) -> Any:
         """Return the value for `args`, or `ELSEWHERE`."""
-        kept = self._kept.get((args, tuple(map(type, args))))  # 1 and True are equal.
+        try:
+            kept = self._kept.get((args, tuple(map(type, args))))  # 1 and True are equal.
+        except TypeError:
+            return ELSEWHERE  # One of them has no hash.
         if kept is None or alive or observers or self._parts is not registry.parts:
             return ELSEWHERE
         value = kept.value

@@ -104,8 +104,7 @@ def _look_near(
     read.looking = near.Looking(read, store, holding)
     found = read.looking.look(_asked(read), with_further=with_further)
     outcome = judge(read, found, computes=computes)
-    if outcome == "hits":
-        read.looking.keep(found)
+    read.looking.end(found, is_hit=outcome == "hits")
     return outcome
 
 

@@ -30,8 +30,8 @@ class Looking(Protocol):
     def fill(self, filling: Filling) -> bool:
         """Store what was computed, and keep it; tell whether it could be stored."""
 
-    def keep(self, found: Found) -> None:
-        """Keep what was found, which has turned out to be valid."""
+    def end(self, found: Found, *, is_hit: bool) -> None:
+        """Keep what was found, if it `is_hit`: has turned out to be valid."""
 
 
 Look = Callable[["Read"], Outcome]

@@ -44,18 +44,21 @@ class Process(NamedTuple):
     memory: tuple[int, int, int] | None = None  # value, stamp, and the name it was kept under
     given_up: int = 0
     evicts: int = 0
+    leaves: int = 0
     killed: bool = False
     threads: tuple[Thread, ...] = ()
 
 
 class Writer(NamedTuple):
-    """start, fenced, committed, delivered, done; or crashed."""
+    """start, fenced, committed, delivered, done; or crashed.
+
+    Who `is_blind` has not got the answer to its fence.
+    """
 
     at: str = "start"
     told: tuple[tuple[Holder, int], ...] = ()
     epoch: int = 0
-    # Whom the delivery had to tell, since the fence was gone.
-    again: tuple[tuple[Holder, int], ...] = ()
+    is_blind: bool = False
 
 
 class World(NamedTuple):
@@ -64,11 +67,14 @@ class World(NamedTuple):
     processes: tuple[Process, ...]
     writers: tuple[Writer, ...]
     returned: int = 0
-    # How often the store, a writer or a process may still be lost.
+    # How often the store, a writer, a process, fences, the answer to a fence may still be lost; and
+    # who has not renewed be buried.
     losses: int = 0
     crashes: int = 0
     kills: int = 0
     lapses: int = 0
+    blinds: int = 0
+    burials: int = 0
     was_lost: bool = False
 
 
@@ -93,8 +99,13 @@ class Explorer:
     writers_wait: bool = True
     keeps_what_is_not_registered: bool = False
     evicts_silently: bool = False
+    takes_old_answers: bool = False
+    drops_own: bool = True
+    leaves_before_forgetting: bool = False
+    buries_the_living: bool = False
     worlds: int = 0
     steps: dict[Any, Any] = field(default_factory=dict)
+    own: int | None = None
 
     def run(
         self,
@@ -105,11 +116,20 @@ class Explorer:
         crashes: int = 0,
         kills: int = 0,
         evicts: int = 0,
-        lapses: int = 0,
+        leaves: int = 0,
         limit: int | None = None,
+        own: int | None = None,
+        **further: Any,
     ) -> int:
-        """Explore everything with so many threads in each process; return the number of worlds."""
-        made = tuple(Process(threads=(Thread(),) * threads, evicts=evicts) for threads in processes)
+        """Explore everything with so many threads in each process; return the number of worlds.
+
+        `own` is the process in which the writers are, if it is one of these.
+        """
+        self.own = own
+        made = tuple(
+            Process(threads=(Thread(),) * threads, evicts=evicts, leaves=leaves)
+            for threads in processes
+        )
         first = World(
             Store(version=1, entry=(1, 0), epoch=1, epochs=1),
             0,
@@ -118,7 +138,7 @@ class Explorer:
             losses=losses,
             crashes=crashes,
             kills=kills,
-            lapses=lapses,
+            **further,
         )
         seen, queue = {first}, [first]
         while queue:
@@ -183,6 +203,11 @@ class Explorer:
             yield world._replace(
                 store=Store(epochs=world.store.epochs), losses=world.losses - 1, was_lost=True
             )
+            _, store = self.take("identify", world.store)
+            yield world._replace(store=store, losses=world.losses - 1, was_lost=True)
+        if world.lapses and isinstance(world.store.version, frozenset):
+            _, store = self.take("lapse", world.store)
+            yield world._replace(store=store, lapses=world.lapses - 1)
 
     def take(self, name: str, store: Store, *args: Any) -> tuple[Any, Store]:
         """Take a step of the store; the same one on the same content always ends the same."""
@@ -200,28 +225,49 @@ class Explorer:
 
         if world.crashes and writer.at in ("fenced", "committed", "delivered"):
             yield moved(Writer("crashed"), crashes=world.crashes - 1)
-        if world.lapses and writer.at in ("fenced", "committed"):
-            fenced = world.store.version
-            if isinstance(fenced, frozenset) and token in fenced:
-                store = world.store._replace(version=(fenced - {token}) or None)
-                yield world._replace(store=store, lapses=world.lapses - 1)
         match writer.at:
             case "start" if all(w.at not in ("start", "fenced") for w in world.writers[:index]):
                 told, store = self.take("fence", world.store, token)
                 processes = tuple(self.passed(process, token) for process in world.processes)
+                if world.blinds:
+                    yield moved(
+                        Writer("fenced", is_blind=True),
+                        **{"store": store, "processes": processes, "blinds": world.blinds - 1},
+                    )
+                told, processes = self.without_own(told, processes)
                 yield moved(Writer("fenced", *told), store=store, processes=processes)
             case "fenced":
                 yield moved(writer._replace(at="committed"), number=index + 1)
             case "committed":
-                told, store = self.take("lift", world.store, token)
+                told, store = self.take("lift", world.store, token, writer.is_blind)
                 processes = world.processes
                 if told != Told():
                     processes = tuple(self.passed(process, token) for process in processes)
-                epoch = told.epoch or writer.epoch
-                delivered = Writer("delivered", writer.told, epoch, told.holders)
-                yield moved(delivered, store=store, processes=processes)
+                    told, processes = self.without_own(told, processes)
+                told = (
+                    tuple({**dict(writer.told), **dict(told.holders)}.items()),
+                    told.epoch or writer.epoch,
+                )
+                yield moved(Writer("delivered", *told), store=store, processes=processes)
             case "delivered":
                 yield from self.wait(world, index, writer)
+
+    def without_own(
+        self, told: Told, processes: tuple[Process, ...]
+    ) -> tuple[Told, tuple[Process, ...]]:
+        """Drop at once what is kept in the process of the writer, who does not wait for it."""
+        if self.own is None:
+            return told, processes
+        process = processes[self.own]
+        holder = (self.own, process.ident)
+        stamps = dict(told.holders)
+        if holder not in stamps:
+            return told, processes
+        if self.drops_own:
+            dropped = self.dropped(process, ((stamps[holder], ""),))._replace(seen=process.seen)
+            processes = with_(processes, self.own, dropped)
+        others = tuple(pair for pair in told.holders if pair[0] != holder)
+        return told._replace(holders=others), processes
 
     def passed(self, process: Process, token: str) -> Process:
         """Return the process with a fence behind each lease that it has, or is about to get."""
@@ -233,13 +279,8 @@ class Explorer:
 
     def wait(self, world: World, index: int, writer: Writer) -> Iterator[World]:
         token, store = TOKENS[index], world.store
-        answers = dict(store.answers)
-        silent = [
-            (holder, stamp)
-            for name, told in ((token, writer.told), (self.rules.again(token), writer.again))
-            for holder, stamp in told
-            if holder not in answers.get(name, frozenset())
-        ]
+        answers = dict(store.answers).get(token, frozenset())
+        silent = [told for told in writer.told if not self.is_answered(told, answers)]
         late = silent if self.writers_wait else []
         if any(self.may_answer(world.processes[h[0]], token) for h, _ in late):
             return
@@ -252,6 +293,12 @@ class Explorer:
         writers = with_(world.writers, index, Writer("done"))
         returned = max(world.returned, index + 1)
         yield world._replace(store=store, writers=writers, returned=returned)
+
+    def is_answered(self, told: tuple[Holder, int], answers: frozenset[tuple[Holder, int]]) -> bool:
+        holder, stamp = told
+        return any(
+            who == holder and (since >= stamp or self.takes_old_answers) for who, since in answers
+        )
 
     def may_answer(self, process: Process, token: str) -> bool:
         """Whether the process may have a lease from before the fence."""
@@ -285,6 +332,14 @@ class Explorer:
             answer, store = self.take("renew", world.store, *args)
             sent = process._replace(answer=self.kind(answer), given_up=0)
             yield moved(sent, store=store)
+        yield from self.ends_of_process(world, index, process)
+
+    def ends_of_process(self, world: World, index: int, process: Process) -> Iterator[World]:
+        """Take what a process loses, or others take from it."""
+
+        def moved(process: Process, **changes: Any) -> World:
+            return world._replace(processes=with_(world.processes, index, process), **changes)
+
         if process.memory is not None and process.evicts:
             stamp = process.memory[1]
             gone = process._replace(memory=None, evicts=process.evicts - 1)
@@ -292,6 +347,16 @@ class Explorer:
             if not self.evicts_silently:
                 gone = gone._replace(floor=max(process.floor, stamp))
             yield moved(gone)
+        if process.leaves and process.ident:
+            _, store = self.take("leave", world.store, (index, process.ident))
+            gone = process._replace(ident=0, lease=None, memory=None, answer=None)
+            if self.leaves_before_forgetting:
+                gone = process
+            yield moved(gone._replace(leaves=process.leaves - 1), store=store)
+        is_over = process.lease is None and process.answer is None
+        if world.burials and process.ident and (is_over or self.buries_the_living):
+            _, store = self.take("bury_silent", world.store, (index, process.ident))
+            yield world._replace(store=store, burials=world.burials - 1)
         if world.kills:
             killed = process._replace(killed=True, memory=None, answer=None, threads=())
             yield moved(killed._replace(ident=0), kills=world.kills - 1)

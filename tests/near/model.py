@@ -28,7 +28,7 @@ class Store(NamedTuple):
     holders: tuple[tuple[Holder, int], ...] = ()
     register: tuple[tuple[Holder, int], ...] = ()
     queues: tuple[tuple[Holder, tuple[Item, ...]], ...] = ()
-    answers: tuple[tuple[str, frozenset[Holder]], ...] = ()
+    answers: tuple[tuple[str, frozenset[tuple[Holder, int]]], ...] = ()
 
 
 class Told(NamedTuple):
@@ -65,8 +65,10 @@ class Rules:
     refuses_strangers = True
     # Does a delivery tell those who came while its fence was lost?
     tells_again = True
-    # And are their answers told from those to the fence?
-    tells_again_apart = True
+    # And everybody, if its writer does not know whom the fence has told?
+    tells_if_blind = True
+    # Is the epoch of a server that has become another young?
+    renews_epoch = True
     # Is who is registered found where he is?
     registers_at_once = True
 
@@ -95,8 +97,7 @@ class Rules:
             if stamp > confirmed:
                 left.append((stamp, token))
                 continue
-            answered = dict(answers).get(token, frozenset()) | {holder}
-            answers = put(answers, token, answered)
+            answers = self._answered(answers, token, holder, stamp)
             if since is not None and (since < stamp or not self.minds_stamps):
                 since = None
         if since is not None and since <= given_up:
@@ -107,6 +108,21 @@ class Rules:
             answers=answers,
         )
         return (not left or not self.waits_for_answers, tuple(left)), store
+
+    def _answered(self, answers: Any, token: str, holder: Holder, stamp: int) -> Any:
+        return put(answers, token, dict(answers).get(token, frozenset()) | {(holder, stamp)})
+
+    def leave(self, store: Store, holder: Holder) -> tuple[None, Store]:
+        """Who keeps nothing any more has answered everything."""
+        answers = store.answers
+        for stamp, token in dict(store.queues).get(holder, ()):
+            answers = self._answered(answers, token, holder, stamp)
+        return None, self._without(store._replace(answers=answers), holder)
+
+    def _without(self, store: Store, holder: Holder) -> Store:
+        return store._replace(
+            holders=put(store.holders, holder, None), queues=put(store.queues, holder, None)
+        )
 
     def look(self, store: Store, holder: Holder | None) -> tuple[tuple[Any, ...], Store]:
         """Return the value if it is valid, the version, and the stamp of being registered."""
@@ -172,27 +188,42 @@ class Rules:
             store = store._replace(register=())
         return Told(tuple(told), young), store
 
-    def again(self, token: str) -> str:
-        """Return for what those answer whom a delivery has told, and not the fence."""
-        return f"{token}~" if self.tells_again_apart else token
+    def lift(self, store: Store, token: str, is_blind: bool = False) -> tuple[Told, Store]:
+        """Deliver: lift the fence; if it is gone, tell those who came meanwhile.
 
-    def lift(self, store: Store, token: str) -> tuple[Told, Store]:
-        """Deliver: lift the fence; if it is gone, tell those who came meanwhile."""
+        Who `is_blind` does not know whom the fence has told.
+        """
         fenced = store.version if isinstance(store.version, frozenset) else frozenset()
         told = Told()
-        if token not in fenced and self.tells_again:
-            told, store = self._tell(store, self.again(token))
+        is_gone = token not in fenced and self.tells_again
+        if is_gone or (is_blind and self.tells_if_blind):
+            told, store = self._tell(store, token)
         return told, store._replace(version=(fenced - {token}) or None)
 
     def bury(self, store: Store, holder: Holder, stamp: int) -> tuple[bool, Store]:
         """Forget a holder who was waited for in vain: he has not renewed since that stamp."""
         queue = dict(store.queues).get(holder, ())
-        if holder not in dict(store.holders) or not queue or queue[0][0] > stamp:
+        if not queue or queue[0][0] > stamp:
             return False, store
-        return True, store._replace(
-            holders=put(store.holders, holder, None),
-            queues=put(store.queues, holder, None),
-        )
+        return True, self._without(store, holder)
+
+    def bury_silent(self, store: Store, holder: Holder) -> tuple[bool, Store]:
+        """Forget a holder who has not renewed for a whole lease, as others have seen."""
+        return True, self._without(store, holder)
+
+    def lapse(self, store: Store) -> tuple[None, Store]:
+        """All fences are over before their writers have delivered."""
+        return None, store._replace(version=None)
+
+    def identify(self, store: Store) -> tuple[None, Store]:
+        """The server has become another, whatever is left of what it held."""
+        if not store.epoch:
+            return None, store
+        store = store._replace(holders=())
+        if self.renews_epoch:
+            number = store.epochs + 1
+            store = store._replace(epoch=-number, epochs=number)
+        return None, store
 
     def settle(self, store: Store, epoch: int) -> tuple[None, Store]:
         """Whoever has waited for a whole lease since the epoch was young says that it is not."""

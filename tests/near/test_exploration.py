@@ -19,6 +19,10 @@ SABOTAGES: list[tuple[str, dict[str, Any]]] = [
     ("counts_from_answer", ONE),
     ("keeps_what_is_not_registered", ONE),
     ("evicts_silently", {**TWO_THREADS, "evicts": 1}),
+    ("takes_old_answers", {**TWO_THREADS, "writers": 1, "lapses": 1}),
+    ("drops_own", {**ONE, "own": 0}),
+    ("leaves_before_forgetting", {**ONE, "leaves": 1}),
+    ("buries_the_living", {**ONE, "burials": 1}),
     # Of scripts.
     ("keeps_register", ONE),
     ("queues_each", ONE),
@@ -28,7 +32,8 @@ SABOTAGES: list[tuple[str, dict[str, Any]]] = [
     ("minds_youth", {**ONE, "losses": 1}),
     ("refuses_strangers", ONE),
     ("tells_again", {**ONE, "losses": 1}),
-    ("tells_again_apart", {**TWO_THREADS, "writers": 1, "lapses": 1}),
+    ("tells_if_blind", {**ONE, "blinds": 1}),
+    ("renews_epoch", {**ONE, "losses": 1}),
     ("registers_at_once", ONE),
 ]
 
@@ -39,9 +44,10 @@ SABOTAGES: list[tuple[str, dict[str, Any]]] = [
         ONE,
         {**ONE, "evicts": 1},
         {**ONE, "losses": 1},
-        {**ONE, "lapses": 1},
-        {**TWO_THREADS, "writers": 1, "lapses": 1},
         {**ONE, "crashes": 1, "kills": 1},
+        {**ONE, "lapses": 1},
+        {**ONE, "blinds": 1, "own": 0},
+        {**ONE, "leaves": 1, "burials": 1},
         TWO_THREADS,
         {"processes": (1, 1), "writers": 1},
     ],
@@ -57,8 +63,9 @@ def test_nothing_stale_is_answered_or_kept(world):
     [
         {"processes": (1, 1)},
         {**TWO_THREADS, "evicts": 1, "losses": 1},
-        {**TWO_THREADS, "lapses": 1},
         {**ONE, "crashes": 1, "kills": 1, "losses": 1},
+        {**ONE, "blinds": 1, "lapses": 1, "losses": 1},
+        {**TWO_THREADS, "own": 0, "leaves": 1, "burials": 1},
     ],
     ids=str,
 )

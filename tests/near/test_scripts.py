@@ -1,6 +1,7 @@
 """The scripts do what `model` says: each step that the exploration takes, on a real server."""
 
 import json
+from hashlib import sha1
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.near.model import Holder, Item, Store, Told
 
 NEAR = "model:n:"
 ENTRY, MARK, TAG = "model:entry", "model:mark", "model:tag"
+REGISTER = f"{NEAR}r:{sha1(TAG.encode()).hexdigest()}"
 LONG = 10**7  # ms
 
 Names = dict[str, Any]
@@ -54,12 +56,13 @@ class Real:
         for holder, stamp in store.holders:
             client.hset(f"{NEAR}h", name_of(holder), stamp)
         for holder, stamp in store.register:
-            client.hset(f"{NEAR}r:{TAG}", name_of(holder), stamp)
+            client.hset(REGISTER, name_of(holder), stamp)
         for holder, items in store.queues:
             for stamp, token in items:
                 client.rpush(f"{NEAR}q:{name_of(holder)}", json.dumps([stamp, token, [TAG]]))
         for token, holders in store.answers:
-            client.rpush(f"{NEAR}a:{token}", *map(name_of, sorted(holders)))
+            spelled = [f"{stamp} {name_of(holder)}" for holder, stamp in sorted(holders)]
+            client.rpush(f"{NEAR}a:{token}", *spelled)
 
     @property
     def deadline(self) -> int:
@@ -71,7 +74,7 @@ class Real:
         client = self.client
         version = client.get(TAG)
         entry, epoch = client.get(ENTRY), (client.get(f"{NEAR}e") or b"").decode()
-        registered = client.hgetall(f"{NEAR}r:{TAG}")
+        registered = client.hgetall(REGISTER)
         queues, answers = {}, {}
         for key in map(bytes.decode, client.keys(f"{NEAR}q:*")):
             items = [json.loads(item) for item in client.lrange(key, 0, -1)]
@@ -79,8 +82,10 @@ class Real:
             holder = holder_of(key.removeprefix(f"{NEAR}q:"))
             queues[holder] = tuple((stamp, token) for stamp, token, _ in items)
         for key in map(bytes.decode, client.keys(f"{NEAR}a:*")):
-            names = map(bytes.decode, client.lrange(key, 0, -1))
-            answers[key.removeprefix(f"{NEAR}a:")] = frozenset(map(holder_of, names))
+            pairs = [answer.decode().split(" ") for answer in client.lrange(key, 0, -1)]
+            answers[key.removeprefix(f"{NEAR}a:")] = frozenset(
+                (holder_of(name), int(stamp)) for stamp, name in pairs
+            )
         number = epoch_of(epoch, before)
         return Store(
             version=self._version(version),
@@ -114,12 +119,13 @@ class Real:
         self.run("renew", [], NEAR, name_of(holder), 0, "x", 1)
 
     def renew(self, store: Store, holder: Holder, confirmed: int, given_up: int = 0) -> Any:
-        pairs = (TAG, given_up) if given_up else ()
-        answer = self.run("renew", [], NEAR, name_of(holder), confirmed, "x", 0, *pairs)
+        parted = (TAG, given_up) if given_up else ()
+        answer = self.run("renew", [], NEAR, name_of(holder), confirmed, "x", 0, *parted)
         if not answer:
             return None
         _, granted, *items = answer
-        told: list[Item] = [tuple(json.loads(item)[:2]) for item in items]
+        pairs = [json.loads(item)[:2] for item in items]
+        told: list[Item] = [(stamp, token) for stamp, token in pairs]
         return bool(granted), tuple(told)
 
     def look(self, store: Store, holder: Holder | None) -> Any:
@@ -128,9 +134,10 @@ class Real:
             answer = self.run("lookup", keys, "", 0)
         else:
             answer = self.run("hold", keys, "", 0, NEAR, name_of(holder))
-        raw, (_, version), _, stamp, _ = answer
-        version, entry = self._version(version), json.loads(raw or "[0, 0]")
-        return (entry[1] if entry[0] == version else None, version, stamp)
+        entry, (_, version), _, stamp, _ = answer
+        version = self._version(version)
+        stored, value = (None, None) if entry is None else json.loads(entry)
+        return (value if stored == version else None, version, stamp)
 
     def mint(self, store: Store, version: int) -> Any:
         there = self.client.set(TAG, f"v{version}", nx=True, get=True)
@@ -145,8 +152,9 @@ class Real:
     def fence(self, store: Store, token: str) -> Any:
         return self._told(store, self.run("fence", [TAG], token, LONG, NEAR, "x", 1))
 
-    def lift(self, store: Store, token: str) -> Any:
-        return self._told(store, self.run("fence", [TAG], token, 0, NEAR, "x", 1, f"{token}~"))
+    def lift(self, store: Store, token: str, is_blind: bool = False) -> Any:
+        again = () if is_blind else ("again",)
+        return self._told(store, self.run("fence", [TAG], token, 0, NEAR, "x", 1, *again))
 
     def _told(self, store: Store, answer: list[Any]) -> Told:
         if not answer:
@@ -159,6 +167,19 @@ class Real:
     def bury(self, store: Store, holder: Holder, stamp: int) -> Any:
         return bool(self.run("bury", [], NEAR, name_of(holder), stamp))
 
+    def bury_silent(self, store: Store, holder: Holder) -> Any:
+        self.client.hset(f"{NEAR}b", name_of(holder), "1")
+        return bool(self.run("bury", [], NEAR, name_of(holder), 0, "1"))
+
+    def leave(self, store: Store, holder: Holder) -> Any:
+        self.run("leave", [], NEAR, name_of(holder))
+
+    def lapse(self, store: Store) -> Any:
+        self.client.delete(TAG)
+
+    def identify(self, store: Store) -> Any:
+        self.run("identify", ["model:root"], "y", NEAR)
+
     def settle(self, store: Store, epoch: int) -> Any:
         self.run("settle", [f"{NEAR}e"], f"-{epoch}@x")
 
@@ -167,8 +188,8 @@ class Real:
     "world",
     [
         {"processes": (1,), "losses": 1},
-        {"processes": (1,), "lapses": 1},
         {"processes": (1, 1), "writers": 1},
+        {"processes": (1,), "writers": 1, "blinds": 1, "leaves": 1, "burials": 1, "lapses": 1},
     ],
     ids=str,
 )

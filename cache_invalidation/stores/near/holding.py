@@ -112,11 +112,21 @@ class Holding:
 
     def __init__(self, registrar: Registrar) -> None:
         self.registrar = registrar
+        self._begin()
+
+    def _begin(self) -> None:
         self.memory = Memory()
         self._lock = Lock()
         self._stopped = Event()
         self._thread: Thread | None = None
         self._told = ""
+
+    def after_fork(self) -> None:
+        """Go on in the child of a fork, which may use nothing that its parent holds."""
+        # Whoever has found it before, and has it at hand, asks this. Without a lock, which may have
+        # been that of a thread that is not here.
+        self.memory.lease.until = 0.0
+        self._begin()
 
     def holder(self) -> str:
         """Return who is to be registered for what is about to be looked up; "" for nobody."""

@@ -4,7 +4,8 @@ Each lookup and each invalidation has a *stamp*, a number that the server counts
 What was looked up before an invalidation is not kept after it, in whatever order the two arrive.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
@@ -78,10 +79,25 @@ class Memory:
     def begin(self, lease: Lease) -> None:
         """Forget everything; keep what is looked up under `lease` from now on."""
         with self._lock:
-            self.lease.until = 0.0
-            for kept in self._kept.values():
-                kept.forget()
+            self._forget()
             self._begin(lease)
+
+    def _forget(self) -> None:
+        self.lease.until = 0.0
+        for kept in self._kept.values():
+            kept.forget()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                # Interrupted in the middle, perhaps by a signal: what is kept might not be found
+                # when it is to be dropped.
+                self._forget()
+                self._begin(Lease())
+                raise
 
     def _begin(self, lease: Lease) -> None:
         self.lease = lease
@@ -104,12 +120,9 @@ class Memory:
 
         It is not if it was dropped meanwhile, or belongs to a lease that is gone.
         """
-        with self._lock:
+        with self._changing():
             floor = self._floors.get
-            if kept.lease is not self.lease:
-                return False
-            if kept.size > limit:
-                self._give_up(kept.keys - self._under.keys(), kept.stamp)
+            if kept.lease is not self.lease or kept.size > limit:
                 return False
             if any(kept.stamp <= floor(key, self._floor) for key in kept.keys):
                 return False
@@ -146,7 +159,7 @@ class Memory:
 
     def drop(self, stamp: int, keys: Iterable[str]) -> None:
         """Drop what was looked up before `stamp` and is under one of `keys`."""
-        with self._lock:
+        with self._changing():
             for key in keys:
                 self._raise_floor(key, stamp)
                 for place in list(self._under.get(key, ())):
@@ -154,6 +167,12 @@ class Memory:
                     if kept.stamp < stamp:
                         self._remove(kept)
                         self._part(kept, kept.keys)
+
+    def let_go(self, lease: Lease, keys: Set[str], stamp: int) -> None:
+        """Give up those of `keys` under which nothing is kept; they were registered by `stamp`."""
+        with self._changing():
+            if lease is self.lease:
+                self._give_up(keys - self._under.keys(), stamp)
 
     def _part(self, kept: Kept, keys: Iterable[str]) -> None:
         """Give up those of `keys` under which nothing else is kept."""
@@ -165,8 +184,10 @@ class Memory:
                 self._give_up((key,), self._stamps.pop(key))
 
     def _give_up(self, keys: Iterable[str], stamp: int) -> None:
+        if not self.lease.holder:
+            return  # It is registered nowhere.
         for key in keys:
-            self._given_up[key] = stamp
+            self._given_up[key] = max(stamp, self._given_up.get(key, 0))
             # Else what is on its way would be kept when nobody knows of it any more.
             self._raise_floor(key, stamp)
 
@@ -179,6 +200,6 @@ class Memory:
 
     def take_given_up(self) -> Mapping[str, int]:
         """Return the keys under which nothing is kept any more, with the stamps up to which."""
-        with self._lock:
+        with self._changing():
             given_up, self._given_up = self._given_up, {}
         return given_up

@@ -1,6 +1,7 @@
 """Whom a writer has told, and how long it has to wait for them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
 from time import monotonic
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -22,9 +23,23 @@ class Told(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.holders or self.epoch)
 
-    def without(self, holder: str) -> "Told":
-        """Return the same without one, who need not be waited for."""
-        return self._replace(holders={n: s for n, s in self.holders.items() if n != holder})
+    def without(self, holders: Collection[str]) -> "Told":
+        """Return the same without some, who need not be waited for."""
+        return self._replace(holders={n: s for n, s in self.holders.items() if n not in holders})
+
+    def heard(self, answers: Iterable[bytes]) -> "Told":
+        """Return the same without those who have answered; what they were told before is no answer.
+
+        An answer is the stamp of what was dropped, and by whom.
+        """
+        pairs = (answer.decode().split(" ") for answer in answers)
+        return self.without({n for s, n in pairs if int(s) >= self.holders.get(n, inf)})
+
+    def merged(self, later: "Told") -> "Told":
+        """Return whom both have told."""
+        if not (self and later):
+            return later or self
+        return Told({**self.holders, **later.holders}, later.epoch or self.epoch, later.at)
 
 
 NOBODY: Final = Told()
@@ -38,11 +53,6 @@ def holder_name(token: str, seconds: float) -> str:
 def lease_of(holder: str) -> float:
     """Return the seconds that a lease of `holder` lasts."""
     return int(holder.rpartition(".")[2]) / 1000
-
-
-def again(token: str) -> str:
-    """Return for what those answer whom a delivery has told, and not the fence `token`."""
-    return f"{token}~"
 
 
 def told_by(answers: list[list[bytes | int]]) -> Told:

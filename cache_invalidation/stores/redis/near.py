@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores import near
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import NAMESPACE, Filling, Found, OnWait, new_token
@@ -60,18 +62,23 @@ class RedisNear(RedisCounters):
             return f"its maxmemory-policy is {server.eviction}, which may evict who holds what"
         if not self._servers.identity:
             return "it does not say who it is, since INFO is refused"
+        try:
+            with self.ring("") as ring:
+                ring.listen(self.longest_wait)  # Until it says that this may be done.
+        except StoreRefused as error:
+            return f"it lets nobody listen to channels: {error}"
         return ""
 
     @contextmanager
     def ring(self, holder: str) -> Iterator[Ring]:
         """Listen to what this holder is told at once."""
-        with self._ringing() as subscribed:
-            subscribed.subscribe(f"{self._near}c:{holder}")
+        with self._servers.subscription() as subscribed:
+            self._subscribe(subscribed, f"{self._near}c:{holder}")
             yield _Ring(subscribed)
 
     @guarded(*ERRORS)
-    def _ringing(self) -> Any:
-        return self._servers.subscription()
+    def _subscribe(self, subscription: Any, channel: str) -> None:
+        subscription.subscribe(channel)
 
     @guarded(*ERRORS)
     def renew(
@@ -138,7 +145,7 @@ class RedisNear(RedisCounters):
         own = self.near.memory.lease.holder
         if own in told.holders:
             self.near.memory.drop(told.holders[own], keys)
-            told = told.without(own)
+            told = told.without({own})
         return told
 
     def _answered(self, token: str, told: Told) -> list[Command]:
@@ -156,32 +163,29 @@ class RedisNear(RedisCounters):
 
         Never raises: what it is about is committed, and delivered.
         """
-        left = set(told.holders) - {name.decode() for name in answered}
-        late = max(map(lease_of, left), default=0.0)
-        if not (left or told.epoch):
+        left, began = told.heard(answered), monotonic()
+        if not left:
             return
-        began = monotonic()
-        until = told.at + (max(late, LONGEST, settings.NEAR_WAIT) if told.epoch else late)
         try:
-            while left and (seconds := until - monotonic()) > 0:
+            while left.holders and (seconds := _ends(left._replace(epoch="")) - monotonic()) > 0:
                 seconds = max(0.001, min(seconds, self.longest_wait / 2))
-                key = f"{self._near}a:{token}"
-                found = self._servers.ask("BLMPOP", seconds, 1, key, "LEFT", "COUNT", len(left))
-                left -= {name.decode() for name in (found or (key, ()))[1]}
-            if left or told.epoch:
-                sleep(max(0.0, until - monotonic()))
-                self._make_up(left, told)
+                key, number = f"{self._near}a:{token}", len(left.holders)
+                found = self._servers.ask("BLMPOP", seconds, 1, key, "LEFT", "COUNT", number)
+                left = left.heard((found or (key, ()))[1])
+            if left:
+                _sleep_until(_ends(left))
+                self._make_up(left)
         except ERRORS:
-            sleep(max(0.0, until - monotonic()))
+            _sleep_until(_ends(left))
         if on_wait is not None:
-            on_wait(monotonic() - began, len(left))
+            on_wait(monotonic() - began, len(left.holders))
 
-    def _make_up(self, silent: Collection[str], told: Told) -> None:
+    def _make_up(self, silent: Told) -> None:
         """Save others from waiting for those who are `silent`, and for what was waited out."""
-        for holder in silent:
-            self._servers.ask(*script("bury", [], self._near, holder, told.holders[holder]))
-        if told.epoch:
-            self._servers.ask(*script("settle", [f"{self._near}e"], told.epoch))
+        for holder, stamp in silent.holders.items():
+            self._servers.ask(*script("bury", [], self._near, holder, stamp))
+        if silent.epoch:
+            self._servers.ask(*script("settle", [f"{self._near}e"], silent.epoch))
 
     def _lose_lease(self) -> None:
         """Trust nothing that is kept near: nobody knows what the server has done."""
@@ -195,7 +199,7 @@ class RedisNear(RedisCounters):
         outage = self.breaker.outages
         if self.breaker.is_working or self._untold[0] != outage:
             self._untold = (outage, monotonic())
-        sleep(max(0.0, self._untold[1] + max(LONGEST, settings.NEAR_WAIT) - monotonic()))
+        _sleep_until(self._untold[1] + max(LONGEST, settings.NEAR_WAIT))
 
 
 class _Ring:
@@ -206,11 +210,26 @@ class _Ring:
         try:
             message = self._subscribed.get_message(timeout=seconds)
         except ERRORS as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            kind = StoreRefused if isinstance(error, ResponseError) else StoreUnavailable
+            raise kind(f"{type(error).__name__}: {error}") from error
         if message is None or message["type"] != "message":
             return None
         before, *item = json.loads(message["data"])
         return before, _item(item)
+
+
+def _ends(told: Told) -> float:
+    """Return when the leases of those who were told are over, and of all others that there may be.
+
+    By the monotonic clock.
+    """
+    leases = [lease_of(holder) for holder in told.holders]
+    unknown = [LONGEST, settings.NEAR_WAIT] if told.epoch else []
+    return told.at + max(leases + unknown, default=0.0)
+
+
+def _sleep_until(moment: float) -> None:
+    sleep(max(0.0, moment - monotonic()))
 
 
 def _item(told: Sequence[Any]) -> Item:

@@ -26,8 +26,8 @@ from cache_invalidation.stores.messages import (
     new_token,
     version_name,
 )
-from cache_invalidation.stores.near.holding import Held, Holding
-from cache_invalidation.stores.near.waiting import Told, again
+from cache_invalidation.stores.near.holding import Held
+from cache_invalidation.stores.near.waiting import Told
 from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, spell
 from cache_invalidation.stores.redis.entries import KINDS, pack, unpack
@@ -74,9 +74,9 @@ class RedisStore(RedisNear):
         self._servers = self._connect()
 
     def after_fork(self) -> None:
+        self.near.after_fork()
         super().after_fork()
         self._open()
-        self.near = Holding(self)  # What the parent holds is nothing that this process may use.
 
     def _connect(self) -> Servers:
         return Primary(self._codec, self.version_key(ROOT), self._near)
@@ -293,7 +293,8 @@ class RedisStore(RedisNear):
     def deliver(self, delivery: Delivery) -> bool:
         keys = [*map(self.version_key, with_rows_alone(delivery.tags)), *delivery.entries]
         told, token = delivery.told, delivery.token
-        fences = self._fences(keys, token, settings.REPLICA_LAG, again(token))
+        again = ("again",) if delivery.is_fenced else ()
+        fences = self._fences(keys, token, settings.REPLICA_LAG, *again)
         marks = self._marks(delivery.entries, f"~{token}")
         asking = self._answered(token, told)
         commands = [*marks, *fences, *asking, *self._unlinks(delivery.keys)]
@@ -308,9 +309,8 @@ class RedisStore(RedisNear):
             self._lose_lease()
             raise
         lifted = len(marks) + len(fences)
-        told_again = self._told(answers[len(marks) : lifted], keys)
+        told = told.merged(self._told(answers[len(marks) : lifted], keys))
         self._wait(token, told, (answers[lifted] or ()) if asking else (), delivery.on_wait)
-        self._wait(again(token), told_again, (), delivery.on_wait)
         return not any(isinstance(answer, Exception) for answer in answers[essential:])
 
     def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
@@ -322,7 +322,7 @@ class RedisStore(RedisNear):
         """Return the commands that drop `keys` and leave the fence `token` there while it `lasts`.
 
         In seconds; with none, they lift it. They tell who holds one of the keys near, but not
-        `again` what that fence has told them.
+        `again` what that fence, which stands, has told them.
         """
         args = (token, ms(lasts) if lasts else 0, *self._telling(), *again)
         return [script("fence", group, *args) for group in self._together(keys)]

@@ -2,8 +2,7 @@
 -- others stay. Whatever else is there goes.
 -- A fence is spelled "!name@deadline!name@deadline…": the writers in flight, by the server's clock.
 -- Who holds one of KEYS near is told; see tell.lua. With ARGV[6], who has been told already, by the
--- same fence, is not told again; the others answer for that name, since an answer to the fence says
--- nothing of what has come after it.
+-- same fence, is not told again.
 local DAY = 86400000 -- No fence lasts longer; what says so is damaged.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -40,4 +39,4 @@ end
 if #untold == 0 then
   return {}
 end
-return tell(ARGV[6] or ARGV[1], ARGV[3], ARGV[4], ARGV[5] == '1', untold)
+return tell(ARGV[1], ARGV[3], ARGV[4], ARGV[5] == '1', untold)

@@ -1,11 +1,14 @@
 -- Drop the root version KEYS[1] unless it was minted under the server ARGV[1]; and forget whoever
--- holds anything near, by names that begin with ARGV[2], if that was under another one.
+-- holds anything near, by names that begin with ARGV[2], if that was under another one. The epoch is
+-- young then: writers who do not know that anybody may hold anything wait as well.
 local epoch = ARGV[2] and ARGV[2] ~= '' and redis.pcall('GET', ARGV[2] .. 'e')
 if type(epoch) == 'string' and string.sub(epoch, -#ARGV[1] - 1) ~= '@' .. ARGV[1] then
   for _, holder in ipairs(redis.call('HKEYS', ARGV[2] .. 'h')) do
     redis.call('SADD', ARGV[2] .. 'd', holder)
   end
   redis.call('UNLINK', ARGV[2] .. 'e', ARGV[2] .. 'h', ARGV[2] .. 'b')
+  local clock = redis.call('TIME')
+  redis.call('SET', ARGV[2] .. 'e', '-' .. clock[1] .. '.' .. clock[2] .. '@' .. ARGV[1])
 end
 local version = redis.pcall('GET', KEYS[1])
 local is_text = type(version) == 'string'

@@ -2,8 +2,9 @@
 local near, holder = ARGV[1], ARGV[2]
 redis.call('HDEL', near .. 'h', holder)
 for _, item in ipairs(redis.call('LRANGE', near .. 'q:' .. holder, 0, -1)) do
-  local answers = near .. 'a:' .. cjson.decode(item)[2]
-  redis.call('RPUSH', answers, holder)
+  local stamp, token = unpack(cjson.decode(item))
+  local answers = near .. 'a:' .. token
+  redis.call('RPUSH', answers, stamp .. ' ' .. holder)
   redis.call('PEXPIRE', answers, 60000)
 end
 redis.call('HDEL', near .. 'b', holder)

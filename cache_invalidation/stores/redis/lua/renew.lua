@@ -19,10 +19,11 @@ end
 
 local function part(key, below)
   -- Unless it has registered again since.
-  local stamp = tonumber(redis.call('HGET', near .. 'r:' .. key, holder) or 'nan')
+  local name = redis.sha1hex(key)
+  local stamp = tonumber(redis.call('HGET', near .. 'r:' .. name, holder) or 'nan')
   if stamp and stamp < below then
-    redis.call('HDEL', near .. 'r:' .. key, holder)
-    redis.call('SREM', near .. 'm:' .. holder, key)
+    redis.call('HDEL', near .. 'r:' .. name, holder)
+    redis.call('SREM', near .. 'm:' .. holder, name)
   end
 end
 
@@ -34,7 +35,7 @@ for _, item in ipairs(redis.call('LRANGE', queue, 0, -1)) do
       part(key, stamp)
     end
     redis.call('LPOP', queue)
-    redis.call('RPUSH', near .. 'a:' .. token, holder)
+    redis.call('RPUSH', near .. 'a:' .. token, stamp .. ' ' .. holder)
     redis.call('PEXPIRE', near .. 'a:' .. token, 60000)
   elseif #left < 1000 then
     left[#left + 1] = item

@@ -1,4 +1,4 @@
--- In front of fence.lua: tell who holds one of KEYS, on behalf of the fence TOKEN.
+-- In front of fence.lua and again.lua: tell who holds one of KEYS, on behalf of the fence TOKEN.
 -- Returns the epoch if it is missing or young, so that whoever is not known of may hold it as well,
 -- and then each holder that was told and the stamp of that. What is registered stays until its
 -- holder has answered. What cannot be told takes its lease from the holder, and its age from the
@@ -23,9 +23,10 @@ local function tell(token, near, identity, knows, keys)
   end
   local held, found = {}, {}
   for _, key in ipairs(keys) do
-    for _, holder in ipairs(redis.call('HKEYS', near .. 'r:' .. key)) do
+    local register = near .. 'r:' .. redis.sha1hex(key)
+    for _, holder in ipairs(redis.call('HKEYS', register)) do
       if redis.call('HEXISTS', near .. 'h', holder) == 0 then
-        redis.call('HDEL', near .. 'r:' .. key, holder)
+        redis.call('HDEL', register, holder)
       elseif held[holder] then
         table.insert(held[holder], key)
       else

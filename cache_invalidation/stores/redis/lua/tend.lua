@@ -9,6 +9,7 @@ if gone then
   end
   if #names == 0 then
     redis.call('SREM', near .. 'd', gone)
+    redis.call('UNLINK', near .. 'q:' .. gone)
   end
 end
 return redis.call('HGETALL', near .. 'b')
