@@ -6,19 +6,22 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import redis
 from django.core.cache import caches
 from django.utils.safestring import SafeString, mark_safe
 
 from cache_invalidation import cached
 from cache_invalidation.delivery import fencing
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.reads.near import ELSEWHERE
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, Filling, new_token
 from cache_invalidation.stores.near.memory import Kept, Lease, Memory
 from cache_invalidation.stores.redis.scripts import script
+from example_project.servers import ValkeyServer
 from tests.near.conftest import has_lease, until
 from tests.near.test_functions import kept, name_of
-from tests.stores.steps import PATIENCE, sample
+from tests.stores.steps import PATIENCE, alias_of, sample
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -241,3 +244,37 @@ def test_a_server_that_has_become_another_leaves_a_young_epoch(store, redis_clie
     found = redis_client.get(epoch)
     assert found.startswith(b"-")
     assert found.endswith(b"@after")
+
+
+def store_at(settings: Any, server: ValkeyServer, **options: Any) -> Any:
+    default = settings.CACHES["default"]
+    config = default | {"LOCATION": server.url, "OPTIONS": default["OPTIONS"] | options}
+    return get_store(alias_of(settings, "elsewhere", config))
+
+
+def test_where_nobody_may_listen_there_are_no_leases(settings, valkey):
+    with redis.Redis.from_url(valkey.url) as client:
+        client.execute_command("ACL", "SETUSER", "default", "resetchannels")
+    assert "channels" in store_at(settings, valkey).grants_leases()
+
+
+def test_a_server_that_cannot_be_listened_to_is_as_unavailable_as_any(settings, valkey):
+    store = store_at(settings, valkey)
+    assert not store.grants_leases()
+    valkey.kill()
+    with pytest.raises(StoreUnavailable), store.ring("me"):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["ConnectionPool", "BlockingConnectionPool"])
+def test_a_small_pool_has_connections_for_others(settings, valkey, kind):
+    pooled = {"max_connections": 1} | ({"timeout": 0.1} if kind.startswith("B") else {})
+    store = store_at(
+        settings,
+        valkey,
+        CONNECTION_POOL_CLASS=f"redis.connection.{kind}",
+        CONNECTION_POOL_KWARGS=pooled,
+    )
+    store.near.holder()
+    until(lambda: has_lease(store) or store.near._told)
+    assert store.versions(["a"]) == {"a": None}

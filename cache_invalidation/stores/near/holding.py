@@ -123,8 +123,7 @@ class Holding:
 
     def after_fork(self) -> None:
         """Go on in the child of a fork, which may use nothing that its parent holds."""
-        # Whoever has found it before, and has it at hand, asks this. Without a lock, which may have
-        # been that of a thread that is not here.
+        # For what is at hand. Its lock may be that of a thread which is not here.
         self.memory.lease.until = 0.0
         self._begin()
 

@@ -96,9 +96,9 @@ class Primary:
     """One server: that of the alias, or whichever Sentinel says is the primary."""
 
     def __init__(self, django_redis_client: Any, root: str, near: str = "") -> None:
-        self._client = _client(django_redis_client)
+        self._django_redis_client = django_redis_client
         self._near = near
-        self._pool: Any = self._client.connection_pool
+        self._pool: Any = _client(django_redis_client).connection_pool
         self._waiting = Waiting(self._pool)
         self._root = root
         self._newest = Server()
@@ -147,7 +147,8 @@ class Primary:
 
     def subscription(self) -> Any:
         """Return a connection that others publish to, as redis-py has it."""
-        client: Any = self._client  # What it returns has no types.
+        # Of a pool of its own: it is in use for as long as somebody listens.
+        client: Any = _client(self._django_redis_client)  # What it returns has no types.
         return client.pubsub(ignore_subscribe_messages=True)
 
     def probe(self) -> Server:

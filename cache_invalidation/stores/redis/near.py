@@ -32,6 +32,7 @@ class RedisNear(RedisCounters):
     """That part of a store."""
 
     _servers: Servers
+    _lessor: Servers  # The same, for the thread that keeps the lease.
 
     finds_holders = True
 
@@ -57,10 +58,10 @@ class RedisNear(RedisCounters):
         if not self.finds_holders:
             return "it is a cluster"
         server = Server()
-        server.learn_memory(text_of([self._servers.ask(*MEMORY)]))
+        server.learn_memory(text_of([self._lessor.ask(*MEMORY)]))
         if server.eviction.startswith("allkeys"):
             return f"its maxmemory-policy is {server.eviction}, which may evict who holds what"
-        if not self._servers.identity:
+        if not self._lessor.identity:
             return "it does not say who it is, since INFO is refused"
         try:
             with self.ring("") as ring:
@@ -72,7 +73,7 @@ class RedisNear(RedisCounters):
     @contextmanager
     def ring(self, holder: str) -> Iterator[Ring]:
         """Listen to what this holder is told at once."""
-        with self._servers.subscription() as subscribed:
+        with self._lessor.subscription() as subscribed:
             self._subscribe(subscribed, f"{self._near}c:{holder}")
             yield _Ring(subscribed)
 
@@ -86,8 +87,8 @@ class RedisNear(RedisCounters):
     ) -> Renewal | None:
         """See `Registrar.renew`."""
         pairs = [part for pair in given_up.items() for part in pair]
-        identity = self._servers.identity
-        answer = self._servers.ask(
+        identity = self._lessor.identity
+        answer = self._lessor.ask(
             *script("renew", [], self._near, holder, confirmed, identity, int(joins), *pairs)
         )
         if not answer:
@@ -98,24 +99,24 @@ class RedisNear(RedisCounters):
     @guarded(*ERRORS)
     def settle(self, epoch: str) -> None:
         """See `Registrar.settle`."""
-        self._servers.ask(*script("settle", [f"{self._near}e"], epoch))
+        self._lessor.ask(*script("settle", [f"{self._near}e"], epoch))
 
     @guarded(*ERRORS)
     def tend(self) -> dict[str, str]:
         """See `Registrar.tend`."""
-        found = self._servers.ask(*script("tend", [], self._near, SWEPT))
+        found = self._lessor.ask(*script("tend", [], self._near, SWEPT))
         names = [name.decode() for name in found]
         return dict(zip(names[::2], names[1::2], strict=True))
 
     @guarded(*ERRORS)
     def bury_silent(self, holder: str, beat: str) -> None:
         """See `Registrar.bury_silent`."""
-        self._servers.ask(*script("bury", [], self._near, holder, 0, beat))
+        self._lessor.ask(*script("bury", [], self._near, holder, 0, beat))
 
     @guarded(*ERRORS)
     def leave(self, holder: str) -> None:
         """See `Registrar.leave`."""
-        self._servers.ask(*script("leave", [], self._near, holder))
+        self._lessor.ask(*script("leave", [], self._near, holder))
 
     @guarded(*ERRORS)
     def tell(self, entry: str) -> None:

@@ -72,6 +72,8 @@ class RedisStore(RedisNear):
             and type(self._codec).make_key is DefaultClient.make_key
         )
         self._servers = self._connect()
+        # A pool may have no connection to spare for the thread that keeps the lease.
+        self._lessor = self._connect() if self._finds_holders else self._servers
 
     def after_fork(self) -> None:
         self.near.after_fork()
@@ -85,6 +87,7 @@ class RedisStore(RedisNear):
         super().close()
         self.near.close()
         self._servers.close()
+        self._lessor.close()
 
     @guarded(*ERRORS)
     def ping(self) -> None:

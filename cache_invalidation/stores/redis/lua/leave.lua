@@ -9,4 +9,6 @@ for _, item in ipairs(redis.call('LRANGE', near .. 'q:' .. holder, 0, -1)) do
 end
 redis.call('HDEL', near .. 'b', holder)
 redis.call('UNLINK', near .. 'q:' .. holder)
-redis.call('SADD', near .. 'd', holder)
+if redis.call('EXISTS', near .. 'm:' .. holder) == 1 then
+  redis.call('SADD', near .. 'd', holder) -- To be swept away.
+end
