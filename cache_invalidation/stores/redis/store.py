@@ -73,7 +73,7 @@ class RedisStore(RedisNear):
         )
         self._servers = self._connect()
         # A pool may have no connection to spare for the thread that keeps the lease.
-        self._lessor = self._connect() if self._finds_holders else self._servers
+        self._lessor = self._connect() if self.finds_holders else self._servers
 
     def after_fork(self) -> None:
         self.near.after_fork()
