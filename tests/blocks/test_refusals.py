@@ -128,6 +128,15 @@ def test_a_name_in_the_place_of_the_timeout_is_pointed_out(site):
         site.render("page")
 
 
+@pytest.mark.parametrize(
+    "words", ["300 near='yes'", "300 near=False", "300 Near=True", "near=True 300", "1 near=True x"]
+)
+def test_near_that_would_be_taken_for_a_name_is_an_error(site, words):
+    site.write(page=f"{{% load cache_invalidation %}}{{% cached {words} %}}{{% endcached %}}")
+    with pytest.raises(TemplateSyntaxError, match="near=True has to be the last word"):
+        site.render("page")
+
+
 @pytest.mark.parametrize("timeout", ["'soon'", "unknown"])
 def test_what_is_no_timeout_is_an_error(site, timeout):
     site.write(

@@ -115,6 +115,13 @@ def parse_cached(parser: Parser, token: Token) -> CachedNode:
     near = bool(words) and words[-1] == "near=True"
     if near:
         words.pop()
+    for word in words:
+        # A name or a further input else, and nobody would notice that nothing is near.
+        if word.lower().startswith("near="):
+            raise TemplateSyntaxError(
+                f'"cached" tag got {word}: near=True has to be the last word, and spelled like '
+                "that. Leave it out to have the block in the cache only."
+            )
     return CachedNode(
         nodelist,
         about,
