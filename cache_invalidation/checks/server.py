@@ -25,11 +25,8 @@ _HARM: Final = {
     "noeviction": "once it is full it refuses fences, and stores nothing any more",
 }
 
-_WITHOUT_LEASES: Final = (
-    "A process asks the cache at each hit, for the versions only; where it is no Redis, near=True "
-    "does nothing at all. Give the cache one server with another policy, enough memory and nothing "
-    "else on it, or take near=True away."
-)
+# What a policy has to be for those that are kept near: it evicts only what expires.
+_FOR_NEAR: Final = "volatile-lru or volatile-lfu"
 
 # By alias, what `check_server` has just been told.
 _told: dict[str, Condition] = {}
@@ -59,27 +56,45 @@ def check_server(**kwargs: Any) -> Messages:
         yield Warning(
             f"The maxmemory-policy of the server of the cache {alias!r} is {condition.eviction}: "
             f"{harm}.",
-            hint="Set it to allkeys-lru or allkeys-lfu. What must not be evicted, such as a queue, "
-            "needs a server of its own.",
+            hint=_policy_instead(),
             id="cache_invalidation.W008",
         )
 
-    if is_in_use() and (why := _without_leases(found, condition)):
+    if is_in_use() and (without := _without_leases(found, condition)):
+        why, hint = without
         yield Warning(
-            f"Functions are kept near, and the cache {alias!r} grants no leases: {why}.",
-            hint=_WITHOUT_LEASES,
+            f"Something has near=True, and the cache {alias!r} grants no leases: {why}.",
+            hint=hint,
             id="cache_invalidation.W031",
         )
 
 
-def _without_leases(found: Store, condition: Condition) -> str | None:
+def _without_leases(found: Store, condition: Condition) -> tuple[str, str] | None:
+    """Return why nobody answers alone, and what to do about it."""
     if found.near is None:
-        return "it is neither Redis nor Valkey"
+        return (
+            "it is neither Redis nor Valkey",
+            "near=True does nothing there. That is all right for development and tests.",
+        )
+    asked = "Each hit asks the cache for the versions."
     if not found.finds_holders:
-        return "it is a cluster"
+        return "it is a cluster", f"{asked} That is right, and slower than on one server."
     if condition.eviction.startswith("allkeys-"):
-        return f"its maxmemory-policy is {condition.eviction}, which may evict who keeps what"
+        return (
+            f"its maxmemory-policy is {condition.eviction}, which may evict who keeps what",
+            f"{asked} Set the policy to {_FOR_NEAR}, or take near=True away.",
+        )
     return None
+
+
+def _policy_instead() -> str:
+    alone = "What must not be evicted, such as a queue, needs a server of its own."
+    if not is_in_use():
+        return f"Set it to allkeys-lru or allkeys-lfu. {alone}"
+    # Under allkeys-… there are no leases: W031.
+    forever = Settings.DEFAULT_TIMEOUT.usable() is None
+    expiring = ", and let entries expire: give DEFAULT_TIMEOUT a number" if forever else ""
+    return f"Set it to {_FOR_NEAR}, since something has near=True{expiring}. {alone}"
 
 
 def _harm(condition: Condition) -> str | None:

@@ -224,7 +224,26 @@ def test_w031_values_near_without_leases(
         if policy == "volatile-lru":
             assert "W031" not in ids(reported())
         else:
-            assert policy in only(reported(), Warning, "W031").msg
+            found = only(reported(), Warning, "W031")
+            assert policy in found.msg
+            assert "volatile-lru" in str(found.hint)
+
+
+@pytest.mark.parametrize("timeout", [300, None])
+def test_a_policy_that_is_proposed_for_values_near_grants_leases(
+    server: ValkeyServer, client: redis.Redis, timeout: int | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(near, "_in_use", True)
+    client.config_set("maxmemory-policy", "noeviction")
+    with with_redis_at(server.url), configured(DEFAULT_TIMEOUT=timeout):
+        hint = str(only(reported(), Warning, "W008").hint)
+        assert "allkeys" not in hint
+        assert ("DEFAULT_TIMEOUT" in hint) is (timeout is None)
+    with with_redis_at(server.url), configured(DEFAULT_TIMEOUT=300):
+        for policy in ("volatile-lru", "volatile-lfu"):
+            assert policy in hint
+            client.config_set("maxmemory-policy", policy)
+            assert not {"W008", "W031"} & set(ids(reported()))
 
 
 def test_w031_values_near_on_a_cache_that_takes_no_notice(monkeypatch: pytest.MonkeyPatch):
