@@ -66,3 +66,19 @@ def test_the_permissions_that_are_documented_are_enough(restricted, every_hit_is
     refused = {entry["object"] for entry in restricted.acl_log()}
     # A client tells its name and version, if it may.
     assert refused <= {"client|setinfo"}
+
+
+def test_a_permission_that_is_missing_is_told_once(restricted, caplog):
+    caplog.set_level("INFO", "cache_invalidation")
+    restricted.execute_command("ACL", "SETUSER", "app", "-subscribe")
+    product = Product.objects.create(name="old")
+
+    def told() -> list[str]:
+        assert name_of(product.pk) == "old"
+        found = [each for each in caplog.records if "'subscribe'" in each.getMessage()]
+        return [each.levelname for each in found if "Nothing is kept near" in each.getMessage()]
+
+    until(lambda: len(told()) > 2)
+    assert told()[:3] == ["WARNING", "INFO", "INFO"]
+    Product.objects.update(name="new")
+    assert name_of(product.pk) == "new"

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import CacheInvalidationError
+from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
 from cache_invalidation.stores.messages import Filling, Found, new_token
 from cache_invalidation.stores.near.memory import Lease, Memory
 from cache_invalidation.stores.near.waiting import holder_name, lease_of
@@ -119,7 +119,7 @@ class Holding:
         self._lock = Lock()
         self._stopped = Event()
         self._thread: Thread | None = None
-        self._told = ""
+        self._told = self._refused = ""
 
     def after_fork(self) -> None:
         """Go on in the child of a fork, which may use nothing that its parent holds."""
@@ -182,7 +182,7 @@ class Holding:
                     if self._hold():
                         break
                 except CacheInvalidationError as error:
-                    logger.info("Nothing is kept near for now: %s", error)
+                    logger.log(self._level(error), "Nothing is kept near for now: %s", error)
                     self._stopped.wait(settings.RETRY_INTERVAL)
                 except Exception:
                     logger.exception("Keeping values near failed; trying again.")
@@ -190,6 +190,12 @@ class Holding:
         finally:
             if not self._stopped.is_set() and not self._told:
                 self._thread = None
+
+    def _level(self, error: CacheInvalidationError) -> int:
+        # What is refused, such as for a permission that is missing, stays so, and is told once.
+        is_news = isinstance(error, StoreRefused) and str(error) != self._refused
+        self._refused = str(error) if is_news else self._refused
+        return logging.WARNING if is_news else logging.INFO
 
     def _problem(self) -> str:
         while not self._stopped.is_set():

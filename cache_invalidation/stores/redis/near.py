@@ -211,6 +211,7 @@ class _Ring:
         try:
             message = self._subscribed.get_message(timeout=seconds)
         except ERRORS as error:
+            # Such as one to subscribe, which is answered only now.
             kind = StoreRefused if isinstance(error, ResponseError) else StoreUnavailable
             raise kind(f"{type(error).__name__}: {error}") from error
         if message is None or message["type"] != "message":
