@@ -68,17 +68,23 @@ def test_the_permissions_that_are_documented_are_enough(restricted, every_hit_is
     assert refused <= {"client|setinfo"}
 
 
-def test_a_permission_that_is_missing_is_told_once(restricted, caplog):
+@pytest.mark.parametrize(
+    ("command", "message", "levels"),
+    [
+        ("subscribe", "grants no leases", ["WARNING"]),
+        ("hset", "Nothing is kept near", ["WARNING", "INFO", "INFO"]),
+    ],
+)
+def test_a_permission_that_is_missing_is_told_once(restricted, caplog, command, message, levels):
     caplog.set_level("INFO", "cache_invalidation")
-    restricted.execute_command("ACL", "SETUSER", "app", "-subscribe")
+    restricted.execute_command("ACL", "SETUSER", "app", f"-{command}")
     product = Product.objects.create(name="old")
 
     def told() -> list[str]:
         assert name_of(product.pk) == "old"
-        found = [each for each in caplog.records if "'subscribe'" in each.getMessage()]
-        return [each.levelname for each in found if "Nothing is kept near" in each.getMessage()]
+        return [each.levelname for each in caplog.records if message in each.getMessage()]
 
-    until(lambda: len(told()) > 2)
-    assert told()[:3] == ["WARNING", "INFO", "INFO"]
+    until(lambda: len(told()) >= len(levels))
+    assert told()[: len(levels)] == levels
     Product.objects.update(name="new")
     assert name_of(product.pk) == "new"

@@ -65,7 +65,8 @@ class RedisNear(RedisCounters):
             return "it does not say who it is, since INFO is refused"
         try:
             with self.ring("") as ring:
-                ring.listen(self.longest_wait)  # Until it says that this may be done.
+                # Until it says that this may be done; there may be no time-out at all.
+                ring.listen(min(self.longest_wait, 5.0))
         except StoreRefused as error:
             return f"it lets nobody listen to channels: {error}"
         return ""
