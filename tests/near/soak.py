@@ -111,9 +111,19 @@ def lose_everything(client: Any, stop: Event) -> None:
     client.flushall()
 
 
+def run_out_of_memory(client: Any, stop: Event) -> None:
+    """Have the server refuse whatever takes memory, for a while."""
+    client.config_set("maxmemory", 1)
+    try:
+        stop.wait(random.uniform(0.1, 0.5))
+    finally:
+        client.config_set("maxmemory", 0)
+
+
 TROUBLES: list[Callable[[Any, Event], None]] = [
     *[cut_rings] * 3,
     *[cut_connections] * 2,
     *[stop_a_process] * 3,
     lose_everything,
+    run_out_of_memory,
 ]

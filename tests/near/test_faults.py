@@ -82,9 +82,12 @@ def test_if_nobody_knows_whom_a_fence_has_told_all_are_told_again(store, slow, w
     waits(lambda: store.deliver(Delivery(token=token, tags=["tag"])))
 
 
-def test_patterns_of_the_project_leave_the_books_alone(store, product):
+@pytest.mark.parametrize("pattern", ["*product*", "*"])
+def test_patterns_of_the_project_leave_the_books_alone(store, product, redis_client, pattern):
     assert [name_of(product.pk)] * 2 == ["old"] * 2
-    assert caches["default"].delete_pattern("*product*")  # type: ignore[attr-defined]
+    books = sorted(redis_client.keys("ci:n:*"))
+    assert caches["default"].delete_pattern(pattern)  # type: ignore[attr-defined]
+    assert sorted(redis_client.keys("ci:n:*")) == books
     Product.objects.update(name="new")
     assert name_of(product.pk) == "new"
 

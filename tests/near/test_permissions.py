@@ -37,7 +37,7 @@ def restricted() -> Iterator[redis.Redis]:
     text = re.search(r"\*\*Permissions\.\*\*.*?`(\+[^`]*)`", DEPLOYMENT.read_text(), re.DOTALL)
     assert text
     with ValkeyServer() as server, redis.Redis.from_url(server.url) as client:
-        names = ["~checks:1:ci:*", "&checks:1:ci:*"]
+        names = ["~checks:1:ci:*", "~ci:n:*", "&ci:n:*"]
         client.execute_command("ACL", "SETUSER", "app", "on", ">pw", *names, *text[1].split())
         with with_redis_at(server.url, USERNAME="app", PASSWORD="pw"):
             yield client

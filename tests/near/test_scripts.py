@@ -209,4 +209,4 @@ def test_each_script_does_what_the_model_says(world, redis_client):
 
 @pytest.mark.usefixtures("in_use")
 def test_the_store_sends_what_was_tried_here():
-    assert RedisStore("default")._near.endswith(":n:")
+    assert RedisStore("default")._near.startswith("ci:n:")

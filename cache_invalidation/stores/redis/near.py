@@ -38,7 +38,9 @@ class RedisNear(RedisCounters):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._near = self.shared(f"{NAMESPACE}n:") if self.finds_holders else ""
+        # Not below the prefix of the cache: a pattern of `django-redis` deletes whatever is there,
+        # and might take who holds something before the names of the holders.
+        self._near = f"{NAMESPACE}n:{self.shared('')}" if self.finds_holders else ""
         self.near: Holding = Holding(self)
         # The outage in which a writer could not tell the holders, and since when.
         self._untold = (-1, 0.0)
