@@ -1,6 +1,6 @@
 """What Django and the database do when rows are deleted, found out without deleting them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -19,8 +19,16 @@ from cache_invalidation.conf import settings
 from cache_invalidation.explain.statements import changes_of
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.observing import cascades
-from cache_invalidation.observing.many_to_many import going_along, is_along
+from cache_invalidation.observing.many_to_many import (
+    deleting,
+    going_along,
+    is_along,
+    left_of,
+    worth_asking,
+)
 from cache_invalidation.observing.rows_written import analyze
+from cache_invalidation.rules import catalog
+from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Statement, Write
@@ -43,6 +51,7 @@ def of_rows(rows: Sequence[Model] | QuerySet[Any], using: str) -> Iterator[Chang
             yield Change(model=model, operation="delete", using=using, pk=row.pk, old=old)
         if instances:
             yield from _by_the_database(model, using)
+    yield from _of_relations(collector.data, using)
     for found in collector.fast_deletes:
         with going_along({}) if is_along(found.model, collector.data) else nullcontext():
             by_statement = list(_of_statement(found, using))
@@ -50,6 +59,20 @@ def of_rows(rows: Sequence[Model] | QuerySet[Any], using: str) -> Iterator[Chang
     for (field, value), groups in collector.field_updates.items():
         for group in groups:
             yield from _of_update(field, value, group, using)
+
+
+def _of_relations(data: Mapping[type[Model], Sequence[Model]], using: str) -> Iterator[Change]:
+    """Yield the changes at both ends of the relations among what Django has loaded."""
+
+    def left(keys: Sequence[Any]) -> Mapping[Any, Any]:
+        return left_of(between, data[between], data, connections[using])
+
+    asked = frozenset(worth_asking(data))
+    for between in catalog.many_to_many().keys() & data.keys():
+        named = all_rows(between, using).filter(pk__in=[row.pk for row in data[between]])
+        with deleting({between: left} if between in asked else {}):
+            changes = list(_of_statement(named, using))
+        yield from (each for each in changes if each.operation == "m2m")
 
 
 def _by_the_database(model: type[Model], using: str) -> Iterator[Change]:

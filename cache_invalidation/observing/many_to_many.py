@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -26,13 +27,13 @@ from cache_invalidation.observing.rows_written import (
 )
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.templates import key_as_stored
 from cache_invalidation.sql import Kind, Statement, Write
 from cache_invalidation.tags import table_of
 from cache_invalidation.transactions.open_batches import batches
 
-# By model and primary key: whether it goes along with the row at one end.
-Loaded = Mapping[type[Model], Mapping[Any, bool]]
+# By the model of relations: tells what their foreign keys hold in those, of some primary keys, that
+# do not go along with a row at one end; None if that is not known.
+Left = Mapping[type[Model], Callable[[Sequence[Any]], Mapping[Any, Keys] | None]]
 
 # What the foreign key to the other end holds in all relations of rows at one end, by that to these.
 Held = Mapping[Any, Mapping[Any, Keys]]
@@ -40,8 +41,8 @@ Held = Mapping[Any, Mapping[Any, Keys]]
 # Whether all relations that are deleted in this thread or task go along with a row at one end; and
 # what is known of them then.
 _go_along: ContextVar[Held | None] = ContextVar("cache_invalidation_go_along", default=None)
-# The relations that Django has loaded to delete them.
-_loaded: ContextVar[Loaded] = ContextVar("cache_invalidation_loaded", default=MappingProxyType({}))
+# Of the relations that Django has loaded to delete them.
+_left: ContextVar[Left] = ContextVar("cache_invalidation_left", default=MappingProxyType({}))
 
 
 def all_written(
@@ -170,10 +171,10 @@ def _values(
     None where that is not known; nothing where all go along with a row, if these are left out. What
     rows held that Django has loaded is not believed: others may have updated them since.
     """
-    if write.kind == "delete" and not with_along and (loaded := _loaded.get().get(between)):
+    if write.kind == "delete" and not with_along and (tell := _left.get().get(between)):
         named = keys_written(between._meta.pk_fields, write, given, connection)
-        if named and all(map(loaded.get, named)):
-            return dict.fromkeys(ends, ())
+        if named and (left := tell(named)) is not None:
+            return {end: left[end] for end in ends}
     named_by = {end: keys_written([end], write, given, connection) for end in ends}
     if write.kind == "delete" and (held := _go_along.get()):
         for end in [end for end, keys in named_by.items() if keys is not None and end in held]:
@@ -210,9 +211,9 @@ def going_along(held: Held) -> AbstractContextManager[None]:
     return during(_go_along, held)
 
 
-def deleting(loaded: Loaded) -> AbstractContextManager[None]:
-    """Have the block delete `loaded`."""
-    return during(_loaded, {**_loaded.get(), **loaded})
+def deleting(left: Left) -> AbstractContextManager[None]:
+    """Have the block delete relations of which `left` tells those that go by themselves."""
+    return during(_left, {**_left.get(), **left})
 
 
 def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) -> bool:
@@ -225,23 +226,44 @@ def is_along(between: type[Model], rows: Mapping[type[Model], Sequence[Model]]) 
     return any(table_of(end.related_model) in models for end in ends)
 
 
-def loaded_among(rows: Mapping[type[Model], Sequence[Model]]) -> Loaded:
-    """Return the relations that are among `rows`, by their models."""
-    found: dict[type[Model], Mapping[Any, bool]] = {}
+def worth_asking(rows: Mapping[type[Model], Sequence[Model]]) -> Iterator[type[Model]]:
+    """Yield the models of those relations among `rows` that are deleted with a row at one end.
+
+    Where no rule looks at the values of either end, it is not worth a query which these are.
+    """
     for between in catalog.many_to_many().keys() & rows.keys():
-        going = _keys_by_table(rows)
         ends: Sequence[Any] = catalog.many_to_many()[between]
-        named = [(end.attname, going.get(table_of(end.related_model), ())) for end in ends]
-        found[between] = {
-            row.pk: any(getattr(row, name) in keys for name, keys in named) for row in rows[between]
-        }
-    return found
+        if any(keys_among(rows, end) for end in ends) and any(
+            registry.plan(table_of(end.related_model)).needs_state for end in ends
+        ):
+            yield between
 
 
-def _keys_by_table(rows: Mapping[type[Model], Sequence[Model]]) -> dict[type[Model], set[Any]]:
-    found: dict[type[Model], set[Any]] = {}
-    for model, instances in rows.items():
-        table = table_of(model)
-        keys = found.setdefault(table, set())
-        keys.update(key_as_stored(table, row.pk) for row in instances)
-    return found
+def left_of(
+    between: type[Model],
+    relations: Iterable[Model],
+    rows: Mapping[type[Model], Sequence[Model]],
+    connection: BaseDatabaseWrapper,
+) -> dict[Any, Keys]:
+    """Return what the foreign keys of those `relations` hold that do not go along with `rows`."""
+
+    def held(relation: Model, end: Any) -> Any:
+        return spelled(end, [getattr(relation, end.attname)], connection)
+
+    ends: Sequence[Any] = catalog.many_to_many()[between]
+    going = {end: set(spelled(end, keys_among(rows, end), connection) or ()) for end in ends}
+    left = [
+        relation
+        for relation in relations
+        if not any(going[end].issuperset(held(relation, end) or (None,)) for end in ends)
+    ]
+    return {
+        end: spelled(end, (getattr(each, end.attname) for each in left), connection) for end in ends
+    }
+
+
+def keys_among(rows: Mapping[type[Model], Sequence[Model]], end: Any) -> list[Any]:
+    """Return by what the foreign key `end` refers to those of `rows` that are of its model."""
+    model = table_of(end.related_model)
+    going = [each for kind, each in rows.items() if table_of(kind) is model]
+    return [getattr(row, end.target_field.attname) for row in chain.from_iterable(going)]

@@ -6,7 +6,8 @@ is relied on is covered by tests on every supported version.
 """
 
 import logging
-from functools import wraps
+from collections.abc import Mapping, Sequence
+from functools import partial, wraps
 from itertools import chain
 from typing import Any
 
@@ -14,13 +15,15 @@ from django.db import connections
 from django.db.models.deletion import Collector
 
 from cache_invalidation.conf import settings
-from cache_invalidation.connections import shielded
+from cache_invalidation.connections import in_transaction, shielded
 from cache_invalidation.observing.many_to_many import (
     deleting,
     going_along,
     is_along,
-    loaded_among,
+    keys_among,
+    left_of,
     spelled,
+    worth_asking,
 )
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows
@@ -50,8 +53,23 @@ def _observed(delete: Any, collector: Any) -> Any:
     for relations in collector.fast_deletes:
         if relations.model in catalog.many_to_many() and is_along(relations.model, collector.data):
             relations._raw_delete = _along(relations, collector)
-    with deleting(loaded_among(collector.data)):
+    asked = {each: partial(_left, each, collector) for each in worth_asking(collector.data)}
+    with deleting(asked):
         return delete(collector)
+
+
+def _left(between: Any, collector: Any, keys: Sequence[Any]) -> Mapping[Any, Any] | None:
+    """Return what is at the ends of the relations with these `keys` that go by themselves.
+
+    Django has loaded them because of a row that goes. Others may have moved one to another row
+    since, which loses it now, and nobody else tells.
+    """
+    using = collector.using
+    connection = connections[using]
+    if is_suspended(using) or not in_transaction(connection):
+        return None
+    locked = _locked(all_rows(between, using).filter(pk__in=keys), using)
+    return None if locked is None else left_of(between, locked, collector.data, connection)
 
 
 def _along(relations: Any, collector: Any) -> Any:
@@ -76,21 +94,25 @@ def _held(between: Any, collector: Any) -> dict[Any, dict[Any, Any]]:
     found: dict[Any, dict[Any, Any]] = {}
     ends: Any = catalog.many_to_many()[between]
     for end, far in (ends, ends[::-1]):
-        model = table_of(end.related_model)
-        going = [each for kind, each in collector.data.items() if table_of(kind) is model]
-        keys = [getattr(row, end.target_field.attname) for row in chain.from_iterable(going)]
-        if not keys or not registry.plan(model).needs_state or is_suspended(using):
+        keys = keys_among(collector.data, end)
+        plan = registry.plan(table_of(end.related_model))
+        if not keys or not plan.needs_state or is_suspended(using):
             continue
         if len(keys) > settings.ROW_TAG_LIMIT:
             continue
-        relations = all_rows(between, using).filter(**{f"{end.name}__in": keys})
-        try:
-            with shielded(using):
-                locked = rows.read_all(relations, using, deleting=True)
-        except Exception:
-            # The DELETE says what is wrong.
-            logger.warning("Relations to be deleted could not be read.", exc_info=True)
-            continue
-        held = (getattr(row, far.attname) for row in locked.values())
-        found[end] = {far: spelled(far, held, connections[using])}
+        locked = _locked(all_rows(between, using).filter(**{f"{end.name}__in": keys}), using)
+        if locked is not None:
+            held = (getattr(row, far.attname) for row in locked)
+            found[end] = {far: spelled(far, held, connections[using])}
     return found
+
+
+def _locked(relations: Any, using: str) -> list[Any] | None:
+    """Return `relations`, about to be deleted, under a lock; None if they cannot be read."""
+    try:
+        with shielded(using):
+            return list(rows.read_all(relations, using, deleting=True).values())
+    except Exception:
+        # The DELETE says what is wrong.
+        logger.warning("Relations to be deleted could not be read.", exc_info=True)
+        return None

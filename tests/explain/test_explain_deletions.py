@@ -6,6 +6,7 @@ import django
 import pytest
 from django.db import models
 from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Field
+from django.db.models.signals import post_delete
 from model_bakery import baker
 
 from cache_invalidation import ModelInvalidation, explain, registry
@@ -65,6 +66,28 @@ def test_it_says_what_the_deletion_does(category, product_rule, review_rule):
     assert collapse(explained.tags, limit=500) == found.tags
     assert explained.keys == found.keys
     assert explained.patterns == found.patterns
+
+
+@pytest.mark.parametrize("rule", [None, ProductRule])
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_it_says_what_becomes_of_relations(category, rule, is_heard):
+    def hear(**kwargs: Any) -> None:
+        """Have Django load the relations that go along."""
+
+    product = Product.objects.get(pk=42)
+    product.tags.create(pk=1, name="new")
+    with registry.override(Product, rule):
+        if is_heard:
+            post_delete.connect(hear)
+        try:
+            explained = explain(product, operation="delete")
+            with delivered() as found:
+                product.delete()
+        finally:
+            post_delete.disconnect(hear)
+    ends = [{tag for tag in each if "+m2m" in tag} for each in (explained.tags, found.tags)]
+    assert ends[0] == ends[1]
+    assert ("testapp.tag+m2m:*" in found.tags) is (is_heard and rule is None)
 
 
 @pytest.mark.parametrize("rule", [None, ProductRule])

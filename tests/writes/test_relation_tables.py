@@ -6,6 +6,7 @@ end is worth it; see `tests.writes.test_relations`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +17,11 @@ from django.test.utils import CaptureQueriesContext, override_settings
 
 from cache_invalidation import ModelInvalidation, cached, no_invalidation, registry
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.testing import override_rules
 from cache_invalidation.writes.receivers import _m2m_changed
 from tests.cursors import execute
 from tests.delivered import Delivered, delivered
+from tests.elsewhere import elsewhere
 from tests.ruled import ByName
 from tests.testapp.models import Product, Restaurant, Tag, Voucher
 from tests.testapp.related import BestPal, Pal, PalProxy, PalTag
@@ -187,17 +190,24 @@ def listening(to: Any) -> Iterator[None]:
         to.disconnect(listen)
 
 
-@pytest.mark.parametrize("signal", [None, pre_delete, post_delete])
-def test_a_deleted_row_leaves_those_alone_that_it_was_related_to(world: World, signal: Any) -> None:
+def test_a_deleted_row_leaves_those_alone_that_it_was_related_to(world: World) -> None:
     relate(world)
-    if signal is None:
-        with delivered() as found:
-            world.a.delete()
-    else:
-        with listening(signal), delivered() as found:
-            world.a.delete()
+    with delivered() as found:
+        world.a.delete()
     assert ends(found) == pals(11)
     assert "testapp.pal_restaurants" in found.tags
+
+
+@pytest.mark.parametrize("signal", [pre_delete, post_delete])
+def test_under_a_rule_that_looks_at_values_loaded_relations_are_known(
+    world: World, signal: Any
+) -> None:
+    relate(world)
+    rules = override_rules({Pal: ByName, Restaurant: ByName})
+    with rules, listening(signal), delivered() as found:
+        world.a.delete()
+    assert ends(found) == pals(11)
+    assert found.family("name") == {"name:a"}
 
 
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
@@ -212,6 +222,47 @@ def test_where_django_loads_relations_to_delete_them_these_may_be_any(
     with listening(signal), delivered() as found:
         world.a.friends.clear()
     assert ends(found) == pals("*")
+    with listening(signal), delivered() as found:
+        world.a.delete()
+    assert ends(found) == {*pals(11, "*"), "restaurant:*", "voucher:*", "tag:*"}
+
+
+@cached(name="restaurants of a pal", tags=["testapp.pal:{pk}"])
+def restaurants_of(pk: int, using: str) -> list[int]:
+    found = Pal.restaurants.through.objects.using(using).filter(pal_id=pk)
+    return sorted(found.values_list("restaurant_id", flat=True))
+
+
+@pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning")
+@pytest.mark.parametrize("rules", [{}, {Pal: ByName}, {Restaurant: ByName}])
+def test_a_relation_that_others_move_to_another_row_is_told_as_that_of_the_other(
+    world: World, rules: Any
+) -> None:
+    """Django has loaded it by then, and deletes it by its key, wherever it is."""
+    if connections[world.using].vendor == "sqlite":
+        pytest.skip("nobody else can write in the middle of a transaction that writes")
+    world.a.restaurants.add(world.restaurant)
+    relation = Pal.restaurants.through.objects.using(world.using).get()
+    moved: list[list[int]] = []
+
+    def move(sender: Any, **kwargs: Any) -> None:
+        if sender is Pal and not moved:
+            relation.pal_id = world.b.pk
+            relation.save(using=world.using)
+            moved.append(restaurants_of(world.b.pk, world.using))
+
+    def listen(**kwargs: Any) -> None:
+        elsewhere(partial(move, **kwargs))
+
+    with override_rules(rules):
+        pre_delete.connect(listen)
+        try:
+            world.a.delete()
+        finally:
+            pre_delete.disconnect(listen)
+    assert moved == [[world.restaurant.pk]]
+    right = restaurants_of.uncached(world.b.pk, world.using)
+    assert restaurants_of(world.b.pk, world.using) == right == []
 
 
 def test_what_a_receiver_clears_while_a_row_is_deleted_is_told(world: World) -> None:
