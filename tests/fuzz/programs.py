@@ -22,6 +22,7 @@ Moment = Literal["before", "first", "second", "after"]
 
 READS = 4  # at most, in one program
 STEPS = 8  # at most, besides those in blocks
+USUAL_RACES = 2  # for six plain writes
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Race:
     """Write while a value is computed, in another thread.
 
     Before its queries, after them, or when the first of them has been executed, or the second one.
+    With `anew`, nobody has computed it before, or knows on which rows it will depend.
     """
 
     write: Write
     read: int
     moment: Moment
+    anew: bool
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Aim:
     """What programs are narrowed to, so that they find soon what one sabotage breaks.
 
     Reads of these shapes, with tags that are given or without; of the tables `between` two others,
-    and writes to these; or many races.
+    and writes to these; or many races with who computes something for the first time.
     """
 
     shapes: Sequence[str] = ()
@@ -134,7 +137,7 @@ def aimed(schema: Schema, aim: Aim) -> st.SearchStrategy[Program]:
             _weighted(*((1, write) for write in aim.writes(schema, table))),
             st.sampled_from(reads),
             schema.grammar,
-            races=20 if aim.races else 2,
+            races=20 if aim.races else USUAL_RACES,
         )
         for table in schema.tables
         if (reads := aim.reads(schema, table))
@@ -202,7 +205,7 @@ def _programs(
     plain: st.SearchStrategy[Any],
     reads: st.SearchStrategy[Read],
     grammar: Grammar,
-    races: int = 2,
+    races: int = USUAL_RACES,
 ) -> st.SearchStrategy[Program]:
     writes = plain if grammar == "usual" else _weighted((2, plain), (1, _disturbed(plain)))
     looks = st.builds(Look, st.booleans())
@@ -225,7 +228,8 @@ def _programs(
         steps.append((2, hand))
     # Joins are the first query, or what a prefetch asks in the second one.
     moments = st.sampled_from((*get_args(Moment), *(("first", "second") if is_related else ())))
-    steps.append((races, st.builds(Race, plain, st.integers(0, READS - 1), moments)))
+    anew = st.booleans() if races == USUAL_RACES else st.just(True)
+    steps.append((races, st.builds(Race, plain, st.integers(0, READS - 1), moments, anew)))
     return st.builds(
         Program,
         st.lists(

@@ -15,7 +15,7 @@ from hypothesis import note
 from tests.fuzz.calls import Write
 from tests.fuzz.functions import Function
 from tests.fuzz.programs import Asked, Block, ByHand, Interrupted, Look, Program, Race, Step
-from tests.fuzz.reads import plain
+from tests.fuzz.reads import Read, plain
 from tests.fuzz.schemas import Schema
 from tests.fuzz.statements import is_exclusive
 from tests.fuzz.tables import wipe
@@ -23,7 +23,7 @@ from tests.moments import Interruption, interrupting, listening
 
 REFUSED = (DatabaseError, FieldError, ObjectDoesNotExist)
 
-_examples = count()
+_functions = count()
 
 
 @dataclass
@@ -73,12 +73,8 @@ class Runner:
 
     def run(self, program: Program) -> None:
         wipe(self.schema)
-        number = next(_examples)
         self.statistics.examples += 1
-        self.functions = [
-            Function(self, read, f"fuzz.{number}.{index}")
-            for index, read in enumerate(program.reads)
-        ]
+        self.functions = list(map(self._function, program.reads))
         try:
             self.look()
             self._steps(program.steps)
@@ -86,6 +82,9 @@ class Runner:
             steps = ["    " * depth + str(what) for depth, what in self.trace]
             note("\n".join(["", self.schema.describe(), "", *steps]))
             raise
+
+    def _function(self, read: Read) -> Function:
+        return Function(self, read, f"fuzz.{next(_functions)}")
 
     def _steps(self, steps: Sequence[Step], depth: int = 0) -> None:
         for step in steps:
@@ -216,8 +215,12 @@ class Runner:
 
     def _race(self, race: Race) -> None:
         """Have a write committed by another thread while a value is computed, or right now."""
-        function = self.functions[race.read % len(self.functions)]
-        self._say(f"{race.moment} of {function.read!r}: {race.write!r}", 0)
+        index = race.read % len(self.functions)
+        function = self.functions[index]
+        if race.anew:
+            function = self.functions[index] = self._function(function.read)
+        told = f"{race.moment} of {function.read!r}"
+        self._say(f"{told}{', anew' if race.anew else ''}: {race.write!r}", 0)
 
         self.race = function, race
         function.cached.refresh()

@@ -122,7 +122,7 @@ def test_a_core_that_misses_writes_is_found_out(
 ) -> None:
     settings.CACHE_INVALIDATION = {"CACHE": "locmem"}
     with pytest.raises(Stale), USUAL[name]():
-        explore(1, ("sqlite", "locmem", "usual"), 400, elsewhere, (Phase.generate,))
+        explore(SEED, ("sqlite", "locmem", "usual"), 400, elsewhere, (Phase.generate,))
 
 
 @pytest.mark.parametrize("name", UNUSUAL if "EVERY_SABOTAGE" in os.environ else QUICK)
@@ -135,7 +135,7 @@ def test_a_core_that_knows_usual_models_only_is_found_out(
     settings.CACHE_INVALIDATION = {"CACHE": place[1]}
     # What takes over everything from what it wraps may be refused before it is stale.
     with pytest.raises((Stale, TypeError) if name in REFUSED else Stale), UNUSUAL[name]():
-        for number in range(1, 40):
+        for number in range(SEED, SEED + 40):
             explore(number, place, 30, elsewhere, (Phase.generate,))
 
 
@@ -146,6 +146,6 @@ def test_a_core_that_drops_too_little_is_found_out(
     settings.CACHE_INVALIDATION = {"CACHE": "locmem"}
     alias = "default" if "PostgreSQL" in name else "sqlite"
     with pytest.raises(Stale), PRECISE[name]():
-        for number in range(1, 40):
+        for number in range(SEED, SEED + 40):
             place: Place = (alias, "locmem", "related")
             explore(number, place, 60, elsewhere, (Phase.generate,), AIMS.get(name))
