@@ -221,8 +221,18 @@ def _changes_since(
     return [
         replace(change, old=old.get(change.pk), new=new.get(change.pk))
         for change in written.changes(using)
-        if change.pk in old or change.pk in new
+        if change.pk in old or change.pk in new or _may_be_hidden(written)
     ]
+
+
+def _may_be_hidden(written: Written) -> bool:
+    """Whether rows that are not found may have been written all the same.
+
+    Until COMMIT, a database may allow rows whose foreign keys lead to nothing: a child without its
+    parents, of which one query reads all, or a relation without the row at one end.
+    """
+    is_child = written.operation == "create" and bool(written.model._meta.parents)
+    return is_child or written.is_end
 
 
 def _found_others(

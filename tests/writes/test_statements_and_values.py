@@ -247,3 +247,38 @@ def test_what_is_tracked_is_dropped_for_the_old_and_the_new_value(using):
         assert [page(a), page(b), page(c)] == [[], ["P"], []]
         execute(using, "UPDATE testapp_product SET category_id = %s", [c])
         assert [page(a), page(b), page(c)] == [[], [], ["P"]]
+
+
+class ByCuisine(ModelInvalidation):
+    tags = ["cuisine:{cuisine}"]
+
+
+@cached(name="a restaurant's own columns")
+def own_columns(pk: int, using: str) -> list[Any]:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT cuisine FROM testapp_restaurant WHERE place_ptr_id = %s", [pk])
+        return list(cursor.fetchall())
+
+
+@cached(name="tags of what may be no product", tags=["testapp.product:{pk}"])
+def tags_of(pk: int, using: str) -> list[Any]:
+    found = Product.tags.through.objects.using(using).filter(product_id=pk)
+    return list(found.values_list("tag_id"))
+
+
+@pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning")
+@pytest.mark.parametrize(
+    ("read", "sql"),
+    [
+        (own_columns, "INSERT INTO testapp_restaurant (place_ptr_id, cuisine) VALUES (%s, 'x')"),
+        (tags_of, "INSERT INTO testapp_product_tags (product_id, tag_id) VALUES (%s, 7)"),
+    ],
+)
+def test_a_row_is_told_before_that_which_it_refers_to_is_there(using: str, read: Any, sql: str):
+    """The database checks that at COMMIT only, and until then a query of both finds neither."""
+    with registry.override(Restaurant, ByCuisine):
+        assert read(5, using) == []
+        with transaction.atomic(using=using):
+            execute(using, sql, [5])
+            assert len(read(5, using)) == 1
+            transaction.set_rollback(True, using=using)
