@@ -15,7 +15,7 @@ from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.rules.catalog import is_spelled_alike
 from cache_invalidation.rules.declarations import ModelInvalidation
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.rules.rule import Rule, field_names
+from cache_invalidation.rules.rule import Rule, field_names, is_written
 from cache_invalidation.rules.templates import has_column, problem_with
 
 
@@ -93,6 +93,10 @@ def _check_field(rule: Rule, option: str, name: str) -> Messages:
         what = "is the primary key" if has_column(field) else "has no column"
         problem = f"{option} names {name!r}, but {label}.{name} {what}."
         yield _no_field(owner, problem, f"Name columns of the row {_CHANGING[option]}.")
+    names = () if option in ("track", *_CHANGING) else field_names(rule.model, [name])
+    if not all(is_written(rule.model, each) for each in names):
+        problem = f"{option} names {name!r}, but {label}.{name} is in the rows of another model."
+        yield _no_field(owner, problem, "Declare in a rule of that model what it makes stale.")
 
 
 @register()

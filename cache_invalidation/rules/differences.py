@@ -2,16 +2,21 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
 
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.loading import in_column
-from cache_invalidation.rules.rule import Rule, field_names
+from cache_invalidation.rules.rule import Rule, field_names, is_written
 from cache_invalidation.rules.templates import as_stored
+
+# The packages of types whose values are equal only if they are stored alike. By what those of a
+# project are equal, nobody knows: it may leave out a part of them.
+_EXACT: Final = frozenset(
+    {"builtins", "datetime", "decimal", "django", "ipaddress", "psycopg", "psycopg2", "uuid"}
+)
 
 
 def may_have_changed(change: Change, fields: Collection[str] | None) -> bool:
@@ -20,12 +25,13 @@ def may_have_changed(change: Change, fields: Collection[str] | None) -> bool:
         return True
     names = field_names(change.model, fields)
     if change.fields is not None and names.isdisjoint(change.fields):
-        return not all(_is_field(change.model, name) for name in names)
+        # What is none of these may have changed all the same; a system check says so.
+        return not all(is_written(change.model, name) for name in names)
     if change.operation == "m2m":
         return True
     if change.old is None or change.new is None:
         return True
-    return any(_differs(change.old, change.new, name) for name in fields)
+    return any(_differs(change.old, change.new, name) for name in names)
 
 
 def changes_only(rule: Rule, change: Change, fields: Collection[str]) -> bool:
@@ -43,25 +49,23 @@ def changes_only(rule: Rule, change: Change, fields: Collection[str]) -> bool:
     return not any(_differs(change.old, change.new, name) for name in columns)
 
 
-def _is_field(model: type[Model], name: str) -> bool:
-    try:
-        model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False  # A system check says so.
-    return True
-
-
 def _differs(old: Model, new: Model, name: str) -> bool:
-    if not _is_field(type(old), name):
+    if not is_written(type(old), name):
         return True
-    column = old._meta.get_field(name)
-    if not isinstance(column, models.Field) or column.many_to_many:
+    column: Any = old._meta.get_field(name)
+    if column.many_to_many:
         return False
     if column.attname in new.get_deferred_fields():
         return False
     before, after = (as_stored(column, in_column(state, column)) for state in (old, new))
     try:
-        return not _is_same(before, after)
+        if _is_same(before, after):
+            return False
+        if _is_exact(before):
+            return True
+        connection = connections[old._state.db or DEFAULT_DB_ALIAS]
+        sent = (column.get_db_prep_save(value, connection) for value in (before, after))
+        return not _is_same(*sent)
     except Exception:  # noqa: BLE001 - arrays, for instance, do not compare to one truth
         return True
 
@@ -79,7 +83,11 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, datetime) and one.tzinfo is not None:
         # In one zone, two times an hour apart are equal when the clocks are put back.
         return bool(one.astimezone(UTC) == other.astimezone(UTC))
-    return bool(one == other)
+    return _is_exact(one) and bool(one == other)
+
+
+def _is_exact(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] in _EXACT
 
 
 def _are_same(some: Collection[Any], others: Collection[Any]) -> bool:

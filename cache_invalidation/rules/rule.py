@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Field, Model
+from django.db.models import CompositePrimaryKey, Field, ForeignObject, Model
 
 from cache_invalidation.rules.catalog import links
 from cache_invalidation.rules.declarations import ModelInvalidation
@@ -23,9 +23,33 @@ def overrides(declaration: ModelInvalidation, name: str) -> bool:
 
 
 def field_names(model: type[Model], names: Iterable[str]) -> frozenset[str]:
-    """Return the names of the fields called `names`, which may be those of their attributes."""
+    """Return the names of the fields called `names`, which may be those of their attributes.
+
+    What has no column of its own, such as a generic foreign key, stands for those that it is in.
+    """
     known = {field.attname: field.name for field in model._meta.concrete_fields}
-    return frozenset(known.get(name, name) for name in names)
+    return frozenset().union(*(_in_columns(model, known.get(name, name)) for name in names))
+
+
+def _in_columns(model: type[Model], name: str) -> Iterable[str]:
+    with suppress(FieldDoesNotExist):
+        field: Any = model._meta.get_field(name)
+        if isinstance(field, CompositePrimaryKey):
+            return cast("Iterable[str]", field.field_names)
+        if hasattr(field, "fk_field"):
+            return field.ct_field, field.fk_field
+        if isinstance(field, ForeignObject) and not field.concrete:
+            return [column.name for column in field.local_related_fields]
+    return (name,)
+
+
+def is_written(model: type[Model], name: str) -> bool:
+    """Whether a write to `model` says whether what is called `name` changes."""
+    try:
+        field: Any = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return bool(field.concrete or field.many_to_many)
 
 
 def _listed(names: Sequence[str]) -> Sequence[str]:
@@ -138,8 +162,12 @@ class Rule:
         names = _listed(names)
         if not isinstance(names, Iterable):
             return frozenset()  # A system check says so.
-        keys = {field.name for field in self.model._meta.pk_fields}
-        return field_names(self.model, names) - keys
+        keys = self.model._meta.pk_fields
+        return frozenset(
+            column.name
+            for column in self.model._meta.concrete_fields
+            if column not in keys and not {column.name, column.attname}.isdisjoint(names)
+        )
 
     def concerns(self, fields: frozenset[str]) -> bool:
         """Whether an update of these fields, by their names, may fire what the rule declares."""

@@ -4,6 +4,7 @@ import pickle
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.checks import Error
 from model_bakery import baker
 
@@ -18,11 +19,14 @@ from cache_invalidation import (
     registry,
 )
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
+from cache_invalidation.rules.differences import _differs
 from cache_invalidation.testing import override_rules
 from tests.checks.reporting import reported
 from tests.cursors import execute
 from tests.delivered import Delivered, delivered
-from tests.testapp.models import Product
+from tests.testapp.matrix import Note
+from tests.testapp.models import Category, Product
+from tests.testapp.unusual import Composite, Vec, Vector
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
@@ -199,3 +203,45 @@ def test_e006_what_is_in_the_wrong_list():
     ((kind, number, message),) = messages_of(keys=[Tag("menu", fields=["name"])])
     assert (kind, number) == (Error, "E006")
     assert message == "keys has the tag 'menu'."
+
+
+def test_a_field_in_several_columns_changes_with_each_of_them(using):
+    contents = ContentType.objects.db_manager(using)
+    kinds = [contents.get_for_model(model) for model in (Product, Category)]
+    note = Note.objects.using(using).create(content_type=kinds[0], object_id=1)
+    with registry.override(Note, make(tags=[Tag("own", fields=["target"])], fields=["text"])):
+        for values in ({"object_id": 2}, {"content_type": kinds[1]}):
+            with delivered() as found:
+                Note.objects.using(using).update(**values)
+            assert "own" in found.tags
+        note.object_id, note.content_type = 3, kinds[1]
+        for is_told in (True, False):
+            with delivered() as found:
+                note.save()
+            assert ("own" in found.tags) is is_told
+    Composite.objects.using(using).create(tenant=1)
+    with registry.override(Composite, make(tags=["own"], fields=["pk"])), delivered() as found:
+        Composite.objects.using(using).update(group=2)
+        assert "own" not in found.tags
+        Composite.objects.using(using).update(tenant=2)
+        assert "own" in found.tags
+
+
+def test_a_field_in_the_rows_of_another_model_may_change_with_any_write(product, using):
+    rule = make(tags=[Tag("own", fields=["reviews"])])
+    with registry.override(Product, rule), delivered() as found:
+        product.save()
+    assert "own" in found.tags
+    ((kind, number, message),) = messages_of(tags=[Tag("own", fields=["reviews"])])
+    assert (kind, number) == (Error, "E008")
+    assert "is in the rows of another model" in message
+    assert messages_of(fields=["tags"], tags=["own"]) == []
+
+
+def test_values_of_a_project_are_what_the_database_is_sent(monkeypatch: pytest.MonkeyPatch):
+    values: list[Any] = [Vector(1), Vector(1), Vector(2)]
+    one, same, other = (Vec(vector=value) for value in values)
+    for answer in (True, False):
+        monkeypatch.setattr(Vector, "__eq__", lambda *both, answer=answer: answer)
+        assert not _differs(one, same, "vector")
+        assert _differs(one, other, "vector")
