@@ -194,11 +194,15 @@ def programs(schema: Schema) -> st.SearchStrategy[Program]:
 def _near(
     schema: Schema, table: Table, writes: Mapping[type[Model], st.SearchStrategy[Any]]
 ) -> st.SearchStrategy[Any]:
-    """Return a strategy for writes to `table`, and to that whose rows it shows, if it is a view."""
+    """Return a strategy for writes to `table`, and to those that have the same rows.
+
+    That is the one whose rows it shows, if it is a view; or its parent, and its children.
+    """
     own = writes[table.model]
     if table in schema.shown:
         return _weighted((1, own), (2, writes[schema.tables[0].model]))
-    return own
+    family = [each for each in schema.tables if each is table.parent or each.parent is table]
+    return _weighted((3, own), *((1, writes[each.model]) for each in family))
 
 
 def _programs(

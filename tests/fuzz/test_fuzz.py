@@ -135,7 +135,7 @@ def test_a_core_that_knows_usual_models_only_is_found_out(
     settings.CACHE_INVALIDATION = {"CACHE": place[1]}
     # What takes over everything from what it wraps may be refused before it is stale.
     with pytest.raises((Stale, TypeError) if name in REFUSED else Stale), UNUSUAL[name]():
-        for number in range(SEED, SEED + 40):
+        for number in range(SEED, SEED + 80):
             explore(number, place, 30, elsewhere, (Phase.generate,))
 
 
