@@ -88,7 +88,7 @@ def _writes(product: Product, scale: Scale) -> Iterator[Row]:
         held, unheld = "held", "not held"
         times = by_turns(
             {
-                unheld: Alternative(run=save_other, warm_up=save_other),
+                unheld: Alternative(run=save_other, warm_up=partial(_save_and_wait, other)),
                 held: Alternative(run=save, warm_up=partial(_save_and_wait, product)),
             },
             scale.long_rounds,
