@@ -18,6 +18,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.watcher import journal
 from cache_invalidation.reads import hints, profiles
+from cache_invalidation.reads.hottest import hottest
 from cache_invalidation.stores import near, recovery
 from cache_invalidation.stores.redis.connection import TIME_LIMITS
 from cache_invalidation.surfaces.tracked import journals, seen
@@ -97,6 +98,7 @@ def empty_caches(redis_client: redis.Redis) -> None:
     for alias in ("locmem", "tracked_locmem"):
         caches[alias].clear()
     counters.discard()
+    hottest._forget()
     hints.forget()
     profiles.forget()
     seen.forget()

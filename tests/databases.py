@@ -80,7 +80,10 @@ class _Kept:
         idle = list(self._idle) if os.getpid() == self._process else []
         for connection in idle:
             if not args and self._asked_for[connection] == options:
-                self._idle.remove(connection)
+                try:
+                    self._idle.remove(connection)
+                except ValueError:
+                    continue  # Another thread was faster.
                 # Nothing was asked: what there is to read is that the server has ended it.
                 if not select.select([connection], [], [], 0)[0]:
                     return connection

@@ -31,14 +31,17 @@ MICROSECONDS: Final = {NUMBER: 3.0, FIFTY: 5.0}
 _spawn = get_context("spawn")
 
 
-@cached(near=True, timeout=None)
-def stock_of(pk: int) -> int:
+def _stock_of(pk: int) -> int:
     return Product.objects.values_list("stock", flat=True).get(pk=pk)
 
 
-@cached(near=True, timeout=None, tags=["benchmark"])
-def fifty() -> tuple[tuple[int, str], ...]:
+def _fifty() -> tuple[tuple[int, str], ...]:
     return tuple((number, f"product {number}") for number in range(50))
+
+
+def stock() -> Callable[[int], int]:
+    """Return the stock of a product, kept near; made late, since writers mind that from then on."""
+    return cached(near=True, timeout=None, name="benchmark.stock")(_stock_of)
 
 
 def measure(scale: Scale) -> Iterator[Row]:
@@ -53,6 +56,8 @@ def measure(scale: Scale) -> Iterator[Row]:
 
 def _hits(pk: int, scale: Scale) -> Iterator[Row]:
     cache.set("benchmark", 7)
+    stock_of = stock()
+    fifty = cached(near=True, timeout=None, tags=["benchmark"], name="benchmark.fifty")(_fifty)
     calls: dict[str, Callable[[], Any]] = {
         NUMBER: partial(stock_of, pk),
         FIFTY: fifty,
@@ -148,6 +153,7 @@ def _holders(pk: int) -> Iterator[None]:
 
 def keep(pk: int, parent: Connection) -> None:
     """Look at the stock again and again, every few milliseconds."""
+    stock_of = stock()
     await_lease()
     stock_of(pk)
     parent.send("ready")

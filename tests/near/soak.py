@@ -14,12 +14,21 @@ from typing import Any
 import redis
 
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.redis.near import RedisNear
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Result, run
 from example_project.race.strategies import Near
-from tests.near.test_race import NobodyWaits
 
 ROUND = 60.0  # seconds
+
+
+class NobodyWaits(Near):
+    """The control: writers go on at once."""
+
+    def __init__(self, pause: float) -> None:
+        super().__init__(pause)
+        spoiled: Any = RedisNear
+        spoiled._wait = lambda *args: None
 
 
 def soak(options: Namespace) -> bool:
@@ -28,7 +37,7 @@ def soak(options: Namespace) -> bool:
     strategy = NobodyWaits if options.control else Near
     end, results = monotonic() + options.seconds, []
     while (left := end - monotonic()) > 0:
-        with _nothing() if options.calm else _trouble() as done:
+        with _nothing() if options.calm else trouble() as done:
             results.append(_race(strategy, min(ROUND, left), options))
         print(f"{_told(results)}; broken so far: {len(done)}", flush=True)
     get_store().close()  # Before the server stops, that is, to which it renews its lease.
@@ -65,7 +74,7 @@ def _nothing() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _trouble() -> Iterator[list[str]]:
+def trouble() -> Iterator[list[str]]:
     """Break something every now and then; what was is in the list."""
     stop, done = Event(), list[str]()
     client: Any = redis.Redis.from_url(os.environ["REDIS_URL"])
@@ -111,6 +120,11 @@ def lose_everything(client: Any, stop: Event) -> None:
     client.flushall()
 
 
+def evict_versions_and_fences(client: Any, stop: Event) -> None:
+    for name in client.scan_iter("*ci:t:*"):
+        client.delete(name)
+
+
 def run_out_of_memory(client: Any, stop: Event) -> None:
     """Have the server refuse whatever takes memory, for a while."""
     client.config_set("maxmemory", 1)
@@ -125,5 +139,6 @@ TROUBLES: list[Callable[[Any, Event], None]] = [
     *[cut_connections] * 2,
     *[stop_a_process] * 3,
     lose_everything,
+    evict_versions_and_fences,
     run_out_of_memory,
 ]

@@ -1,5 +1,6 @@
 """The protocol of near values, step by step, in every order. See `exploration` and `model`."""
 
+import os
 from typing import Any
 
 import pytest
@@ -57,17 +58,22 @@ def test_nothing_stale_is_answered_or_kept(world):
     assert Explorer().run(**world) > 1000
 
 
+LARGER: list[dict[str, Any]] = [
+    {**ONE, "crashes": 1, "kills": 1, "losses": 1},
+    {**ONE, "blinds": 1, "lapses": 1, "losses": 1},
+]
+# A million worlds and more take minutes each.
+LARGEST: list[dict[str, Any]] = [
+    {"processes": (1, 1)},
+    {**TWO_THREADS, "evicts": 1, "losses": 1},
+    {**TWO_THREADS, "lapses": 1},
+    {**TWO_THREADS, "own": 0, "leaves": 1, "burials": 1},
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "world",
-    [
-        {"processes": (1, 1)},
-        {**TWO_THREADS, "evicts": 1, "losses": 1},
-        {**ONE, "crashes": 1, "kills": 1, "losses": 1},
-        {**ONE, "blinds": 1, "lapses": 1, "losses": 1},
-        {**TWO_THREADS, "own": 0, "leaves": 1, "burials": 1},
-    ],
-    ids=str,
+    "world", [*LARGER, *(LARGEST if "EVERY_WORLD" in os.environ else ())], ids=str
 )
 def test_nor_in_larger_worlds(world):
     assert Explorer().run(**world) > 10_000

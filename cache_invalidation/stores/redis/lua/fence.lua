@@ -11,7 +11,7 @@ if ARGV[2] ~= '0' then
   deadline = now + ARGV[2]
   own = '!' .. ARGV[1] .. '@' .. string.format('%.0f', deadline)
 end
-local untold = {}
+local untold, refused = {}, nil
 for _, key in ipairs(KEYS) do
   local value, last, stood = own, deadline, false
   -- pcall: what is of another type than ours is no fence, and is overwritten or dropped.
@@ -33,8 +33,19 @@ for _, key in ipairs(KEYS) do
   if value == '' then
     redis.call('UNLINK', key)
   else
-    redis.call('SET', key, value, 'PX', string.format('%.0f', last - now))
+    local set = redis.pcall('SET', key, value, 'PX', string.format('%.0f', last - now))
+    if type(set) == 'table' and set.err then
+      -- For want of memory. What is fenced by others may stay so under the own name as well, until
+      -- that lapses; what is not has to go. Only who has to leave a fence must know that he did not.
+      if redis.pcall('GETRANGE', key, 0, 0) ~= '!' then
+        redis.call('UNLINK', key)
+      end
+      refused = refused or (ARGV[2] ~= '0' and set)
+    end
   end
+end
+if refused then
+  return refused
 end
 if #untold == 0 then
   return {}
