@@ -159,12 +159,12 @@ def test_a_name_that_nobody_knows_is_refused_with_what_comes_close():
 
 
 def test_the_last_part_of_a_name_is_enough_to_be_told_the_rest():
-    with pytest.raises(ValueError, match=rf"Did you mean {__name__}.around\?"):
+    with pytest.raises(ValueError, match=rf"Did you mean {__name__}.around\b"):
         KnownNames().find("around")
 
 
 def test_so_is_a_last_part_that_is_misspelled():
-    with pytest.raises(ValueError, match=rf"Did you mean {__name__}.around\?"):
+    with pytest.raises(ValueError, match=rf"Did you mean {__name__}.around\b"):
         KnownNames().find("arround")
 
 
