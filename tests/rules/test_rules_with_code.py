@@ -615,6 +615,9 @@ def test_empty_families_say_that_the_code_for_keys_need_not_see_rows(
 
 # Checks
 
+# Those of Django ask each database.
+ASKED_BY_CHECKS = pytest.mark.django_db(transaction=True, databases="__all__")
+
 
 def ids(declaration: Any) -> list[tuple[type, str]]:
     with rule(declaration):
@@ -623,6 +626,7 @@ def ids(declaration: Any) -> list[tuple[type, str]]:
     return [(type(message), str(message.id).rpartition(".")[2]) for message in messages]
 
 
+@ASKED_BY_CHECKS
 def test_code_without_families_is_a_warning():
     assert ids(ByCategory) == [(Warning, "W023")]
     assert ids(make(get_keys=details)) == [(Warning, "W024")]
@@ -631,12 +635,14 @@ def test_code_without_families_is_a_warning():
     assert ids(both) == [(Warning, "W023"), (Warning, "W024")]
 
 
+@ASKED_BY_CHECKS
 def test_code_with_families_is_none():
     for declaration in (Declared, Complete, make(get_keys=details, families=[])):
         assert ids(declaration) == []
     assert ids(make(tags=["cat:{category_id}"])) == []
 
 
+@ASKED_BY_CHECKS
 @pytest.mark.parametrize(
     ("families", "cure"),
     [
