@@ -49,16 +49,8 @@ class _Cached(Generic[P, R]):
 
     __slots__ = (
         *("uncached", "signature", "tags", "records", "timeout", "lock", "sample", "ahead", "near"),
-        *(
-            "varying",
-            "is_warmed",
-            "_near_hits",
-            "_spelled",
-            "_parts",
-            "_told",
-            "__dict__",
-            "__weakref__",
-        ),
+        *("varying", "is_warmed", "at_hand", "_spelled", "_parts", "_told"),
+        *("__dict__", "__weakref__"),
     )
     __name__: str
 
@@ -216,11 +208,9 @@ class CachedFunction(_Cached[P, R]):
         read = self._read(args, kwargs)
         for pause in attempt(read, look_of(self, args, kwargs)):
             sleep(pause)
-        return (
-            self._after_hit(read, args, kwargs)
-            if read.is_hit
-            else self._compute(read, args, kwargs)
-        )
+        if not read.is_hit:
+            return self._compute(read, args, kwargs)
+        return self._after_hit(read, args, kwargs)
 
     def _after_hit(self, read: Read, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         if self.ahead and is_due(read):

@@ -1,6 +1,7 @@
 """`cached(near=True)`: hits from the memory of the process, with the promise kept."""
 
 import os
+from functools import WRAPPER_ASSIGNMENTS, wraps
 from typing import Any
 
 import pytest
@@ -289,3 +290,19 @@ def hold_silently(other: RedisStore, entry: str) -> str:
     other.renew(holder, 0, {}, joins=True)
     assert other.hold(entry, (), holder).stamp
     return holder
+
+
+def test_what_wraps_a_near_function_has_values_of_its_own(store):
+    @cached(near=True, name="near.net", tags=["rate"])
+    def net(rate: int) -> int:
+        return rate
+
+    @cached(name="near.gross", tags=["rate"])
+    @wraps(net)
+    def gross(rate: int) -> int:
+        return net(rate) * 2
+
+    for _ in range(4):
+        assert (net(3), gross(3)) == (3, 6)
+    # What is its own is in slots, since `wraps` copies all else.
+    assert vars(net).keys() <= {*WRAPPER_ASSIGNMENTS, "__wrapped__"}
