@@ -152,7 +152,7 @@ def test_what_is_stored_without_a_lease_is_not_kept(store, product, monkeypatch)
 
 
 def test_without_leases_what_was_evicted_is_kept_again(settings):
-    settings.CACHE_INVALIDATION = {"NEAR_WAIT": 0, "NEAR_BYTES": 5000}
+    settings.CACHE_INVALIDATION = {"NEAR_WAIT": 0, "NEAR_BYTES": 8000}
     memory = get_store().near.memory  # type: ignore[union-attr]
 
     @cached(near=True, name="near.again", tags=["n:{n}"])

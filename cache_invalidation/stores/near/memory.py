@@ -15,9 +15,10 @@ from cache_invalidation.stores.messages import Versions
 # Of so many keys it is remembered by themselves up to which stamp they were dropped.
 FLOORS: Final = 10_000
 
-# What an entry takes besides its value, and each of its keys, in bytes: measured with tracemalloc.
-ENTRY_SIZE: Final = 700
-KEY_SIZE: Final = 250
+# What an entry takes besides its value, and each of its keys with its version if no other entry has
+# it, in bytes: by tracemalloc, of 2,000 entries with 2 and with 12 keys, under Python 3.11.
+ENTRY_SIZE: Final = 400
+KEY_SIZE: Final = 600
 
 
 class Lease:
