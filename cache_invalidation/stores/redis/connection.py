@@ -32,7 +32,8 @@ def without_comments(script: Path) -> str:
     return "".join(line for line in lines if not line.lstrip().startswith("--"))
 
 
-IDENTIFY = without_comments(Path(__file__).parent / "lua" / "identify.lua")
+_LUA = Path(__file__).parent / "lua"
+IDENTIFY = without_comments(_LUA / "young.lua") + without_comments(_LUA / "identify.lua")
 
 
 def once() -> dict[str, Any]:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cache_invalidation.stores.messages import VERSION_GRACE
-from cache_invalidation.stores.redis.connection import Command, without_comments
+from cache_invalidation.stores.redis.connection import IDENTIFY, Command, without_comments
 
 _LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
 
 # What is shared by several of them stands in front.
 _LUA["hold"] = _LUA["register"] + _LUA["lookup"]
 _LUA["fill_and_hold"] = _LUA["register"] + _LUA["fill"]
+_LUA["tell"] = _LUA["young"] + _LUA["tell"]
 _LUA["fence"] = _LUA["tell"] + _LUA["fence"]
 _LUA["again"] = _LUA["tell"] + _LUA["again"]
+_LUA["renew"] = _LUA["young"] + _LUA["renew"]
+_LUA["identify"] = IDENTIFY
 
 
 def script(name: str, keys: Sequence[str], *args: Any) -> Command:

@@ -7,8 +7,7 @@ if type(epoch) == 'string' and string.sub(epoch, -#ARGV[1] - 1) ~= '@' .. ARGV[1
     redis.call('SADD', ARGV[2] .. 'd', holder)
   end
   redis.call('UNLINK', ARGV[2] .. 'e', ARGV[2] .. 'h', ARGV[2] .. 'b')
-  local clock = redis.call('TIME')
-  redis.call('SET', ARGV[2] .. 'e', '-' .. clock[1] .. '.' .. clock[2] .. '@' .. ARGV[1])
+  young(ARGV[2], ARGV[1])
 end
 local version = redis.pcall('GET', KEYS[1])
 local is_text = type(version) == 'string'

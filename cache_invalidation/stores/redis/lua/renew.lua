@@ -3,19 +3,13 @@
 -- ARGV[5]: "1" if it joins. ARGV[6…]: keys that it holds no more, each with the stamp up to which.
 -- Returns the epoch, then 1 if the lease is renewed, 0 if what follows has to be dropped first; or
 -- nothing if nobody knows the holder, who has to join by another name.
--- ARGV: near holder confirmed identity joins (key stamp)…
 local near, holder, confirmed = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if ARGV[5] == '1' then
   redis.call('HSET', near .. 'h', holder, 0)
 elseif redis.call('HEXISTS', near .. 'h', holder) == 0 then
   return {}
 end
-local epoch = redis.call('GET', near .. 'e')
-if not epoch then
-  local clock = redis.call('TIME')
-  epoch = '-' .. clock[1] .. '.' .. clock[2] .. '@' .. ARGV[4]
-  redis.call('SET', near .. 'e', epoch)
-end
+local epoch = redis.call('GET', near .. 'e') or young(near, ARGV[4])
 
 local function part(key, below)
   -- Unless it has registered again since.

@@ -3,13 +3,6 @@
 -- and then each holder that was told and the stamp of that. What is registered stays until its
 -- holder has answered. What cannot be told takes its lease from the holder, and its age from the
 -- epoch: then everybody who holds anything is waited for.
-local function young(near, identity)
-  local clock = redis.call('TIME')
-  local epoch = '-' .. clock[1] .. '.' .. clock[2] .. '@' .. identity
-  redis.pcall('SET', near .. 'e', epoch)
-  return epoch
-end
-
 local function tell(token, near, identity, knows, keys)
   if near == '' then
     return {}
