@@ -16,13 +16,8 @@ from cache_invalidation.surfaces.pages.views import name_of
 from cache_invalidation.surfaces.pages.visits import VISITS
 
 
-class CachePageMiddleware:
-    """Stores the pages of views that are decorated with `cache_page`.
-
-    It has to be the first in ``MIDDLEWARE``. It also gives such pages an ``ETag``, answers
-    conditional requests with 304, and has browsers ask each time, so that what is promised holds
-    for them as well.
-    """
+class _Middleware:
+    """Stands between others, whether they are coroutines or not."""
 
     sync_capable = True
     async_capable = True
@@ -32,6 +27,19 @@ class CachePageMiddleware:
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
             markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Return the response of those inside."""
+        raise NotImplementedError
+
+
+class CachePageMiddleware(_Middleware):
+    """Stores the pages of views that are decorated with `cache_page`.
+
+    It has to be the first in ``MIDDLEWARE``. It also gives such pages an ``ETag``, answers
+    conditional requests with 304, and has browsers ask each time, so that what is promised holds
+    for them as well.
+    """
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Return the response of those inside, as it goes to the client."""
@@ -54,22 +62,13 @@ class CachePageMiddleware:
         return await sync_to_async(answered)(request, response)
 
 
-class CachedTogetherMiddleware:
+class CachedTogetherMiddleware(_Middleware):
     """Has the cached functions that a view asks for looked up in one round trip.
 
     It does for every view, and the middleware inside of it, what `cached_together` does for one;
     the arguments are those of the URL. Only for GET and HEAD: who writes decides by what is true
     now.
     """
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Return the response of those inside."""
