@@ -4,61 +4,32 @@ How long that is depends on the machine: until enough was read and written.
 """
 
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.reads import ahead, hottest
 from cache_invalidation.reads.together import Block
-from example_project.airports.loading import load, read_airports
-from example_project.race.harness import Enough, Result, run
-from example_project.race.strategies import tracked_cache
+from example_project.race.strategies import Hand, Ours, tracked_cache
 from tests.consistency.mixture import Mixture
+from tests.consistency.racing import Race, race
 from tests.consistency.refreshing import Refreshing
 from tests.consistency.together import Together
 from tests.surfaces.by_hand import tracking
 
-__all__ = ["tracking"]
+__all__ = ["race", "tracking"]
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-Race = Callable[[str, Enough], Result]
-
-OURS = "example_project.race.strategies.Ours"
-HAND = "example_project.race.strategies.Hand"
-REFRESHING = f"{Refreshing.__module__}.{Refreshing.__qualname__}"
-TOGETHER = f"{Together.__module__}.{Together.__qualname__}"
-MIXTURE = f"{Mixture.__module__}.{Mixture.__qualname__}"
-
-
-@pytest.fixture
-def race() -> Race:
-    load(read_airports(["IE"]))
-
-    def start(strategy: str, is_enough: Enough) -> Result:
-        return run(
-            strategy,
-            seconds=0,
-            is_enough=is_enough,
-            writers=2,
-            readers=4,
-            rows=16,
-            pause_ms=3,
-            write_interval_ms=8,
-        )
-
-    return start
-
 
 def test_nothing_stale_is_read_and_nothing_stale_is_left(race: Race) -> None:
-    result = race(OURS, lambda total: total.reads >= 50_000 and total.writes > 500)
+    result = race(Ours, lambda total: total.reads >= 50_000 and total.writes > 500)
     assert (result.stale, result.left_stale) == (0, 0)
 
 
 @pytest.mark.usefixtures("tracking")  # Some of it is cached by hand.
 def test_nor_with_reads_and_writes_that_only_the_watcher_tells_of(race: Race) -> None:
-    result = race(MIXTURE, lambda total: total.reads - total.misses > 3_000 and total.writes > 200)
+    result = race(Mixture, lambda total: total.reads - total.misses > 3_000 and total.writes > 200)
     assert (result.stale, result.left_stale) == (0, 0)
     assert Mixture(pause=0).left_stale() == []
 
@@ -69,7 +40,7 @@ def test_nor_while_everything_is_refreshed_and_warmed(
     # The race is prepared in this process, which has to be as before when it is over.
     for module, name in ((ahead, "DUE"), (ahead, "_PAUSE"), (hottest, "SAMPLED")):
         monkeypatch.setattr(module, name, getattr(module, name))
-    result = race(REFRESHING, lambda total: total.reads >= 10_000 and total.writes > 500)
+    result = race(Refreshing, lambda total: total.reads >= 10_000 and total.writes > 500)
     assert (result.stale, result.left_stale) == (0, 0)
     done: Counter[str] = Counter()
     for outcomes in read_metrics()["refreshed"].values():
@@ -78,7 +49,7 @@ def test_nor_while_everything_is_refreshed_and_warmed(
 
 
 def test_nor_in_blocks_that_fetch_together(race: Race) -> None:
-    result = race(TOGETHER, lambda total: total.reads >= 2_000 and total.writes > 100)
+    result = race(Together, lambda total: total.reads >= 2_000 and total.writes > 100)
     assert (result.stale, result.left_stale) == (0, 0)
     metrics = read_metrics()
     assert metrics["fetched_together"] - metrics["fetched_in_vain"] > 500
@@ -107,4 +78,4 @@ def test_nor_by_that_recipe_with_tracked_keys(race: Race, recipe: str) -> None:
 
 def test_the_recipe_that_most_projects_write_does_read_stale(race: Race) -> None:
     """If the harness did not find these, it would prove nothing above."""
-    assert race(HAND, lambda total: total.stale > 0).stale > 0
+    assert race(Hand, lambda total: total.stale > 0).stale > 0

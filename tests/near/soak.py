@@ -18,6 +18,7 @@ from cache_invalidation.stores.redis.near import RedisNear
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Result, run
 from example_project.race.strategies import Near
+from tests.consistency.racing import path_of
 
 ROUND = 60.0  # seconds
 
@@ -46,7 +47,7 @@ def soak(options: Namespace) -> bool:
 
 def _race(strategy: type[Near], seconds: float, options: Namespace) -> Result:
     return run(
-        f"{strategy.__module__}.{strategy.__qualname__}",
+        path_of(strategy),
         seconds=seconds,
         readers=options.readers,
         writers=options.writers,

@@ -1,42 +1,20 @@
 """Near values in several processes, on the same few rows, for real and for a while."""
 
-from collections.abc import Callable
-
 import pytest
 
 from cache_invalidation.stores.redis.near import RedisNear
-from example_project.airports.loading import load, read_airports
-from example_project.race.harness import Enough, Result, run
 from example_project.race.strategies import Near
+from tests.consistency.racing import race
 from tests.near.soak import NobodyWaits, trouble
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+__all__ = ["race"]
 
-Race = Callable[[type[Near], Enough], Result]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
 def long_leases() -> None:
     """Leave leases as short as they are."""
-
-
-@pytest.fixture
-def race() -> Race:
-    load(read_airports(["IE"]))
-
-    def start(strategy: type[Near], is_enough: Enough) -> Result:
-        return run(
-            f"{strategy.__module__}.{strategy.__qualname__}",
-            seconds=0,
-            is_enough=is_enough,
-            writers=2,
-            readers=4,
-            rows=16,
-            pause_ms=3,
-            write_interval_ms=8,
-        )
-
-    return start
 
 
 def test_nothing_stale_is_read_and_nothing_stale_is_left(race):
