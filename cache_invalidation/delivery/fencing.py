@@ -240,7 +240,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
         _not_delivered(batch, rest, fence, error)
         if rest is batch:
             _wait_for_leases()
-        if rest is not batch and not waits_whole:
+        elif not waits_whole:
             _announce_without_patterns(batch, fence, monotonic() - started)
         return False
     if batch.pending is not None and not commits_later:

@@ -51,8 +51,7 @@ def send(
     """Make `tags`, and the entries and keys of `batch`, invalid now; count the whole batch.
 
     The fence `token`, which stands if it `is_fenced`, is lifted; whom it has `told` is waited for.
-    Returns what `announce` wants to
-    be given. Raises `CacheInvalidationError` if the store fails.
+    Returns what `announce` wants to be given. Raises `CacheInvalidationError` if the store fails.
     """
     said = summary(batch, tags)
     delivery = Delivery(
