@@ -11,21 +11,24 @@ def checked(
     timeout: Any, lock: Any, name: Any, sample: Any, refresh: Any, near: Any
 ) -> dict[str, Any]:
     """Return the options as they are used; raise `TypeError` or `ValueError` for a bad one."""
-    if not isinstance(lock, bool):
-        raise TypeError(f"lock={lock!r}: it must be True or False.")
+    check_flags("", lock=lock)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name={name!r}: it must be text, or None for the name of the function.")
-    if not isinstance(refresh, bool):
-        raise TypeError(f"refresh={refresh!r}: it must be True or False.")
+    check_flags("", refresh=refresh, near=near)
     if refresh and timeout is None:
         raise ValueError(
             "refresh=True: with timeout=None nothing expires, so nothing is refreshed. Leave one "
             "of them out."
         )
-    if not isinstance(near, bool):
-        raise TypeError(f"near={near!r}: it must be True or False.")
     options = {"timeout": checked_timeout(timeout), "sample": _share(sample)}
     return {"lock": lock, "name": name, "ahead": refresh, "near": near, **options}
+
+
+def check_flags(about: str, **flags: Any) -> None:
+    """Raise `TypeError` for the first that is no truth value, with `about` in front of its name."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{about}{name}={value!r}: it must be True or False.")
 
 
 def checked_timeout(value: float | timedelta | Default | None) -> float | Default | None:

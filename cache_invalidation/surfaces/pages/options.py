@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from cache_invalidation.reads.options import checked_timeout
+from cache_invalidation.reads.options import check_flags, checked_timeout
 from cache_invalidation.reads.read import Default
 from cache_invalidation.stores.near import take_into_use
 from cache_invalidation.surfaces.pages.outlook import Coarse, of_user
@@ -42,10 +42,7 @@ class Options:
                 f"{caller} was given {timeout!r} as its timeout. The decorator needs brackets, as "
                 "in @cache_page(300) or @cache_page()."
             )
-        if not isinstance(lock, bool):
-            raise TypeError(f"{caller}: lock={lock!r}: it must be True or False.")
-        if not isinstance(near, bool):
-            raise TypeError(f"{caller}: near={near!r}: it must be True or False.")
+        check_flags(f"{caller}: ", lock=lock, near=near)
         codes: Any = statuses
         if not (isinstance(codes, Collection) and all(type(each) is int for each in codes)):
             raise TypeError(f"{caller}: statuses={statuses!r}: it must be a list of numbers.")
