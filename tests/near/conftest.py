@@ -13,6 +13,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.stores import get_store, near
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.stores.steps import PATIENCE
+from tests.testapp.models import Product
 
 AN_HOUR: Final = 3600.0
 
@@ -65,3 +66,8 @@ def other() -> Iterator[RedisStore]:
     store.ping()
     yield store
     store.close()
+
+
+@pytest.fixture
+def product() -> Product:
+    return Product.objects.create(name="old")

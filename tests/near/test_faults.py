@@ -30,11 +30,6 @@ SLOW = "slow.60000"  # Somebody with a lease so long that nobody waits for its e
 
 
 @pytest.fixture
-def product() -> Product:
-    return Product.objects.create(name="old")
-
-
-@pytest.fixture
 def slow(store: Any) -> str:
     """A holder who answers when the test says so, and holds "tag"."""
     store.renew(SLOW, 0, {}, joins=True)

@@ -21,11 +21,6 @@ from tests.testapp.models import Category, Product
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def product() -> Product:
-    return Product.objects.create(name="old")
-
-
 @cached(near=True)
 def name_of(pk: int) -> str:
     return Product.objects.get(pk=pk).name

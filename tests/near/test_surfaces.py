@@ -24,11 +24,6 @@ __all__ = ["shop"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def product() -> Product:
-    return Product.objects.create(name="old")
-
-
 @cache_page(near=True)
 def page(request: HttpRequest) -> HttpResponse:
     first = Product.objects.order_by("pk")[0]
