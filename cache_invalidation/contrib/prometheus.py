@@ -117,12 +117,14 @@ def _writes(metrics: Metrics, counted: Counted) -> Iterator[Metric]:
     yield _counters("invalidations", "Writes that invalidated something.", ("entity_type",), writes)
     stale = _by_one(metrics["stale_by_entity_type"])
     yield _counters("stale", "Stale hits by entity type.", ("entity_type",), stale)
-    waited = metrics["waits_by_entity_type"]
-    for name, of in (("waits", "times"), ("wait_seconds", "seconds"), ("silent", "whole leases")):
-        field = name.removeprefix("wait_")
-        waits: Any = [((kind,), each[field]) for kind, each in waited.items()]  # type: ignore[literal-required]
-        said = f"How writers waited for processes that keep values near: {of}."
-        yield _counters(f"near_{name}", said, ("entity_type",), waits)
+    waited = metrics["waits_by_entity_type"].items()
+    about, label = "for processes that keep values near.", ("entity_type",)
+    times = [((kind,), each["waits"]) for kind, each in waited]
+    yield _counters("near_waits", f"Writes that waited {about}", label, times)
+    seconds = [((kind,), each["seconds"]) for kind, each in waited]
+    yield _counters("near_wait_seconds", f"Seconds that writes waited {about}", label, seconds)
+    silent = [((kind,), each["silent"]) for kind, each in waited]
+    yield _counters("near_silent", f"Writes that waited a whole lease {about}", label, silent)
     found: Mapping[str, Any] = metrics
     targets = [((kind,), found[field]) for kind, field in _TARGETS.items()]
     yield _counters("targets", "What was dropped.", ("kind",), targets)

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management import costs
 from cache_invalidation.management.base import ShowingCommand, sentence
+from cache_invalidation.metrics.durations import duration
 from cache_invalidation.metrics.latency import Percentiles
 from cache_invalidation.metrics.report import read_metrics, read_minutes, read_recent
 from cache_invalidation.metrics.shapes import Delivered, Metrics, Rates, StoreState, Waits
@@ -152,7 +153,7 @@ def _numbers(counts: Mapping[str, int]) -> Iterator[str]:
 
 def _waits(waited: Mapping[str, Waits]) -> Iterator[str]:
     for entity_type, found in waited.items():
-        mean = _duration(found["seconds"] / found["waits"])
+        mean = duration(found["seconds"] / found["waits"])
         times, silent = f"{found['waits']} times, {mean} on average", found["silent"]
         yield f"    {entity_type}  {times}{f', {silent} for a whole lease' if silent else ''}"
 
