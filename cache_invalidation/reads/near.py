@@ -21,6 +21,7 @@ from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.stores.near.immutable import is_immutable
 from cache_invalidation.stores.near.memory import Kept, Lease
 from cache_invalidation.transactions.batch import alive
+from cache_invalidation.transactions.open_batches import has_any
 
 # Arguments that say all there is to say about the key and the tags of a call; and so many calls of
 # each function are remembered.
@@ -192,7 +193,9 @@ class AtHand:
             kept = self._kept.get((args, tuple(map(type, args))))  # 1 and True are equal.
         except TypeError:
             return ELSEWHERE  # One of them has no hash.
-        if kept is None or alive or observers or self._parts is not registry.parts:
+        if kept is None or observers or self._parts is not registry.parts:
+            return ELSEWHERE
+        if alive and has_any():
             return ELSEWHERE
         value = kept.value
         if not kept.lease.until > monotonic() < kept.expires:

@@ -97,14 +97,22 @@ def _is_over(batch: Batch, connection: BaseDatabaseWrapper) -> bool:
     return _stands_for_autocommit(connection) and not batch.started
 
 
+def _of_this_thread() -> Iterator[Batch]:
+    # A batch in another thread, or one that somebody still refers to, such as by an exception that
+    # is kept, means nothing here.
+    if alive:
+        for connection in connections.all(initialized_only=True):
+            yield from batches(connection)
+
+
+def has_any() -> bool:
+    """Whether an open transaction of this thread has begun to write."""
+    return any(True for _ in _of_this_thread())
+
+
 def is_dirty() -> bool:
     """Whether an open transaction of this thread may have written anything."""
-    return bool(alive) and any(
-        True
-        for connection in connections.all(initialized_only=True)
-        for batch in batches(connection)
-        if batch.has_written
-    )
+    return any(batch.has_written for batch in _of_this_thread())
 
 
 def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
@@ -122,6 +130,5 @@ def written_by_this_thread(tags: Iterable[str], entry: str = "") -> bool:
         or entry in batch.entry_places
         or not asked.isdisjoint(batch.tags)
         or not asked.isdisjoint(batch.spared)
-        for connection in connections.all(initialized_only=True)
-        for batch in batches(connection)
+        for batch in _of_this_thread()
     )

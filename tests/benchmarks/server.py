@@ -1,4 +1,4 @@
-"""The cache server as it sees itself: round trips, memory, and who has to wait."""
+"""The cache server: round trips to it, its memory, and who has to wait for it."""
 
 import os
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from django.test import override_settings
 from cache_invalidation.conf import configured
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.stores import get_store
+from tests.round_trips import round_trips
 
 # A new interpreter, which no lock of this one can hold up.
 _spawn = get_context("spawn")
@@ -21,7 +22,7 @@ _spawn = get_context("spawn")
 
 @dataclass(slots=True)
 class Cost:
-    """What a block cost, counted on the server."""
+    """What a block cost: this thread, and the server."""
 
     round_trips: int = 0
     busy: float = 0.0  # seconds for which the server did nothing else
@@ -47,22 +48,21 @@ class CacheServer:
 
     @contextmanager
     def cost(self) -> Iterator[Cost]:
-        """Count what reaches the server until the block ends; nobody else may use it."""
+        """Count what a block costs; nobody else may use the server until it ends."""
         cost = Cost()
         with no_flush():
             get_store().versions(["connect before counting"])
-            before = self._stats()
-            yield cost
-            after = self._stats()
-        # Asking is a round trip, too.
-        cost.round_trips = after["total_reads_processed"] - before["total_reads_processed"] - 1
-        cost.busy = (after["used_usec"] - before["used_usec"]) / 1e6
+            before = self._busy()
+            with round_trips() as trips:
+                yield cost
+            cost.busy = self._busy() - before
+        cost.round_trips = trips.number
 
-    def _stats(self) -> dict[str, Any]:
-        info = self.client.info("everything")
+    def _busy(self) -> float:
+        info = self.client.info("commandstats")
         # What a script calls is counted as part of the script.
         used = (info.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("eval", "unlink"))
-        return {**info, "used_usec": sum(used)}
+        return float(sum(used)) / 1e6
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from cache_invalidation.stores.near.memory import Kept, Lease, Memory
 from cache_invalidation.stores.redis.scripts import script
 from example_project.servers import ValkeyServer
 from tests.near.conftest import has_lease, until
-from tests.near.test_functions import kept, name_of
+from tests.near.test_functions import at_hand, kept, name_of
 from tests.stores.steps import PATIENCE, alias_of, sample
 from tests.testapp.models import Category, Product
 
@@ -98,11 +98,6 @@ def test_a_child_of_a_fork_has_nothing_at_hand(store, product):
         os._exit(0)
     os.waitpid(pid, 0)
     assert os.read(read, 100) == b"True"
-
-
-def at_hand(product: Product) -> Any:
-    assert name_of.at_hand is not None
-    return name_of.at_hand.get((product.pk,))
 
 
 def test_nor_does_it_give_up_what_its_parent_holds(store, redis_client):

@@ -11,10 +11,12 @@ from django.utils import translation
 
 from cache_invalidation import cached
 from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.reads.near import ELSEWHERE
 from cache_invalidation.stores import get_store, near
 from cache_invalidation.stores.near.waiting import holder_name
 from cache_invalidation.stores.redis.near import RedisNear
 from cache_invalidation.stores.redis.store import RedisStore
+from cache_invalidation.transactions.batch import Batch
 from tests.near.conftest import has_lease, until
 from tests.testapp.models import Category, Product
 
@@ -92,6 +94,22 @@ def test_a_transaction_sees_what_it_has_written(store, product):
         assert name_of(product.pk) == "new"
         transaction.set_rollback(True)
     assert name_of(product.pk) == "old"
+
+
+def test_until_then_it_is_not_at_hand_and_what_others_write_is_no_reason(store, product):
+    until(lambda: name_of(product.pk) == at_hand(product))
+    stray = Batch("default", lambda batch: None)  # Such as one in a traceback that is kept.
+    assert at_hand(product) == "old"
+    with transaction.atomic():
+        Category.objects.create(name="new")
+        assert at_hand(product) is ELSEWHERE
+    assert at_hand(product) == "old"
+    del stray
+
+
+def at_hand(product: Product) -> Any:
+    assert name_of.at_hand is not None
+    return name_of.at_hand.get((product.pk,))
 
 
 def test_an_invalidation_by_name_drops_it(store, product):

@@ -1,4 +1,4 @@
-"""What reads and writes cost, counted on the server."""
+"""What reads and writes cost: round trips, and commands as the server counts them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,9 +12,10 @@ from django.db import transaction
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads import hottest
+from cache_invalidation.reads import hottest, measured
 from cache_invalidation.stores import get_store
 from example_project.servers import ValkeyServer
+from tests.round_trips import round_trips
 from tests.testapp.models import Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +32,8 @@ class Cost:
 @pytest.fixture
 def cost(settings: Any, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measure]:
     """What a block costs, on a server that nobody else uses."""
-    monkeypatch.setattr(hottest, "SAMPLED", inf)  # One hit of so many is noted in the store.
+    for sampling in (hottest, measured):  # One hit, or one entry, of so many is noted in the store.
+        monkeypatch.setattr(sampling, "SAMPLED", inf)
     settings.CACHES = settings.CACHES | {
         "default": settings.CACHES["default"] | {"LOCATION": valkey.url}
     }
@@ -45,10 +47,10 @@ def cost(settings: Any, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -
             get_store().versions(["connect before counting"])
             cost = Cost()
             client.config_resetstat()
-            yield cost
-            stats: Any = client.info("everything")
-            # Asking is a round trip, too.
-            cost.round_trips = stats["total_reads_processed"] - 1
+            with round_trips() as trips:
+                yield cost
+            cost.round_trips = trips.number
+            stats: Any = client.info("commandstats")
             for name, numbers in stats.items():
                 command = name.removeprefix("cmdstat_")
                 if command != name and command not in ("config|resetstat", "info"):
