@@ -21,13 +21,17 @@ PATIENT = 600_000
 DOWN_AFTER = 500
 FORMING = 2_000  # the same while a cluster forms, when it must be neither long nor short
 
+# Seconds after which a replica begins anew with a primary that has said nothing.
+REPLICATING = 10
+
 
 class ValkeyNode(ValkeyServer):
     """A Valkey server that can be reached by port as well, on this machine only."""
 
     def __init__(self, **config: str | int) -> None:
         self.port = free_port()
-        super().__init__(port=self.port, bind="127.0.0.1", **config)
+        config = {"repl_timeout": REPLICATING, "port": self.port, "bind": "127.0.0.1", **config}
+        super().__init__(**config)
 
     @property
     def url(self) -> str:
@@ -152,10 +156,7 @@ class ClusterServers(Topology):
             slots = [slot for slot in range(SLOTS) if slot * 3 // SLOTS == number]
             primary.ask("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[-1])
             primary.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        first, *others = self.nodes
-        for node in others:
-            first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.config["cluster_port"])
-        wait_for(lambda: all(self._knows(node, len(self.nodes)) for node in self.nodes))
+        wait_for(self._have_met)
         for primary, *replicas in self.shards:
             for replica in replicas:
                 replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
@@ -174,6 +175,22 @@ class ClusterServers(Topology):
             )
         )
         return node
+
+    def _have_met(self) -> bool:
+        """Introduce the nodes, and tell whether that has come to an end: it may have to be again.
+
+        One that is too slow to answer is forgotten.
+        """
+        first, *others = self.nodes
+        for node in others:
+            first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.config["cluster_port"])
+        with suppress(ServerError):
+            wait_for(
+                lambda: all(self._knows(node, len(self.nodes)) for node in self.nodes),
+                seconds=2 * FORMING / 1000,
+            )
+            return True
+        return False
 
     def _knows(self, node: ValkeyNode, count: int) -> bool:
         return f"cluster_known_nodes:{count}\r".encode() in node.ask("CLUSTER", "INFO")
@@ -195,9 +212,12 @@ def free_port() -> int:
         return port
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Return as soon as `condition` holds; a server that does not answer yet is waited for."""
-    deadline = time.monotonic() + START_TIMEOUT
+def wait_for(condition: Callable[[], object], seconds: float = START_TIMEOUT) -> None:
+    """Return as soon as `condition` holds; a server that does not answer yet is waited for.
+
+    Raises `ServerError` if it does not come to that within so many `seconds`.
+    """
+    deadline = time.monotonic() + seconds
     while True:
         try:
             if condition():

@@ -4,12 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.benchmarks.table import Row, render
-from tests.once import made_once
 from tests.stores.steps import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -22,35 +20,19 @@ SECTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """The table and the JSON of a quick run."""
-
-    def measure(folder: Path) -> None:
-        file = str(folder / "rows.json")
-        command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", file]
-        run = subprocess.run(
-            command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False
-        )
-        assert run.returncode == 0, run.stderr
-        (folder / "table").write_text(run.stdout)
-
-    folder = made_once(tmp_path_factory, "benchmarks", measure)
-    return (folder / "table").read_text(), json.loads((folder / "rows.json").read_text())
-
-
-def test_every_section_is_measured_and_shown(output: tuple[str, dict[str, Any]]):
-    table, document = output
+def test_a_run_measures_every_section_and_keeps_the_budgets_of_what_can_be_counted(tmp_path: Path):
+    file = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", str(file)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
+    assert run.returncode == 0, run.stderr
+    document = json.loads(file.read_text())
     names = [row["name"] for row in document["rows"]]
     assert {name.partition(":")[0] for name in names} == SECTIONS
     assert len(set(names)) == len(names)
-    lines = table.splitlines()
+    lines = run.stdout.splitlines()
     assert lines[1].split()[:2] == ["baseline", "ours"]
     assert [line.split("  ")[0] for line in lines[2:]] == names
-
-
-def test_what_can_be_counted_is_within_budget(output: tuple[str, dict[str, Any]]):
-    _, document = output
+    assert {"Python", "Django", "PostgreSQL", "CPUs"} < set(document["machine"])
     counted = [row for row in document["rows"] if row["unit"] == ""]
     assert len(counted) == 14
     assert [row for row in counted if not row["within_budget"]] == []
@@ -70,11 +52,6 @@ def test_this_app_is_measured_beside_the_peers_that_are_here(tmp_path: Path):
         f"peers: {what}, this app, to {to}" for what, to in [*hits.items(), ("save", "by hand")]
     }
     assert expected <= set(names)
-
-
-def test_what_ran_it_is_told(output: tuple[str, dict[str, Any]]):
-    _, document = output
-    assert {"Python", "Django", "PostgreSQL", "CPUs"} < set(document["machine"])
 
 
 def test_a_figure_is_judged_by_its_budget():

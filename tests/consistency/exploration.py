@@ -12,7 +12,7 @@ fence may lapse at any time after the delivery.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import permutations
@@ -44,6 +44,7 @@ class Writer:
     name: str
     drops: Drops
     at: str = "start"  # start, fenced, committed, done, crashed, lapsed
+    number: int = 0  # what it has committed
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class World:
     readers: tuple[Reader, ...]
     # What the entry was stored under, since its digest cannot be compared between worlds.
     stored: tuple[Any, ...] = ()
+    is_lost: bool = False  # what was in the store, once
 
     def identity(self) -> str:
         """Return the same text for worlds that differ only in random tokens, or in who is who."""
@@ -73,7 +75,7 @@ class World:
 
     def _spelled(self, writers: tuple[Writer, ...], readers: tuple[Reader, ...]) -> str:
         visible = [(n, v) for n, v in self.raw if n != ENTRY or not self.stored]
-        text = repr((visible, self.number, writers, readers, self.stored))
+        text = repr((visible, self.number, writers, readers, self.stored, self.is_lost))
         names: dict[str, str] = {}
         return re.sub(
             r"(?<![\w-])[\w-]{11}(?![\w-])|@\d+",
@@ -97,6 +99,10 @@ class Explorer:
     store: Store
     shelf: Shelf
     lags: bool = False
+    # Whether the store may lose everything, once, at any time.
+    loses: bool = False
+    # Where a writer is whose write nobody may miss any more.
+    returned: Set[str] = frozenset({"committed", "done", "crashed", "lapsed"})
     tags: tuple[str, ...] = TAGS
     worlds: int = 0
     _stands: str | None = None  # what is in the store, if that is known
@@ -161,7 +167,8 @@ class Explorer:
         found = self.find(world.raw)
         if found.entry is not None and found.entry.is_valid(found.versions):
             number = self.store.decode(found.entry.payload)
-            assert number == world.number, f"stale {number} != {world.number} in {world}"
+            newest = max((w.number for w in world.writers if w.at in self.returned), default=0)
+            assert number >= newest, f"stale {number} < {newest} in {world}"
 
     def is_usable(self) -> bool:
         """Whether the tag can be cached under once nobody does anything any more."""
@@ -178,9 +185,11 @@ class Explorer:
     def successors(self, world: World) -> Iterator[World]:
         for index, writer in enumerate(world.writers):
             for at, step in self.steps_of_writer(writer):
-                moved = replace(world, writers=_with(world.writers, index, replace(writer, at=at)))
+                number = world.number + 1 if at == "committed" else writer.number
+                there = replace(writer, at=at, number=number)
+                moved = replace(world, writers=_with(world.writers, index, there))
                 if at == "committed":
-                    yield replace(moved, number=world.number + 1)
+                    yield replace(moved, number=number)
                 elif step is None:
                     yield moved
                 else:
@@ -189,6 +198,8 @@ class Explorer:
         for index, reader in enumerate(world.readers):
             if reader.at != "done":
                 yield from self.step_of_reader(reader, index, world)
+        if self.loses and not world.is_lost:
+            yield replace(world, raw=(), stored=(), is_lost=True)
 
     def after(self, world: World, raw: Content) -> World:
         """Return the world with `raw` in the store."""
@@ -229,7 +240,8 @@ class Explorer:
             case "missing":
                 missing = [tag for tag, version in reader.versions if version is None]
                 mint = partial(self.store.mint, missing, 60)
-                minted, raw = self.take(raw, f"mint {missing}", mint)
+                # No version comes twice, though the store may be as empty as before.
+                minted, raw = self.take(raw, f"mint {missing} {world.is_lost}", mint)
                 moved = self.sampled(reader, dict(reader.versions) | dict(minted))
             case "sampled":
                 moved = replace(reader, at="queried", number=world.number)

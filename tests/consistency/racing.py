@@ -1,12 +1,13 @@
 """The race that tests of strategies have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Enough, Result, run
 from example_project.race.strategies import Strategy
+from tests.reads.aging import settle
 
 Race = Callable[[type[Strategy] | str, Enough], Result]
 
@@ -17,7 +18,7 @@ def path_of(strategy: type[Strategy]) -> str:
 
 
 @pytest.fixture
-def race() -> Race:
+def race() -> Iterator[Race]:
     """Race with a strategy, or the dotted path of one, until there is enough to judge."""
     load(read_airports(["IE"]))
 
@@ -33,4 +34,5 @@ def race() -> Race:
             write_interval_ms=8,
         )
 
-    return start
+    yield start
+    settle()  # This process has read as well, to see what is left stale.

@@ -111,6 +111,22 @@ def test_no_interleaving_under_a_lag_of_replicas_serves_a_stale_value(
     assert explorer.run((drops,)) > 50
 
 
+@pytest.mark.parametrize("drops", ["tag", "entry"])
+def test_a_write_that_has_returned_is_seen_whatever_the_store_has_lost(
+    explorer: Explorer, drops: Drops
+) -> None:
+    explorer.loses, explorer.returned = True, {"done"}
+    assert explorer.run((drops,)) > 100
+
+
+def test_which_is_why_a_write_waits_for_its_delivery_and_not_for_its_fence_alone(
+    explorer: Explorer,
+) -> None:
+    explorer.loses, explorer.returned = True, {"committed", "done"}
+    with pytest.raises(AssertionError, match="stale"):
+        explorer.run(("tag",))
+
+
 @pytest.mark.parametrize("sabotage", ["mark_in_its_place", "late_mark"])
 def test_the_exploration_finds_what_is_broken_about_one_entry(
     explorer: Explorer, sabotage: str, monkeypatch: pytest.MonkeyPatch
