@@ -16,15 +16,10 @@ from cache_invalidation.connections import shielded
 from cache_invalidation.explain.explanation import Explanation, effects_of, why_unwatched
 from cache_invalidation.explain.states import assigned
 from cache_invalidation.observing import cascades
+from cache_invalidation.observing.keys import MISSING, value_given
 from cache_invalidation.observing.many_to_many import all_written
 from cache_invalidation.observing.relations import Relation, relation
-from cache_invalidation.observing.rows_written import (
-    MISSING,
-    ORDINARY,
-    Written,
-    analyze,
-    value_given,
-)
+from cache_invalidation.observing.rows_written import ORDINARY, Written, analyze
 from cache_invalidation.observing.tags_read import tags_read
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows

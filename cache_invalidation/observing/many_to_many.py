@@ -16,15 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from cache_invalidation.context import during
-from cache_invalidation.observing.rows_written import (
-    Keys,
-    Links,
-    Written,
-    key_spelled,
-    keys_written,
-    rows_written,
-    sets_of,
-)
+from cache_invalidation.observing.keys import Keys, key_spelled, keys_written, sets_of
+from cache_invalidation.observing.rows_written import Links, Written, rows_written
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Kind, Statement, Write

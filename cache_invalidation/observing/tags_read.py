@@ -6,8 +6,8 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
+from cache_invalidation.observing.keys import key_spelled, keys_named, values_bound
 from cache_invalidation.observing.relations import AS_DECLARED, Relation
-from cache_invalidation.observing.rows_written import key_spelled, keys_named, values_bound
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.sql import Condition, Read, Statement, folded

@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from cache_invalidation.connections import in_transaction
 from cache_invalidation.delivery.fencing import batch_of, deliver
-from cache_invalidation.observing.rows_written import Keys, Links
+from cache_invalidation.observing.keys import Keys
+from cache_invalidation.observing.rows_written import Links
 from cache_invalidation.transactions.batch import Batch
 from cache_invalidation.transactions.open_batches import current_batch
 
