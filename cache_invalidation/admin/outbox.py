@@ -23,8 +23,8 @@ from cache_invalidation.admin.pages import INVALIDATE, ReadOnlyAdmin, allows, op
 from cache_invalidation.admin.recent import stamped
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.operations.actions import discard, retry
 from cache_invalidation.operations.audit import Operator
+from cache_invalidation.operations.outbox import discard, retry
 
 # Rows that one request acts on: it lasts only so long, and they are all in one audit entry.
 MOST: Final = 1000

@@ -12,18 +12,17 @@ from hashlib import blake2b
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
 from cache_invalidation.conf import settings
 from cache_invalidation.connections import shielded
 from cache_invalidation.delivery.fencing import deliver
-from cache_invalidation.delivery.outbox.draining import drain
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.explain.explanation import RuleEffect, effects_of
 from cache_invalidation.explain.known import Known
 from cache_invalidation.explain.readers import unread
 from cache_invalidation.metrics.report import reset_metrics
-from cache_invalidation.models import AuditEntry, PendingInvalidation
+from cache_invalidation.models import AuditEntry
 from cache_invalidation.operations import audit
 from cache_invalidation.operations.entities import Entity
 from cache_invalidation.operations.names import Named
@@ -221,38 +220,6 @@ def reset(operator: audit.Operator, *, reason: str = "") -> None:
     """
     with audit.audited(AuditEntry.Action.RESET_METRICS, operator, reason, {}):
         reset_metrics()
-
-
-def retry(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
-    """Deliver these rows of the outbox on the database `using` now, due or not; return how many.
-
-    Raises `StoreUnavailable` if the cache does not answer.
-    """
-    found = _pks(PendingInvalidation.objects.using(using).filter(pk__in=list(pks)))
-    targets = {"using": using, "pks": found}
-    with audit.audited(AuditEntry.Action.RETRY, operator, reason, targets) as detail:
-        detail["delivered"] = sum(drain(using, only=found))
-    return int(detail["delivered"])
-
-
-def discard(operator: audit.Operator, pks: Iterable[int], *, using: str, reason: str = "") -> int:
-    """Delete these rows of the outbox on the database `using`; return how many there were.
-
-    What they name stays in the cache, stale or not, and is kept in the audit log.
-    """
-    rows = PendingInvalidation.objects.using(using).filter(pk__in=list(pks))
-    targets = {"using": using, "pks": _pks(rows)}
-    with audit.audited(AuditEntry.Action.DISCARD, operator, reason, targets) as detail:
-        with transaction.atomic(using=using):
-            # Locked, so that nobody delivers in the meantime what the log says was discarded.
-            kept = dict(rows.select_for_update().values_list("pk", "targets"))
-            number = rows.filter(pk__in=kept).delete()[0]
-        detail["discarded"] = list(kept.values())
-    return number
-
-
-def _pks(rows: QuerySet[PendingInvalidation]) -> list[int]:
-    return list(rows.values_list("pk", flat=True))
 
 
 def _batch(request: Request) -> Batch:

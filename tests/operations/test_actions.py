@@ -12,15 +12,14 @@ from cache_invalidation.models import AuditEntry, PendingInvalidation
 from cache_invalidation.operations.actions import (
     Request,
     by_rule,
-    discard,
     invalidate,
     outcome_of,
     preview,
     reset,
-    retry,
 )
 from cache_invalidation.operations.audit import Operator
 from cache_invalidation.operations.entities import Entity
+from cache_invalidation.operations.outbox import discard, retry
 from tests.delivered import delivered
 from tests.delivery.outbox.rows import let_wait
 from tests.elsewhere import elsewhere
