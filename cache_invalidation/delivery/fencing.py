@@ -229,9 +229,10 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
     rest = batch
     try:
         said = send(batch, tags, fence.token, is_fenced=fence.holds, told=fence.told)
-        rest = _part(batch, "pattern_places", "causes")  # The others are counted now.
-        if (cannot := delete_patterns(rest)) is not None:
-            lose_patterns(rest, cannot)
+        if batch.pattern_places:
+            rest = _part(batch, "pattern_places", "causes")  # The others are counted now.
+            if (cannot := delete_patterns(rest)) is not None:
+                lose_patterns(rest, cannot)
     except CacheInvalidationError as error:
         pending = batch.pending
         if pending and pending.apart and not commits_later and not outbox.make_due(pending):

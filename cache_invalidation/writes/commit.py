@@ -179,8 +179,11 @@ def _gather(connection: BaseDatabaseWrapper) -> Batch | None:
     transaction has written; and if any of this is interrupted, or refused, whoever ends the
     transaction after all finds it. A rollback drops it.
     """
-    if next(batches(connection), None) is None:
+    found = list(batches(connection))
+    if not found:
         return None
+    if len(found) == 1 and found[0].is_settled:
+        return found[0]
     gathered = Batch(connection.alias, deliver)
     hooks(connection).append((set(), gathered, True))
     for _ in range(ROUNDS):
