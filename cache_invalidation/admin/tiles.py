@@ -1,5 +1,6 @@
 """Single numbers, with what they mean."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -127,8 +128,9 @@ def saving_tiles(metrics: Metrics, sums: Sums, since: str) -> list[Tile]:
 def name_tiles(metrics: Metrics, name: str, sums: Sums, timeout: Any) -> list[Tile]:
     """Return the tiles of the page of one function, page or block; `timeout` is "" if unknown."""
     found: Figures | None = metrics["figures"].get(name)
+    near = [*_near(metrics, name)]
     if found is None:
-        return [hit_rate_tile(sums)]
+        return [hit_rate_tile(sums), *near]
     times = _("%(n)s computed: half within %(p50)s, 95 %% within %(p95)s") % {
         "n": number(found["computed"]),
         "p50": duration(found["p50"]),
@@ -166,7 +168,25 @@ def name_tiles(metrics: Metrics, name: str, sums: Sums, timeout: Any) -> list[Ti
             level="warn" if unstored else "",
         ),
         Tile(label=_("Timeout"), value=lives),
+        *near,
     ]
+
+
+def _near(metrics: Metrics, name: str) -> Iterator[Tile]:
+    """Yield what it brings that processes keep this near, and what it costs; nothing if none do."""
+    hits, waited = metrics["near_hits"].get(name, 0), metrics["waits_by_name"].get(name)
+    if not (hits or waited):
+        return
+    rates = metrics["functions"].get(name)
+    value = percent(hits, rates["hits"] if rates else hits)
+    yield Tile(label=_("From memory"), value=value, notes=(_of_hits(hits),))
+    waits, seconds = (waited["waits"], waited["seconds"]) if waited else (0, 0.0)
+    note = ngettext("in %(n)s write", "in %(n)s writes", waits) % {"n": number(waits)}
+    yield Tile(label=_("Writers waited for it"), value=duration(seconds), notes=(note,))
+
+
+def _of_hits(near: int) -> str:
+    return ngettext("%(n)s hit asked nobody", "%(n)s hits asked nobody", near) % {"n": number(near)}
 
 
 def _in_vain(never_hit: int, sampled: int, *since: str) -> Tile:

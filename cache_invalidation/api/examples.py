@@ -91,6 +91,7 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "refreshed": {"shop.views.category_page": {"stored": 9}},
     "near_hits": {"shop.queries.menu": 1200},
     "waits_by_entity_type": {"shop.category": {"waits": 4, "seconds": 0.012, "silent": 0}},
+    "waits_by_name": {"shop.queries.menu": {"waits": 4, "seconds": 0.011}},
     "invalidations_by_entity_type": {"product": 12},
     "tag_invalidations": 24,
     "key_invalidations": 36,

@@ -125,6 +125,12 @@ def _writes(metrics: Metrics, counted: Counted) -> Iterator[Metric]:
     yield _counters("near_wait_seconds", f"Seconds that writes waited {about}", label, seconds)
     silent = [((kind,), each["silent"]) for kind, each in waited]
     yield _counters("near_silent", f"Writes that waited a whole lease {about}", label, silent)
+    named = metrics["waits_by_name"].items()
+    about, label = "for processes that keep this near.", ("name",)
+    times = [((name,), each["waits"]) for name, each in named]
+    yield _counters("near_waits_for", f"Writes that waited {about}", label, times)
+    seconds = [((name,), each["seconds"]) for name, each in named]
+    yield _counters("near_wait_seconds_for", f"Seconds that writes waited {about}", label, seconds)
     found: Mapping[str, Any] = metrics
     targets = [((kind,), found[field]) for kind, field in _TARGETS.items()]
     yield _counters("targets", "What was dropped.", ("kind",), targets)

@@ -6,7 +6,7 @@ Whoever calls this decides what becomes of an invalidation that could not be sen
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -70,10 +70,18 @@ def send(
     return said
 
 
-def _count_wait(entity_type: str | None, seconds: float, silent: int) -> None:
+def _count_wait(
+    entity_type: str | None, seconds: float, silent: int, by_name: Mapping[str, float]
+) -> None:
     """Count that a write of this type has waited for those who keep near what it changes."""
-    counts = {"waits": 1, "waited_us": round(seconds * 1_000_000), "silent": int(silent > 0)}
+    counts = {"waits": 1, "waited_us": _microseconds(seconds), "silent": int(silent > 0)}
     counters.update({f"{name}:{entity_type or '?'}": n for name, n in counts.items()})
+    for name, took in by_name.items():
+        counters.update({f"waits_for:{name}": 1, f"waited_for_us:{name}": _microseconds(took)})
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 def delete_patterns(batch: Batch) -> PatternsNotSupported | None:

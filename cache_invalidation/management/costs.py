@@ -5,7 +5,7 @@ from typing import Final
 
 from cache_invalidation.metrics.durations import duration
 from cache_invalidation.metrics.figures import Figures
-from cache_invalidation.metrics.shapes import Metrics, Rates
+from cache_invalidation.metrics.shapes import Metrics, Rates, Waited
 
 ROWS: Final = 20  # of the table, those that took most seconds
 
@@ -45,6 +45,10 @@ def about(name: str, metrics: Metrics) -> Iterator[str]:
     yield f"  {name}"
     if rates is not None:
         yield f"    hit rate     {percent(rates['hit_rate'])} of {rates['hits'] + rates['misses']}"
+    if near := metrics["near_hits"].get(name):
+        yield f"    near         {near} hits"
+    if waited := metrics["waits_by_name"].get(name):
+        yield f"    writers      waited {waits(waited)}"
     yield from _listed("missed", found["missed"])
     yield from _listed("dropped by", found["dropped_by"])
     yield from _listed("not stored", metrics["not_stored"].get(name, {}))
@@ -73,6 +77,11 @@ def _listed(what: str, counts: Mapping[str, int]) -> Iterator[str]:
     for name, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"    {start}{number:>7}  {name}"
         start = " " * 13
+
+
+def waits(waited: Waited) -> str:
+    """Return how often writers waited, and how long."""
+    return f"{waited['waits']} times, {duration(waited['seconds'] / waited['waits'])} on average"
 
 
 def percent(share: float | None) -> str:

@@ -9,7 +9,15 @@ from typing import NamedTuple
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.figures import Details, drops_of, figures_of, parsed
 from cache_invalidation.metrics.latency import percentiles
-from cache_invalidation.metrics.shapes import Delivered, Metrics, Minute, Rates, StoreState, Waits
+from cache_invalidation.metrics.shapes import (
+    Delivered,
+    Metrics,
+    Minute,
+    Rates,
+    StoreState,
+    Waited,
+    Waits,
+)
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import MINUTES
 
@@ -59,6 +67,7 @@ def metrics_of(counted: Counted) -> Metrics:
         refreshed=_detailed(counts, "refreshed:"),
         near_hits=_beginning_with("near:", counts),
         waits_by_entity_type=_waits(counts),
+        waits_by_name=_waits_by_name(counts),
         fetched_together=counts.get("fetched_together", 0),
         fetched_in_vain=counts.get("fetched_in_vain", 0),
         invalidations_by_entity_type=_by_entity_type(counts),
@@ -220,4 +229,11 @@ def _waits(counts: Mapping[str, int]) -> dict[str, Waits]:
             silent=counts.get(f"silent:{entity_type}", 0),
         )
         for entity_type, amount in _beginning_with("waits:", counts).items()
+    }
+
+
+def _waits_by_name(counts: Mapping[str, int]) -> dict[str, Waited]:
+    return {
+        name: Waited(waits=amount, seconds=counts.get(f"waited_for_us:{name}", 0) / 1_000_000)
+        for name, amount in _beginning_with("waits_for:", counts).items()
     }

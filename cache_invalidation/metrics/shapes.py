@@ -30,14 +30,16 @@ class StoreState(TypedDict):
     outages: int
 
 
-class Waits(TypedDict):
-    """How often writers waited for processes that kept near what they changed, and how long.
-
-    Of these, so many waited for a whole lease, since somebody was `silent`.
-    """
+class Waited(TypedDict):
+    """How often writers waited for processes that kept near what they changed, and how long."""
 
     waits: int
     seconds: float
+
+
+class Waits(Waited):
+    """Of these, so many waited for a whole lease, since somebody was `silent`."""
+
     silent: int
 
 
@@ -63,6 +65,7 @@ class Metrics(Rates):
     refreshed: dict[str, dict[str, int]]
     near_hits: dict[str, int]
     waits_by_entity_type: dict[str, Waits]
+    waits_by_name: dict[str, Waited]
     fetched_together: int
     fetched_in_vain: int
     invalidations_by_entity_type: dict[str, int]

@@ -161,6 +161,7 @@ class Looking:
             keys=frozenset(self._names(versions)),
             expires=self._began + self._seconds(payload),
             nonce=bytes([nonce]) if nonce else b"",
+            name=read.name,
         )
         self._holding.memory.keep(kept, settings.NEAR_BYTES)
 

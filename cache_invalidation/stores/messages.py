@@ -58,8 +58,9 @@ TAGS_FOUND: Final = 100
 TRACKED: Final = "k:"
 _TRACKED: Final = re.compile(rf"{TRACKED}(-?[0-9]+):(.*)", re.DOTALL)
 
-# Is told how many seconds a writer has waited, and of how many who have not answered.
-OnWait = Callable[[float, int], None]
+# Is told how many seconds a writer has waited, for how many who have not answered, and until those
+# had who kept what has these names.
+OnWait = Callable[[float, int, Mapping[str, float]], None]
 
 Version = str | None
 Versions = Mapping[str, Version]

@@ -47,6 +47,7 @@ def test_before_anything_is_counted_everything_is_zero():
         "refreshed": {},
         "near_hits": {},
         "waits_by_entity_type": {},
+        "waits_by_name": {},
         "invalidations_by_entity_type": {},
         "tag_invalidations": 0,
         "key_invalidations": 0,

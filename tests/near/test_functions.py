@@ -13,9 +13,7 @@ from cache_invalidation import cached
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.reads.near import ELSEWHERE
 from cache_invalidation.stores import get_store, near
-from cache_invalidation.stores.near.waiting import holder_name
 from cache_invalidation.stores.redis.near import RedisNear
-from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.transactions.batch import Batch
 from tests.near.conftest import has_lease, until
 from tests.testapp.models import Category, Product
@@ -283,26 +281,6 @@ def test_nobody_looks_for_holders_where_nobody_holds(redis_client):
     redis_client.flushdb()
     Category.objects.create(name="a")
     assert not redis_client.keys("*ci:n:*")
-
-
-def test_near_hits_and_waits_are_counted(store, other, product):
-    for _ in range(5):
-        name_of(product.pk)
-    assert read_metrics()["near_hits"] == {f"{__name__}.name_of": 4}
-    holder = hold_silently(other, store.entry_place(name_of.key(product.pk)))
-    product.save()
-    (found,) = read_metrics()["waits_by_entity_type"].values()
-    assert (found["waits"], found["silent"]) == (1, 1)
-    assert found["seconds"] > 0
-    assert not other.renew(holder, 0, {})  # It was buried, and has to begin anew.
-
-
-def hold_silently(other: RedisStore, entry: str) -> str:
-    """Have somebody hold the entry who never answers, such as a process that was killed."""
-    holder = holder_name("silent", 0.01)
-    other.renew(holder, 0, {}, joins=True)
-    assert other.hold(entry, (), holder).stamp
-    return holder
 
 
 def test_what_wraps_a_near_function_has_values_of_its_own(store):

@@ -116,11 +116,11 @@ class Real:
     # The steps
 
     def join(self, store: Store, holder: Holder) -> Any:
-        self.run("renew", [], NEAR, name_of(holder), 0, "x", 1)
+        self.run("renew", [], NEAR, name_of(holder), 0, "x", 1, 0)
 
     def renew(self, store: Store, holder: Holder, confirmed: int, given_up: int = 0) -> Any:
         parted = (TAG, given_up) if given_up else ()
-        answer = self.run("renew", [], NEAR, name_of(holder), confirmed, "x", 0, *parted)
+        answer = self.run("renew", [], NEAR, name_of(holder), confirmed, "x", 0, 0, *parted)
         if not answer:
             return None
         _, granted, *items = answer

@@ -8,10 +8,9 @@ from django.core.management.base import CommandError, CommandParser
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management import costs
 from cache_invalidation.management.base import ShowingCommand, sentence
-from cache_invalidation.metrics.durations import duration
 from cache_invalidation.metrics.latency import Percentiles
 from cache_invalidation.metrics.report import read_metrics, read_minutes, read_recent
-from cache_invalidation.metrics.shapes import Delivered, Metrics, Rates, StoreState, Waits
+from cache_invalidation.metrics.shapes import Delivered, Metrics, Rates, StoreState, Waited
 from cache_invalidation.models import backlog
 from cache_invalidation.stores.messages import MINUTES, RECENT
 
@@ -115,6 +114,9 @@ def _lines(metrics: Metrics) -> Iterator[str]:
     if waited := metrics["waits_by_entity_type"]:
         yield "  writers waited for processes that keep values near"
         yield from _waits(waited)
+    if waited_for := metrics["waits_by_name"]:
+        yield "  writers waited for processes that keep this near"
+        yield from _waits(waited_for)
     if fetched := metrics["fetched_together"]:
         yield f"  fetched        {fetched} together, {metrics['fetched_in_vain']} of them in vain"
     yield "  invalidations"
@@ -151,11 +153,11 @@ def _numbers(counts: Mapping[str, int]) -> Iterator[str]:
     yield from (f"    {name:<30} {n}" for name, n in counts.items())
 
 
-def _waits(waited: Mapping[str, Waits]) -> Iterator[str]:
-    for entity_type, found in waited.items():
-        mean = duration(found["seconds"] / found["waits"])
-        times, silent = f"{found['waits']} times, {mean} on average", found["silent"]
-        yield f"    {entity_type}  {times}{f', {silent} for a whole lease' if silent else ''}"
+def _waits(waited: Mapping[str, Waited]) -> Iterator[str]:
+    for name, found in waited.items():
+        silent = found.get("silent")
+        whole = f", {silent} for a whole lease" if silent else ""
+        yield f"    {name}  {costs.waits(found)}{whole}"
 
 
 def _state(store: StoreState) -> str:

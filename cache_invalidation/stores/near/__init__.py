@@ -1,7 +1,7 @@
 """Near values: what a process keeps of the cache in its own memory, and may answer from alone.
 
-See `docs/explanation/near.md`. `memory` is what is kept, `holding` keeps the lease, `waiting` is
-what a writer has to wait for.
+See `docs/explanation/near.md`. `memory` is what is kept, `holding` keeps the lease that a
+`registrar` grants, `waiting` is what a writer has to wait for.
 """
 
 _in_use = False

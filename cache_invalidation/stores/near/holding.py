@@ -8,16 +8,16 @@ whoever waits, from before a lease was asked for; nobody has to agree on the tim
 
 import atexit
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
-from cache_invalidation.stores.messages import Filling, Found, new_token
+from cache_invalidation.stores.messages import new_token
 from cache_invalidation.stores.near.memory import Lease, Memory
+from cache_invalidation.stores.near.registrar import Item, Registrar, Ring
 from cache_invalidation.stores.near.waiting import holder_name, lease_of
 
 logger = logging.getLogger("cache_invalidation")
@@ -29,82 +29,6 @@ IDLE: Final = 60.0
 
 # Seconds between two looks at the others.
 TENDING: Final = 1.0
-
-
-class Held(NamedTuple):
-    """What was found, and the stamp under which it may be kept, 0 if it may not.
-
-    `lives` is how many seconds it has left, None for ever.
-    """
-
-    found: Found
-    stamp: int
-    lives: float | None
-
-
-class Item(NamedTuple):
-    """An invalidation: what was looked up before the stamp, under one of the keys, has to go."""
-
-    stamp: int
-    keys: list[str]
-
-
-class Renewal(NamedTuple):
-    """The answer to who wants to renew a lease, and may if there are no `items`."""
-
-    epoch: str
-    is_granted: bool
-    items: list[Item]
-
-
-class Ring(Protocol):
-    """Where a holder is told of invalidations at once."""
-
-    def listen(self, seconds: float) -> tuple[int, Item] | None:
-        """Wait so long for one; return it and the stamp of the one before that."""
-
-
-class Registrar(Protocol):
-    """What a store has to do for those who keep values near."""
-
-    alias: str
-
-    def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
-        """Do what `lookup` does; register `holder` for what is found."""
-
-    def fill_and_hold(self, filling: Filling, holder: str) -> int | None:
-        """Do what `fill` does, and register `holder`; return its stamp, None if nothing was stored.
-
-        It is 0 if nobody knows the holder.
-        """
-
-    def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
-        """Return the versions of `tags` and the mark, if the entry still is that with this seal."""
-
-    def tell(self, entry: str) -> None:
-        """Have all who keep what was found at this place look again, and wait for them."""
-
-    def grants_leases(self) -> str:
-        """Return why the server can grant none; "" if it can."""
-
-    def ring(self, holder: str) -> AbstractContextManager[Ring]: ...
-
-    def renew(
-        self, holder: str, confirmed: int, given_up: Mapping[str, int], *, joins: bool = False
-    ) -> Renewal | None:
-        """Renew the lease, if everything is `confirmed`; None if nobody knows the holder."""
-
-    def settle(self, epoch: str) -> None:
-        """Have the `epoch` be young no more: it was for a whole lease."""
-
-    def tend(self) -> dict[str, str]:
-        """Return how often each holder has renewed its lease; sweep up behind those who left."""
-
-    def bury_silent(self, holder: str, beat: str) -> None:
-        """Forget a holder who has not renewed for a whole lease, since that beat."""
-
-    def leave(self, holder: str) -> None:
-        """Forget a holder who keeps nothing any more."""
 
 
 class Holding:
@@ -239,6 +163,8 @@ class _Keeping:
         self._seconds = seconds
         self._has_joined = False
         self._confirmed = 0
+        # What was dropped since the last renewal, by stamps: the names are told to who waits.
+        self._dropped: dict[int, set[str]] = {}
         self._young: tuple[str, float] = ("", 0.0)
         self._beats: dict[str, tuple[str, float]] = {}
         self._tend_at = monotonic() + TENDING
@@ -253,14 +179,18 @@ class _Keeping:
                 return False  # Somebody has found out that it may not answer any more.
             given_up = {} if joins else memory.take_given_up()
             sent = monotonic()
-            answer = registrar.renew(lease.holder, self._confirmed, given_up, joins=joins)
+            answer = registrar.renew(
+                lease.holder, self._confirmed, given_up, self._dropped, joins=joins
+            )
             if answer is None:
                 return False
+            self._dropped = {n: names for n, names in self._dropped.items() if n > self._confirmed}
             if joins:
                 self._has_joined = True
                 memory.begin(lease)  # What was kept under another one is forgotten.
             for item in answer.items:
                 self._drop(item)
+                self._confirmed = max(self._confirmed, item.stamp)
             self._watch(answer.epoch)
             if answer.is_granted:
                 lease.until = sent + self._seconds
@@ -268,8 +198,8 @@ class _Keeping:
                 return True
 
     def _drop(self, item: Item) -> None:
-        self._memory.drop(item.stamp, item.keys)
-        self._confirmed = max(self._confirmed, item.stamp)
+        if names := self._memory.drop(item.stamp, item.keys):
+            self._dropped.setdefault(item.stamp, set()).update(names)
 
     def _watch(self, epoch: str) -> None:
         """Say that an epoch is young no more, if it has been for a whole lease."""
@@ -303,6 +233,6 @@ class _Keeping:
         told = ring.listen(max(0.0, left))
         if told is not None:
             before, item = told
-            self._memory.drop(item.stamp, item.keys)
+            self._drop(item)
             if before <= self._confirmed:  # Else one before it was lost on its way.
                 self._confirmed = max(self._confirmed, item.stamp)

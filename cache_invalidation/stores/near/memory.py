@@ -41,7 +41,8 @@ class Kept:
 
     `keys` are the names under which the server knows who holds it. It goes at `expires`, by the
     monotonic clock; that is 0 when it was dropped. Who wants it takes the value or the payload
-    first, and then looks at this. Its first hit is to be noted if there is a `nonce`.
+    first, and then looks at this. Its first hit is to be noted if there is a `nonce`. `name` is as
+    in the metrics.
     """
 
     place: str
@@ -55,6 +56,7 @@ class Kept:
     keys: frozenset[str]
     expires: float
     nonce: bytes
+    name: str = ""
     # Was it asked for since it was last looked at?
     visited: bool = False
     size: int = field(init=False)
@@ -158,8 +160,9 @@ class Memory:
         self.size -= kept.size
         kept.forget()
 
-    def drop(self, stamp: int, keys: Iterable[str]) -> None:
-        """Drop what was looked up before `stamp` and is under one of `keys`."""
+    def drop(self, stamp: int, keys: Iterable[str]) -> set[str]:
+        """Drop what was looked up before `stamp` and is under one of `keys`; return its names."""
+        names = set()
         with self._changing():
             for key in keys:
                 self._raise_floor(key, stamp)
@@ -168,6 +171,8 @@ class Memory:
                     if kept.stamp < stamp:
                         self._remove(kept)
                         self._part(kept, kept.keys)
+                        names.add(kept.name)
+        return names
 
     def let_go(self, lease: Lease, keys: Set[str], stamp: int) -> None:
         """Give up those of `keys` under which nothing is kept; they were registered by `stamp`."""

@@ -1,5 +1,6 @@
 """Whom a writer has told, and how long it has to wait for them."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from math import inf
 from time import monotonic
@@ -30,10 +31,10 @@ class Told(NamedTuple):
     def heard(self, answers: Iterable[bytes]) -> "Told":
         """Return the same without those who have answered; what they were told before is no answer.
 
-        An answer is the stamp of what was dropped, and by whom.
+        An answer is the stamp of what was dropped, by whom, and the names of it if he knows them.
         """
-        pairs = (answer.decode().split(" ") for answer in answers)
-        return self.without({n for s, n in pairs if int(s) >= self.holders.get(n, inf)})
+        parts = (answer.decode().split(" ", 2) for answer in answers)
+        return self.without({n for s, n, *_ in parts if int(s) >= self.holders.get(n, inf)})
 
     def merged(self, later: "Told") -> "Told":
         """Return whom both have told."""
@@ -43,6 +44,12 @@ class Told(NamedTuple):
 
 
 NOBODY: Final = Told()
+
+
+def names_in(answers: Iterable[bytes]) -> set[str]:
+    """Return the names of what was dropped by those who have answered."""
+    said = (answer.split(b" ", 2)[2:] for answer in answers)
+    return {name for names in said for text in names for name in json.loads(text)}
 
 
 def holder_name(token: str, seconds: float) -> str:

@@ -6,9 +6,10 @@ expires by a clock that steps: what is there at all has to be waited for.
 
 import json
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
@@ -18,14 +19,23 @@ from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores import near
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import NAMESPACE, Filling, Found, OnWait, new_token
-from cache_invalidation.stores.near.holding import Held, Holding, Item, Renewal, Ring
-from cache_invalidation.stores.near.waiting import LONGEST, NOBODY, Told, lease_of, told_by
+from cache_invalidation.stores.near.holding import Holding
+from cache_invalidation.stores.near.registrar import Held, Item, Renewal, Ring
+from cache_invalidation.stores.near.waiting import (
+    LONGEST,
+    NOBODY,
+    Told,
+    lease_of,
+    names_in,
+    told_by,
+)
 from cache_invalidation.stores.redis.connection import MEMORY, Command, Servers, text_of
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters
 from cache_invalidation.stores.redis.scripts import script
 from cache_invalidation.stores.redis.server import Server
 
 SWEPT: Final = 1000  # names at a time
+NAMES_TOLD: Final = 20  # of what an invalidation has dropped
 
 
 class RedisNear(RedisCounters):
@@ -86,14 +96,19 @@ class RedisNear(RedisCounters):
 
     @guarded(*ERRORS)
     def renew(
-        self, holder: str, confirmed: int, given_up: Mapping[str, int], *, joins: bool = False
+        self,
+        holder: str,
+        confirmed: int,
+        given_up: Mapping[str, int],
+        dropped: Mapping[int, Set[str]] = MappingProxyType({}),
+        *,
+        joins: bool = False,
     ) -> Renewal | None:
         """See `Registrar.renew`."""
-        pairs = [part for pair in given_up.items() for part in pair]
-        identity = self._lessor.identity
-        answer = self._lessor.ask(
-            *script("renew", [], self._near, holder, confirmed, identity, int(joins), *pairs)
-        )
+        names = {n: json.dumps(sorted(each)[:NAMES_TOLD]) for n, each in dropped.items()}
+        pairs = [part for each in (names, given_up) for pair in each.items() for part in pair]
+        about = confirmed, self._lessor.identity, int(joins), len(names)
+        answer = self._lessor.ask(*script("renew", [], self._near, holder, *about, *pairs))
         if not answer:
             return None
         epoch, granted, *items = answer
@@ -154,7 +169,10 @@ class RedisNear(RedisCounters):
 
     def _answered(self, token: str, told: Told) -> list[Command]:
         """Return the command that asks who of those told has answered already."""
-        return [("LPOP", f"{self._near}a:{token}", len(told.holders))] if told.holders else []
+        if not told.holders:
+            return []
+        # Nobody waits for this process, but its thread answers as well.
+        return [("LPOP", f"{self._near}a:{token}", len(told.holders) + 1)]
 
     def _wait(
         self,
@@ -170,19 +188,22 @@ class RedisNear(RedisCounters):
         left, began = told.heard(answered), monotonic()
         if not left:
             return
+        waited: dict[str, float] = {}
         try:
             while left.holders and (seconds := _ends(left._replace(epoch="")) - monotonic()) > 0:
                 seconds = max(0.001, min(seconds, self.longest_wait / 2))
                 key, number = f"{self._near}a:{token}", len(left.holders)
                 found = self._servers.ask("BLMPOP", seconds, 1, key, "LEFT", "COUNT", number)
-                left = left.heard((found or (key, ()))[1])
+                answers = found[1] if found else ()
+                left = left.heard(answers)
+                waited.update(dict.fromkeys(names_in(answers), monotonic() - began))
             if left:
                 _sleep_until(_ends(left))
                 self._make_up(left)
         except ERRORS:
             _sleep_until(_ends(left))
         if on_wait is not None:
-            on_wait(monotonic() - began, len(left.holders))
+            on_wait(monotonic() - began, len(left.holders), waited)
 
     def _make_up(self, silent: Told) -> None:
         """Save others from waiting for those who are `silent`, and for what was waited out."""

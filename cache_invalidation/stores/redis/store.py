@@ -26,7 +26,7 @@ from cache_invalidation.stores.messages import (
     new_token,
     version_name,
 )
-from cache_invalidation.stores.near.holding import Held
+from cache_invalidation.stores.near.registrar import Held
 from cache_invalidation.stores.near.waiting import Told
 from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, spell
