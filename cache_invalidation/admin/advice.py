@@ -18,7 +18,7 @@ REGISTERED: Final[frozenset[Kind]] = frozenset(
     {"track", "volatile", "fields", "families", "exclude"}
 )
 
-SECONDS: Final = {"mean", "round_trip", "latency"}  # of the evidence; the rest is counted
+SECONDS: Final = {"mean", "round_trip", "latency", "waited"}  # of the evidence; the rest is counted
 
 
 class AdviceAdmin(PageAdmin):

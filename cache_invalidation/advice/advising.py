@@ -13,9 +13,11 @@ from cache_invalidation.advice.differences import counted_since
 from cache_invalidation.advice.drops import needless_drops
 from cache_invalidation.advice.findings import Finding
 from cache_invalidation.advice.misses import needless_misses
+from cache_invalidation.advice.near import nearness
 from cache_invalidation.advice.situation import Situation
 from cache_invalidation.advice.uses import uses
 from cache_invalidation.conf import Settings
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.metrics.shapes import Metrics
 from cache_invalidation.operations.overview import Overview, overview
@@ -56,7 +58,7 @@ def read_advice(before: Mapping[str, Any] | None = None) -> Advice:
 
 def advice_on(found: Situation) -> Advice:
     """Return what to change in a situation. The same for the same situation."""
-    findings = [*needless_drops(found), *needless_misses(found), *uses(found)]
+    findings = [*needless_drops(found), *needless_misses(found), *uses(found), *nearness(found)]
     return Advice(
         period=None if found.period is None else round(found.period, 3),
         reads=found.metrics["hits"] + found.metrics["misses"],
@@ -84,6 +86,9 @@ def situation(
         classes={model._meta.label_lower: model.__name__ for model in models},
         parameters={name: each.signature.names for name, each in loaded.items()},
         refreshed=frozenset(name for name, each in loaded.items() if each.ahead),
+        near=frozenset(name for name, each in loaded.items() if each.near),
+        near_bytes=Settings.NEAR_BYTES.usable(),
+        grants_leases=_grants_leases(),
     )
 
 
@@ -106,6 +111,16 @@ def _seconds_since(begun: str | None) -> float | None:
     if begun is None:
         return None
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(begun)).total_seconds())
+
+
+def _grants_leases() -> bool:
+    near = get_store().near
+    if near is None or not Settings.NEAR_WAIT.usable():
+        return False
+    try:
+        return not near.registrar.grants_leases()
+    except CacheInvalidationError:
+        return False
 
 
 def _round_trip() -> float:

@@ -22,6 +22,8 @@ Kind = Literal[
     "unhit",
     "cheap",
     "exclude",
+    "near",
+    "waits",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -42,6 +44,8 @@ SUMMARIES: Final[Mapping[Kind, str]] = {
     "unhit": "What is stored is hardly ever asked for again.",
     "cheap": "Computing it takes less time than asking the cache.",
     "exclude": "Writes are told to the cache, and nothing depends on them.",
+    "near": "It is read all the time and hardly ever written: processes can answer from memory.",
+    "waits": "Writers wait for processes that keep it near, for longer than that saves.",
 }
 
 # Fewer misses than this are chance: a share that is found in 30 may be off by 18 of 100.
@@ -70,6 +74,7 @@ class Finding(TypedDict):
     `hit_rate` is that of the `readers` now, and `expected_hit_rate` what it would have been; both
     are those of everything where the advice is not to cache. `seconds` would have been saved since
     counting began; where the advice is to refresh ahead, nobody would have waited for them.
+    Where it is about the memory of processes, the rates stay, and nothing is computed less often.
     """
 
     kind: Kind
@@ -135,6 +140,23 @@ def without(
         writes=[],
         hit_rate=rate(hits, reads),
         expected_hit_rate=rate(hits - situation.hits(name), others),
+        seconds=round(seconds, 3),
+    )
+
+
+def alike(
+    situation: Situation, cure: Cure, evidence: Mapping[str, float], seconds: float
+) -> Finding:
+    """Return the finding that what is cached as the name of the `cure` can be cached for less."""
+    name = cure.name
+    hit_rate = rate(situation.hits(name), situation.reads(name))
+    return Finding(
+        **_about(cure),
+        readers=[name],
+        evidence=dict(evidence),
+        writes=[],
+        hit_rate=hit_rate,
+        expected_hit_rate=hit_rate,
         seconds=round(seconds, 3),
     )
 

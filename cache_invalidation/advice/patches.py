@@ -111,6 +111,23 @@ def uncached(name: str) -> str:
     return f"-@cached(…)   # of {name}"
 
 
+def near(name: str) -> str:
+    """Return the option."""
+    return (
+        f"+@cached(…, near=True)   # of {name}\n"
+        "# Who writes what it shows then waits until every process has dropped it. Return tuples\n"
+        "# instead of lists and instances where you can: nothing is decoded at a hit then."
+    )
+
+
+def not_near(name: str) -> str:
+    """Return the decorator or tag without the option."""
+    kind, colon, _ = name.partition(":")
+    start, end = ("{% cached", " %}") if colon and kind == "block" else ("@cached(", ")")
+    start = "@cache_page(" if colon and kind == "page" else start
+    return f"-{start} … near=True{end}   # of {name}\n+{start} …{end}"
+
+
 def exclude(labels: Iterable[str]) -> str:
     """Return the setting."""
     return f' CACHE_INVALIDATION = {{\n+    "EXCLUDE": {_list(labels)},\n }}'

@@ -24,7 +24,9 @@ class Situation:
     model that can be tracked, by the names of parameters, and `fields` those that an update can
     change, and `classes` the names of their classes, all by the model's label. `parameters` are
     those of each function that is loaded, `refreshed` those that are refreshed ahead. The rows of
-    models that are `looked_at` are read before and after updates, since a rule asks.
+    models that are `looked_at` are read before and after updates, since a rule asks. Those
+    functions that are loaded are kept `near`, of which a process keeps `near_bytes`; that is worth
+    it if the cache `grants_leases`.
     """
 
     metrics: Metrics
@@ -39,6 +41,9 @@ class Situation:
     classes: Mapping[str, str] = field(default_factory=dict)
     refreshed: frozenset[str] = frozenset()
     looked_at: frozenset[str] = frozenset()
+    near: frozenset[str] = frozenset()
+    near_bytes: int = 0
+    grants_leases: bool = False
 
     @property
     def figures(self) -> Mapping[str, Figures]:

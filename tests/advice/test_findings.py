@@ -76,6 +76,8 @@ def situation(found: Any, dropped: Any = (), rules: Any = (), **about: Any) -> S
         "not_stored": about.pop("not_stored", {}),
         "latency": {"p50": 0.001, "p95": 0.001, "p99": 0.001},
         "details_left_out": 0,
+        "near_hits": {},
+        "waits_by_name": {},
     }
     entry = {"function": NAME, "tags": None, "code": [], "found": ["shop.product"], "timeout": 300}
     other = {"model": "shop.other", "tags": ["shop.other", "shop.other:{pk}"], "rules": []}

@@ -11,6 +11,7 @@ import redis
 from cache_invalidation import stores
 from cache_invalidation.conf import Settings
 from cache_invalidation.stores import get_store, near
+from cache_invalidation.stores.near.memory import Kept
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
@@ -66,6 +67,16 @@ def other() -> Iterator[RedisStore]:
     store.ping()
     yield store
     store.close()
+
+
+def keep_elsewhere(other: Any, entry: str, name: str) -> None:
+    """Have the `other` process keep what is stored at `entry`, under a name."""
+    until(lambda: has_lease(other))
+    memory = other.near.memory
+    found, stamp, _ = other.hold(entry, (), memory.lease.holder)
+    keys = frozenset({entry, *map(other.version_key, found.versions)})
+    kept = Kept(entry, b"", True, "", memory.lease, stamp, {}, b"", keys, 1e9, b"", name)
+    assert memory.keep(kept, 10**6)
 
 
 @pytest.fixture

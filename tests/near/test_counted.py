@@ -1,6 +1,7 @@
 """What is counted of values near: hits, and who made writers wait."""
 
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from threading import Event
 from typing import Any
@@ -9,10 +10,9 @@ import pytest
 from django.core.management import call_command
 
 from cache_invalidation.metrics.report import read_metrics
-from cache_invalidation.stores.near.memory import Kept
 from cache_invalidation.stores.near.waiting import holder_name
 from cache_invalidation.stores.redis.store import RedisStore
-from tests.near.conftest import has_lease, until
+from tests.near.conftest import has_lease, keep_elsewhere, until
 from tests.near.test_functions import name_of
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Product
@@ -47,15 +47,7 @@ def hold_silently(other: RedisStore, entry: str) -> str:
 def keep(other: RedisStore) -> Callable[[str, str], None]:
     """Have the other process keep an entry under a name."""
 
-    def kept(entry: str, name: str) -> None:
-        until(lambda: has_lease(other))
-        memory = other.near.memory
-        found, stamp, _ = other.hold(entry, (), memory.lease.holder)
-        keys = frozenset({entry, *map(other.version_key, found.versions)})
-        one = Kept(entry, b"", True, "", memory.lease, stamp, {}, b"", keys, 1e9, b"", name)
-        assert memory.keep(one, 10**6)
-
-    return kept
+    return partial(keep_elsewhere, other)
 
 
 @pytest.fixture
