@@ -10,7 +10,7 @@ from cache_invalidation.admin.charts import PERIODS, read_points
 from cache_invalidation.admin.graph import CachedNode, Graph, ModelNode, RuleNode, graph
 from cache_invalidation.admin.numbers import number, percent
 from cache_invalidation.admin.recent import shown, since_words
-from cache_invalidation.admin.tiles import Sums, name_tiles
+from cache_invalidation.admin.tiles import Sums, name_tiles, near_tiles
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.explain.known import split
 from cache_invalidation.explain.readers import depends_on, reads
@@ -46,13 +46,15 @@ def about(name: str, query: Mapping[str, str]) -> dict[str, Any] | None:
     try:
         metrics = read_metrics()
         points = read_points(chosen, name)
+        sums = Sums.of(points, chosen)
         since = since_words(metrics)
         is_known = node.entry.get("loaded", True)
         timeout = node.entry.get("timeout", "") if is_known else ""
         figures = metrics["figures"].get(name)
         return found | {
             "since": since,
-            "tiles": name_tiles(metrics, name, Sums.of(points, chosen), timeout),
+            "tiles": name_tiles(metrics, name, sums, timeout),
+            "near": near_tiles(metrics, sums, name),
             "charts": [charts.hit_rate(points), charts.misses(points)],
             "causes": _causes(figures["missed"]) if figures else [],
             "droppings": _droppings(figures, metrics) if figures else [],

@@ -1,6 +1,5 @@
 """Single numbers, with what they mean."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -37,6 +36,9 @@ class Sums:
     misses: int
     bypasses: int
     failed: int
+    near_hits: int
+    waits: int
+    waited: float
     within: str | Promise
 
     @classmethod
@@ -46,6 +48,9 @@ class Sums:
             misses=sum(point["misses"] for point in points),
             bypasses=sum(point["bypasses"] for point in points),
             failed=sum(point["failed_invalidations"] for point in points),
+            near_hits=sum(point["near_hits"] for point in points),
+            waits=sum(point["waited"]["waits"] for point in points),
+            waited=sum(point["waited"]["seconds"] for point in points),
             within=period.within,
         )
 
@@ -128,9 +133,8 @@ def saving_tiles(metrics: Metrics, sums: Sums, since: str) -> list[Tile]:
 def name_tiles(metrics: Metrics, name: str, sums: Sums, timeout: Any) -> list[Tile]:
     """Return the tiles of the page of one function, page or block; `timeout` is "" if unknown."""
     found: Figures | None = metrics["figures"].get(name)
-    near = [*_near(metrics, name)]
     if found is None:
-        return [hit_rate_tile(sums), *near]
+        return [hit_rate_tile(sums)]
     times = _("%(n)s computed: half within %(p50)s, 95 %% within %(p95)s") % {
         "n": number(found["computed"]),
         "p50": duration(found["p50"]),
@@ -168,25 +172,32 @@ def name_tiles(metrics: Metrics, name: str, sums: Sums, timeout: Any) -> list[Ti
             level="warn" if unstored else "",
         ),
         Tile(label=_("Timeout"), value=lives),
-        *near,
     ]
 
 
-def _near(metrics: Metrics, name: str) -> Iterator[Tile]:
-    """Yield what it brings that processes keep this near, and what it costs; nothing if none do."""
-    hits, waited = metrics["near_hits"].get(name, 0), metrics["waits_by_name"].get(name)
-    if not (hits or waited):
-        return
-    rates = metrics["functions"].get(name)
-    value = percent(hits, rates["hits"] if rates else hits)
-    yield Tile(label=_("From memory"), value=value, notes=(_of_hits(hits),))
-    waits, seconds = (waited["waits"], waited["seconds"]) if waited else (0, 0.0)
-    note = ngettext("in %(n)s write", "in %(n)s writes", waits) % {"n": number(waits)}
-    yield Tile(label=_("Writers waited for it"), value=duration(seconds), notes=(note,))
-
-
-def _of_hits(near: int) -> str:
-    return ngettext("%(n)s hit asked nobody", "%(n)s hits asked nobody", near) % {"n": number(near)}
+def near_tiles(metrics: Metrics, sums: Sums, name: str | None = None) -> list[Tile]:
+    """Return what processes answer from memory, and what writers pay for it; none if none do."""
+    used = {*metrics["near_hits"], *metrics["waits_by_name"]}
+    if not used or (name is not None and name not in used):
+        return []
+    hits = ngettext("%(n)s hit asked nobody", "%(n)s hits asked nobody", sums.near_hits)
+    waits = ngettext(
+        "for processes to drop it, in %(n)s write",
+        "for processes to drop it, in %(n)s writes",
+        sums.waits,
+    )
+    return [
+        Tile(
+            label=_("Answered from memory"),
+            value=percent(sums.near_hits, sums.hits),
+            notes=(hits % {"n": number(sums.near_hits)}, sums.within),
+        ),
+        Tile(
+            label=_("Writers waited"),
+            value=duration(sums.waited),
+            notes=(waits % {"n": number(sums.waits)}, sums.within),
+        ),
+    ]
 
 
 def _in_vain(never_hit: int, sampled: int, *since: str) -> Tile:

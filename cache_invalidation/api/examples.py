@@ -42,6 +42,8 @@ MINUTE: Final[dict[str, Any]] = {
     "hits": 3,
     "misses": 1,
     "bypasses": 0,
+    "near_hits": 2,
+    "waited": {"waits": 1, "seconds": 0.001},
     "invalidations_by_entity_type": {"product": 1},
     "failed_invalidations": 0,
     "latency": LATENCY,

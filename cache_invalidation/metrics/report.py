@@ -148,9 +148,13 @@ def _minute(minute: int, added: Iterable[Mapping[str, int]], name: str | None) -
     for each, causes in _detailed(counts, _MISSED).items():
         if name in (None, each):
             missed.update(causes)
+    near_hits = _beginning_with("near:", counts)
+    waited = _waits(counts) if name is None else _waits_by_name(counts)
     return Minute(
         time=minute * 60,
         hits=counts[f"hits{of_name}"],
+        near_hits=sum(n for each, n in near_hits.items() if name in (None, each)),
+        waited=_in_all(found for each, found in waited.items() if name in (None, each)),
         misses=counts[f"misses{of_name}"],
         bypasses=counts[f"bypasses{of_name}"],
         missed=dict(missed),
@@ -230,6 +234,14 @@ def _waits(counts: Mapping[str, int]) -> dict[str, Waits]:
         )
         for entity_type, amount in _beginning_with("waits:", counts).items()
     }
+
+
+def _in_all(waited: Iterable[Waited]) -> Waited:
+    found = list(waited)
+    return Waited(
+        waits=sum(each["waits"] for each in found),
+        seconds=round(sum(each["seconds"] for each in found), 6),
+    )
 
 
 def _waits_by_name(counts: Mapping[str, int]) -> dict[str, Waited]:

@@ -87,11 +87,14 @@ class Metrics(Rates):
 class Minute(TypedDict):
     """The counters of the minute that begins at `time` (seconds since the epoch).
 
-    `missed` has the misses by cause, as in `Figures`.
+    `missed` has the misses by cause, as in `Figures`. `near_hits` are hits from the memory of
+    processes, and `waited` is how writers waited for those.
     """
 
     time: int
     hits: int
+    near_hits: int
+    waited: Waited
     misses: int
     bypasses: int
     missed: dict[str, int]

@@ -67,6 +67,28 @@ def test_the_numbers_of_a_period_are_of_that_period(client, monkeypatch):
     assert "Failed 7 targets not invalidated in the last day" in day
 
 
+def test_what_is_answered_from_memory_is_shown_once_there_is_something(client, monkeypatch):
+    secret(1)
+    assert "from memory" not in text_of(client)
+    now = time.time()
+    near = {"hits": 40, "near:dashboard.page": 30, "hits:dashboard.page": 40}
+    waits = {"waits:menu": 2, "waited_us:menu": 30_000}
+    named = {"waits_for:dashboard.page": 1, "waited_for_us:dashboard.page": 5_000}
+    for hours, times in ((2, 1), (0, 2)):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda hours=hours: now - 3600 * hours)
+            counts = {name: times * n for name, n in {**near, **waits, **named}.items()}
+            get_store().count(counts, [])
+    hour, day = text_of(client, period="hour"), text_of(client, period="day")
+    assert "Answered from memory 75 % 60 hits asked nobody in the last hour" in hour
+    assert "Writers waited 60 ms for processes to drop it, in 4 writes in the last hour" in hour
+    assert "90 hits asked nobody in the last day Writers waited 90 ms" in day
+    about = re.sub(r"<[^>]*>", " ", page(client, "registry/name/", name="dashboard.page"))
+    about = " ".join(about.split())
+    assert "Answered from memory 75 % 60 hits asked nobody in the last hour" in about
+    assert "Writers waited 10 ms for processes to drop it, in 2 writes in the last hour" in about
+
+
 def test_the_questions_come_in_the_order_in_which_they_are_asked(client):
     text = page(client, "dashboard/")
     questions = ["working", "saving", "costing", "advice", "happened"]
@@ -79,7 +101,8 @@ WORKING = StoreState(alias="default", state="working", since=None, reason="", ou
 
 
 def summed(**counts):
-    return Sums(**{"hits": 1, "misses": 1, "bypasses": 0, "failed": 0, "within": "today", **counts})
+    nothing = dict.fromkeys(("bypasses", "failed", "near_hits", "waits", "waited"), 0)
+    return Sums(**{"hits": 1, "misses": 1, **nothing, "within": "today", **counts})
 
 
 @pytest.mark.parametrize(

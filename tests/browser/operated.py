@@ -76,6 +76,9 @@ def history(tables: None) -> None:
             # What waited in the outbox until the cache was back.
             "latency:3600": 40 if minute == 22 else 0,
             "missed:shop.prices:invalidated": int(20 * wave),
+            "near:shop.menu": int(200 * wave),
+            "waits:airport": int(3 * wave),
+            "waited_us:airport": int(4000 * wave),
             "missed:shop.prices:expired": 5,
         }
         with mock.patch.object(time, "time", return_value=now - 60 * minute):
@@ -101,6 +104,8 @@ def judged(airport: Airport) -> None:
     counters.update({f"hits:{COUNTRIES}": 900, f"misses:{COUNTRIES}": 300})
     counters.update({f"missed:{COUNTRIES}:expired": 290, f"missed:{COUNTRIES}:invalidated": 10})
     counters.detail({("took", COUNTRIES, "0.2"): 300, ("microseconds", COUNTRIES): 50_000_000})
+    counters.update({f"near:{COUNTRIES}": 700, f"waits_for:{COUNTRIES}": 9})
+    counters.update({f"waited_for_us:{COUNTRIES}": 14_000})
     counters.update({f"hits:{LONG}": 10, f"misses:{LONG}": 400, f"unstored:{LONG}:set-cookie": 390})
     counters.update({f"missed:{LONG}:not_stored": 390, f"missed:{LONG}:new": 10})
     counters.detail({("took", LONG, "0.5"): 400, ("microseconds", LONG): 180_000_000})
