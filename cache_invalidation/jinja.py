@@ -12,6 +12,7 @@ from jinja2.runtime import Context, Macro
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.options import checked_timeout
 from cache_invalidation.reads.read import DEFAULT
+from cache_invalidation.stores.near import take_into_use
 from cache_invalidation.surfaces.blocks.rendering import NAMELESS
 from cache_invalidation.surfaces.jinja.around import Around
 from cache_invalidation.surfaces.jinja.reading import Reading, read
@@ -23,12 +24,12 @@ _OF_MACROS: Final = frozenset({"caller", "varargs", "kwargs"})
 
 
 class CachedExtension(Extension):
-    """``{% cached [timeout [, name [, further inputs …]]] %} … {% endcached %}``.
+    """``{% cached [timeout [, name [, further inputs …]]] [, near=True] %} … {% endcached %}``.
 
     The block is kept until what it reads from the databases changes, and has an entry for each
     value of the names that stand in it. `timeout` is in seconds or a `timedelta`, None for "until
     invalidated", ``DEFAULT_TIMEOUT`` if left out; at 0 the block is just rendered. What is set in
-    the block stays in it.
+    the block stays in it. With `near`, each process keeps it in its memory as well.
 
     Raises `TemplateRuntimeError` for a timeout that is none.
     """
@@ -40,7 +41,10 @@ class CachedExtension(Extension):
         line = next(parser.stream).lineno
         args: list[nodes.Expr]
         given: list[nodes.Expr] = []
+        near = False
         while parser.stream.current.type != "block_end":
+            if near := _is_near(parser):
+                break
             given.append(parser.parse_expression())
             if not parser.stream.skip_if("comma"):
                 break
@@ -55,6 +59,7 @@ class CachedExtension(Extension):
             nodes.DerivedContextReference(),
             nodes.Const(reading.spelled()),
             nodes.List(given),
+            nodes.Const(near),
             # As the block itself sees them, which is not always what the context says.
             nodes.Dict([_pair(name) for name in sorted(reading.names)]),
         ]
@@ -72,6 +77,7 @@ class CachedExtension(Extension):
         visible: Context,
         spelled: Any,
         given: list[Any],
+        near: bool,
         names: dict[str, Any],
         caller: Macro,
     ) -> Any:
@@ -88,7 +94,22 @@ class CachedExtension(Extension):
         except (TypeError, ValueError) as error:
             raise TemplateRuntimeError(f"{{% cached %}}: {error}") from None
         around = Around(visible, Reading.of(spelled), names, self.identifier)
-        return rendered(context, around, lifetime, further, caller)
+        if near:
+            take_into_use()  # Here, since Jinja2 may have kept what it was compiled to.
+        return rendered(context, around, lifetime, further, caller, near=near)
+
+
+def _is_near(parser: Parser) -> bool:
+    """Take ``near=True``, if that is what stands there. Anything else of that name is an error."""
+    stream = parser.stream
+    if not (stream.current.test("name:near") and stream.look().type == "assign"):
+        return False
+    stream.skip(2)
+    if stream.next_if("name:True") is None and stream.next_if("name:true") is None:
+        parser.fail("near=True has to be spelled like that. Leave it out for the cache only.")
+    if stream.current.type != "block_end":
+        parser.fail("near=True has to come last.")
+    return True
 
 
 def _pair(name: str) -> nodes.Pair:

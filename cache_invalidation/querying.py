@@ -14,10 +14,14 @@ _NAME: Final = "_cache_invalidation_wish"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a queryset says: to be cached for so long, as `cached` takes it, or not at all."""
+    """What a queryset says: to be cached for so long, as `cached` takes it, or not at all.
+
+    With `near`, in the memory of processes as well.
+    """
 
     is_cached: bool
     timeout: Any = None
+    near: bool = False
 
 
 NEVER: Final = Wish(False)

@@ -16,7 +16,7 @@ from django.db import connections, transaction
 from cache_invalidation import cached
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.near.holding import Holding
-from tests.benchmarks.comparing import ratio
+from tests.benchmarks.comparing import compared, ratio
 from tests.benchmarks.holder import hold
 from tests.benchmarks.lease import await_lease
 from tests.benchmarks.server import CacheServer
@@ -50,6 +50,7 @@ def measure(scale: Scale) -> Iterator[Row]:
     product = Product.objects.create(name="product", stock=7)
     await_lease()
     yield from _hits(product.pk, scale)
+    yield from _querysets(scale)
     yield from _writes(product, scale)
     get_store().close()  # Before the server stops, that is, to which it renews its lease.
 
@@ -80,6 +81,20 @@ def _hits(pk: int, scale: Scale) -> Iterator[Row]:
         alone = {n: Alternative(run=repeat(c, scale.calls), warm_up=c) for n, c in calls.items()}
         times = by_turns(alone, scale.rounds, per=scale.calls)
     yield ratio("near: hit without a lease, to cache.get", times, NUMBER, BARE, budget=1.5)
+
+
+def _querysets(scale: Scale) -> Iterator[Row]:
+    Product.objects.bulk_create(Product(name=str(number)) for number in range(20))
+    products: Any = Product.objects.order_by("pk")
+    asked: dict[str, Callable[[Any], Any]] = {
+        "count": lambda rows: rows.count(),
+        "20 rows": lambda rows: list(rows.all()),
+    }
+    for name, ask in asked.items():
+        theirs, ours = (partial(ask, products.cached(near=near)) for near in (False, True))
+        title = f"near: queryset, {name}, to a hit of the same in the cache"
+        counts = {"calls": scale.calls, "rounds": scale.rounds}
+        yield compared(title, theirs, ours, budget=0.75, **counts)
 
 
 def _nobody(holding: Holding) -> str:

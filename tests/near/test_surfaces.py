@@ -3,14 +3,18 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
+from django.template import TemplateSyntaxError as DjangoSyntaxError
 from django.test import RequestFactory
+from django.test.utils import CaptureQueriesContext
+from jinja2 import Environment, TemplateSyntaxError
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
 from cache_invalidation.middleware import CachePageMiddleware
 from cache_invalidation.rest import cached_response
-from cache_invalidation.stores import get_store
+from cache_invalidation.stores import get_store, near
 from cache_invalidation.surfaces.pages.visits import Visit
 from cache_invalidation.views import cache_page
 from tests.blocks.rendering import Site
@@ -65,16 +69,74 @@ def test_there_is_one_for_each_value_of_what_it_looks_at(store, product):
     assert len(store.near.memory) >= 2
 
 
-def test_so_is_a_block(store, product, monkeypatch):
+TAGS = {
+    "cached": "{% cached 300 near=True %}{% seen %}{{ product.name }}{% endcached %}",
+    "cache": "{% load cache %}{% cache 300 name product.pk near=True %}"
+    "{% seen %}{{ product.name }}{% endcache %}",
+}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_so_is_a_block(store, product, tag, monkeypatch):
     site = Site(monkeypatch)
-    site.write(menu="{% cached 300 near=True %}{% seen %}{{ product.name }}{% endcached %}")
+    site.write(menu=TAGS[tag])
 
     def rendered() -> str:
         return site.render("menu", product=Product.objects.get(pk=product.pk))
 
     assert (rendered(), rendered()) == ("old", "old")
-    monkeypatch.setattr(store, "hold", None)
-    assert rendered() == "old"
+    with monkeypatch.context() as without:
+        without.setattr(store, "hold", None)
+        assert rendered() == "old"
+    Product.objects.update(name="new")
+    assert rendered() == "new"
+
+
+JINJA = "{% cached 300, near=True %}{{ name_of(pk) }} {{ who }}{% endcached %}"
+
+
+def jinja() -> Any:
+    """Return a function that renders a block of Jinja2."""
+    env = Environment(extensions=["cache_invalidation.jinja.CachedExtension"], autoescape=True)
+    env.globals["name_of"] = name_in_block
+    return env.from_string(JINJA).render
+
+
+def name_in_block(pk: int) -> str:
+    return Product.objects.get(pk=pk).name
+
+
+def test_so_is_a_block_of_jinja2(store, product, monkeypatch):
+    render = jinja()
+    assert [render(pk=product.pk, who="a") for _ in range(2)] == ["old a"] * 2
+    with monkeypatch.context() as without, CaptureQueriesContext(connection) as queries:
+        without.setattr(store, "_servers", None)
+        assert render(pk=product.pk, who="a") == "old a"
+        assert not queries
+    assert [render(pk=product.pk, who=who) for who in "bab"] == ["old b", "old a", "old b"]
+    Product.objects.update(name="new")
+    assert render(pk=product.pk, who="a") == "new a"
+
+
+def test_whoever_renders_a_block_of_jinja2_knows_that_values_may_be_near(product):
+    render = jinja()
+    near._in_use = False
+    render(pk=product.pk, who="a")
+    assert near.is_in_use()
+
+
+@pytest.mark.parametrize("text", ["near=1", "near=False", "near=True, 300"])
+def test_near_is_true_and_the_last_word_of_a_block_of_jinja2(text):
+    env = Environment(extensions=["cache_invalidation.jinja.CachedExtension"])
+    with pytest.raises(TemplateSyntaxError, match="near=True has to"):
+        env.from_string(f"{{% cached {text} %}}{{% endcached %}}")
+
+
+def test_near_is_true_and_the_last_word_of_a_cache_tag(monkeypatch):
+    site = Site(monkeypatch)
+    site.write(menu="{% load cache %}{% cache 300 name near=True product.pk %}{% endcache %}")
+    with pytest.raises(DjangoSyntaxError, match="near=True has to be the last word"):
+        site.render("menu")
 
 
 @pytest.fixture

@@ -111,17 +111,8 @@ class CacheNode(CachedNode):
 def parse_cached(parser: Parser, token: Token) -> CachedNode:
     """Parse ``{% cached [timeout] [name] [further inputs …] [near=True] %} … {% endcached %}``."""
     nodelist, about = _parse_until(parser, "endcached")
-    words = token.split_contents()[1:]
-    near = bool(words) and words[-1] == "near=True"
-    if near:
-        words.pop()
-    for word in words:
-        # A name or a further input else, and nobody would notice that nothing is near.
-        if word.lower().startswith("near="):
-            raise TemplateSyntaxError(
-                f'"cached" tag got {word}: near=True has to be the last word, and spelled like '
-                "that. Leave it out to have the block in the cache only."
-            )
+    tag, *words = token.split_contents()
+    near = _take_near(tag, words)
     return CachedNode(
         nodelist,
         about,
@@ -133,18 +124,36 @@ def parse_cached(parser: Parser, token: Token) -> CachedNode:
 
 
 def parse_cache(parser: Parser, token: Token) -> CacheNode:
-    """Parse ``{% cache timeout name [further inputs …] [using="alias"] %} … {% endcache %}``."""
+    """Parse what Django's tag takes, and ``near=True``.
+
+    ``{% cache timeout name [further inputs …] [using="alias"] [near=True] %} … {% endcache %}``
+    """
     nodelist, about = _parse_until(parser, "endcache")
     words = token.split_contents()
+    near = _take_near(words[0], words)
     if len(words) < 3:
         raise TemplateSyntaxError(f"'{words[0]!r}' tag requires at least 2 arguments.")
     using = None
     if len(words) > 3 and words[-1].startswith("using="):
         using = parser.compile_filter(words.pop().removeprefix("using="))
     vary_on = [parser.compile_filter(word) for word in words[3:]]
-    return CacheNode(
-        nodelist, about, parser.compile_filter(words[1]), words[2], vary_on, using=using
-    )
+    timeout = parser.compile_filter(words[1])
+    return CacheNode(nodelist, about, timeout, words[2], vary_on, using=using, near=near)
+
+
+def _take_near(tag: str, words: list[str]) -> bool:
+    """Take ``near=True`` from the end of `words`, and tell if it was there; else it is an error."""
+    near = bool(words) and words[-1] == "near=True"
+    if near:
+        words.pop()
+    for word in words:
+        # A name or a further input else, and nobody would notice that nothing is near.
+        if word.lower().startswith("near="):
+            raise TemplateSyntaxError(
+                f'"{tag}" tag got {word}: near=True has to be the last word, and spelled like '
+                "that. Leave it out to have the block in the cache only."
+            )
+    return near
 
 
 def _parse_until(parser: Parser, end: str) -> tuple[NodeList, str]:

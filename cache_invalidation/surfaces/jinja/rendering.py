@@ -35,6 +35,8 @@ def rendered(
     timeout: float | Default | None,
     given: list[Any],
     render: Callable[[], str],
+    *,
+    near: bool = False,
 ) -> str:
     """Return what `render` returns, from the cache if it is there.
 
@@ -56,9 +58,8 @@ def rendered(
     if said is None:
         return render()
     trail = Trail(name, said, partial(of_request, around.request))
-    keeping = Keeping(
-        Read(name, trail.key, expand(tags), timeout, records=True, codec=CODEC), trail
-    )
+    read = Read(name, trail.key, expand(tags), timeout, records=True, codec=CODEC, near=near)
+    keeping = Keeping(read, trail)
     walk(keeping.attempt())
     if keeping.read.is_hit:
         text: str = keeping.read.value.text

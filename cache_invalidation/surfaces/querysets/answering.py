@@ -108,7 +108,10 @@ class _Query:
                 counters.add(f"unstored:{self._name}:{reason}")
             return self._run()
         tags = _tags(self._compiler.query.model)
-        read = Read(self._name, key, tags, found.timeout, records=True, codec=kept_rows.Kept)
+        codec = kept_rows.Shared if found.near else kept_rows.Kept
+        read = Read(
+            self._name, key, tags, found.timeout, records=True, codec=codec, near=found.near
+        )
         for pause in attempt(read):
             sleep(pause)
         return self._shown(read.value) if read.is_hit else self._compute(read)

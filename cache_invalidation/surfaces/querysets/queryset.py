@@ -6,8 +6,9 @@ from typing import Any, Self, TypeVar
 from django.db.models import Model, QuerySet
 
 from cache_invalidation.querying import NEVER, Wish, wish_for, wish_of, wishing
-from cache_invalidation.reads.options import checked_timeout
+from cache_invalidation.reads.options import check_flags, checked_timeout
 from cache_invalidation.reads.read import DEFAULT, Default
+from cache_invalidation.stores.near import take_into_use
 
 M = TypeVar("M", bound=Model, covariant=True)
 
@@ -18,7 +19,9 @@ class CachedQuerySet(QuerySet[M]):
     ``objects = CachedQuerySet.as_manager()`` in a model, or a base of the project's own querysets.
     """
 
-    def cached(self, timeout: float | timedelta | Default | None = DEFAULT) -> Self:
+    def cached(
+        self, timeout: float | timedelta | Default | None = DEFAULT, *, near: bool = False
+    ) -> Self:
         """Return a queryset that asks the cache when it is evaluated, as all that derive from it.
 
         That is by iteration, ``get()``, ``count()``, ``exists()``, ``aggregate()``, ``values()``
@@ -26,13 +29,17 @@ class CachedQuerySet(QuerySet[M]):
         instances of its own.
 
         `timeout` is in seconds or a `timedelta`, None for "until invalidated"; ``DEFAULT_TIMEOUT``
-        if left out. Raises `ValueError` for one that cannot be used.
+        if left out. With `near`, each process keeps the rows in its memory as well, and whoever
+        changes them waits for that. Raises `ValueError` or `TypeError` for what cannot be used.
 
         To the database goes what locks rows, asks for the time or for random rows, or is read by
         ``iterator()``, and all of it in a transaction that has written to what is read, or that
         sees a snapshot.
         """
-        return self._wishing(Wish(True, checked_timeout(timeout)))
+        check_flags("", near=near)
+        if near:
+            take_into_use()
+        return self._wishing(Wish(True, checked_timeout(timeout), near))
 
     def uncached(self) -> Self:
         """Return a queryset that goes to the database, as all that derive from it.

@@ -3,7 +3,7 @@
 A serializer that knows fewer types than a database, such as JSON, gets values of others spelled.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -15,7 +15,7 @@ from cache_invalidation.stores.base import Store
 MOST: Final = 10_000  # rows of one query that are kept
 LONGEST: Final = 4 * 1024 * 1024  # bytes of what is kept of one query
 
-Rows = list[tuple[Any, ...]]
+Rows = Sequence[tuple[Any, ...]]
 
 
 class TooManyError(ValueError):
@@ -53,13 +53,22 @@ class Kept:
     @staticmethod
     def decode(payload: Any, store: Store) -> Rows:
         """Return the rows, for one caller alone; raise `ValueError` if they are unreadable."""
-        found: Rows = store.decode(payload)
+        found: list[Any] = store.decode(payload)
         if store.keeps_types:
             return found
         try:
             return [tuple([_read(value) for value in row]) for row in found]
         except (TypeError, LookupError, ArithmeticError) as error:
             raise ValueError(f"unreadable rows: {error!r}") from error
+
+
+class Shared(Kept):
+    """The same for rows that are kept near, of which everybody may be given the same."""
+
+    @staticmethod
+    def decode(payload: Any, store: Store) -> Rows:
+        """Return the rows in a tuple: unless there are lists in them, nobody can change that."""
+        return tuple(Kept.decode(payload, store))
 
 
 def _loose(value: Any) -> Any:

@@ -41,6 +41,7 @@ class Wanted:
 
     timeout: Lifetime
     by_setting: bool = False
+    near: bool = False
 
 
 def wanted(compiler: Any) -> Wanted | None:
@@ -48,7 +49,8 @@ def wanted(compiler: Any) -> Wanted | None:
     query = compiler.query
     wish = wish_now(query)
     if wish is not None:
-        found = Wanted(wish.timeout) if wish.is_cached and query.model is not None else None
+        is_cached = wish.is_cached and query.model is not None
+        found = Wanted(wish.timeout, near=wish.near) if is_cached else None
     elif (declared := _declared()) and query.model is not None:
         found = _by_setting(query.model, declared)
     else:
