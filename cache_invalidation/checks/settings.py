@@ -1,6 +1,6 @@
 """The dict ``CACHE_INVALIDATION``: its keys, its values, and what they mean together."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.core.checks import Error, Warning
@@ -10,6 +10,10 @@ from cache_invalidation.conf import Settings, configured, declared, settings
 from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.rules.catalog import is_excluded
 from cache_invalidation.rules.registry import registry
+from cache_invalidation.stores.near import is_in_use
+
+# Seconds for which hardly anybody wants a request to wait.
+LONG: Final = 5.0
 
 
 @register()
@@ -85,4 +89,22 @@ def check_combinations(**kwargs: Any) -> Messages:
         "COMMIT, when there is nothing left to abort.",
         hint="Set CONSISTENCY to 'strict', or leave ON_STORE_FAILURE out.",
         id="cache_invalidation.W013",
+    )
+
+
+@register()
+def check_near_wait(**kwargs: Any) -> Messages:
+    """W032: a lease for whose end nobody wants to wait."""
+    try:
+        seconds = settings.NEAR_WAIT
+    except InvalidSetting:
+        return  # E001 or E003.
+    if not is_in_use() or seconds <= LONG:
+        return
+    yield Warning(
+        f"NEAR_WAIT is {seconds:g} seconds: if a process is killed or stopped, the next write to "
+        "what it keeps near waits for so long, with its connection and its worker.",
+        hint=f"Leave it out to have the default, {Settings.NEAR_WAIT.default}. A longer one saves "
+        "nothing but renewals.",
+        id="cache_invalidation.W032",
     )

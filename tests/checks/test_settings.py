@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from cache_invalidation.conf import Settings
+from cache_invalidation.stores import near
 from tests.checks.reporting import configured, ids, only, reported, reported_in_production
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -97,3 +98,17 @@ def test_w013_a_write_that_is_to_be_aborted_after_it_was_committed():
 def test_other_combinations_do_what_they_say(consistency: str, failure: str):
     with configured(CONSISTENCY=consistency, ON_STORE_FAILURE=failure):
         assert reported() == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "in_use", "found"), [(6, True, ["W032"]), (5, True, []), (6, False, [])]
+)
+def test_w032_a_lease_for_whose_end_nobody_wants_to_wait(
+    seconds: float, in_use: bool, found: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(near, "_in_use", in_use)
+    with configured(NEAR_WAIT=seconds):
+        assert ids(reported()) == found
+        for message in reported():
+            assert "NEAR_WAIT is 6 seconds" in message.msg
+            assert "0.25" in str(message.hint)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.reads.near import ELSEWHERE
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery, Filling, new_token
+from cache_invalidation.stores.near import holding
 from cache_invalidation.stores.near.memory import Kept, Lease, Memory
 from cache_invalidation.stores.redis.scripts import script
 from example_project.servers import ValkeyServer
@@ -257,6 +258,32 @@ def test_a_server_that_cannot_be_listened_to_is_as_unavailable_as_any(settings, 
     valkey.kill()
     with pytest.raises(StoreUnavailable), store.ring("me"):
         pass
+
+
+def test_a_policy_that_is_changed_takes_the_leases_away(settings, valkey, monkeypatch, caplog):
+    asked = Event()
+    monkeypatch.setattr(holding, "ASKING", 0.0)
+    store = store_at(settings, valkey)
+    evicts = store.evicts
+
+    def told() -> str:
+        asked.set()
+        return str(evicts())
+
+    monkeypatch.setattr(store, "evicts", told)
+    until(lambda: has_lease(store))
+    asked.clear()
+    assert asked.wait(PATIENCE)
+    lease = store.near.memory.lease
+    assert lease.holder
+    with redis.Redis.from_url(valkey.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        until(lambda: not lease.until)
+        assert not client.hexists(f"{store._near}h", lease.holder)
+        until(lambda: not has_lease(store) and bool(store.near._told))
+        assert "allkeys-lru, which may evict who holds what" in caplog.text
+        client.config_set("maxmemory-policy", "noeviction")
+    assert not has_lease(store)
 
 
 @pytest.mark.parametrize("kind", ["ConnectionPool", "BlockingConnectionPool"])

@@ -30,6 +30,10 @@ IDLE: Final = 60.0
 # Seconds between two looks at the others.
 TENDING: Final = 1.0
 
+# Seconds after which the server is asked again whether it may evict who holds what. Its policy can
+# be changed while it runs, and another server may have taken its place.
+ASKING: Final = 10.0
+
 
 class Holding:
     """The memory of this process for one alias, and the thread that keeps its lease."""
@@ -132,7 +136,7 @@ class Holding:
         return self._told
 
     def _hold(self) -> bool:
-        """Keep a lease for as long as the server knows of it; tell if nobody needs it any more."""
+        """Keep a lease for as long as the server knows of it; tell if it is of no use any more."""
         seconds = settings.NEAR_WAIT
         lease = Lease(holder_name(new_token(), seconds))
         try:
@@ -144,6 +148,8 @@ class Holding:
                         lease.was_used, used_at = False, monotonic()
                     elif monotonic() - used_at > IDLE:
                         return True
+                    if keeping.may_be_evicted():
+                        return True  # Who wants another lease is told why there is none.
                     keeping.tend()
                     keeping.listen(ring)
             return False
@@ -168,6 +174,7 @@ class _Keeping:
         self._young: tuple[str, float] = ("", 0.0)
         self._beats: dict[str, tuple[str, float]] = {}
         self._tend_at = monotonic() + TENDING
+        self._ask_at = 0.0
         self._listen_until = 0.0
 
     def renew(self) -> bool:
@@ -210,6 +217,14 @@ class _Keeping:
             self._young = (epoch, monotonic())
         elif monotonic() - since > self._seconds:
             self._registrar.settle(epoch)
+
+    def may_be_evicted(self) -> bool:
+        """Tell if the server may forget who holds what; it is asked now and then."""
+        now = monotonic()
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + ASKING
+        return bool(self._registrar.evicts())
 
     def tend(self) -> None:
         """Look after the others now and then: some may have been killed."""

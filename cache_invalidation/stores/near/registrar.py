@@ -64,6 +64,9 @@ class Registrar(Protocol):
     def grants_leases(self) -> str:
         """Return why the server can grant none; "" if it can."""
 
+    def evicts(self) -> str:
+        """Return why the server may forget who holds what; "" if it may not."""
+
     def ring(self, holder: str) -> AbstractContextManager[Ring]: ...
 
     def renew(

@@ -69,10 +69,8 @@ class RedisNear(RedisCounters):
         """See `Registrar.grants_leases`."""
         if not self.finds_holders:
             return "it is a cluster"
-        server = Server()
-        server.learn_memory(text_of([self._lessor.ask(*MEMORY)]))
-        if server.eviction.startswith("allkeys"):
-            return f"its maxmemory-policy is {server.eviction}, which may evict who holds what"
+        if evicts := self.evicts():
+            return evicts
         if not self._lessor.identity:
             return "it does not say who it is, since INFO is refused"
         try:
@@ -81,6 +79,15 @@ class RedisNear(RedisCounters):
                 ring.listen(min(self.longest_wait, 5.0))
         except StoreRefused as error:
             return f"it lets nobody listen to channels: {error}"
+        return ""
+
+    @guarded(*ERRORS)
+    def evicts(self) -> str:
+        """See `Registrar.evicts`."""
+        server = Server()
+        server.learn_memory(text_of([self._lessor.ask(*MEMORY)]))
+        if server.eviction.startswith("allkeys"):
+            return f"its maxmemory-policy is {server.eviction}, which may evict who holds what"
         return ""
 
     @contextmanager
