@@ -63,6 +63,14 @@ def labelled(counts: dict[str, dict[str, int]]) -> dict[tuple[str, ...], float]:
     return {(one, two): n for one, found in counts.items() for two, n in found.items()}
 
 
+NEAR_BY_TYPE = {
+    "near_waits_total": "waits",
+    "near_wait_seconds_total": "seconds",
+    "near_silent_total": "silent",
+}
+NEAR_BY_NAME = {"near_waits_for_total": "waits", "near_wait_seconds_for_total": "seconds"}
+
+
 def assert_agrees(scraped: Scraped, metrics: Metrics) -> None:
     """Check every number of the metrics that a scrape has."""
     outcomes = {"hit": "hits", "miss": "misses", "bypass": "bypasses"}
@@ -97,6 +105,17 @@ def assert_agrees(scraped: Scraped, metrics: Metrics) -> None:
     }
     by_type = metrics["invalidations_by_entity_type"]
     assert scraped["invalidations_total"] == {(name,): n for name, n in by_type.items()}
+    assert scraped.get("near_hits_total", {}) == {
+        (name,): n for name, n in metrics["near_hits"].items()
+    }
+    for kinds, waits in (
+        (NEAR_BY_TYPE, metrics["waits_by_entity_type"]),
+        (NEAR_BY_NAME, metrics["waits_by_name"]),
+    ):
+        by_label: Any = waits
+        for kind, field in kinds.items():
+            wanted = {(name,): each[field] for name, each in by_label.items()}
+            assert scraped.get(kind, {}) == wanted
     assert scraped["failed_invalidations_total"] == {(): metrics["failed_invalidations"]}
     assert scraped["pending_invalidations"] == {(): metrics["pending_invalidations"]}
 

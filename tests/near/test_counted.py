@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from prometheus_client import CollectorRegistry
 
+from cache_invalidation.contrib.prometheus import CacheInvalidationCollector
 from cache_invalidation.metrics.report import read_metrics
 from cache_invalidation.stores.near.waiting import holder_name
 from cache_invalidation.stores.redis.store import RedisStore
+from tests.contrib.test_prometheus import assert_agrees, scrape
 from tests.near.conftest import has_lease, keep_elsewhere, until
 from tests.near.test_functions import name_of
 from tests.stores.steps import PATIENCE
@@ -72,16 +75,26 @@ def answers_late(store: Any, other: RedisStore, monkeypatch: pytest.MonkeyPatch)
 
 def test_so_is_by_name_who_made_a_writer_wait(store, product, keep, answers_late):
     name_of(product.pk)
-    keep(store.entry_place(name_of.key(product.pk)), "near.menu")
+    keep(store.entry_place(name_of.key(product.pk)), NAME)
     name_of.invalidate(product.pk)
     metrics = read_metrics()
     (waited,) = metrics["waits_by_entity_type"].values()
-    found = metrics["waits_by_name"]["near.menu"]
+    found = metrics["waits_by_name"][NAME]
     assert (found["waits"], waited["waits"], waited["silent"]) == (1, 1, 0)
     assert 0 < found["seconds"] <= waited["seconds"]
+    assert f"keep this near\n    {NAME}  1 times, " in printed("cache_metrics")
+    assert "    writers      waited 1 times, " in printed("cache_metrics", name=NAME)
+    registry = CollectorRegistry()
+    registry.register(CacheInvalidationCollector())
+    scraped = scrape(registry)
+    assert_agrees(scraped, metrics)
+    assert scraped["near_waits_for_total"] == {(NAME,): 1}
+
+
+def printed(command: str, **options: str) -> str:
     out = StringIO()
-    call_command("cache_metrics", stdout=out)
-    assert "keep this near\n    near.menu  1 times, " in out.getvalue()
+    call_command(command, stdout=out, **options)
+    return out.getvalue()
 
 
 def test_who_has_answered_when_a_writer_looks_made_nobody_wait(
