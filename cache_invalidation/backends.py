@@ -12,8 +12,10 @@ CACHES = {
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
 from time import time
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -21,13 +23,17 @@ from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.cache.backends.locmem import LocMemCache as DjangoLocMemCache
 from django_redis.cache import RedisCache as DjangoRedisCache
+from django_redis.client import DefaultClient
 from django_redis.util import CacheKey
 
 from cache_invalidation.conf import Settings
 from cache_invalidation.delivery.fencing import drop
+from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads.consistency import recomputing
+from cache_invalidation.stores import get_store
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
+from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.stores.tracking import Tracking, tracking_of
 from cache_invalidation.surfaces.tracked.anew import Anew
 from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
@@ -55,12 +61,12 @@ class TrackedCache(_Below):  # type: ignore[misc]
     def _tracked(self, key: Any, version: int | None) -> Key | None:
         """Return what there is to do with a key that is tracked; None for all others."""
         tracking = self._tracking()
-        glob = None if tracking is None else tracking.glob_of(str(key))
-        if glob is None:
+        if tracking is None or (glob := tracking.glob_of(str(key))) is None:
             return None
         number = self.version if version is None else version
         kind = Key if recomputing.get() is None else Anew
-        return kind(str(key), number, glob, self._lifetime(DEFAULT_TIMEOUT))
+        lifetime, is_near = self._lifetime(DEFAULT_TIMEOUT), tracking.is_near(str(key))
+        return kind(str(key), number, glob, lifetime, near=is_near)
 
     def _split(self, keys: Iterable[Any], version: int | None) -> tuple[dict[Any, Key], list[Any]]:
         """Return what there is to do with each key that is tracked, and the other keys."""
@@ -93,6 +99,14 @@ class TrackedCache(_Below):  # type: ignore[misc]
     def _left(self, place: str) -> float | None:
         """Return the seconds that what is there lives yet; None for ever."""
         raise NotImplementedError
+
+    def _put(self, place: str, value: Any, timeout: Any) -> bool:
+        """Put a value there, as it is, if there is nothing; tell whether it was."""
+        return bool(self._plain().add(CacheKey(place), value, timeout))
+
+    def _touch(self, place: str, timeout: Any) -> bool:
+        """Let what is there live for `timeout` seconds from now; tell whether it is there."""
+        return bool(self._plain().touch(CacheKey(place), timeout))
 
     def _lifetime(self, timeout: Any) -> float | None:
         """Return the seconds that a value may be kept, None for ever; 0 if it may not."""
@@ -145,12 +159,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().add(key, value, timeout, version, **kw))
-        return add(
-            tracked,
-            value,
-            self._lifetime(timeout),
-            lambda place: bool(self._plain().add(CacheKey(place), value, timeout)),
-        )
+        lifetime = self._lifetime(timeout)
+        return add(tracked, value, lifetime, lambda place: self._put(place, value, timeout))
 
     def get_or_set(
         self,
@@ -248,7 +258,7 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().touch(key, timeout, version, **kw))
-        return tracked.exists() and bool(self._plain().touch(CacheKey(tracked.place()), timeout))
+        return tracked.exists() and self._touch(tracked.place(), timeout)
 
     def incr_version(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
         """Move the value to another version of its key."""
@@ -297,6 +307,43 @@ def _at_place(name: str) -> Any:
     return method
 
 
+def _expiring(name: str, command: str, in_ms: Callable[[Any], int]) -> Any:
+    """Return a method of `django-redis` that has one key expire: a tracked one for all.
+
+    `command` does it, given what `in_ms` makes of the argument. Who keeps the value near is told.
+    """
+
+    def method(self: Any, key: Any, when: Any, version: int | None = None, **kw: Any) -> bool:
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return bool(getattr(super(RedisCache, self), name)(key, when, version=version, **kw))
+        if when is DEFAULT_TIMEOUT:
+            when = self.default_timeout
+        return bool(_store().expire(tracked.place(), command, in_ms(when)))
+
+    method.__name__ = name
+    method.__doc__ = f"Do what `{name}` of `django-redis` does."
+    return method
+
+
+def _from_now(unit: int) -> Callable[[Any], int]:
+    """Return what makes milliseconds of a number of units, or of a `timedelta`."""
+    return lambda when: (
+        round(when / timedelta(milliseconds=1)) if isinstance(when, timedelta) else when * unit
+    )
+
+
+def _at(unit: int) -> Callable[[Any], int]:
+    """Return what makes milliseconds since the epoch of a number of units, or of a `datetime`."""
+    return lambda when: (
+        round(when.timestamp() * 1000) if isinstance(when, datetime) else when * unit
+    )
+
+
+def _store() -> RedisStore:
+    return cast(RedisStore, get_store())
+
+
 class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
     """The cache of `django-redis`, with tracked keys."""
 
@@ -307,10 +354,40 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
     ttl = _at_place("ttl")
     pttl = _at_place("pttl")
     persist = _at_place("persist")
-    expire = _at_place("expire")
-    expire_at = _at_place("expire_at")
-    pexpire = _at_place("pexpire")
-    pexpire_at = _at_place("pexpire_at")
+    expire = _expiring("expire", "PEXPIRE", _from_now(1000))
+    expire_at = _expiring("expire_at", "PEXPIREAT", _at(1000))
+    pexpire = _expiring("pexpire", "PEXPIRE", _from_now(1))
+    pexpire_at = _expiring("pexpire_at", "PEXPIREAT", _at(1))
+
+    # What is done to a tracked value by hand, is done by the store: it tells who keeps it near.
+
+    def _put(self, place: str, value: Any, timeout: Any) -> bool:
+        lifetime = self._lifetime(timeout)
+        return lifetime == 0 or _store().put_plain(place, value, lifetime)
+
+    def _touch(self, place: str, timeout: Any) -> bool:
+        lifetime = self._lifetime(timeout)
+        if lifetime is None:
+            return super()._touch(place, timeout)  # For ever: nobody keeps it for longer.
+        with suppress(CacheInvalidationError):
+            return _store().expire(place, "PEXPIRE", round(lifetime * 1000))
+        return False
+
+    def clear(self) -> Any:
+        """Remove everything; nobody has any of it in his memory any more."""
+        if self._tracking() is None or not (store := _store()).finds_holders:
+            return super().clear()
+        if type(self.client).clear is DefaultClient.clear:
+            with suppress(CacheInvalidationError):
+                return store.clear()
+        # Nobody knows what this removes: perhaps those who would be told, perhaps not.
+        with suppress(CacheInvalidationError):
+            store.drop_everything()
+        try:
+            return super().clear()
+        finally:
+            with suppress(CacheInvalidationError):
+                store.drop_everything()
 
     def keys(self, search: str, version: int | None = None, **kw: Any) -> list[Any]:
         """Return all keys that match, tracked or not."""

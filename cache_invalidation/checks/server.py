@@ -63,7 +63,7 @@ def check_server(**kwargs: Any) -> Messages:
     if is_in_use() and (without := _without_leases(found, condition)):
         why, hint = without
         yield Warning(
-            f"Something has near=True, and the cache {alias!r} grants no leases: {why}.",
+            f"Something is kept near, and the cache {alias!r} grants no leases: {why}.",
             hint=hint,
             id="cache_invalidation.W031",
         )
@@ -74,7 +74,7 @@ def _without_leases(found: Store, condition: Condition) -> tuple[str, str] | Non
     if found.near is None:
         return (
             "it is neither Redis nor Valkey",
-            "near=True does nothing there. That is all right for development and tests.",
+            "Nothing is kept near there. That is all right for development and tests.",
         )
     asked = "Each hit asks the cache for the versions."
     if not found.finds_holders:
@@ -82,7 +82,7 @@ def _without_leases(found: Store, condition: Condition) -> tuple[str, str] | Non
     if condition.eviction.startswith("allkeys-"):
         return (
             f"its maxmemory-policy is {condition.eviction}, which may evict who keeps what",
-            f"{asked} Set the policy to {_FOR_NEAR}, or take near=True away.",
+            f"{asked} Set the policy to {_FOR_NEAR}, or take near=True, or NEAR in OPTIONS, away.",
         )
     return None
 
@@ -94,7 +94,7 @@ def _policy_instead() -> str:
     # Under allkeys-… there are no leases: W031.
     forever = Settings.DEFAULT_TIMEOUT.usable() is None
     expiring = ", and let entries expire: give DEFAULT_TIMEOUT a number" if forever else ""
-    return f"Set it to {_FOR_NEAR}, since something has near=True{expiring}. {alone}"
+    return f"Set it to {_FOR_NEAR}, since something is kept near{expiring}. {alone}"
 
 
 def _harm(condition: Condition) -> str | None:

@@ -14,7 +14,7 @@ from cache_invalidation.conf import Settings
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.tracking import NEVER, as_fnmatch, is_list_of_globs
 
-_OPTIONS: Final = ("TRACK", "BLIND")
+_OPTIONS: Final = ("TRACK", "BLIND", "NEAR")
 _BACKEND: Final = "cache_invalidation.backends.RedisCache"
 
 
@@ -29,9 +29,10 @@ def check_tracked_keys(**kwargs: Any) -> Messages:
             yield from _check_globs(alias, name, options.get(name, []))
         if str(cache.get("BACKEND", "")).startswith("cache_invalidation.backends."):
             yield from _check_names(alias, options)
-        if "TRACK" in options and not _tracks(cache.get("BACKEND", ""), alias):
+        named = [name for name in ("TRACK", "NEAR") if name in options]
+        if named and not _tracks(cache.get("BACKEND", ""), alias):
             yield Error(
-                f"The cache {alias!r} has TRACK in its OPTIONS, and tracks nothing.",
+                f"The cache {alias!r} has {named[0]} in its OPTIONS, and tracks nothing.",
                 hint=f"Its BACKEND has to be {_BACKEND!r}, or LocMemCache there, and it has to be "
                 f"the cache of this app, which is {Settings.CACHE.usable()!r}.",
                 id="cache_invalidation.E022",
@@ -70,7 +71,7 @@ def _tracks(backend: Any, alias: str) -> bool:
 
 @register()
 def check_what_is_tracked(**kwargs: Any) -> Messages:
-    """W027 and W029: patterns that match what is not made from what was read; and no patterns."""
+    """W027, W029 and W033: patterns that match the wrong keys, or none; and no patterns."""
     found = store()
     tracking = None if found is None else found.tracking
     alias = Settings.CACHE.usable()
@@ -90,6 +91,15 @@ def check_what_is_tracked(**kwargs: Any) -> Messages:
                 "not be made from what was read either, and would hardly ever be kept.",
                 hint="Name the keys of the project in TRACK: a pattern for each kind of them.",
                 id="cache_invalidation.W027",
+            )
+
+    for glob in () if tracking is None else tracking.near:
+        if tracking is not None and not tracking.globs_of(glob):
+            yield Warning(
+                f"NEAR in OPTIONS of the cache {alias!r} has {glob!r}, and no key that it matches "
+                "is tracked. Nothing is kept near by it.",
+                hint="Name the same keys in TRACK, or in keys of a rule.",
+                id="cache_invalidation.W033",
             )
 
 

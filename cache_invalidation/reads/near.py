@@ -16,7 +16,7 @@ from cache_invalidation.reads.kept_calls import stored_at, unwrap
 from cache_invalidation.reads.read import DUE, Read
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Entry, Filling, Found, Versions, seal
+from cache_invalidation.stores.messages import Entry, Filling, Found, Versions
 from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.stores.near.immutable import is_immutable
 from cache_invalidation.stores.near.memory import Kept, Lease
@@ -48,7 +48,7 @@ def take(read: Read, kept: Kept, store: Store) -> bool:
             return False
     kept.visited = kept.lease.was_used = True
     read.value, read.payload, read.versions, read.is_hit = value, payload, kept.versions, True
-    read.kept = kept
+    read.kept, read.mark = kept, kept.mark
     if kept.nonce:
         nonce, kept.nonce = kept.nonce, b""
         counters.hit_first(read.name, (kept.place, kept.seal), nonce, read.lifetime)
@@ -100,7 +100,9 @@ class Looking:
             return None
         self._lease = kept.lease
         further = tuple(tag for tag in kept.versions if tag not in own)
-        return found._replace(entry=Entry(kept.seal, further, payload, b"\0", found.mark))
+        return found._replace(
+            entry=Entry(kept.seal, further, payload, b"\0", found.mark, kept.salt)
+        )
 
     def fill(self, filling: Filling) -> bool:
         """Store what was computed, and keep it; tell whether it could be stored."""
@@ -111,13 +113,12 @@ class Looking:
             self._under = self._names(filling.versions) | self._names(filling.conditions)
             stamp = self._holding.registrar.fill_and_hold(filling, holder)
             is_stored, self._stamp = stamp is not None, stamp or 0
-        if is_stored and self._read.refresh:
+        if is_stored and self._read.refresh and not filling.salt:
             # Under the same versions as before: nothing else tells that there is another value.
             self._holding.registrar.tell(filling.entry)
         elif is_stored:
             self._lives = filling.timeout
-            sealed = seal(filling.versions, filling.mark)
-            self._keep(filling.payload, filling.versions, sealed, filling.nonce)
+            self._keep(filling, filling.payload, filling.versions, filling.nonce)
         self._let_go()
         return is_stored
 
@@ -137,10 +138,10 @@ class Looking:
         """Keep what was found, if it `is_hit`: has turned out to be valid."""
         entry, versions = found.entry, self._read.versions
         if is_hit and entry is not None and versions is not None:
-            self._keep(entry.payload, versions, entry.seal, 0)
+            self._keep(entry, entry.payload, versions, 0)
         self._let_go()
 
-    def _keep(self, payload: Any, versions: Versions, sealed: bytes, nonce: int) -> None:
+    def _keep(self, of: Entry | Filling, payload: Any, versions: Versions, nonce: int) -> None:
         store, read = self._store, self._read
         if not (self._stamp or not self._lease.holder):
             return  # Nobody would tell this process when it is to be dropped.
@@ -157,11 +158,13 @@ class Looking:
             lease=self._lease,
             stamp=self._stamp or 1,
             versions=versions,
-            seal=sealed,
+            seal=of.seal,
             keys=frozenset(self._names(versions)),
             expires=self._began + self._seconds(payload),
             nonce=bytes([nonce]) if nonce else b"",
             name=read.name,
+            mark=of.mark,
+            salt=of.salt,
         )
         self._holding.memory.keep(kept, settings.NEAR_BYTES)
 
@@ -169,7 +172,7 @@ class Looking:
         """Return for how long it may be kept: until it expires, or is to be refreshed."""
         left = inf if self._lives is None else self._lives
         at, lifetime = stored_at(payload), self._read.lifetime
-        if at is None or lifetime is None:
+        if at is None or lifetime is None or self._read.overwrites:
             return left
         return min(left, at + DUE * lifetime - time())
 

@@ -104,6 +104,8 @@ class Read:
     # What has to stand as well when it is stored, whatever it turns out to depend on.
     conditions: Versions = field(default_factory=dict)
     is_stored: bool = False
+    # May another value be stored under the same versions, which nobody may miss?
+    overwrites: bool = False
     # Is it kept in the memory of this process? Then this is how to store it there, too, and this is
     # what was found there.
     near: bool = False

@@ -28,7 +28,7 @@ from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.reports import report
 from cache_invalidation.reads.unstorable import tell
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Filling, Versions
+from cache_invalidation.stores.messages import Filling, Versions, new_token
 from cache_invalidation.transactions.open_batches import written_by_this_thread
 
 
@@ -135,6 +135,7 @@ def store(
             mark=read.mark,
             conditions=conditions,
             nonce=new_nonce(),
+            salt=new_token() if read.overwrites else "",
         )
         note = begun(filling)
         if not (kept if read.looking is None else read.looking).fill(filling):

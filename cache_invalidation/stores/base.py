@@ -227,6 +227,10 @@ class Store(Counting):
     def discard(self, entry: str, seal: bytes) -> None:
         """Delete what is at that place if it still is the entry with this `seal`."""
 
+    def remove(self, entry: str) -> None:
+        """Delete what is at that place, whatever it is, and have nobody find it any more."""
+        self.deliver(Delivery(token=new_token(), keys=[entry]))
+
     @abstractmethod
     def decode(self, payload: Any) -> Any:
         """Return the value that `encode` was given; raise `ValueError` if it is unreadable."""

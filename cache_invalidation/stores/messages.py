@@ -83,16 +83,22 @@ def new_token() -> str:
     return urlsafe_b64encode(token_bytes(8))[:11].decode()
 
 
+#: Characters of a token.
+SALT: Final = 11
+
+
 def is_fence(version: Version) -> bool:
     """Whether what stands under a tag is a fence."""
     return version is not None and version[:1] == "!"
 
 
-def seal(versions: Versions, mark: str) -> bytes:
-    """Return the digest of tags, versions and mark that an entry carries; sorted by tag."""
+def seal(versions: Versions, mark: str, salt: str = "") -> bytes:
+    """Return the digest of tags, versions, mark and salt that an entry carries; sorted by tag."""
     spelled = "\n".join([f"{tag} {version}" for tag, version in versions.items()])
     if mark:
         spelled += f"\n{mark}"
+    if salt:
+        spelled += f"\n+{salt}"
     return blake2b(spelled.encode(), digest_size=12).digest()
 
 
@@ -110,7 +116,7 @@ class Entry(NamedTuple):  # Made for each hit, and a frozen dataclass takes long
 
     `further` are the tags it depends on besides those its reader asked for. `payload` is decoded
     by `Store.decode` once the entry has turned out to be valid. `mark` is as in `Found`, `traces`
-    is what that function returns.
+    is what that function returns, `salt` is as in `Filling`.
     """
 
     seal: bytes
@@ -118,10 +124,11 @@ class Entry(NamedTuple):  # Made for each hit, and a frozen dataclass takes long
     payload: Any
     traces: bytes
     mark: str
+    salt: str = ""
 
     def is_valid(self, versions: Versions) -> bool:
         """Whether the entry was computed under exactly these versions, and under its mark."""
-        return self.seal == seal(versions, self.mark)
+        return self.seal == seal(versions, self.mark, self.salt)
 
     def changed(self, versions: Versions) -> list[str]:
         """Return the tags whose versions, sorted by tag, are not those it was computed under."""
@@ -160,6 +167,8 @@ class Filling:
     `versions` and `mark` are those that were found before it was computed, `versions` sorted by
     tag; `further` as in `Entry`. `conditions` are versions that must stand when it is stored, and
     of which it is independent from then on. Its first hit is counted if `nonce`, a byte, is not 0.
+    With a `salt`, of `new_token`, it may take the place of another value under the same versions:
+    its seal is like no other, and who keeps near what was there is told in the same step.
     """
 
     entry: str
@@ -170,6 +179,12 @@ class Filling:
     mark: str = ""
     conditions: Versions = field(default_factory=dict)
     nonce: int = 0
+    salt: str = ""
+
+    @property
+    def seal(self) -> bytes:
+        """The seal of the entry."""
+        return seal(self.versions, self.mark, self.salt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 These are the keys that ``OPTIONS["TRACK"]`` matches, and those that a rule names in `keys` or in
 `patterns`. A tracked entry depends on one tag for each beginning of its key that ends in a colon,
-so that a pattern such as ``product:*`` stands for one tag.
+so that a pattern such as ``product:*`` stands for one tag. What ``OPTIONS["NEAR"]`` matches is kept
+in the memory of processes as well.
 """
 
 import re
@@ -35,12 +36,16 @@ class Tracking:
     """What is tracked in one cache.
 
     `track` are globs. `blind` are those among them under which a value may be kept although nobody
-    knows where it comes from.
+    knows where it comes from, `near` those whose values processes may keep in their memory.
     """
 
-    def __init__(self, track: Iterable[str], blind: Iterable[str]) -> None:
+    def __init__(
+        self, track: Iterable[str], blind: Iterable[str], near: Iterable[str] = ()
+    ) -> None:
         self.track = tuple(track)
         self._blind = tuple(blind)
+        self.near = tuple(near)
+        self._near = _one_of(self.near)
         self._globs: tuple[str, ...] = ()
         self._matching: re.Pattern[str] = _one_of(())
         self._known: dict[str, str | None] = {}
@@ -75,6 +80,10 @@ class Tracking:
         """Whether a value may be kept under `key` of which nobody knows what it depends on."""
         return any(fnmatchcase(key, as_fnmatch(glob)) for glob in self._blind)
 
+    def is_near(self, key: str) -> bool:
+        """Whether the value of `key`, which is tracked, may be kept in the memory of processes."""
+        return bool(self.near) and self._near.fullmatch(key) is not None
+
     def covers(self, pattern: str) -> bool:
         """Whether all keys that match `pattern` are tracked, and go by a tag of their own."""
         prefix = unescaped(pattern[:-1])
@@ -105,10 +114,11 @@ def tracking_of(alias: str) -> Tracking | None:
         return None
     options = caches.settings[alias].get("OPTIONS") or {}
     # What is no list of patterns names nothing; a system check says so.
-    track, blind = (options.get(name, ()) for name in ("TRACK", "BLIND"))
+    track, blind, near = (options.get(name, ()) for name in ("TRACK", "BLIND", "NEAR"))
     return Tracking(
         track if is_list_of_globs(track) else (),
         ("*",) if blind is True else blind if is_list_of_globs(blind) else (),
+        near if is_list_of_globs(near) else (),
     )
 
 
@@ -124,6 +134,13 @@ def is_tracked() -> bool:
         return bool(getattr(import_string(backend), "tracks_keys", False))
     except Exception:  # noqa: BLE001 - a system check says what is wrong
         return False
+
+
+def keeps_near() -> bool:
+    """Whether values of tracked keys may be kept near; asks without making the cache."""
+    options = django_settings.CACHES.get(settings.CACHE, {}).get("OPTIONS") or {}
+    globs = options.get("NEAR") if isinstance(options, dict) else None
+    return bool(globs) and is_list_of_globs(globs) and is_tracked()
 
 
 def prefix_tags(key: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.conf import settings as django_settings
 from django.core.checks import Error, Info, Warning
 from django.test import override_settings
 
@@ -244,6 +245,17 @@ def test_a_policy_that_is_proposed_for_values_near_grants_leases(
             assert policy in hint
             client.config_set("maxmemory-policy", policy)
             assert not {"W008", "W031"} & set(ids(reported()))
+
+
+@pytest.mark.parametrize(("globs", "number"), [(["a:*"], 1), ([], 0)])
+def test_w031_tracked_keys_near_on_a_cache_that_takes_no_notice(globs: list[str], number: int):
+    default = {
+        "BACKEND": "cache_invalidation.backends.LocMemCache",
+        "LOCATION": "checked",
+        "OPTIONS": {"TRACK": ["a:*"], "NEAR": globs},
+    }
+    with override_settings(CACHES={**django_settings.CACHES, "default": default}):
+        assert ids(reported()).count("W031") == number
 
 
 def test_w031_values_near_on_a_cache_that_takes_no_notice(monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ def with_cache(backend, /, **options):
 
 
 @pytest.mark.parametrize("value", ["product:*", [1], {"a": 1}, 5, [""]])
-@pytest.mark.parametrize("name", ["TRACK", "BLIND"])
+@pytest.mark.parametrize("name", ["TRACK", "BLIND", "NEAR"])
 def test_e021_what_is_no_list_of_patterns(name, value):
     with with_cache(OURS, **{"TRACK": ["a:*"], name: value}):
         assert repr(value) in only(reported(), Error, "E021").msg
@@ -31,7 +31,13 @@ def test_e021_what_is_no_list_of_patterns(name, value):
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("TRACKS", "TRACK"), ("track", "TRACK"), ("TRAK", "TRACK"), ("BLINDS", "BLIND")],
+    [
+        ("TRACKS", "TRACK"),
+        ("track", "TRACK"),
+        ("TRAK", "TRACK"),
+        ("BLINDS", "BLIND"),
+        ("near", "NEAR"),
+    ],
 )
 def test_e021_what_is_nearly_the_name_of_an_option(wrong, meant):
     with with_cache(OURS, **{"TRACK": ["a:*"], "MAX_ENTRIES": 9, wrong: ["product:*"]}):
@@ -62,14 +68,23 @@ def test_what_may_be_blind(blind):
         assert not [each for each in reported() if str(each.id)[-4:] in ("E021", "E022", "W027")]
 
 
-def test_e022_a_backend_that_tracks_nothing():
-    with with_cache(DJANGOS, TRACK=["a:*"]):
+@pytest.mark.parametrize("name", ["TRACK", "NEAR"])
+def test_e022_a_backend_that_tracks_nothing(name):
+    with with_cache(DJANGOS, **{name: ["a:*"]}):
         assert "'default'" in only(reported(), Error, "E022").msg
 
 
 def test_e022_a_cache_that_is_not_that_of_the_app():
     with with_cache(OURS, TRACK=["a:*"]), override_settings(CACHE_INVALIDATION={"CACHE": "locmem"}):
         assert "'locmem'" in str(only(reported(), Error, "E022").hint)
+
+
+def test_w032_a_pattern_of_near_that_matches_nothing_that_is_tracked():
+    with with_cache(OURS, TRACK=["a:*"], NEAR=["a:*", "a:b*", "product:*"]):
+        (found,) = (each for each in reported() if each.id == "cache_invalidation.W033")
+        assert "'product:*'" in found.msg
+        with registry.override(Product, Keys):
+            assert "W033" not in ids(reported())
 
 
 @pytest.mark.parametrize("glob", ["*", "django.contrib.sessions.*", "throttle_*"])

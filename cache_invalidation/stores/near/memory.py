@@ -57,6 +57,9 @@ class Kept:
     expires: float
     nonce: bytes
     name: str = ""
+    # As in the entry.
+    mark: str = ""
+    salt: str = ""
     # Was it asked for since it was last looked at?
     visited: bool = False
     size: int = field(init=False)

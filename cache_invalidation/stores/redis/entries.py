@@ -2,24 +2,26 @@
 
 from typing import Final
 
-from cache_invalidation.stores.messages import Entry, Filling, seal, traces
+from cache_invalidation.stores.messages import SALT, Entry, Filling, traces
 
 # An entry: its kind, its seal; the length of its further tags and these, if it is of the second
-# kind; the number of its traces and these; its value.
+# kind; the number of its traces and these; its value; its salt, if it is of the last two kinds.
 PLAIN: Final = 3
 WITH_TAGS: Final = 4
-KINDS: Final = bytes((PLAIN, WITH_TAGS))
+SALTED: Final = 2  # more
+KINDS: Final = bytes((PLAIN, WITH_TAGS, PLAIN + SALTED, WITH_TAGS + SALTED))
 
 
 def pack(filling: Filling) -> bytes:
     """Return an entry as it is stored."""
-    sealed = seal(filling.versions, filling.mark)
-    traced = traces(filling.versions, filling.nonce)
-    rest = (bytes([len(traced)]), traced, filling.payload)
+    traced, salt = traces(filling.versions, filling.nonce), filling.salt.encode()
+    rest = (bytes([len(traced)]), traced, filling.payload, salt)
+    more = SALTED if salt else 0
     if not filling.further:
-        return b"".join((bytes([PLAIN]), sealed, *rest))
+        return b"".join((bytes([PLAIN + more]), filling.seal, *rest))
     tags = "\n".join(filling.further).encode()
-    return b"".join((bytes([WITH_TAGS]), sealed, len(tags).to_bytes(4), tags, *rest))
+    head = (bytes([WITH_TAGS + more]), filling.seal, len(tags).to_bytes(4), tags)
+    return b"".join((*head, *rest))
 
 
 def unpack(raw: bytes, mark: str) -> Entry | None:
@@ -28,12 +30,15 @@ def unpack(raw: bytes, mark: str) -> Entry | None:
     None for what somebody else has put there.
     """
     try:
-        if raw[0] == PLAIN:
+        is_salted = raw[0] > WITH_TAGS
+        last = len(raw) - SALT if is_salted else len(raw)
+        salt = raw[last:].decode(errors="replace")
+        if raw[0] in (PLAIN, PLAIN + SALTED):
             end = 14 + raw[13]
-            return Entry(raw[1:13], (), raw[end:], raw[14:end], mark)
+            return Entry(raw[1:13], (), raw[end:last], raw[14:end], mark, salt)
         begin = 18 + int.from_bytes(raw[13:17])
         end = begin + raw[begin - 1]
     except IndexError:
         return None
     further = tuple(raw[17 : begin - 1].decode(errors="replace").split("\n"))
-    return Entry(raw[1:13], further, raw[end:], raw[begin:end], mark)
+    return Entry(raw[1:13], further, raw[end:last], raw[begin:end], mark, salt)

@@ -148,8 +148,53 @@ class RedisNear(RedisCounters):
         """See `Registrar.tell`."""
         token = new_token()
         answer = self._servers.ask(*script("again", [entry], token, *self._telling()))
+        self._wait_for_told(token, answer, entry)
+
+    # What those need who change an entry by hand
+
+    def _change(self, entry: str, *command: Any) -> Any:
+        """Do to an entry what `command` says; return the answer, once all who keep it know."""
+        token = new_token()
+        change = script("change", [entry], token, *self._telling(), *command)
+        answer, told = self._ask_surely(change)
+        self._wait_for_told(token, told, entry)
+        return answer
+
+    def _ask_surely(self, command: Command) -> Any:
+        """Return the answer; answer nothing alone any more if nobody knows what was done."""
+        try:
+            return self._servers.ask(*command)
+        except ResponseError:
+            raise  # Nothing was.
+        except BaseException:
+            self._lose_lease()
+            raise
+
+    def _wait_for_told(self, token: str, answer: Any, entry: str) -> None:
         if told := self._told([answer], [entry]):
             self._wait(token, told, ())
+
+    @guarded(*ERRORS)
+    def clear(self) -> None:
+        """Remove all that is in the database of the cache, and wait until nobody has it near.
+
+        Holders cannot be told: what would tell them goes as well.
+        """
+        own = self.near.memory.lease.holder
+        command = script("clear", [], self._near, self._servers.identity, own)
+        try:
+            found, *others = self._ask_surely(command)
+        finally:
+            self._lose_lease()
+        epoch = found.decode()
+        if not epoch and not self._telling()[-1]:
+            return  # Nobody has anything near.
+        young = "" if epoch.startswith("+") else epoch or "?"
+        told = Told({name.decode(): 0 for name in others}, young, monotonic())
+        if told:
+            _sleep_until(_ends(told))
+        if epoch.startswith("-"):
+            self._servers.ask(*script("settle", [f"{self._near}e"], epoch))
 
     # What writers need
 

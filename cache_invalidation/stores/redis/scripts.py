@@ -19,6 +19,9 @@ _LUA["fill_and_hold"] = _LUA["register"] + _LUA["fill"]
 _LUA["tell"] = _LUA["young"] + _LUA["tell"]
 _LUA["fence"] = _LUA["tell"] + _LUA["fence"]
 _LUA["again"] = _LUA["tell"] + _LUA["again"]
+_LUA["change"] = _LUA["tell"] + _LUA["change"]
+_LUA["fill_and_tell"] = _LUA["tell"] + _LUA["fill_and_hold"]
+_LUA["clear"] = _LUA["young"] + _LUA["clear"]
 _LUA["renew"] = _LUA["young"] + _LUA["renew"]
 _LUA["identify"] = IDENTIFY
 

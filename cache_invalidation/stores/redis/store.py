@@ -240,15 +240,28 @@ class RedisStore(RedisNear):
 
     @guarded(*ERRORS)
     def fill(self, filling: Filling) -> bool:
+        if filling.salt:
+            return self._fill_and_tell(filling, "") is not None
         return bool(self._servers.ask(*self._filling("fill", filling)))
 
     @guarded(*ERRORS)
     def fill_and_hold(self, filling: Filling, holder: str) -> int | None:
+        if filling.salt:
+            return self._fill_and_tell(filling, holder)
         command = self._filling("fill_and_hold", filling, holder, self._near)
         answer = int(self._servers.ask(*command))
         return answer - 1 if answer else None
 
-    def _filling(self, name: str, filling: Filling, holder: str = "", *near: str) -> Command:
+    def _fill_and_tell(self, filling: Filling, holder: str) -> int | None:
+        token, (near, *rest) = new_token(), self._telling()
+        command = self._filling("fill_and_tell", filling, holder, near, token, *rest)
+        if not (answer := self._ask_surely(command)):
+            return None
+        stamp, told = answer
+        self._wait_for_told(token, told, filling.entry)
+        return int(stamp) - 1
+
+    def _filling(self, name: str, filling: Filling, holder: str = "", *near: Any) -> Command:
         expected = self._expected(filling)
         keys, lives = [filling.entry, *expected], lives_of(filling.timeout)
         return script(name, keys, pack(filling), *lives, holder, *expected.values(), *near)
@@ -268,6 +281,27 @@ class RedisStore(RedisNear):
             return self._codec.decode(payload)
         except Exception as error:
             raise ValueError(f"unreadable entry: {error!r}") from error
+
+    @guarded(*ERRORS, urgent=True)
+    def remove(self, entry: str) -> None:
+        self._change(entry, "UNLINK")
+
+    @guarded(*ERRORS)
+    def put_plain(self, entry: str, value: Any, timeout: float | None) -> bool:
+        """Put a value where an entry may be, as it is, if nothing is there; tell whether it was.
+
+        Who keeps near what was there, and has been evicted, is told in the same step.
+        """
+        lives = () if timeout is None else ("PX", ms(timeout))
+        return bool(self._change(entry, "SET", self.encode(value), "NX", *lives))
+
+    @guarded(*ERRORS)
+    def expire(self, entry: str, command: str, when: int) -> bool:
+        """Have an entry expire by ``PEXPIRE`` or ``PEXPIREAT``; tell whether it is there.
+
+        Who keeps it near for longer than that is told in the same step.
+        """
+        return bool(self._change(entry, command, when))
 
     @guarded(*ERRORS)
     def acquire(self, entry: str, token: str, timeout: float) -> bool:

@@ -13,13 +13,14 @@ from cache_invalidation.metrics.counters import counters
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.reads.dependencies import Dependencies, collecting, running
 from cache_invalidation.reads.measured import count_computing, count_not_stored
+from cache_invalidation.reads.near import Looking
 from cache_invalidation.reads.observed import tell_computed
 from cache_invalidation.reads.protocol import attempt, judge, look_for_all, look_once
 from cache_invalidation.reads.read import Look, Read
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.storing import fail, finish, learn, store
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Delivery, new_token, tracked_name
+from cache_invalidation.stores.messages import tracked_name
 from cache_invalidation.surfaces.tracked import seen, stored
 from cache_invalidation.surfaces.tracked.journals import Asked, Journal, sampled_before, see
 from cache_invalidation.surfaces.tracked.names import name_of, tags_of
@@ -36,17 +37,21 @@ MISSING: Final = object()
 class Key:
     """One tracked key, in the middle of being used.
 
-    `glob` is what tracks it, `lifetime` is for how long it is kept if nobody says how long.
+    `glob` is what tracks it, `lifetime` is for how long it is kept if nobody says how long. If it
+    is `near`, this process may keep its value in its memory.
 
     Nothing in here raises for a failure of the store; what the serializer raises is raised.
     """
 
-    def __init__(self, key: str, version: int, glob: str, lifetime: float | None) -> None:
+    def __init__(
+        self, key: str, version: int, glob: str, lifetime: float | None, *, near: bool = False
+    ) -> None:
         self.key = key
         self.glob = glob
         self.name = name_of(glob)
         self.entry = tracked_name(key, version)
         self.lifetime = lifetime
+        self.near = near
 
     @property
     def _mark(self) -> str:
@@ -59,10 +64,10 @@ class Key:
 
     def get(self) -> Any:
         """Return the value, or `MISSING`; what is set then may depend on all that is read."""
-        return self.value_of(self.look(current()))
+        return self.value_of(self.look(current(), read=self.read(near=self.near)))
 
-    def read(self) -> Read:
-        """Return a lookup of it, which has not begun."""
+    def read(self, *, near: bool = False) -> Read:
+        """Return a lookup of it, which has not begun; `near`, for one that only wants the value."""
         return Read(
             self.name,
             self.entry,
@@ -70,6 +75,8 @@ class Key:
             self.lifetime,
             records=True,
             codec=stored,
+            overwrites=True,
+            near=near,
         )
 
     def look(self, journal: Journal, look: Look | None = None, read: Read | None = None) -> Read:
@@ -197,10 +204,17 @@ class Key:
             count_computing(self.name, perf_counter() - read.absence.since)
         if not dependencies.storable:
             return "dependencies" if read.storable else "unavailable"
+        self._keep_near(read)
         reason = store(read, payload, versions, dependencies.conditions)
         if reason == "dependencies":
             see(versions)  # What was seen of them before would be refused the next time, too.
         return reason
+
+    def _keep_near(self, read: Read) -> None:
+        """Have what is stored next be kept in the memory of this process as well."""
+        kept = get_store()
+        if self.near and kept.near is not None:
+            read.looking = Looking(read, kept, kept.near)
 
     def _set_blind(self, value: Any, timeout: float | None) -> bool:
         """Keep a value of which nobody knows what it depends on, if the project allows that."""
@@ -221,6 +235,7 @@ class Key:
             look_once(read)
             payload = stored.encode(Blind(value), get_store())
             if read.storable:
+                self._keep_near(read)
                 reason = store(read, payload, read.versions or {})
         return self._count(reason, "blind")
 
@@ -245,14 +260,14 @@ class Key:
     def remove(self) -> None:
         """Delete what is there now, for whatever reason it is there."""
         try:
-            get_store().deliver(Delivery(token=new_token(), keys=[self.place()]))
+            get_store().remove(self.place())
         except CacheInvalidationError as error:
             logger.warning("Could not delete %r: %s", self.key, error)
 
     def get_or_set(self, default: Any, timeout: float | None) -> Any:
         """Return the value; if there is none, keep and return `default`, or what it returns."""
         journal = current()
-        read = self.look(journal)
+        read = self.look(journal, read=self.read(near=self.near))
         if (found := self.value_of(read)) is not MISSING:
             return found
         if callable(default) and carries_nothing(default):

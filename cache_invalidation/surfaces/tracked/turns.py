@@ -36,9 +36,9 @@ def add(key: Key, value: Any, timeout: float | None, put: Callable[[str], bool])
         place = key.place()
         if (entry := get_store().lookup(place, ()).entry) is not None:
             get_store().discard(place, entry.seal)  # It is not valid any more.
+        is_kept = put(place)
     except CacheInvalidationError:
         return False
-    is_kept = put(place)
     if is_kept:
         counters.add(f"stored:{key.name}:blind")
     return is_kept

@@ -13,7 +13,8 @@ from django.dispatch import receiver
 from cache_invalidation.connections import sees_snapshot
 from cache_invalidation.context import during
 from cache_invalidation.observing import watcher
-from cache_invalidation.stores.tracking import is_tracked
+from cache_invalidation.stores.near import take_into_use
+from cache_invalidation.stores.tracking import is_tracked, keeps_near
 from cache_invalidation.surfaces.tracked import seen
 from cache_invalidation.surfaces.tracked.journals import Journal
 from cache_invalidation.writes.wrapping import wrap
@@ -33,6 +34,8 @@ def install() -> None:
 def _begin_or_end(setting: str = "CACHES", **kwargs: Any) -> None:
     if setting in ("CACHES", "CACHE_INVALIDATION"):
         watcher.begin_journal = current if is_tracked() else None
+        if keeps_near():
+            take_into_use()
 
 
 def current() -> Journal:

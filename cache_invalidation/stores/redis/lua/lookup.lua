@@ -10,7 +10,8 @@ end
 local found = #KEYS > 1 and redis.call('MGET', unpack(KEYS, 2)) or {}
 local further, names = {}, {}
 local traces = 13
-if entry and string.byte(entry) == 4 and #entry > 17 then
+local kind = entry and string.byte(entry)
+if (kind == 4 or kind == 6) and #entry > 17 then
   traces = 17 + struct.unpack('>I4', string.sub(entry, 14, 17))
   for tag in string.gmatch(string.sub(entry, 18, traces), '[^\n]+') do
     names[#names + 1] = ARGV[1] .. tag
