@@ -63,25 +63,11 @@ def send(
         last=json.dumps(said),
         is_fenced=is_fenced,
         told=told,
-        on_wait=partial(_count_wait, said["entity_type"]),
+        on_wait=partial(counters.waited, said["entity_type"]),
     )
     if not get_store().deliver(delivery):
         counters.update(delivery.counts)
     return said
-
-
-def _count_wait(
-    entity_type: str | None, seconds: float, silent: int, by_name: Mapping[str, float]
-) -> None:
-    """Count that a write of this type has waited for those who keep near what it changes."""
-    counts = {"waits": 1, "waited_us": _microseconds(seconds), "silent": int(silent > 0)}
-    counters.update({f"{name}:{entity_type or '?'}": n for name, n in counts.items()})
-    for name, took in by_name.items():
-        counters.update({f"waits_for:{name}": 1, f"waited_for_us:{name}": _microseconds(took)})
-
-
-def _microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)
 
 
 def delete_patterns(batch: Batch) -> PatternsNotSupported | None:

@@ -99,6 +99,15 @@ class Counters:
             writes[written if written in writes or len(writes) < EVENTS else _NOT_TOLD] += 1
         self.add(f"{latency.PREFIX}{latency.bucket(seconds)}")
 
+    def waited(
+        self, entity_type: str | None, seconds: float, silent: int, by_name: Mapping[str, float]
+    ) -> None:
+        """Count that a write of this type has waited for those who keep near what it changes."""
+        counts = {"waits": 1, "waited_us": _microseconds(seconds), "silent": int(silent > 0)}
+        self.update({f"{name}:{entity_type or '?'}": n for name, n in counts.items()})
+        for name, took in by_name.items():
+            self.update({f"waits_for:{name}": 1, f"waited_for_us:{name}": _microseconds(took)})
+
     def recent(self) -> list[Mapping[str, Any]]:
         """Return the deliveries since the last flush, the oldest first."""
         with self._lock:
@@ -151,6 +160,10 @@ class Counters:
         with self._lock:
             self._wait(Waiting())
             self._told = {}
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 counters = Counters()

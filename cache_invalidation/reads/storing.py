@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from cache_invalidation.exceptions import CacheInvalidationError, StoreUnavailable
@@ -136,6 +137,7 @@ def store(
             conditions=conditions,
             nonce=new_nonce(),
             salt=new_token() if read.overwrites else "",
+            on_wait=partial(counters.waited, read.name),
         )
         note = begun(filling)
         if not (kept if read.looking is None else read.looking).fill(filling):

@@ -168,7 +168,8 @@ class Filling:
     tag; `further` as in `Entry`. `conditions` are versions that must stand when it is stored, and
     of which it is independent from then on. Its first hit is counted if `nonce`, a byte, is not 0.
     With a `salt`, of `new_token`, it may take the place of another value under the same versions:
-    its seal is like no other, and who keeps near what was there is told in the same step.
+    its seal is like no other, and who keeps near what was there is told in the same step. `on_wait`
+    is told if they had to be waited for.
     """
 
     entry: str
@@ -180,6 +181,7 @@ class Filling:
     conditions: Versions = field(default_factory=dict)
     nonce: int = 0
     salt: str = ""
+    on_wait: OnWait | None = None
 
     @property
     def seal(self) -> bytes:

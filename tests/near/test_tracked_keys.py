@@ -195,11 +195,16 @@ def test_many_are_asked_for_in_one_round_trip(store, monkeypatch):
     assert len(commands) == 1
 
 
-def test_hits_are_counted_by_pattern(store):
+def test_hits_and_waits_are_counted_by_pattern(store, away):
     assert put("old")
     for _ in range(3):
         get()
-    assert read_metrics()["near_hits"] == {"cache:product:*": 3}
+    with acting(away):
+        get()
+    assert put("new")
+    found = read_metrics()
+    assert found["near_hits"] == {"cache:product:*": 4}
+    assert found["waits_by_entity_type"]["cache:product:*"]["waits"] == 1
 
 
 # What changes it

@@ -170,9 +170,11 @@ class RedisNear(RedisCounters):
             self._lose_lease()
             raise
 
-    def _wait_for_told(self, token: str, answer: Any, entry: str) -> None:
+    def _wait_for_told(
+        self, token: str, answer: Any, entry: str, on_wait: OnWait | None = None
+    ) -> None:
         if told := self._told([answer], [entry]):
-            self._wait(token, told, ())
+            self._wait(token, told, (), on_wait)
 
     @guarded(*ERRORS)
     def clear(self) -> None:

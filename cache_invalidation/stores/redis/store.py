@@ -258,7 +258,7 @@ class RedisStore(RedisNear):
         if not (answer := self._ask_surely(command)):
             return None
         stamp, told = answer
-        self._wait_for_told(token, told, filling.entry)
+        self._wait_for_told(token, told, filling.entry, filling.on_wait)
         return int(stamp) - 1
 
     def _filling(self, name: str, filling: Filling, holder: str = "", *near: Any) -> Command:
