@@ -9,6 +9,8 @@ that is stopped, or has lost its connection, is one that takes no step meanwhile
 What is asked of every world: no process that answers alone returns what is older than the last
 write whose writer has control again; and once nobody writes any more and all have caught up, none
 keeps what is not committed.
+
+Where it `overwrites`, a writer drops nothing, and sets the next value of a tracked key instead.
 """
 
 from collections.abc import Iterator
@@ -103,6 +105,8 @@ class Explorer:
     drops_own: bool = True
     leaves_before_forgetting: bool = False
     buries_the_living: bool = False
+    tells_before: bool = False
+    overwrites: bool = False
     worlds: int = 0
     steps: dict[Any, Any] = field(default_factory=dict)
     own: int | None = None
@@ -119,13 +123,15 @@ class Explorer:
         leaves: int = 0,
         limit: int | None = None,
         own: int | None = None,
+        overwrite: bool = False,
         **further: Any,
     ) -> int:
         """Explore everything with so many threads in each process; return the number of worlds.
 
-        `own` is the process in which the writers are, if it is one of these.
+        `own` is the process in which the writers are, if it is one of these. Those that `overwrite`
+        set values.
         """
-        self.own = own
+        self.own, self.overwrites = own, overwrite
         made = tuple(
             Process(threads=(Thread(),) * threads, evicts=evicts, leaves=leaves)
             for threads in processes
@@ -193,7 +199,10 @@ class Explorer:
 
     def successors(self, world: World) -> Iterator[World]:
         for index, writer in enumerate(world.writers):
-            yield from self.steps_of_writer(world, index, writer)
+            if self.overwrites and writer.at in ("start", "told"):
+                yield from self.overwrite(world, index, writer)
+            else:
+                yield from self.steps_of_writer(world, index, writer)
         for index, process in enumerate(world.processes):
             if not process.killed:
                 yield from self.steps_of_process(world, index, process)
@@ -251,6 +260,42 @@ class Explorer:
                 yield moved(Writer("delivered", *told), store=store, processes=processes)
             case "delivered":
                 yield from self.wait(world, index, writer)
+
+    def overwrite(self, world: World, index: int, writer: Writer) -> Iterator[World]:
+        """Set the next value, and have the process of the writer keep it in a further step."""
+        token, version = TOKENS[index], world.store.version
+        if any(each.at in ("start", "told") for each in world.writers[:index]):
+            return
+
+        def moved(writer: Writer, store: Store, **changes: Any) -> World:
+            writers = with_(world.writers, index, writer)
+            return world._replace(writers=writers, store=store, **changes)
+
+        if not isinstance(version, int):
+            fresh = 1 + max([0, *self.versions_of(world)])
+            yield moved(writer, self.take("mint", world.store, fresh)[1])
+            return
+        processes = tuple(self.passed(process, token) for process in world.processes)
+        if self.tells_before and writer.at == "start":
+            told, store = self.take("tell", world.store, token)
+            told, processes = self.without_own(told, processes)
+            yield moved(Writer("told", *told), store, processes=processes)
+            return
+        holder = None
+        if self.own is not None and processes[self.own].lease is not None:
+            holder = (self.own, processes[self.own].ident)
+        (told, stamp), store = self.take(
+            "overwrite", world.store, token, holder, version, index + 1
+        )
+        told, processes = self.without_own(told, processes)
+        if stamp and self.own is not None:
+            process = processes[self.own]
+            kept = Thread("looked", 0, index + 1, stamp, process.ident)
+            threads = tuple(sorted((*process.threads, kept)))
+            processes = with_(processes, self.own, process._replace(threads=threads))
+        if self.tells_before:
+            told = Told(writer.told, writer.epoch)
+        yield moved(Writer("delivered", *told), store, processes=processes, number=index + 1)
 
     def without_own(
         self, told: Told, processes: tuple[Process, ...]
@@ -404,7 +449,9 @@ class Explorer:
         match thread.at:
             case "idle":
                 (value, version, stamp), store = self.take("look", world.store, holder)
-                if value is not None:
+                if value is None and self.overwrites:
+                    yield moved(Thread("done"), store)  # What it computes would be of no interest.
+                elif value is not None:
                     at = "looked" if self.rules.registers_at_once else "registering"
                     yield moved(Thread(at, 0, value, stamp, process.ident), store)
                 elif isinstance(version, frozenset):

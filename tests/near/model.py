@@ -1,8 +1,9 @@
 """The protocol of near values, as a model: what stands in the store, and each step that changes it.
 
-One tag, one entry, several processes that hold it. What a script does is one function here, from
-the state of the store to an answer and the next state; `test_scripts` compares each of them with
-the real one. Nothing in the store tells the time: who waits for a lease does so by his own clock.
+One tag, one entry, several processes that hold it. That of a tracked key is set anew under the
+version that there is. What a script does is one function here, from the state of the store to an
+answer and the next state; `test_scripts` compares each of them with the real one. Nothing in the
+store tells the time: who waits for a lease does so by his own clock.
 """
 
 from collections.abc import Callable, Iterable
@@ -69,6 +70,8 @@ class Rules:
     tells_if_blind = True
     # Is the epoch of a server that has become another young?
     renews_epoch = True
+    # Does who sets a value tell those who keep the one before?
+    tells_of_values = True
     # Is who is registered found where he is?
     registers_at_once = True
 
@@ -159,6 +162,20 @@ class Rules:
         if store.version != version:
             return None, store
         return self.registered(store._replace(entry=(version, value)), holder)
+
+    def overwrite(
+        self, store: Store, token: str, holder: Holder | None, version: int, value: int
+    ) -> tuple[tuple[Told, int], Store]:
+        """Put another value under the version there is; return who is told, and a stamp for it."""
+        told = Told()
+        if self.tells_of_values:
+            told, store = self._tell(store, token)
+        stamp, store = self.registered(store._replace(entry=(version, value)), holder)
+        return (told, stamp), store
+
+    def tell(self, store: Store, token: str) -> tuple[Told, Store]:
+        """Only for a sabotage: tell of a value in a step of its own."""
+        return self._tell(store, token)
 
     def fence(self, store: Store, token: str) -> tuple[Told, Store]:
         told, store = self._tell(store, token)
