@@ -12,10 +12,8 @@ CACHES = {
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
 from time import time
-from typing import Any, cast
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -28,13 +26,11 @@ from django_redis.util import CacheKey
 
 from cache_invalidation.conf import Settings
 from cache_invalidation.delivery.fencing import drop
-from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.reads.consistency import recomputing
-from cache_invalidation.stores import get_store
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.messages import NAMESPACE, entry_name, tracked_name
-from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.stores.tracking import Tracking, tracking_of
+from cache_invalidation.surfaces.tracked import by_hand
 from cache_invalidation.surfaces.tracked.anew import Anew
 from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
 from cache_invalidation.surfaces.tracked.turns import add, incr
@@ -319,29 +315,11 @@ def _expiring(name: str, command: str, in_ms: Callable[[Any], int]) -> Any:
             return bool(getattr(super(RedisCache, self), name)(key, when, version=version, **kw))
         if when is DEFAULT_TIMEOUT:
             when = self.default_timeout
-        return bool(_store().expire(tracked.place(), command, in_ms(when)))
+        return by_hand.expire(tracked.place(), command, in_ms(when))
 
     method.__name__ = name
     method.__doc__ = f"Do what `{name}` of `django-redis` does."
     return method
-
-
-def _from_now(unit: int) -> Callable[[Any], int]:
-    """Return what makes milliseconds of a number of units, or of a `timedelta`."""
-    return lambda when: (
-        round(when / timedelta(milliseconds=1)) if isinstance(when, timedelta) else when * unit
-    )
-
-
-def _at(unit: int) -> Callable[[Any], int]:
-    """Return what makes milliseconds since the epoch of a number of units, or of a `datetime`."""
-    return lambda when: (
-        round(when.timestamp() * 1000) if isinstance(when, datetime) else when * unit
-    )
-
-
-def _store() -> RedisStore:
-    return cast(RedisStore, get_store())
 
 
 class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
@@ -354,40 +332,26 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
     ttl = _at_place("ttl")
     pttl = _at_place("pttl")
     persist = _at_place("persist")
-    expire = _expiring("expire", "PEXPIRE", _from_now(1000))
-    expire_at = _expiring("expire_at", "PEXPIREAT", _at(1000))
-    pexpire = _expiring("pexpire", "PEXPIRE", _from_now(1))
-    pexpire_at = _expiring("pexpire_at", "PEXPIREAT", _at(1))
-
-    # What is done to a tracked value by hand, is done by the store: it tells who keeps it near.
+    expire = _expiring("expire", "PEXPIRE", by_hand.from_now(1000))
+    expire_at = _expiring("expire_at", "PEXPIREAT", by_hand.at(1000))
+    pexpire = _expiring("pexpire", "PEXPIRE", by_hand.from_now(1))
+    pexpire_at = _expiring("pexpire_at", "PEXPIREAT", by_hand.at(1))
 
     def _put(self, place: str, value: Any, timeout: Any) -> bool:
-        lifetime = self._lifetime(timeout)
-        return lifetime == 0 or _store().put_plain(place, value, lifetime)
+        return by_hand.put(place, value, self._lifetime(timeout))
 
     def _touch(self, place: str, timeout: Any) -> bool:
         lifetime = self._lifetime(timeout)
         if lifetime is None:
             return super()._touch(place, timeout)  # For ever: nobody keeps it for longer.
-        with suppress(CacheInvalidationError):
-            return _store().expire(place, "PEXPIRE", round(lifetime * 1000))
-        return False
+        return by_hand.expire(place, "PEXPIRE", round(lifetime * 1000))
 
     def clear(self) -> Any:
         """Remove everything; nobody has any of it in his memory any more."""
-        if self._tracking() is None or not (store := _store()).finds_holders:
+        if self._tracking() is None:
             return super().clear()
-        if type(self.client).clear is DefaultClient.clear:
-            with suppress(CacheInvalidationError):
-                return store.clear()
-        # Nobody knows what this removes: perhaps those who would be told, perhaps not.
-        with suppress(CacheInvalidationError):
-            store.drop_everything()
-        try:
-            return super().clear()
-        finally:
-            with suppress(CacheInvalidationError):
-                store.drop_everything()
+        is_plain = type(self.client).clear is DefaultClient.clear
+        return by_hand.clear(super().clear, is_plain=is_plain)
 
     def keys(self, search: str, version: int | None = None, **kw: Any) -> list[Any]:
         """Return all keys that match, tracked or not."""

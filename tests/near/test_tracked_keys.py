@@ -17,7 +17,10 @@ from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.stores.tracking import Tracking
 from tests.near.conftest import has_lease, until
 from tests.near.keys import OPTIONS, acting, caches_with
+from tests.stores.conftest import cluster, cluster_alias
 from tests.testapp.models import Category, Product
+
+__all__ = ["cluster"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -424,3 +427,43 @@ def test_other_keys_take_as_many_round_trips_as_ever(settings, options, monkeypa
         conversations.clear()
         do()
         assert len(conversations) == number
+
+
+def test_on_a_cluster_the_versions_are_asked_for(settings, cluster, monkeypatch):
+    alias = cluster_alias(cluster, **OPTIONS)
+    backend = "cache_invalidation.backends.RedisCache"
+    settings.CACHES = {**settings.CACHES, "default": {**alias, "BACKEND": backend}}
+    store: Any = get_store()
+    assert put("old")
+    with monkeypatch.context() as without:
+        without.setattr(store, "lookup", None)
+        assert get() == "old"
+    for change, expected in (
+        (lambda: put("new"), "new"),
+        (lambda: cache.touch(KEY, 0), None),
+        (lambda: put("newer"), "newer"),
+        (lambda: cache.expire(KEY, 0), None),
+        (lambda: cache.add(KEY, "newest"), "newest"),
+        (lambda: cache.clear(), None),
+    ):
+        change()
+        assert get() == expected
+
+
+# What fails
+
+
+def test_who_does_not_know_what_a_set_has_done_answers_nothing_alone(store, monkeypatch, caplog):
+    assert put("old")
+    with unit_of_work(), monkeypatch.context() as failing:
+        cache.get(KEY)
+        failing.setattr(store._servers, "_exchange", unanswered)
+        assert not cache.set(KEY, "new")
+        assert not cache.touch(KEY, 0)
+        assert not cache.expire(KEY, 0)
+        assert not cache.add(KEY, "new")
+    assert kept(store) == 0
+
+
+def unanswered(*args: Any, **kwargs: Any) -> Any:
+    raise redis.ConnectionError("the connection was cut")
