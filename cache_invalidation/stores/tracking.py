@@ -138,9 +138,11 @@ def is_tracked() -> bool:
 
 def keeps_near() -> bool:
     """Whether values of tracked keys may be kept near; asks without making the cache."""
-    options = django_settings.CACHES.get(settings.CACHE, {}).get("OPTIONS") or {}
+    if not is_tracked():
+        return False
+    options = django_settings.CACHES[settings.CACHE].get("OPTIONS") or {}
     globs = options.get("NEAR") if isinstance(options, dict) else None
-    return bool(globs) and is_list_of_globs(globs) and is_tracked()
+    return bool(globs) and is_list_of_globs(globs)
 
 
 def prefix_tags(key: str) -> tuple[str, ...]:
