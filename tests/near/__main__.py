@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--writers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--calm", action="store_true", help="break nothing")
     parser.add_argument("--control", action="store_true", help="have no writer wait")
+    ways = ("dropped", "overwritten")
+    parser.add_argument("--keys", choices=ways, help="tracked keys, and what writers do to them")
     options = parser.parse_args()
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     with running_servers():

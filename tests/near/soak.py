@@ -12,15 +12,24 @@ from time import monotonic
 from typing import Any
 
 import redis
+from django.test import override_settings
 
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.redis.near import RedisNear
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Result, run
-from example_project.race.strategies import Near
+from example_project.race.strategies import Near, Strategy
 from tests.consistency.racing import path_of
+from tests.near import racing_keys
+from tests.near.keys import OPTIONS, caches_with
 
 ROUND = 60.0  # seconds
+
+#: The strategies for tracked keys, each with its control.
+KEYS: dict[str, tuple[type[Strategy], type[Strategy]]] = {
+    "dropped": (racing_keys.Dropped, racing_keys.DroppedByWhoDoesNotWait),
+    "overwritten": (racing_keys.Overwritten, racing_keys.OverwrittenByWhoDoesNotWait),
+}
 
 
 class NobodyWaits(Near):
@@ -35,17 +44,35 @@ class NobodyWaits(Near):
 def soak(options: Namespace) -> bool:
     """Race for so many seconds; tell whether all that was read and is left is right."""
     load(read_airports(["IE"]))
-    strategy = NobodyWaits if options.control else Near
+    with _raced(options) as strategy:
+        results = _races(strategy, options)
+    get_store().close()  # Before the server stops, that is, to which it renews its lease.
+    return all(result.is_consistent for result in results)
+
+
+@contextmanager
+def _raced(options: Namespace) -> Iterator[type[Strategy]]:
+    """Have the settings of what is to be raced; return that."""
+    if not options.keys:
+        yield NobodyWaits if options.control else Near
+        return
+    blind = ["race:*"] if options.keys == "overwritten" else []
+    caches = caches_with(**{**OPTIONS, "BLIND": blind})
+    with override_settings(CACHES=caches, CACHE_INVALIDATION={}):
+        get_store().ping()
+        yield KEYS[options.keys][options.control]
+
+
+def _races(strategy: type[Strategy], options: Namespace) -> list[Result]:
     end, results = monotonic() + options.seconds, []
     while (left := end - monotonic()) > 0:
         with _nothing() if options.calm else trouble() as done:
             results.append(_race(strategy, min(ROUND, left), options))
         print(f"{_told(results)}; broken so far: {len(done)}", flush=True)
-    get_store().close()  # Before the server stops, that is, to which it renews its lease.
-    return all(result.is_consistent for result in results)
+    return results
 
 
-def _race(strategy: type[Near], seconds: float, options: Namespace) -> Result:
+def _race(strategy: type[Strategy], seconds: float, options: Namespace) -> Result:
     return run(
         path_of(strategy),
         seconds=seconds,
