@@ -22,7 +22,7 @@ _HARM: Final = {
     "volatile-ttl": "it evicts what expires first, and those are the fences",
     "volatile-random": "it evicts anything that expires, new fences as well",
     "allkeys-random": "it evicts anything, new fences as well",
-    "noeviction": "once it is full it refuses fences, and stores nothing any more",
+    "noeviction": "once it is full it stores no values any more",
 }
 
 # What a policy has to be for those that are kept near: it evicts only what expires.
@@ -103,7 +103,7 @@ def _harm(condition: Condition) -> str | None:
     if condition.eviction.startswith("volatile-") and Settings.DEFAULT_TIMEOUT.usable() is None:
         return (
             "it evicts nothing but what expires, and with DEFAULT_TIMEOUT = None entries do not. "
-            "Once it is full it refuses fences"
+            "Once it is full it stores no values any more"
         )
     return _HARM.get(condition.eviction)
 

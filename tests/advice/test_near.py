@@ -8,7 +8,7 @@ import pytest
 from cache_invalidation import cached
 from cache_invalidation.advice.advising import advice_on
 from cache_invalidation.advice.near import HITS
-from cache_invalidation.delivery import sending
+from cache_invalidation.metrics import counters
 from cache_invalidation.stores import get_store
 from tests.advice.conftest import ROUND_TRIP, Site
 from tests.advice.test_findings import figures, kinds, situation
@@ -72,7 +72,7 @@ def test_near(site: Site, leased: Any):
 def test_what_makes_writers_wait(
     site: Site, leased: Any, other: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sending, "_microseconds", lambda seconds: 50_000)
+    monkeypatch.setattr(counters, "_microseconds", lambda seconds: 50_000)
 
     def work(function: Any) -> None:
         leased()

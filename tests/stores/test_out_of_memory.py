@@ -1,14 +1,19 @@
-"""A server without memory to spare refuses fences; what is committed is dropped all the same."""
+"""A server without memory to spare stores no values; whoever writes is not refused all the same."""
 
 from typing import Any
 
 import pytest
 import redis
+from django.core.cache import caches
 
-from cache_invalidation.exceptions import StoreRefused
+from cache_invalidation import cached
+from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import Delivery
+from cache_invalidation.surfaces.tracked.units import unit_of_work
 from example_project.servers import ValkeyServer
+from tests.stores.steps import MISS, recall, remember
+from tests.testapp.models import Product
 
 
 @pytest.fixture
@@ -24,33 +29,78 @@ def full(settings: Any, valkey: ValkeyServer) -> Any:
         yield store, lambda: client.config_set("maxmemory", 1)
 
 
-def test_a_delivery_drops_everything_though_another_writer_has_fenced_some_of_it(full):
+def test_fences_are_raised_and_lifted_as_ever(full):
     store, fill_up = full
     store.fence(["b"], [], "other")
     fill_up()
-    with pytest.raises(StoreRefused):
-        store.fence(["a", "b", "c"], [], "own")
-    store.deliver(Delivery(token="own", tags=["a", "b", "c"]))
+    store.fence(["a", "b"], [], "own")
+    found = store.versions(["a", "b"])
+    assert found["a"].startswith("!own@")
+    assert "!own@" in found["b"]
+    assert "!other@" in found["b"]
+    store.deliver(Delivery(token="own", tags=["a", "b", "c"], is_fenced=True))
     found = store.versions(["a", "b", "c"])
     assert (found["a"], found["c"]) == (None, None)
     assert found["b"].startswith("!other@")
 
 
-def test_a_fence_that_is_refused_has_dropped_what_it_was_for(full):
+def test_so_are_those_of_an_entry_with_its_mark(full):
     store, fill_up = full
+    place = store.entry_place("page")
+    remember(store, "page", 1, "a")
     fill_up()
-    with pytest.raises(StoreRefused):
-        store.fence(["a", "b"], [], "own")
-    for version in store.versions(["a", "b"]).values():
-        assert version is None or version.startswith("!own@")
+    store.fence([], [place], "own")
+    assert store.lookup(place, ("a",)).entry_fenced
+    store.deliver(Delivery(token="own", entries=[place], is_fenced=True))
+    assert store.lookup(place, ("a",)).mark == "~own"
+    assert recall(store, "page", "a") is MISS
 
 
-def test_a_delivery_beside_another_fence_leaves_its_own_standing_until_it_lapses(full):
-    store, fill_up = full
-    store.fence(["a", "b"], [], "own")
-    store.fence(["b"], [], "other")
+@pytest.mark.django_db(transaction=True)
+def test_nothing_waits_in_the_outbox_and_nothing_stale_is_served(full):
+    _, fill_up = full
+    product = Product.objects.create(name="old")
+
+    @cached(name="full.name")
+    def name_of(pk: int) -> str:
+        return Product.objects.get(pk=pk).name
+
+    @cached(name="full.shout", tags=["testapp.product:{pk}"])
+    def shout(pk: int) -> str:
+        return Product.objects.get(pk=pk).name.upper()
+
+    assert [(name_of(product.pk), shout(product.pk)) for _ in range(2)] == [("old", "OLD")] * 2
     fill_up()
-    store.deliver(Delivery(token="own", tags=["a", "b"], is_fenced=True))
-    found = store.versions(["a", "b"])
-    assert found["a"] is None
-    assert "!other@" in found["b"]
+    Product.objects.update(name="new")
+    shout.invalidate(product.pk)
+    assert [(name_of(product.pk), shout(product.pk)) for _ in range(2)] == [("new", "NEW")] * 2
+    assert not PendingInvalidation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nor_under_a_tracked_key(full, settings):
+    tracked = {
+        "BACKEND": "cache_invalidation.backends.RedisCache",
+        "OPTIONS": {"TRACK": ["product:*"]},
+    }
+    settings.CACHES = {**settings.CACHES, "default": settings.CACHES["default"] | tracked}
+    _, fill_up = full
+    cache = caches["default"]
+    product = Product.objects.create(name="old")
+
+    def name() -> str:
+        return Product.objects.get(pk=product.pk).name
+
+    def got() -> str:
+        with unit_of_work():
+            found: str = cache.get_or_set("product:1", name)
+            return found
+
+    assert [got(), got()] == ["old", "old"]
+    fill_up()
+    Product.objects.update(name="new")
+    with unit_of_work():
+        assert cache.get("product:1") is None
+    assert [got(), got()] == ["new", "new"]
+    cache.delete("product:1")
+    assert not PendingInvalidation.objects.exists()

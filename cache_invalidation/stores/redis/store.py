@@ -353,7 +353,7 @@ class RedisStore(RedisNear):
     def _marks(self, entries: Sequence[str], mark: str) -> list[Command]:
         """Return the commands that put `mark` beside each of `entries`."""
         lasts = ms(MARK_TIMEOUT)
-        return [("SET", self._mark_key(entry), mark, "PX", lasts) for entry in entries]
+        return [script("put_mark", [self._mark_key(entry)], mark, lasts) for entry in entries]
 
     def _fences(self, keys: Sequence[str], token: str, lasts: float, *again: str) -> list[Command]:
         """Return the commands that drop `keys` and leave the fence `token` there while it `lasts`.

@@ -4,6 +4,8 @@
 -- Who holds one of KEYS near is told; see tell.lua. With ARGV[6], who has been told already, by the
 -- same fence, is not told again.
 local DAY = 86400000 -- No fence lasts longer; what says so is damaged.
+-- A server that is full refuses no command of a script that has begun to write, and this takes no memory.
+redis.call('PERSIST', KEYS[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local own, deadline = '', 0
@@ -11,7 +13,7 @@ if ARGV[2] ~= '0' then
   deadline = now + ARGV[2]
   own = '!' .. ARGV[1] .. '@' .. string.format('%.0f', deadline)
 end
-local untold, refused = {}, nil
+local untold = {}
 for _, key in ipairs(KEYS) do
   local value, last, stood = own, deadline, false
   -- pcall: what is of another type than ours is no fence, and is overwritten or dropped.
@@ -33,19 +35,8 @@ for _, key in ipairs(KEYS) do
   if value == '' then
     redis.call('UNLINK', key)
   else
-    local set = redis.pcall('SET', key, value, 'PX', string.format('%.0f', last - now))
-    if type(set) == 'table' and set.err then
-      -- For want of memory. What is fenced by others may stay so under the own name as well, until
-      -- that lapses; what is not has to go. Only who has to leave a fence must know that he did not.
-      if redis.pcall('GETRANGE', key, 0, 0) ~= '!' then
-        redis.call('UNLINK', key)
-      end
-      refused = refused or (ARGV[2] ~= '0' and set)
-    end
+    redis.call('SET', key, value, 'PX', string.format('%.0f', last - now))
   end
-end
-if refused then
-  return refused
 end
 if #untold == 0 then
   return {}

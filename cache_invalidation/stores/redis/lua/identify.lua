@@ -3,10 +3,12 @@
 -- young then: writers who do not know that anybody may hold anything wait as well.
 local epoch = ARGV[2] and ARGV[2] ~= '' and redis.pcall('GET', ARGV[2] .. 'e')
 if type(epoch) == 'string' and string.sub(epoch, -#ARGV[1] - 1) ~= '@' .. ARGV[1] then
-  for _, holder in ipairs(redis.call('HKEYS', ARGV[2] .. 'h')) do
+  local holders = redis.call('HKEYS', ARGV[2] .. 'h')
+  -- First, so that a server that is full does the rest as well: see fence.lua.
+  redis.call('UNLINK', ARGV[2] .. 'e', ARGV[2] .. 'h', ARGV[2] .. 'b')
+  for _, holder in ipairs(holders) do
     redis.call('SADD', ARGV[2] .. 'd', holder)
   end
-  redis.call('UNLINK', ARGV[2] .. 'e', ARGV[2] .. 'h', ARGV[2] .. 'b')
   young(ARGV[2], ARGV[1])
 end
 local version = redis.pcall('GET', KEYS[1])
