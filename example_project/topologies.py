@@ -113,6 +113,19 @@ class SentinelGroup(Topology):
         wait_for(lambda: self.replica.ask("ROLE")[0] == b"master")
         self._count_as_down_after(PATIENT)
 
+    def change_places(self) -> None:
+        """Start the one that was killed as a replica of the one that was promoted."""
+        old, new = self.primary, self.replica
+        new.config.pop("replicaof", None)
+        old.config["replicaof"] = f"127.0.0.1 {new.port}"
+        old.start()
+        self.primary, self.replica = new, old
+        wait_for(lambda: b"master_link_status:up" in old.ask("INFO", "replication"))
+
+    def have_failovers_follow_quickly(self) -> None:
+        """Have Sentinel need no rest between two failovers."""
+        self.sentinel.ask("SENTINEL", "SET", self.service, "failover-timeout", 1000)
+
     def _count_as_down_after(self, milliseconds: int) -> None:
         self.sentinel.ask("SENTINEL", "SET", self.service, "down-after-milliseconds", milliseconds)
 

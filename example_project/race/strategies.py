@@ -114,14 +114,6 @@ class Ours(Strategy):
         self._elevation.invalidate(icao)
 
 
-class Near(Ours):
-    """The same, kept in the memory of each process as well."""
-
-    def __init__(self, pause: float) -> None:
-        super().__init__(pause)
-        self._elevation = cached(timeout=TIMEOUT, near=True)(self.query)
-
-
 def tracked_cache() -> AbstractContextManager[object]:
     """Have the cache of the site track the keys of a race, until the block ends."""
     there = settings.CACHES["default"]

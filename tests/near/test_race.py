@@ -2,33 +2,33 @@
 
 import pytest
 
-from cache_invalidation.stores.redis.near import RedisNear
-from example_project.race.strategies import Near
-from tests.consistency.racing import race
-from tests.near.soak import NobodyWaits, trouble
-
-__all__ = ["race"]
+from example_project.airports.loading import load, read_airports
+from tests.near.__main__ import CONTROL
+from tests.near.soak.report import Report
+from tests.near.soak.run import soak
+from tests.near.soak.troubles import TROUBLES
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
-def long_leases() -> None:
-    """Leave leases as short as they are."""
+def in_use() -> None:
+    """Leave this process alone: others race."""
+    load(read_airports(["IE"]))
 
 
-def test_nothing_stale_is_read_and_nothing_stale_is_left(race):
-    result = race(Near, lambda total: total.reads >= 100_000 and total.writes > 200)
-    assert (result.stale, result.left_stale) == (0, 0)
+def test_nothing_stale_is_read_and_nothing_stale_is_left():
+    report = soak([], seconds=0, is_enough=lambda it: it.near >= 50_000 and it.writes >= 200)
+    assert report.is_right, report
 
 
-def test_nor_in_the_middle_of_trouble(race):
-    with trouble() as done:
-        result = race(Near, lambda total: total.reads >= 30_000 and len(done) >= 30)
-    assert (result.stale, result.left_stale) == (0, 0)
+def test_nor_in_the_middle_of_trouble():
+    def is_enough(report: Report) -> bool:
+        return min(report.troubles.values()) >= 2 and report.near >= 10_000
+
+    report = soak(list(TROUBLES), seconds=0, is_enough=is_enough)
+    assert report.is_right, report
 
 
-def test_if_no_writer_waits_stale_values_are_read(race, monkeypatch):
-    # It is prepared in this process, which has to be as before when it is over.
-    monkeypatch.setattr(RedisNear, "_wait", RedisNear._wait)
-    assert race(NobodyWaits, lambda total: total.stale > 0).stale > 0
+def test_if_no_writer_waits_stale_values_are_read():
+    assert soak([], seconds=0, sabotage=CONTROL, is_enough=lambda it: it.stale > 0).stale

@@ -15,7 +15,7 @@ from tests.near.racing_keys import (
     OverwrittenByWhoDoesNotWait,
     OverwrittenInSilence,
 )
-from tests.near.soak import trouble
+from tests.near.soak_of_keys import trouble
 
 __all__ = ["race"]
 

@@ -51,15 +51,21 @@ class Counts(Structure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """The rows and rules of a drill; goes to each process when that is started."""
+class World:
+    """What a process has to know to be one of those under load."""
 
     database: str
     caches: Mapping[str, Any]
     cache_invalidation: Mapping[str, Any]
+    sabotage: str | None  # of `sabotage.py`, in each process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course(World):
+    """The rows and rules of a drill; goes to each process when that is started."""
+
     time_out: float  # seconds, of the sockets to the cache
     time_limit: float  # seconds, in case that nobody is left to end the drill
-    sabotage: str | None  # of `sabotage.py`, in each process
 
     icaos: Sequence[str]
     # For each row the newest value whose writer has control back after its COMMIT.

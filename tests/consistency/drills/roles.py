@@ -16,7 +16,7 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from cache_invalidation.stores import get_store
-from tests.consistency.drills.course import Counts, Course, Phase
+from tests.consistency.drills.course import Counts, Course, Phase, World
 from tests.consistency.drills.site import Site
 
 Role = Callable[[Course, Counts], None]
@@ -25,19 +25,19 @@ READ_INTERVAL: Final = 0.001  # seconds between two reads of a process; others w
 WRITE_INTERVAL: Final = 0.02  # seconds between two writes of a process, on average
 
 
-def begin(course: Course) -> None:
-    """Make this process one of the drill's."""
+def begin(world: World) -> None:
+    """Make this process one of those under load."""
     # Ctrl-C in a terminal reaches every process; the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)  # An outage is what a drill is about.
-    connection.settings_dict["NAME"] = course.database
+    connection.settings_dict["NAME"] = world.database
     changed: Mapping[str, Any] = {
-        "CACHES": course.caches,
-        "CACHE_INVALIDATION": course.cache_invalidation,
+        "CACHES": world.caches,
+        "CACHE_INVALIDATION": world.cache_invalidation,
     }
     override_settings(**changed).enable()
-    if course.sabotage:
-        import_string(f"tests.consistency.drills.sabotage.{course.sabotage}")(course)
+    if world.sabotage:
+        import_string(f"tests.consistency.drills.sabotage.{world.sabotage}")(world)
 
 
 def loop(role: str, course: Course, index: int) -> None:

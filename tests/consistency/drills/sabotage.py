@@ -8,9 +8,10 @@ from cache_invalidation.reads import protocol
 from cache_invalidation.stores import breaker, recovery
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.near.waiting import NOBODY
+from cache_invalidation.stores.redis.near import RedisNear
 from cache_invalidation.stores.redis.server import Server
 from cache_invalidation.stores.redis.store import RedisStore
-from tests.consistency.drills.course import Course
+from tests.consistency.drills.course import Course, World
 
 READS: Final = 50  # of each reader: enough to meet what is stale
 
@@ -70,3 +71,7 @@ def _unlocked(found: Any) -> Any:
 def readers_see_that_the_cache_fails(course: Course) -> None:
     module: Any = protocol
     module.CacheInvalidationError = ZeroDivisionError
+
+
+def no_writer_waits(world: World) -> None:
+    RedisNear._wait = lambda *args: None  # type: ignore[method-assign]

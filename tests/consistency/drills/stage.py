@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import c_int
-from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any, Final, Self
@@ -16,6 +15,7 @@ from cache_invalidation.models import PendingInvalidation
 from example_project.airports.models import Airport
 from tests.consistency.drills.course import Counts, Course, Phase
 from tests.consistency.drills.pace import Pace
+from tests.consistency.drills.processes import processes
 from tests.consistency.drills.roles import loop, task
 from tests.consistency.mixture import ROWS
 from tests.stores.steps import PATIENCE
@@ -26,9 +26,6 @@ WRITERS: Final = 2
 JOBS: Final = 1
 READS: Final = 50  # of each reader, where everybody has to read something
 WRITES: Final = 12  # at least, where somebody has to write something
-
-_processes = get_context("forkserver")
-_processes.set_forkserver_preload(["tests.consistency.drills.template"])
 
 
 class DrillError(RuntimeError):
@@ -63,14 +60,14 @@ class Stage:
             time_limit=TIME_LIMIT,
             sabotage=sabotage,
             icaos=list(rows),
-            committed=_processes.RawArray("q", elevations),
-            superseded=_processes.RawArray("q", [elevation - 1 for elevation in elevations]),
-            locks=[_processes.Lock() for _ in rows],
-            counts=_processes.RawArray(Counts, READERS + WRITERS + JOBS),
+            committed=processes.RawArray("q", elevations),
+            superseded=processes.RawArray("q", [elevation - 1 for elevation in elevations]),
+            locks=[processes.Lock() for _ in rows],
+            counts=processes.RawArray(Counts, READERS + WRITERS + JOBS),
             readers=READERS,
-            phase=_processes.RawValue(c_int, Phase.BEFORE),
-            quiet=_processes.Event(),
-            stop=_processes.Event(),
+            phase=processes.RawValue(c_int, Phase.BEFORE),
+            quiet=processes.Event(),
+            stop=processes.Event(),
         )
         self.notes: list[str] = []
         self.broken: list[str] = []
@@ -98,7 +95,7 @@ class Stage:
     def join(self, role: str) -> None:
         """Start a process that does what `role` names until the drill is over."""
         arguments = role, self.course, len(self._load)
-        process = _processes.Process(target=loop, args=arguments, daemon=True)
+        process = processes.Process(target=loop, args=arguments, daemon=True)
         process.start()
         self._load.append(process)
 
@@ -219,8 +216,8 @@ class Stage:
 
     def start(self, path: str, *arguments: Any) -> tuple[BaseProcess, Any]:
         """Start a process that calls the function at `path`; return it, and the pipe from it."""
-        pipe, other_end = _processes.Pipe(duplex=False)
-        process = _processes.Process(
+        pipe, other_end = processes.Pipe(duplex=False)
+        process = processes.Process(
             target=task, args=(path, self.course, other_end, arguments), daemon=True
         )
         process.start()
@@ -230,7 +227,7 @@ class Stage:
 
     def barrier(self, parties: int) -> Barrier:
         """Return what processes that are started wait at for each other."""
-        return _processes.Barrier(parties)
+        return processes.Barrier(parties)
 
     def call(self, path: str, *arguments: Any) -> Any:
         """Return what the function at `path` returns in a process of its own."""

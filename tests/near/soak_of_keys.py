@@ -1,4 +1,4 @@
-"""What `python -m tests.near` does, with Django ready."""
+"""What `python -m tests.near --keys` does, with Django ready."""
 
 import os
 import random
@@ -15,10 +15,9 @@ import redis
 from django.test import override_settings
 
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.redis.near import RedisNear
 from example_project.airports.loading import load, read_airports
 from example_project.race.harness import Result, run
-from example_project.race.strategies import Near, Strategy
+from example_project.race.strategies import Strategy
 from tests.consistency.racing import path_of
 from tests.near import racing_keys
 from tests.near.keys import OPTIONS, caches_with
@@ -30,15 +29,6 @@ KEYS: dict[str, tuple[type[Strategy], type[Strategy]]] = {
     "dropped": (racing_keys.Dropped, racing_keys.DroppedByWhoDoesNotWait),
     "overwritten": (racing_keys.Overwritten, racing_keys.OverwrittenByWhoDoesNotWait),
 }
-
-
-class NobodyWaits(Near):
-    """The control: writers go on at once."""
-
-    def __init__(self, pause: float) -> None:
-        super().__init__(pause)
-        spoiled: Any = RedisNear
-        spoiled._wait = lambda *args: None
 
 
 def soak(options: Namespace) -> bool:
@@ -53,9 +43,6 @@ def soak(options: Namespace) -> bool:
 @contextmanager
 def _raced(options: Namespace) -> Iterator[type[Strategy]]:
     """Have the settings of what is to be raced; return that."""
-    if not options.keys:
-        yield NobodyWaits if options.control else Near
-        return
     blind = ["race:*"] if options.keys == "overwritten" else []
     caches = caches_with(**{**OPTIONS, "BLIND": blind})
     with override_settings(CACHES=caches, CACHE_INVALIDATION={}):

@@ -1,0 +1,132 @@
+"""Runs a soak: a crew, a server, and troubles in rounds, after each of which everybody looks."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from ctypes import c_int
+from typing import Any, Final
+
+from django.db import connection
+
+from cache_invalidation.models import PendingInvalidation
+from example_project.airports.models import Airport
+from example_project.servers import ValkeyServer
+from example_project.topologies import SentinelGroup
+from tests.consistency.drills.processes import processes
+from tests.consistency.drills.topologies import sentinel_cache
+from tests.consistency.mixture import ROWS
+from tests.near.soak.course import Course, State, Tally
+from tests.near.soak.crew import Crew, SoakError
+from tests.near.soak.report import Report
+from tests.near.soak.troubles import FAILOVER, Mayhem, Scene
+from tests.stores.steps import PATIENCE
+
+ROUND: Final = 60.0  # seconds
+
+#: Whether a soak may end in which so much was counted.
+Enough = Callable[[Report], bool]
+
+
+def _always(report: Report) -> bool:
+    return True
+
+
+# Short, for a project: outages are, and so is what a writer takes who is not stopped.
+SETTINGS: Final = {"RETRY_INTERVAL": 0.3, "FENCE_TIMEOUT": 5.0}
+TIME_OUTS: Final = {"SOCKET_TIMEOUT": 1.0, "SOCKET_CONNECT_TIMEOUT": 1.0}
+
+
+def soak(
+    names: Sequence[str],
+    *,
+    seconds: float,
+    readers: int = 4,
+    writers: int = 2,
+    sabotage: str | None = None,
+    is_enough: Enough = _always,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Race with the troubles that have these `names`, and return what came of it.
+
+    It lasts `seconds`, or longer, until what was counted `is_enough`: a busy machine takes its
+    time. `sabotage` breaks the package on purpose, in a way of that module. Sums are told to
+    `tell` at the end of each round.
+    """
+    PendingInvalidation.objects.all().delete()
+    with _cache(needs_sentinel=FAILOVER in names) as (cache, where):
+        roles = ["write"] * writers + ["read"] * readers + ["drain"]
+        course = _course(cache, roles, seconds, sabotage)
+        with Crew(course, roles) as crew:
+            mayhem = Mayhem(Scene(crew=crew, **where), names)
+            began = time.monotonic()
+            while True:
+                left = began + seconds - time.monotonic()
+                _round(crew, mayhem, min(ROUND, left), is_enough if left <= ROUND else _always)
+                report = _report(course, mayhem, time.monotonic() - began)
+                tell(report.line())
+                if left <= ROUND:
+                    return report
+
+
+def _course(cache: Any, roles: list[str], seconds: float, sabotage: str | None) -> Course:
+    rows = dict(Airport.objects.order_by("icao").values_list("icao", "elevation_ft")[:ROWS])
+    if len(rows) < ROWS:
+        raise SoakError(f"{ROWS} airports are needed, and there are {len(rows)}.")
+    return Course(
+        database=connection.settings_dict["NAME"],
+        caches={"default": cache},
+        cache_invalidation=SETTINGS,
+        sabotage=sabotage,
+        until=time.monotonic() + seconds + 4 * PATIENCE,
+        icaos=list(rows),
+        returned=processes.RawArray("q", list(rows.values()) * roles.count("write")),
+        tallies=processes.RawArray(Tally, len(roles)),
+        state=processes.RawValue(c_int, State.RACE),
+        rounds=processes.RawValue(c_int, 0),
+    )
+
+
+@contextmanager
+def _cache(*, needs_sentinel: bool) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Hold a server, or several; yield Django's setting for it, and what it is to a scene."""
+    with ExitStack() as stack:
+        if needs_sentinel:
+            group = stack.enter_context(SentinelGroup())
+            group.have_failovers_follow_quickly()
+            where: dict[str, Any] = {"group": group}
+            cache = sentinel_cache(group)
+        else:
+            where = {"alone": stack.enter_context(ValkeyServer())}
+            cache = {"LOCATION": where["alone"].url}
+        options = {**TIME_OUTS, **cache.get("OPTIONS", {})}
+        backend = "django_redis.cache.RedisCache"
+        yield {"BACKEND": backend, "KEY_PREFIX": "soak", **cache, "OPTIONS": options}, where
+
+
+def _round(crew: Crew, mayhem: Mayhem, seconds: float, is_enough: Enough) -> None:
+    """Race for so long, and until it is enough; then look at what is left."""
+    began = time.monotonic()
+    while (took := time.monotonic() - began) < seconds or not is_enough(
+        _report(crew.course, mayhem)
+    ):
+        if took > seconds + PATIENCE:
+            raise SoakError("There is not enough to judge.")
+        mayhem.step()
+        crew.check()
+        time.sleep(0.01)
+    mayhem.end()
+    crew.look_for_what_is_left(lambda: not PendingInvalidation.objects.exists())
+
+
+def _report(course: Course, mayhem: Mayhem, seconds: float = 0.0) -> Report:
+    report = Report(seconds=seconds, troubles=mayhem.counts.copy())
+    for tally in course.tallies:
+        report.add(tally)
+        if tally.wrong_at:
+            before = [
+                f"{name} {tally.wrong_at - at:.2f} s before"
+                for at, name in mayhem.log
+                if 0 < tally.wrong_at - at < 5
+            ]
+            report.remarks.append(f"{tally.remark.decode(errors='replace')} ({', '.join(before)})")
+    return report
