@@ -31,7 +31,7 @@ MICROSECONDS: Final = {NUMBER: 3.0, FIFTY: 5.0}
 _spawn = get_context("spawn")
 
 
-def _stock_of(pk: int) -> int:
+def look_up_stock(pk: int) -> int:
     return Product.objects.values_list("stock", flat=True).get(pk=pk)
 
 
@@ -41,7 +41,7 @@ def _fifty() -> tuple[tuple[int, str], ...]:
 
 def stock() -> Callable[[int], int]:
     """Return the stock of a product, kept near; made late, since writers mind that from then on."""
-    return cached(near=True, timeout=None, name="benchmark.stock")(_stock_of)
+    return cached(near=True, timeout=None, name="benchmark.stock")(look_up_stock)
 
 
 def measure(scale: Scale) -> Iterator[Row]:
@@ -52,7 +52,6 @@ def measure(scale: Scale) -> Iterator[Row]:
     yield from _hits(product.pk, scale)
     yield from _querysets(scale)
     yield from _writes(product, scale)
-    get_store().close()  # Before the server stops, that is, to which it renews its lease.
 
 
 def _hits(pk: int, scale: Scale) -> Iterator[Row]:
@@ -103,13 +102,16 @@ def _nobody(holding: Holding) -> str:
 
 def _writes(product: Product, scale: Scale) -> Iterator[Row]:
     other = Product.objects.create(name="other")
-    save, save_other = partial(_save, product), partial(_save, other)
     with _holders(product.pk):
         held, unheld = "held", "not held"
         times = by_turns(
             {
-                unheld: Alternative(run=save_other, warm_up=partial(_save_and_wait, other)),
-                held: Alternative(run=save, warm_up=partial(_save_and_wait, product)),
+                unheld: Alternative(
+                    run=partial(save, other), warm_up=partial(_save_and_wait, other)
+                ),
+                held: Alternative(
+                    run=partial(save, product), warm_up=partial(_save_and_wait, product)
+                ),
             },
             scale.long_rounds,
             per=1,
@@ -129,14 +131,14 @@ def _added(name: str, times: Times, ours: str, baseline: str) -> Row:
     )
 
 
-def _save(product: Product) -> None:
+def save(product: Product) -> None:
     with transaction.atomic():
         product.save(update_fields=["name"])
 
 
 def _save_and_wait(product: Product) -> None:
     """Write, and give the others time to look it up again."""
-    _save(product)
+    save(product)
     sleep(0.1)
 
 

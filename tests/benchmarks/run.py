@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from cache_invalidation.stores import get_store
 from tests.benchmarks import (
     ahead,
     hits,
@@ -16,6 +17,7 @@ from tests.benchmarks import (
     tracked,
     writes,
 )
+from tests.benchmarks.growth import measure as growth
 from tests.benchmarks.peers import measure as peers
 from tests.benchmarks.replay import measure as replay
 from tests.benchmarks.table import Row
@@ -36,6 +38,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "replay": replay.measure,
     "ahead": ahead.measure,
     "near": near.measure,
+    "growth": growth.measure,
     "peers": peers.measure,
 }
 
@@ -44,3 +47,4 @@ def run(scale: Scale, names: Iterable[str]) -> Iterator[Row]:
     """Measure the sections called `names`, one after the other."""
     for name in names:
         yield from SECTIONS[name](scale)
+    get_store().close()  # Before the server stops, to which it may renew a lease.

@@ -2,9 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 HEADINGS = "", "baseline", "ours", "", "budget", "within budget"
+
+
+class Point(NamedTuple):
+    """Where a row stands in a chart: `ours` in a line of this name, the baseline in the other."""
+
+    chart: str
+    x: int
+    line: str
+    baseline: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +21,8 @@ class Row:
     """What was measured, next to its baseline in the same run.
 
     `figure` is what `budget` is about: how many times the baseline, what comes on top of it, or
-    the value itself. There is none in a row that is for information only.
+    the value itself. There is none in a row that is for information only. A row with a `point`
+    is one of several that belong together.
     """
 
     name: str
@@ -22,6 +32,7 @@ class Row:
     kind: Literal["ratio", "added", "value"] = "value"
     figure: float
     budget: float | None = None
+    point: Point | None = None
 
     @property
     def within_budget(self) -> bool | None:
@@ -39,6 +50,7 @@ class Row:
             "figure": self.figure,
             "budget": self.budget,
             "within_budget": self.within_budget,
+            "point": self.point and self.point._asdict(),
         }
 
 

@@ -1,12 +1,16 @@
 """The benchmarks run and report everything; how fast anything is, is not judged here."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from tests.benchmarks.growth import chart
 from tests.benchmarks.table import Row, render
 from tests.stores.steps import PATIENCE
 
@@ -14,16 +18,17 @@ pytestmark = pytest.mark.slow
 
 SECTIONS = {
     *("write", "watcher", "hit", "together", "queryset", "page", "block", "tracked"),
-    *("invalidate a tag", "memory", "replay", "near"),
+    *("invalidate a tag", "memory", "replay", "near", "growth"),
     *(f"ahead, {each}" for each in ("timeouts alone", "refresh", "refresh and warm")),
     "ahead, cold start with warm, to without",
 }
 
 
 def test_a_run_measures_every_section_and_keeps_the_budgets_of_what_can_be_counted(tmp_path: Path):
-    file = tmp_path / "rows.json"
-    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--json", str(file)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=False)
+    file, drawn = tmp_path / "rows.json", tmp_path / "growth.svg"
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick"]
+    command += ["--json", str(file), "--chart", str(drawn)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=8 * PATIENCE, check=False)
     assert run.returncode == 0, run.stderr
     document = json.loads(file.read_text())
     names = [row["name"] for row in document["rows"]]
@@ -36,6 +41,32 @@ def test_a_run_measures_every_section_and_keeps_the_budgets_of_what_can_be_count
     counted = [row for row in document["rows"] if row["unit"] == ""]
     assert len(counted) == 14
     assert [row for row in counted if not row["within_budget"]] == []
+    _check_chart(drawn.read_text(), [row["point"] for row in document["rows"] if row["point"]])
+
+
+def _check_chart(drawn: str, points: list[dict[str, Any]]) -> None:
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    charts = {point["chart"] for point in points}
+    assert charts == {"entries", "dependents of a tag", "processes", "bytes of a value"}
+    assert all(f">{chart}</text>" in drawn for chart in charts)
+    lines = {(point["chart"], point["line"]) for point in points}
+    assert drawn.count('<path class="line ') == len(lines)
+
+
+def test_a_line_is_drawn_by_powers_of_ten_and_named_apart_from_others():
+    def row(line: str, x: int, figure: float) -> dict[str, Any]:
+        point = {"chart": "entries", "x": x, "line": line, "baseline": "cache.get"}
+        return {"point": point, "unit": "µs", "figure": figure}
+
+    near = [row("hit near", 1, 0.01)]
+    drawn = chart.drawn([row("hit", 1, 1), row("hit", 10, 0.1), row("hit", 100, 0.01), *near])
+    hit = re.search('line hit" d="M(.*)"', drawn)
+    assert hit
+    (x, y), *others = (tuple(map(float, place.split())) for place in hit[1].split("L"))
+    wide, high = chart.WIDTH - chart.LEFT - chart.RIGHT, chart.HEIGHT - chart.TOP - chart.BOTTOM
+    assert [(at - x, below - y) for at, below in others] == [(wide / 2, high / 2), (wide, high)]
+    heights = [float(height) for height in re.findall('y="([0-9.]+)">hit(?: near)?<', drawn)]
+    assert abs(heights[0] - heights[1]) == chart.APART
 
 
 def test_this_app_is_measured_beside_the_peers_that_are_here(tmp_path: Path):
@@ -49,7 +80,9 @@ def test_this_app_is_measured_beside_the_peers_that_are_here(tmp_path: Path):
         "hit, page": "by hand",
     }
     expected = {
-        f"peers: {what}, this app, to {to}" for what, to in [*hits.items(), ("save", "by hand")]
+        f"peers: {what}, {name}, to {to}"
+        for what, to in [*hits.items(), ("save", "by hand")]
+        for name in ("this app", "no cache")
     }
     assert expected <= set(names)
 

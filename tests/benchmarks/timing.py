@@ -20,6 +20,10 @@ class Scale:
     dependents: int  # of the most popular tag
     entries: int  # whose memory is measured
     reads: int  # of the traffic that is replayed
+    # The most of what grows:
+    stored: int  # entries
+    readers: int  # processes
+    payload: int  # bytes
 
 
 FULL = Scale(
@@ -30,8 +34,22 @@ FULL = Scale(
     dependents=100_000,
     entries=10_000,
     reads=5_000,
+    stored=1_000_000,
+    readers=64,
+    payload=1_000_000,
 )
-QUICK = Scale(rounds=3, calls=5, long_rounds=3, saves=100, dependents=2000, entries=500, reads=300)
+QUICK = Scale(
+    rounds=3,
+    calls=5,
+    long_rounds=3,
+    saves=100,
+    dependents=2_000,
+    entries=500,
+    reads=300,
+    stored=1_000,
+    readers=2,
+    payload=1_000,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,10 @@ end
 """
 
 
-def copy(client: Any, place: str, number: int) -> None:
-    """Put what is at `place` also there with 1 to `number` at the end of the name."""
-    for first in range(1, number + 1, AT_ONCE):
+def copy(client: Any, place: str, number: int, *, after: int = 0) -> None:
+    """Put what is at `place` also there with 1 to `number` at the end of the name.
+
+    The first of them, up to `after`, are there.
+    """
+    for first in range(after + 1, number + 1, AT_ONCE):
         client.eval(_COPY, 1, place, first, min(number, first + AT_ONCE - 1))

@@ -16,12 +16,14 @@ from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Scale, Times
 
 BY_HAND: Final = "cache.get"
+NO_CACHE: Final = "no cache"
 OURS: Final = "this app"
 NEAR: Final = "this app, near"
 NEAREST: Final = "django-cacheops"
 #: By name: the app that is installed for it.
 APPS: Final[Mapping[str, str | None]] = {
     BY_HAND: None,
+    NO_CACHE: None,
     OURS: "cache_invalidation",
     NEAR: "cache_invalidation",
     NEAREST: "cacheops",

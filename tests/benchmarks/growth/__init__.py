@@ -1,0 +1,1 @@
+"""What becomes of the costs where there is more: of entries, readers, dependents, bytes."""
