@@ -16,8 +16,6 @@ from django.utils.module_loading import import_string
 from example_project.scratch_database import scratch_database
 from example_project.servers import running_servers
 
-CONTROL = "no_writer_waits"
-
 
 def main() -> int:
     """Run it, and print what came of it every minute."""
@@ -47,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calm", action="store_true", help="no trouble")
     ways = ("dropped", "overwritten")
     parser.add_argument("--keys", choices=ways, help="tracked keys, and what writers do to them")
-    parser.add_argument("--control", action="store_true", help="have no writer wait")
+    parser.add_argument("--control", action="store_true", help="as --sabotage no_writer_waits")
+    parser.add_argument("--sabotage", metavar="NAME", help="break the package; see the drills")
     return parser
 
 
@@ -68,7 +67,7 @@ def _run(options: argparse.Namespace) -> bool:
         seconds=options.seconds,
         readers=options.readers,
         writers=options.writers,
-        sabotage=CONTROL if options.control else None,
+        sabotage="no_writer_waits" if options.control else options.sabotage,
         tell=lambda line: print(line, flush=True),
     )
     print(*report.lines(), sep="\n")

@@ -3,7 +3,6 @@
 import pytest
 
 from example_project.airports.loading import load, read_airports
-from tests.near.__main__ import CONTROL
 from tests.near.soak.report import Report
 from tests.near.soak.run import soak
 from tests.near.soak.troubles import TROUBLES
@@ -30,5 +29,16 @@ def test_nor_in_the_middle_of_trouble():
     assert report.is_right, report
 
 
-def test_if_no_writer_waits_stale_values_are_read():
-    assert soak([], seconds=0, sabotage=CONTROL, is_enough=lambda it: it.stale > 0).stale
+@pytest.mark.parametrize(
+    ("sabotage", "troubles"),
+    [
+        ("no_writer_waits", []),
+        ("what_is_queued_is_not_read", ["cut-rings"]),
+        ("what_was_lost_is_not_waited_for", ["flush"]),
+        ("leases_do_not_end", ["stop-reader"]),
+    ],
+    ids=str,
+)
+def test_it_tells_what_is_broken(sabotage: str, troubles: list[str]):
+    report = soak(troubles, seconds=0, sabotage=sabotage, is_enough=lambda it: it.stale > 0)
+    assert not report.is_right

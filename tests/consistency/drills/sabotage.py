@@ -1,5 +1,6 @@
 """Ways to break the package on purpose, each in every process of a drill, which has to tell."""
 
+from math import inf
 from threading import Event
 from typing import Any, Final
 
@@ -7,6 +8,8 @@ from cache_invalidation.delivery.outbox import draining, rows
 from cache_invalidation.reads import protocol
 from cache_invalidation.stores import breaker, recovery
 from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.near import holding
+from cache_invalidation.stores.near.memory import Lease
 from cache_invalidation.stores.near.waiting import NOBODY
 from cache_invalidation.stores.redis.near import RedisNear
 from cache_invalidation.stores.redis.server import Server
@@ -75,3 +78,34 @@ def readers_see_that_the_cache_fails(course: Course) -> None:
 
 def no_writer_waits(world: World) -> None:
     RedisNear._wait = lambda *args: None  # type: ignore[method-assign]
+
+
+def what_is_queued_is_not_read(world: World) -> None:
+    renew = RedisNear.renew
+
+    def granted(*args: Any, **kwargs: Any) -> Any:
+        answer = renew(*args, **kwargs)
+        return answer and answer._replace(is_granted=True, items=[])
+
+    RedisNear.renew = granted  # type: ignore[method-assign]
+
+
+def what_was_lost_is_not_waited_for(world: World) -> None:
+    told = RedisNear._told
+    RedisNear._told = lambda *args: told(*args)._replace(epoch="")  # type: ignore[method-assign]
+
+
+def leases_do_not_end(world: World) -> None:
+    class Endless(Lease):
+        __slots__ = ()
+
+        @property
+        def until(self) -> float:
+            return inf if self.holder else 0.0
+
+        @until.setter
+        def until(self, moment: float) -> None:
+            pass
+
+    module: Any = holding
+    module.Lease = Endless

@@ -16,7 +16,7 @@ from typing import Final
 import redis
 
 from example_project.servers import ValkeyServer
-from example_project.topologies import SentinelGroup
+from example_project.topologies import SentinelGroup, wait_for
 from tests.consistency.drills.outages import client
 from tests.near.soak.crew import Crew
 
@@ -93,6 +93,7 @@ def restart(scene: Scene) -> Iterator[float]:
     scene.server.kill()
     yield random.uniform(0, 0.5)
     scene.server.start()
+    yield _rest()
 
 
 def restart_old(scene: Scene) -> Iterator[float]:
@@ -101,6 +102,7 @@ def restart_old(scene: Scene) -> Iterator[float]:
     yield random.uniform(0.3, 1.5)
     scene.server.kill()
     scene.server.start()
+    yield _rest()
 
 
 def restart_empty(scene: Scene) -> Iterator[float]:
@@ -109,6 +111,7 @@ def restart_empty(scene: Scene) -> Iterator[float]:
     (scene.server.directory / "dump.rdb").unlink(missing_ok=True)
     yield random.choice([0, random.uniform(0, 0.5)])
     scene.server.start()
+    yield _rest()
 
 
 def flush(scene: Scene) -> Iterator[float]:
@@ -145,21 +148,36 @@ def failover(scene: Scene) -> Iterator[float]:
     group.primary.kill()
     group.replica.process.send_signal(signal.SIGCONT)
     group.wait_for_failover()
-    yield random.uniform(0.3, 1)
+    yield _rest()
     group.change_places()
+
+
+def _rest() -> float:
+    """Return for how long a server is left alone, so that values are near again, or nearly."""
+    return random.uniform(0, 3)
 
 
 def _save(scene: Scene) -> None:
     with scene.client() as direct:
-        direct.save()
+        wait_for(direct.save)  # A replica may just be given a copy, and there is one at a time.
 
 
 _OF_PROCESSES: Final = [kill_reader, kill_writer, stop_reader, stop_writer]
-_ALONE: Final = [cut, cut_rings, restart, restart_old, restart_empty, flush, evict, no_memory]
+_OF_SERVERS: Final = [
+    cut,
+    cut_rings,
+    restart,
+    restart_old,
+    restart_empty,
+    flush,
+    evict,
+    no_memory,
+    failover,
+]
 
 #: By the names under which they are asked for.
 TROUBLES: Final[dict[str, Trouble]] = {
-    trouble.__name__.replace("_", "-"): trouble for trouble in [*_OF_PROCESSES, *_ALONE, failover]
+    trouble.__name__.replace("_", "-"): trouble for trouble in [*_OF_PROCESSES, *_OF_SERVERS]
 }
 FAILOVER: Final = "failover"
 
@@ -189,10 +207,10 @@ class Mayhem:
     def _begin(self) -> None:
         if not self._next:  # Each of them has its turn, in another order each time.
             self._next = random.sample(self._names, len(self._names))
-        name = self._next[-1]
-        if self._has_to_wait(name):
+        name = next((name for name in self._next if not self._has_to_wait(name)), None)
+        if name is None:
             return
-        self._next.pop()
+        self._next.remove(name)
         self.counts[name] += 1
         self.log.append((time.monotonic(), name))
         self._go_on(name, TROUBLES[name](self._scene))
