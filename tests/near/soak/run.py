@@ -19,9 +19,9 @@ from tests.near.soak.course import Course, State, Tally
 from tests.near.soak.crew import Crew, SoakError
 from tests.near.soak.report import Report
 from tests.near.soak.troubles import FAILOVER, Mayhem, Scene
-from tests.stores.steps import PATIENCE
 
 ROUND: Final = 60.0  # seconds
+LONGEST: Final = 1500.0  # seconds; only what hangs takes as long, however busy the machine is
 
 #: Whether a soak may end in which so much was counted.
 Enough = Callable[[Report], bool]
@@ -77,7 +77,7 @@ def _course(cache: Any, roles: list[str], seconds: float, sabotage: str | None) 
         caches={"default": cache},
         cache_invalidation=SETTINGS,
         sabotage=sabotage,
-        until=time.monotonic() + seconds + 4 * PATIENCE,
+        until=time.monotonic() + seconds + 2 * LONGEST,
         icaos=list(rows),
         returned=processes.RawArray("q", list(rows.values()) * roles.count("write")),
         tallies=processes.RawArray(Tally, len(roles)),
@@ -109,7 +109,7 @@ def _round(crew: Crew, mayhem: Mayhem, seconds: float, is_enough: Enough) -> Non
     while (took := time.monotonic() - began) < seconds or not is_enough(
         _report(crew.course, mayhem)
     ):
-        if took > seconds + PATIENCE:
+        if took > seconds + LONGEST:
             raise SoakError("There is not enough to judge.")
         mayhem.step()
         crew.check()
