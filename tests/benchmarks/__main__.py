@@ -19,7 +19,6 @@ from django.utils.module_loading import import_string
 
 from example_project.scratch_database import scratch_database
 from example_project.servers import running_servers
-from tests.benchmarks.growth.chart import drawn
 from tests.benchmarks.table import Row, render
 from tests.benchmarks.timing import FULL, QUICK
 
@@ -60,9 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="few rounds: too few for the numbers")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="of the output")
-    parser.add_argument(
-        "--chart", type=Path, metavar="FILE", help="draw what has grown to an SVG as well"
-    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON to a file as well")
     return parser
 
@@ -71,8 +67,6 @@ def _report(options: argparse.Namespace, rows: list[Row], document: dict[str, An
     text = json.dumps(document, indent=2)
     if options.json:
         options.json.write_text(text + "\n")
-    if options.chart:
-        options.chart.write_text(drawn(document["rows"]))
     if options.format == "json":
         print(text)
         return

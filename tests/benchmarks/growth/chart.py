@@ -1,13 +1,21 @@
 """Draws what has grown: a picture of four charts, both axes of each by powers of ten.
 
-Drawn are ratios. What a call takes by itself is another matter on each machine, and at each moment
-of a busy one; what it is compared with was measured by turns with it.
+    make bench ARGS="--only growth --json rows.json"
+    python -m tests.benchmarks.growth.chart rows.json > growth.svg
+
+Drawn are ratios, and medians of them if several runs are named. What a call takes by itself is
+another matter on each machine, and at each moment of a busy one; what it is compared with was
+measured by turns with it.
 """
 
+import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import ceil, floor, log10
+from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 WIDTH, HEIGHT = 440, 290
@@ -60,11 +68,13 @@ class Chart:
 def drawn(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return an SVG of those of the rows, as they stand in the JSON, that have a point."""
     charts: dict[str, Chart] = {}
+    figures: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         if point := row["point"]:
+            figures.setdefault(tuple(point.values()), []).append(row["figure"])
             chart = charts.setdefault(point["chart"], Chart(point["chart"], row["unit"]))
             line = chart.lines.setdefault((point["line"], point["baseline"]), {})
-            line[point["x"]] = row["figure"]
+            line[point["x"]] = median(figures[tuple(point.values())])
     return "\n".join(_picture(list(charts.values()))) + "\n"
 
 
@@ -167,3 +177,8 @@ def _short(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    runs = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    print(drawn(row for run in runs for row in run["rows"]), end="")
