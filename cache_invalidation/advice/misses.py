@@ -94,7 +94,7 @@ def _not_stored(situation: Situation, name: str, missed: Mapping[str, int]) -> I
     """
     reasons = situation.metrics["not_stored"].get(name, {})
     for reason, number in reasons.items():
-        if reason in REASONS:
+        if number and reason in REASONS:
             share = number / sum(reasons.values())
             cure = Cure("not_stored", name, f"# {reason}: {REASONS[reason]}")
             avoided = {name: missed.get("not_stored", 0) * share}

@@ -60,7 +60,7 @@ def check_server(**kwargs: Any) -> Messages:
             id="cache_invalidation.W008",
         )
 
-    if is_in_use() and (without := _without_leases(found, condition)):
+    if found.near is not None and is_in_use() and (without := _without_leases(found, condition)):
         why, hint = without
         yield Warning(
             f"Something is kept near, and the cache {alias!r} grants no leases: {why}.",
@@ -71,11 +71,6 @@ def check_server(**kwargs: Any) -> Messages:
 
 def _without_leases(found: Store, condition: Condition) -> tuple[str, str] | None:
     """Return why nobody answers alone, and what to do about it."""
-    if found.near is None:
-        return (
-            "it is neither Redis nor Valkey",
-            "Nothing is kept near there. That is all right for development and tests.",
-        )
     asked = "Each hit asks the cache for the versions."
     if not found.finds_holders:
         return "it is a cluster", f"{asked} That is right, and slower than on one server."
@@ -106,6 +101,20 @@ def _harm(condition: Condition) -> str | None:
             "Once it is full it stores no values any more"
         )
     return _HARM.get(condition.eviction)
+
+
+@register(deploy=True)
+def check_near_elsewhere(**kwargs: Any) -> Messages:
+    """W031 of caches that keep nothing near, which is all right for development and tests."""
+    found = store()
+    if found is not None and found.near is None and is_in_use():
+        yield Warning(
+            f"Something is kept near, and the cache {found.alias!r} grants no leases: "
+            "it is none of django-redis.",
+            hint="Nothing is kept near there. Set its BACKEND to 'django_redis.cache.RedisCache', "
+            "or to 'cache_invalidation.backends.RedisCache'.",
+            id="cache_invalidation.W031",
+        )
 
 
 @register(deploy=True)

@@ -15,7 +15,8 @@ from django.urls import include, path
 from cache_invalidation import cached, invalidate
 from cache_invalidation.admin.advice import AdviceAdmin
 from cache_invalidation.admin.pages import Advice
-from cache_invalidation.metrics.report import reset_metrics
+from cache_invalidation.metrics.counters import counters
+from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from tests.advice.conftest import Site
 from tests.outages import down, use
 
@@ -117,6 +118,21 @@ def test_the_name_of_a_finding_leads_to_where_it_is_known(
     finding: Any = {"kind": kind, "name": name, "readers": readers}
     found = AdviceAdmin(Advice, admin.site)._url(finding)
     assert found == (url and f"/admin/cache_invalidation/{url}")
+
+
+def test_a_reason_for_which_nothing_was_left_out_since_is_none(tmp_path: Path):
+    counters.update({"unstored:telling.menu:blind": 1})
+    counters.flush()
+    before = tmp_path / "before.json"
+    before.write_text(json.dumps(read_metrics()))
+
+    @cached(tags=["front"], name="telling.menu")
+    def menu() -> str:
+        return "<menu>"
+
+    menu()
+    counters.flush()
+    assert "blind" not in advise("--since", str(before))
 
 
 def test_only_what_was_counted_since(needless: Any, tmp_path: Path):

@@ -19,6 +19,7 @@ from cache_invalidation.stores.messages import Delivery, Filling, new_token
 from cache_invalidation.stores.near import holding
 from cache_invalidation.stores.near.memory import Kept, Lease, Memory
 from cache_invalidation.stores.redis.scripts import script
+from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
 from tests.near.conftest import has_lease, until
 from tests.near.test_functions import at_hand, kept, name_of
@@ -76,6 +77,14 @@ def test_if_nobody_knows_whom_a_fence_has_told_all_are_told_again(store, slow, w
     token = new_token()
     assert slow in store.fence(["tag"], [], token).holders  # And that answer is lost.
     waits(lambda: store.deliver(Delivery(token=token, tags=["tag"])))
+
+
+def test_the_first_fence_of_a_process_says_which_server_it_is_for(store, redis_client):
+    redis_client.flushdb()
+    new = RedisStore("default")
+    new.fence(["tag"], [], new_token())
+    assert redis_client.get(f"{store._near}e").endswith(f"@{store._servers.identity}".encode())
+    new.close()
 
 
 @pytest.mark.parametrize("pattern", ["*product*", "*"])

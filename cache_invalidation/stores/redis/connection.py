@@ -103,12 +103,15 @@ class Primary:
         self._waiting = Waiting(self._pool)
         self._root = root
         self._newest = Server()
+        self._is_introduced = False
         self._era = 0  # Of how many servers it has turned out that they were demoted.
         options = self._pool.connection_kwargs
         options["redis_connect_func"] = self._introduced(options.get("redis_connect_func"))
 
     @property
     def identity(self) -> str:
+        if not self._is_introduced:
+            self.ping()  # What is said first in a process must not be said without it.
         return self._newest.identity
 
     @property
@@ -176,6 +179,7 @@ class Primary:
             else:
                 project_hook(connection)
             self._newest = connection.cache_invalidation = server = introduce(connection)
+            self._is_introduced = True
             if server.problem:
                 raise RedisConnectionError(server.problem)
             if server.identity:
