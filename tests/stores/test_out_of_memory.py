@@ -7,9 +7,10 @@ import redis
 from django.core.cache import caches
 
 from cache_invalidation import cached
+from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Delivery
+from cache_invalidation.stores.messages import Delivery, Filling
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from example_project.servers import ValkeyServer
 from tests.stores.steps import MISS, recall, remember
@@ -54,6 +55,17 @@ def test_so_are_those_of_an_entry_with_its_mark(full):
     store.deliver(Delivery(token="own", entries=[place], is_fenced=True))
     assert store.lookup(place, ("a",)).mark == "~own"
     assert recall(store, "page", "a") is MISS
+
+
+@pytest.mark.parametrize("timeout", [None, 3600], ids=["for ever", "longer than its versions"])
+@pytest.mark.parametrize("salt", ["", "salt"], ids=["", "of a tracked key"])
+def test_values_are_refused_however_long_they_and_their_versions_are_to_live(full, timeout, salt):
+    store, fill_up = full
+    place, versions = store.entry_place("page"), store.versions(["a"])
+    fill_up()
+    with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+        store.fill(Filling(entry=place, payload=b"", versions=versions, timeout=timeout, salt=salt))
+    assert store.lookup(place, ("a",)).entry is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,6 +13,12 @@ for index = 2, #KEYS do
     return 0
   end
 end
+-- Before all else that writes: behind that, a server that is full would take any value; see fence.lua.
+if ARGV[2] == '0' then
+  redis.call('SET', KEYS[1], ARGV[1])
+else
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
 for index = 2, #KEYS do
   local left = redis.call('PTTL', KEYS[index])
   if ARGV[2] == '0' then
@@ -20,11 +26,6 @@ for index = 2, #KEYS do
   elseif left >= 0 and left < tonumber(ARGV[3]) then
     redis.call('PEXPIRE', KEYS[index], ARGV[3])
   end
-end
-if ARGV[2] == '0' then
-  redis.call('SET', KEYS[1], ARGV[1])
-else
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 end
 local near, token, identity, knows = unpack(ARGV, #KEYS + 4)
 local told = token and tell(token, near, identity, knows == '1', {KEYS[1]})
