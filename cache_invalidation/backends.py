@@ -13,7 +13,7 @@ CACHES = {
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import time
-from typing import Any
+from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -34,6 +34,9 @@ from cache_invalidation.surfaces.tracked import by_hand
 from cache_invalidation.surfaces.tracked.anew import Anew
 from cache_invalidation.surfaces.tracked.keys import MISSING, Key, get_many
 from cache_invalidation.surfaces.tracked.turns import add, incr
+
+# What tells apart two caches on one server, also if one of them leaves it out.
+_OF_DJANGO: Final = frozenset({"KEY_PREFIX", "VERSION", "KEY_FUNCTION", "TIMEOUT", "OPTIONS"})
 
 # What is below it differs: it is Django's cache, or that of django-redis.
 _Below: Any = object
@@ -84,8 +87,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
         settings = caches.settings.get(alias)
         if settings is None or settings.get("LOCATION", "") != server:
             return None
-        others = {name: value for name, value in settings.items() if name in params}
-        is_same = all(params[name] == value for name, value in others.items())
+        names = _OF_DJANGO | settings.keys() & params.keys()
+        is_same = all(settings.get(name) == params.get(name) for name in names)
         return tracking_of(alias) if is_same else None
 
     def _plain(self) -> Any:

@@ -89,6 +89,30 @@ def test_sessions_and_throttles_are_never_tracked(settings):
         assert cache.get(key) == "kept"
 
 
+@pytest.mark.parametrize(("own", "others"), [("a", ""), ("", "a")])
+def test_a_cache_whose_keys_are_others_is_not_that_of_the_app(settings, own, others):
+    there = settings.CACHES["tracked_locmem"]
+    each = {
+        "tracked_locmem": there | ({"KEY_PREFIX": own} if own else {}),
+        "elsewhere": there | ({"KEY_PREFIX": others} if others else {}),
+    }
+    settings.CACHES = settings.CACHES | each
+    settings.CACHE_INVALIDATION = {"CACHE": "tracked_locmem"}
+    put(caches["tracked_locmem"], "product:1", "x")
+    elsewhere = caches["elsewhere"]
+    assert elsewhere.get("product:1") is None
+    elsewhere.set("product:1", "y")
+    assert caches["tracked_locmem"].get("product:1") == "x"
+    assert elsewhere.get("product:1") == "y"
+
+
+def test_nor_is_one_that_names_no_options(settings):
+    unsaid = {name: settings.CACHES["tracked_locmem"][name] for name in ("BACKEND", "LOCATION")}
+    settings.CACHES = settings.CACHES | {"elsewhere": unsaid}
+    settings.CACHE_INVALIDATION = {"CACHE": "tracked_locmem"}
+    assert caches["elsewhere"]._tracking() is None
+
+
 def test_a_timeout_of_zero_deletes(cache):
     put(cache, "product:1", "x")
     cache.set("product:1", "y", 0)
