@@ -3,6 +3,7 @@
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -110,7 +111,8 @@ def test_nor_is_one_that_names_no_options(settings):
     unsaid = {name: settings.CACHES["tracked_locmem"][name] for name in ("BACKEND", "LOCATION")}
     settings.CACHES = settings.CACHES | {"elsewhere": unsaid}
     settings.CACHE_INVALIDATION = {"CACHE": "tracked_locmem"}
-    assert caches["elsewhere"]._tracking() is None
+    elsewhere: Any = caches["elsewhere"]
+    assert elsewhere._tracking() is None
 
 
 def test_a_timeout_of_zero_deletes(cache):
