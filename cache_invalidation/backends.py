@@ -334,11 +334,17 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
 
     ttl = _at_place("ttl")
     pttl = _at_place("pttl")
-    persist = _at_place("persist")
     expire = _expiring("expire", "PEXPIRE", by_hand.from_now(1000))
     expire_at = _expiring("expire_at", "PEXPIREAT", by_hand.at(1000))
     pexpire = _expiring("pexpire", "PEXPIRE", by_hand.from_now(1))
     pexpire_at = _expiring("pexpire_at", "PEXPIREAT", by_hand.at(1))
+
+    def persist(self, key: Any, version: int | None = None, **kw: Any) -> bool:
+        """Let the value live for ever; tell whether it would not have."""
+        tracked = self._tracked(key, version)
+        if tracked is None:
+            return bool(super().persist(key, version=version, **kw))
+        return by_hand.persist(tracked.place())
 
     def _put(self, place: str, value: Any, timeout: Any) -> bool:
         return by_hand.put(place, value, self._lifetime(timeout))
@@ -346,7 +352,7 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
     def _touch(self, place: str, timeout: Any) -> bool:
         lifetime = self._lifetime(timeout)
         if lifetime is None:
-            return super()._touch(place, timeout)  # For ever: nobody keeps it for longer.
+            return by_hand.persist(place)
         return by_hand.expire(place, "PEXPIRE", round(lifetime * 1000))
 
     def clear(self) -> Any:

@@ -373,6 +373,29 @@ def test_whoever_is_silent_is_waited_for_and_buried(store, away):
     assert away.renew(holder, 0, {}) is None
 
 
+# What is done to it while somebody deletes it
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: cache.expire(KEY, 0),
+        lambda: cache.expire(KEY, 10**6),
+        lambda: cache.pexpire_at(KEY, 1000),
+        lambda: cache.persist(KEY),
+        lambda: set_without_get(),
+    ],
+    ids=["expire", "expire later", "pexpire_at", "persist", "set that is refused"],
+)
+def test_the_fence_of_who_deletes_it_stays(way, store):
+    assert put("old")
+    store.fence([], [place()], "a transaction")
+    lasts = store._servers.ask("PTTL", place())
+    assert not way()
+    assert store.lookup(place(), ()).entry_fenced
+    assert 0 < store._servers.ask("PTTL", place()) <= lasts
+
+
 # Where there are no leases
 
 

@@ -296,12 +296,12 @@ class RedisStore(RedisNear):
         return bool(self._change(entry, "SET", self.encode(value), "NX", *lives))
 
     @guarded(*ERRORS)
-    def expire(self, entry: str, command: str, when: int) -> bool:
-        """Have an entry expire by ``PEXPIRE`` or ``PEXPIREAT``; tell whether it is there.
+    def expire(self, entry: str, command: str, *when: int) -> bool:
+        """Have an entry expire by ``PEXPIRE`` or ``PEXPIREAT``, or never; tell whether it does now.
 
         Who keeps it near for longer than that is told in the same step.
         """
-        return bool(self._change(entry, command, when))
+        return bool(self._change(entry, command, *when))
 
     @guarded(*ERRORS)
     def acquire(self, entry: str, token: str, timeout: float) -> bool:

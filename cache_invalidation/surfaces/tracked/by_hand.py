@@ -21,11 +21,16 @@ def put(place: str, value: Any, lifetime: float | None) -> bool:
     return lifetime == 0 or _store().put_plain(place, value, lifetime)
 
 
-def expire(place: str, command: str, when: int) -> bool:
+def expire(place: str, command: str, *when: int) -> bool:
     """Have what is there expire by ``PEXPIRE`` or ``PEXPIREAT``; tell whether it is there."""
     with suppress(CacheInvalidationError):
-        return _store().expire(place, command, when)
+        return _store().expire(place, command, *when)
     return False
+
+
+def persist(place: str) -> bool:
+    """Have what is there live for ever; tell whether it would not have."""
+    return expire(place, "PERSIST")
 
 
 def from_now(unit: int) -> Callable[[Any], int]:
