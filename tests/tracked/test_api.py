@@ -12,6 +12,7 @@ from django.db import connections
 
 from cache_invalidation.backends import LocMemCache
 from cache_invalidation.reads.hints import hints
+from cache_invalidation.stores import get_store
 from cache_invalidation.surfaces.tracked.keys import Key
 from cache_invalidation.surfaces.tracked.units import unit_of_work
 from tests.delivered import commands
@@ -119,6 +120,18 @@ def test_a_timeout_of_zero_deletes(cache):
     put(cache, "product:1", "x")
     cache.set("product:1", "y", 0)
     assert cache.get("product:1") is None
+
+
+@pytest.mark.parametrize("default", ["y", lambda: "y"], ids=["value", "function"])
+def test_nor_does_it_keep_anything_for_a_moment(cache, default, monkeypatch):
+    kept = []
+    for name in ("fill", "put_plain"):
+        monkeypatch.setattr(type(get_store()), name, lambda *args: kept.append(args), raising=False)
+    assert cache.get_or_set("product:1", default, 0) == "y"
+    assert cache.get("product:2") is None
+    list(Product.objects.all())
+    assert cache.add("product:2", "y", 0)
+    assert kept == []
 
 
 def test_what_may_live_for_ever(cache):

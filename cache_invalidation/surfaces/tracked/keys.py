@@ -270,6 +270,9 @@ class Key:
         read = self.look(journal, read=self.read(near=self.near))
         if (found := self.value_of(read)) is not MISSING:
             return found
+        if timeout == 0:  # Nothing is to be kept.
+            journal.close(self.entry)
+            return default() if callable(default) else default
         if callable(default) and carries_nothing(default):
             return self._compute(read, default, timeout)
         value = default() if callable(default) else default

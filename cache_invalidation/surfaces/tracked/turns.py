@@ -30,7 +30,7 @@ def add(key: Key, value: Any, timeout: float | None, put: Callable[[str], bool])
         before = asked.events if asked is not None and key.is_blind(journal, asked) else 0
         if asked is not None and journal.events > before:
             with _alone(key.place()):
-                return not key.exists() and key.set(value, timeout)
+                return not key.exists() and (timeout == 0 or key.set(value, timeout))
         if key.exists():
             return False
         place = key.place()
