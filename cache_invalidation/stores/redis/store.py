@@ -15,30 +15,24 @@ from cache_invalidation.exceptions import PatternsNotSupported
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import (
     MARK_TIMEOUT,
-    VERSION_GRACE,
     Condition,
     Delivery,
     Filling,
-    Found,
-    Version,
-    Versions,
-    is_fence,
     new_token,
     version_name,
 )
-from cache_invalidation.stores.near.registrar import Held
 from cache_invalidation.stores.near.waiting import Told
 from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, spell
-from cache_invalidation.stores.redis.entries import KINDS, pack, unpack
-from cache_invalidation.stores.redis.near import RedisNear
+from cache_invalidation.stores.redis.entries import pack
+from cache_invalidation.stores.redis.reading import RedisReading
 from cache_invalidation.stores.redis.scripts import lives_of, ms, script
 from cache_invalidation.tags import ROOT, escape_glob, with_rows_alone
 
 CHUNK: Final = 1000  # keys for each SCAN and UNLINK
 
 
-class RedisStore(RedisNear):
+class RedisStore(RedisReading):
     """Redis 7.0 or Valkey 7.2, or newer.
 
     Entries and versions are read from the primary, even where `django-redis` is told to read from
@@ -51,9 +45,6 @@ class RedisStore(RedisNear):
     supports_patterns = True
     # Of the latter, too: the pool has no connection to spare, which says nothing about the server.
     refusals = (ResponseError, MaxConnectionsError)
-
-    # May a script use keys that it was not told of?
-    _scripts_find_keys = True
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
@@ -125,114 +116,6 @@ class RedisStore(RedisNear):
         return self._versions + tag
 
     # What readers need
-
-    @guarded(*ERRORS)
-    def lookup(
-        self, entry: str, tags: Sequence[str], *, with_further: bool = False, head: int = 0
-    ) -> Found:
-        if (with_further or head) and self._scripts_find_keys:
-            # Slower than MGET, and faster than a second round trip.
-            return self._look(entry, tags, head).found
-        names = [entry, self._mark_key(entry), *map(self.version_key, tags)]
-        (raw, marked, *found), identity = self._values(names)
-        versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
-        return self._found(raw, _text(marked) or "", versions)
-
-    @guarded(*ERRORS)
-    def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
-        return self._look(entry, tags, 0, holder)
-
-    @guarded(*ERRORS)
-    def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
-        names = [self._mark_key(entry), *map(self.version_key, tags)]
-        # In this order: what is dropped between the two shows in the second.
-        head = ("GETRANGE", entry, 1, len(seal))
-        (found, *values), identity = self._servers.look((head, *self._getting(names)))
-        if found != seal:
-            return None
-        marked, *there = [value for some in values for value in some]
-        versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
-        return Found(None, versions, _text(marked) or "")
-
-    def _getting(self, names: Sequence[str]) -> list[Command]:
-        """Return the commands whose answers have what stands under `names`, in lists."""
-        return [("MGET", *names)]
-
-    def _look(self, entry: str, tags: Sequence[str], head: int, holder: str = "") -> Held:
-        names = [entry, self._mark_key(entry), *map(self.version_key, tags)]
-        if holder:
-            look = script("hold", names, self._versions, head, self._near, holder)
-        else:
-            look = script("lookup", names, self._versions, head)
-        ((raw, (marked, *found), further, stamp, lives),), identity = self._servers.look((look,))
-        versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
-        seconds = None if lives < 0 else lives / 1000
-        if further:
-            mark = _text(marked) or ""
-            unpacked = unpack(raw, mark)
-            if unpacked is not None:
-                versions.update(zip(unpacked.further, map(_text, further), strict=True))
-            return Held(Found(unpacked, dict(sorted(versions.items())), mark), stamp, seconds)
-        return Held(self._found(raw, _text(marked) or "", versions), stamp, seconds)
-
-    @guarded(*ERRORS)
-    def lookup_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Found]:
-        names = [[e, self._mark_key(e), *map(self.version_key, tags)] for e, tags in wanted]
-        asked = list({name: None for each in names for name in each})  # Most have tags in common.
-        values, identity = self._values(asked)
-        answers, found = dict(zip(asked, values, strict=True)), []
-        for (_, tags), each in zip(wanted, names, strict=True):
-            raw, marked, *there = map(answers.__getitem__, each)
-            versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
-            found.append(self._found(raw, _text(marked) or "", versions))
-        return found
-
-    def _found(self, raw: bytes | None, mark: str, versions: Versions) -> Found:
-        if raw is None:
-            return Found(None, versions, mark)
-        if raw and raw[0] in KINDS:
-            return Found(unpack(raw, mark), versions, mark)
-        if raw[:1] == b"!":
-            return Found(None, versions, mark, entry_fenced=True)
-        return Found(None, versions, mark, plain=raw)
-
-    @guarded(*ERRORS)
-    def versions(self, tags: Sequence[str]) -> Versions:
-        found, identity = self._values([self.version_key(tag) for tag in tags])
-        return self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
-
-    def _values(self, names: Sequence[str]) -> tuple[list[bytes | None], str]:
-        """Return what stands under `names`, and the identity of the server that says so."""
-        (found,), identity = self._servers.look((("MGET", *names),))
-        return found, identity
-
-    def _valid(self, versions: dict[str, Version], identity: str) -> dict[str, Version]:
-        """Leave out a root version that was minted under another server than that of `identity`."""
-        root = versions.get(ROOT)
-        if root is None or root.endswith(identity) or is_fence(root):
-            return versions
-        # An identity can change without the connection being lost. It need not: the root version
-        # may have been minted by somebody who knew less.
-        if not root.endswith(self._servers.identify(self.version_key(ROOT))):
-            versions[ROOT] = None
-        return versions
-
-    @guarded(*ERRORS)
-    def mint(self, tags: Sequence[str], timeout: float | None) -> Versions:
-        lives = () if timeout is None else ("PX", ms(timeout + VERSION_GRACE))
-        fresh = {tag: new_token() for tag in tags}
-        if ROOT in fresh:
-            fresh[ROOT] += self._servers.identity
-        commands: list[Command] = [
-            ("SET", self.version_key(tag), token, "NX", "GET", *lives)
-            for tag, token in fresh.items()
-        ]
-        found = map(_text, self._answers(commands))
-        return {tag: there or fresh[tag] for tag, there in zip(tags, found, strict=True)}
-
-    def _answers(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to all commands; raise the first refusal, once they all are there."""
-        return unrefused(self._servers.ask_all(commands))
 
     def encode(self, value: Any) -> bytes:
         encoded = self._codec.encode(value)
@@ -399,10 +282,6 @@ class RedisStore(RedisNear):
     @guarded(*ERRORS)
     def _take(self, keys: Iterator[bytes]) -> list[bytes]:
         return list(islice(keys, CHUNK))
-
-
-def _text(raw: bytes | None) -> Version:
-    return None if raw is None else str(raw, "utf-8", "replace")
 
 
 def _chunks(keys: Iterable[Any]) -> Iterator[list[Any]]:
