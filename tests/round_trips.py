@@ -9,6 +9,8 @@ from unittest import mock
 
 from redis.connection import AbstractConnection
 
+from tests.unsampled import unsampled
+
 
 @dataclass(slots=True)
 class RoundTrips:
@@ -30,5 +32,5 @@ def round_trips() -> Iterator[RoundTrips]:
         trips.number += get_ident() == own
         send(connection, *args, **kwargs)
 
-    with mock.patch.object(AbstractConnection, "send_packed_command", counting):
+    with unsampled(), mock.patch.object(AbstractConnection, "send_packed_command", counting):
         yield trips

@@ -61,12 +61,15 @@ def check_server(**kwargs: Any) -> Messages:
         )
 
     if found.near is not None and is_in_use() and (without := _without_leases(found, condition)):
-        why, hint = without
-        yield Warning(
-            f"Something is kept near, and the cache {alias!r} grants no leases: {why}.",
-            hint=hint,
-            id="cache_invalidation.W031",
-        )
+        yield _no_leases(alias, *without)
+
+
+def _no_leases(alias: str, why: str, hint: str) -> Warning:
+    return Warning(
+        f"Something is kept near, and the cache {alias!r} grants no leases: {why}.",
+        hint=hint,
+        id="cache_invalidation.W031",
+    )
 
 
 def _without_leases(found: Store, condition: Condition) -> tuple[str, str] | None:
@@ -108,12 +111,11 @@ def check_near_elsewhere(**kwargs: Any) -> Messages:
     """W031 of caches that keep nothing near, which is all right for development and tests."""
     found = store()
     if found is not None and found.near is None and is_in_use():
-        yield Warning(
-            f"Something is kept near, and the cache {found.alias!r} grants no leases: "
-            "it is none of django-redis.",
-            hint="Nothing is kept near there. Set its BACKEND to 'django_redis.cache.RedisCache', "
-            "or to 'cache_invalidation.backends.RedisCache'.",
-            id="cache_invalidation.W031",
+        yield _no_leases(
+            found.alias,
+            "it is none of django-redis",
+            "Nothing is kept near there. Set its BACKEND to 'django_redis.cache.RedisCache', or to "
+            "'cache_invalidation.backends.RedisCache'.",
         )
 
 

@@ -18,7 +18,6 @@ from cache_invalidation.stores.messages import (
     seal,
     version_name,
 )
-from cache_invalidation.stores.redis import entries
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.consistency.exploration import ENTRY, MARK, TAG, TAGS, Drops, Explorer, Raw, Reader
 
@@ -203,7 +202,7 @@ def mark_in_its_place(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> No
         return filled
 
     monkeypatch.setattr(explorer.store, "fill", fill_and_forget)
-    for module in (messages, django_cache, entries):
+    for module in (messages, django_cache):
         monkeypatch.setattr(module, "seal", lambda versions, mark: seal(versions, ""))
 
 

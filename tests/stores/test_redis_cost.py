@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 import pytest
@@ -12,11 +11,11 @@ from django.db import transaction
 
 from cache_invalidation import cached, invalidate
 from cache_invalidation.metrics.counters import counters
-from cache_invalidation.reads import hottest, measured
 from cache_invalidation.stores import get_store
 from example_project.servers import ValkeyServer
 from tests.round_trips import round_trips
 from tests.testapp.models import Category, Product
+from tests.unsampled import unsampled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,17 +29,15 @@ class Cost:
 
 
 @pytest.fixture
-def cost(settings: Any, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measure]:
+def cost(settings: Any, valkey: ValkeyServer) -> Iterator[Measure]:
     """What a block costs, on a server that nobody else uses."""
-    for sampling in (hottest, measured):  # One hit, or one entry, of so many is noted in the store.
-        monkeypatch.setattr(sampling, "SAMPLED", inf)
     settings.CACHES = settings.CACHES | {
         "default": settings.CACHES["default"] | {"LOCATION": valkey.url}
     }
     settings.CACHE_INVALIDATION = {"METRICS_FLUSH_INTERVAL": 3600}
     counters.discard()
     counters.flush()  # The next one is due in an hour, and not in the middle of a test.
-    with redis.Redis.from_url(valkey.url) as client:
+    with unsampled(), redis.Redis.from_url(valkey.url) as client:
 
         @contextmanager
         def measure() -> Iterator[Cost]:
