@@ -203,7 +203,7 @@ def mark_in_its_place(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(explorer.store, "fill", fill_and_forget)
     for module in (messages, django_cache):
-        monkeypatch.setattr(module, "seal", lambda versions, mark: seal(versions, ""))
+        monkeypatch.setattr(module, "seal", lambda versions, mark, *salt: seal(versions, "", *salt))
 
 
 def late_mark(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
