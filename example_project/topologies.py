@@ -21,6 +21,10 @@ PATIENT = 600_000
 DOWN_AFTER = 500
 FORMING = 2_000  # the same while a cluster forms, when it must be neither long nor short
 
+# Seconds after which the nodes of a cluster are given up that have not come together, so often.
+LONGEST = 30.0
+ATTEMPTS = 5
+
 # Seconds after which a replica begins anew with a primary that has said nothing.
 REPLICATING = 10
 
@@ -164,16 +168,31 @@ class ClusterServers(Topology):
         return self.shards[slot * 3 // SLOTS]
 
     def _form(self) -> None:
+        """Begin anew with other nodes, on other ports, if these do not come together.
+
+        On a port that was free, others may still call for somebody who is gone.
+        """
+        for _ in range(ATTEMPTS - 1):
+            with suppress(ServerError):
+                self._unite(LONGEST)
+                return
+            self._stack.close()
+        self._unite(START_TIMEOUT)
+
+    def _unite(self, seconds: float) -> None:
         self.shards = [[self._start_node() for _ in range(1 + self.replicas)] for _ in range(3)]
         for number, (primary, *_) in enumerate(self.shards):
             slots = [slot for slot in range(SLOTS) if slot * 3 // SLOTS == number]
             primary.ask("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[-1])
             primary.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        wait_for(self._have_met)
+        first, *others = self.nodes
+        for node in others:
+            first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.config["cluster_port"])
+        wait_for(lambda: all(self._knows(node, len(self.nodes)) for node in self.nodes), seconds)
         for primary, *replicas in self.shards:
             for replica in replicas:
                 replica.ask("CLUSTER", "REPLICATE", primary.ask("CLUSTER", "MYID"))
-        self.wait_until_ok()
+        self.wait_until_ok(seconds=seconds)
         self.notice_failures(PATIENT)
 
     def _start_node(self) -> ValkeyNode:
@@ -189,28 +208,14 @@ class ClusterServers(Topology):
         )
         return node
 
-    def _have_met(self) -> bool:
-        """Introduce the nodes, and tell whether that has come to an end: it may have to be again.
-
-        One that is too slow to answer is forgotten.
-        """
-        first, *others = self.nodes
-        for node in others:
-            first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.config["cluster_port"])
-        with suppress(ServerError):
-            wait_for(
-                lambda: all(self._knows(node, len(self.nodes)) for node in self.nodes),
-                seconds=2 * FORMING / 1000,
-            )
-            return True
-        return False
-
     def _knows(self, node: ValkeyNode, count: int) -> bool:
         return f"cluster_known_nodes:{count}\r".encode() in node.ask("CLUSTER", "INFO")
 
-    def wait_until_ok(self, nodes: Sequence[ValkeyNode] | None = None) -> None:
+    def wait_until_ok(
+        self, nodes: Sequence[ValkeyNode] | None = None, *, seconds: float = START_TIMEOUT
+    ) -> None:
         """Return once `nodes`, or all of them, serve every slot and follow their primaries."""
-        wait_for(lambda: all(map(self._is_ok, self.nodes if nodes is None else nodes)))
+        wait_for(lambda: all(map(self._is_ok, self.nodes if nodes is None else nodes)), seconds)
 
     def _is_ok(self, node: ValkeyNode) -> bool:
         serves = b"cluster_state:ok" in node.ask("CLUSTER", "INFO")
