@@ -16,12 +16,12 @@ from django.db import connections, transaction
 from cache_invalidation import cached
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.near.holding import Holding
-from tests.benchmarks.comparing import compared, ratio
+from tests.benchmarks.comparing import added, called, compared, ratio
 from tests.benchmarks.holder import hold
 from tests.benchmarks.lease import await_lease
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
+from tests.benchmarks.timing import Alternative, Scale, by_turns
 from tests.testapp.models import Product
 
 PROCESSES: Final = 8
@@ -63,11 +63,7 @@ def _hits(pk: int, scale: Scale) -> Iterator[Row]:
         FIFTY: fifty,
         BARE: partial(cache.get, "benchmark"),
     }
-    times = by_turns(
-        {n: Alternative(run=repeat(call, scale.calls), warm_up=call) for n, call in calls.items()},
-        scale.rounds,
-        per=scale.calls,
-    )
+    times = called(calls, calls=scale.calls, rounds=scale.rounds)
     for name, budget in MICROSECONDS.items():
         took = times.of(name) * 1e6
         title = f"near: hit of {name}"
@@ -77,8 +73,7 @@ def _hits(pk: int, scale: Scale) -> Iterator[Row]:
         store: Any = get_store()
         store.near.lose()
         stock_of(pk)
-        alone = {n: Alternative(run=repeat(c, scale.calls), warm_up=c) for n, c in calls.items()}
-        times = by_turns(alone, scale.rounds, per=scale.calls)
+        times = called(calls, calls=scale.calls, rounds=scale.rounds)
     yield ratio("near: hit without a lease, to cache.get", times, NUMBER, BARE, budget=1.5)
 
 
@@ -116,19 +111,8 @@ def _writes(product: Product, scale: Scale) -> Iterator[Row]:
             scale.long_rounds,
             per=1,
         )
-    yield _added(f"near: write that {PROCESSES} idle processes keep", times, held, unheld)
-
-
-def _added(name: str, times: Times, ours: str, baseline: str) -> Row:
-    return Row(
-        name=name,
-        unit="ms",
-        baseline=times.of(baseline) * 1e3,
-        ours=times.of(ours) * 1e3,
-        kind="added",
-        figure=times.added(ours, baseline) * 1e3,
-        budget=2.0,
-    )
+    title = f"near: write that {PROCESSES} idle processes keep"
+    yield added(title, times, held, unheld, budget=2.0)
 
 
 def save(product: Product) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.cache import cache
 
+from tests.benchmarks.comparing import called, ratio
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, Scale, by_turns, repeat
+from tests.benchmarks.timing import Scale
 from tests.testapp.models import Category, Product
 
 ROWS = 50
@@ -47,21 +48,7 @@ def _hit(name: str, ask: Callable[..., Any], scale: Scale) -> Iterator[Row]:
     number = ROWS if name.startswith("list") else 1
     cache.set("by hand", list(Product.objects.values_list()[:number]), 300)
     get = partial(cache.get, "by hand")
-    times = by_turns(
-        {
-            "query": Alternative(run=repeat(query, scale.calls), warm_up=query),
-            "get": Alternative(run=repeat(get, scale.calls), warm_up=get),
-            "hit": Alternative(run=repeat(hit, scale.calls), warm_up=hit),
-        },
-        rounds=scale.rounds,
-        per=scale.calls,
-    )
+    ways = {"query": query, "get": get, "hit": hit}
+    times = called(ways, calls=scale.calls, rounds=scale.rounds)
     for baseline, title in (("query", "the query"), ("get", "cache.get of the rows")):
-        yield Row(
-            name=f"queryset: hit, {name}, to {title}",
-            unit="µs",
-            baseline=times.of(baseline) * 1e6,
-            ours=times.of("hit") * 1e6,
-            kind="ratio",
-            figure=times.ratio("hit", baseline),
-        )
+        yield ratio(f"queryset: hit, {name}, to {title}", times, "hit", baseline)

@@ -12,8 +12,9 @@ from django.test import override_settings
 
 from cache_invalidation import cached, registry
 from cache_invalidation.observing.watcher import Watcher
+from tests.benchmarks.comparing import called
 from tests.benchmarks.table import Row
-from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
+from tests.benchmarks.timing import Alternative, Scale, Times, by_turns
 from tests.benchmarks.writes import UNWATCHED, WithTemplate
 from tests.testapp.models import Product
 
@@ -58,14 +59,7 @@ def _one_statement(scale: Scale) -> Row:
     bare = partial(execute, sql, params, False, context)
     watched = partial(_watcher(), execute, sql, params, False, context)
     calls = scale.calls * 100
-    times = by_turns(
-        {
-            "bare": Alternative(run=repeat(bare, calls), warm_up=bare),
-            "watched": Alternative(run=repeat(watched, calls), warm_up=watched),
-        },
-        rounds=scale.rounds,
-        per=calls,
-    )
+    times = called({"bare": bare, "watched": watched}, calls=calls, rounds=scale.rounds)
     added = times.added("watched", "bare") * 1e6
     return _row("one statement", times, "bare", "watched", 1e6, "µs", "added", added, budget=2)
 

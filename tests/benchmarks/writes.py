@@ -12,6 +12,7 @@ from django.db.models.signals import post_save
 from django.test import override_settings
 
 from cache_invalidation import ModelInvalidation, registry
+from tests.benchmarks.comparing import added
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
 from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
@@ -112,16 +113,8 @@ def _times(products: list[Product], scale: Scale) -> tuple[Times, Times]:
 
 def _one_save(times: Times) -> Iterator[Row]:
     for name in (*VARIANTS, BY_HAND):
-        added = times.added(name, NOTHING) * 1e3
-        yield Row(
-            name=f"write: transaction of one save, {name}",
-            unit="ms",
-            baseline=times.of(NOTHING) * 1e3,
-            ours=times.of(name) * 1e3,
-            kind="added",
-            figure=added,
-            budget=None if name == BY_HAND else 0.5,
-        )
+        budget = None if name == BY_HAND else 0.5
+        yield added(f"write: transaction of one save, {name}", times, name, NOTHING, budget=budget)
 
 
 def _further_rows(one: Times, many: Times, saves: int) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """Hits and invalidations, where more and more is stored, depends on one tag, or is in an entry."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle
 from typing import Any, Final, cast
@@ -11,12 +11,13 @@ from cache_invalidation import cached, invalidate
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.benchmarks import payloads
+from tests.benchmarks.comparing import called, ratio
 from tests.benchmarks.growth import readers
 from tests.benchmarks.lease import await_lease
 from tests.benchmarks.popular_tags import PopularTag
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Point, Row
-from tests.benchmarks.timing import Alternative, Scale, Times, by_turns, repeat
+from tests.benchmarks.timing import Alternative, Scale, Times, by_turns
 from tests.stores.copies import copy
 
 GET, DELETE, DELETE_MANY = "cache.get", "cache.delete", "cache.delete_many"
@@ -70,7 +71,7 @@ def _entries(scale: Scale) -> Iterator[Row]:
             GET: lambda: cache.get(f"by hand:{next(by_hand)}"),  # noqa: B023 - called in here
             HIT: lambda: detail(next(asked)),  # noqa: B023
         }
-        times = _times(calls, scale.calls * 4, scale.rounds)
+        times = called(calls, calls=scale.calls * 4, rounds=scale.rounds)
         yield _row("entries", number, HIT, GET, times)
         times = by_turns(
             {
@@ -114,7 +115,8 @@ def _dependents(scale: Scale) -> Iterator[Row]:
 def _payloads(scale: Scale) -> Iterator[Row]:
     """Measure hits of texts of ever more bytes."""
     CacheServer().empty()
-    near = cached(near=True, tags="growth", timeout=None, name="benchmark.sized_near")(_sized)
+    keep = cached(near=True, tags="growth", timeout=None, name="benchmark.sized_near")
+    near = keep(sized.uncached)
     await_lease()
     for size in _tens(100, scale.payload):
         cache.set("by hand", "x" * size, None)
@@ -123,30 +125,11 @@ def _payloads(scale: Scale) -> Iterator[Row]:
             HIT: partial(sized, size),
             NEAR: partial(near, size),
         }
-        times = _times(calls, scale.calls, scale.rounds)
+        times = called(calls, calls=scale.calls, rounds=scale.rounds)
         for line in (HIT, NEAR):
             yield _row("bytes of a value", size, line, GET, times)
 
 
-def _sized(size: int) -> str:
-    return "x" * size
-
-
-def _times(calls: Mapping[str, Callable[[], Any]], number: int, rounds: int) -> Times:
-    return by_turns(
-        {name: Alternative(run=repeat(call, number), warm_up=call) for name, call in calls.items()},
-        rounds,
-        per=number,
-    )
-
-
 def _row(chart: str, x: int, line: str, baseline: str, times: Times) -> Row:
-    return Row(
-        name=f"growth: {line}, {chart}: {x:,}, to {baseline}",
-        unit="µs",
-        baseline=times.of(baseline) * 1e6,
-        ours=times.of(line) * 1e6,
-        kind="ratio",
-        figure=times.ratio(line, baseline),
-        point=Point(chart, x, line, baseline),
-    )
+    name = f"growth: {line}, {chart}: {x:,}, to {baseline}"
+    return ratio(name, times, line, baseline, point=Point(chart, x, line, baseline))

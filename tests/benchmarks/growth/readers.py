@@ -15,6 +15,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from cache_invalidation import cached
+from tests.benchmarks.comparing import added
 from tests.benchmarks.lease import await_lease
 from tests.benchmarks.near import look_up_stock, save, stock
 from tests.benchmarks.server import CacheServer
@@ -88,14 +89,7 @@ def _write(product: Product, other: Product, number: int, crew: "_Crew", scale: 
             },
             scale.long_rounds,
         )
-    return Row(
-        name=f"growth: write that busy {CHART} keep: {number}",
-        unit="ms",
-        baseline=times.of(unheld) * 1e3,
-        ours=times.of(held) * 1e3,
-        kind="added",
-        figure=times.added(held, unheld) * 1e3,
-    )
+    return added(f"growth: write that busy {CHART} keep: {number}", times, held, unheld)
 
 
 class _Crew:

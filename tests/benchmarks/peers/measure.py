@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from django.conf import settings
 from django.db import connections
 
+from tests.benchmarks.comparing import ratio
 from tests.benchmarks.peers.worker import work
 from tests.benchmarks.server import CacheServer
 from tests.benchmarks.table import Row
@@ -69,15 +70,8 @@ def _rows(task: str, times: Times, names: list[str]) -> Iterator[Row]:
         pairs += [(name, NEAREST) for name in (OURS, NEAR) if name in names]
     for name, baseline in pairs:
         to = "by hand" if (task, baseline) in [("save", BY_HAND), ("page", BY_HAND)] else baseline
-        yield Row(
-            name=f"peers: {verb}, {name}, to {to}",
-            unit="µs",
-            baseline=times.of(baseline) * 1e6,
-            ours=times.of(name) * 1e6,
-            kind="ratio",
-            figure=times.ratio(name, baseline),
-            budget=_budget(name, baseline, task),
-        )
+        title, budget = f"peers: {verb}, {name}, to {to}", _budget(name, baseline, task)
+        yield ratio(title, times, name, baseline, budget=budget)
 
 
 def _budget(name: str, baseline: str, task: str) -> float | None:
