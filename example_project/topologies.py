@@ -25,17 +25,13 @@ FORMING = 2_000  # the same while a cluster forms, when it must be neither long 
 LONGEST = 30.0
 ATTEMPTS = 5
 
-# Seconds after which a replica begins anew with a primary that has said nothing.
-REPLICATING = 10
-
 
 class ValkeyNode(ValkeyServer):
     """A Valkey server that can be reached by port as well, on this machine only."""
 
     def __init__(self, **config: str | int) -> None:
         self.port = free_port()
-        config = {"repl_timeout": REPLICATING, "port": self.port, "bind": "127.0.0.1", **config}
-        super().__init__(**config)
+        super().__init__(port=self.port, bind="127.0.0.1", **config)
 
     @property
     def url(self) -> str:
