@@ -73,17 +73,18 @@ def _tracks(backend: Any, alias: str) -> bool:
 def check_what_is_tracked(**kwargs: Any) -> Messages:
     """W027, W029 and W033: patterns that match the wrong keys, or none; and no patterns."""
     found = store()
-    tracking = None if found is None else found.tracking
+    if found is None or (tracking := found.tracking) is None:
+        return
     alias = Settings.CACHE.usable()
     options = django_settings.CACHES.get(alias, {}).get("OPTIONS") or {}
-    if tracking is not None and not tracking.globs and not options.get("TRACK"):
+    if not tracking.globs and not options.get("TRACK"):
         yield Warning(
             f"The cache {alias!r} could track keys, and tracks none.",
             hint='Name the keys of the project in its OPTIONS, "TRACK": ["product:*"], or in keys '
             "of a rule; or leave the BACKEND that it had.",
             id="cache_invalidation.W029",
         )
-    for glob in () if tracking is None else tracking.track:
+    for glob in tracking.track:
         if any(fnmatchcase(f"{key}x", as_fnmatch(glob)) for key in NEVER):
             yield Warning(
                 f"TRACK has {glob!r}, which matches keys of sessions or of throttles. They are not "
@@ -93,8 +94,8 @@ def check_what_is_tracked(**kwargs: Any) -> Messages:
                 id="cache_invalidation.W027",
             )
 
-    for glob in () if tracking is None else tracking.near:
-        if tracking is not None and not tracking.globs_of(glob):
+    for glob in tracking.near:
+        if not tracking.globs_of(glob):
             yield Warning(
                 f"NEAR in OPTIONS of the cache {alias!r} has {glob!r}, and no key that it matches "
                 "is tracked. Nothing is kept near by it.",

@@ -21,7 +21,7 @@ from prometheus_client.utils import floatToGoString
 from cache_invalidation.metrics.latency import BOUNDS, bucket
 from cache_invalidation.metrics.latency import PREFIX as LATENCY
 from cache_invalidation.metrics.report import Counted, metrics_of, read_counted, store_state
-from cache_invalidation.metrics.shapes import Metrics
+from cache_invalidation.metrics.shapes import Metrics, Waited
 from cache_invalidation.models import backlog
 from cache_invalidation.stores.breaker import State
 
@@ -112,25 +112,28 @@ def _reads(metrics: Metrics) -> Iterator[Metric]:
     yield _counter("stale_hits", "Compared hits that were stale.", metrics["stale_hits"])
 
 
+def _waits(
+    suffix: str, about: str, label: tuple[str], waited: Mapping[str, Waited]
+) -> Iterator[Metric]:
+    times = [((which,), each["waits"]) for which, each in waited.items()]
+    yield _counters(f"near_waits{suffix}", f"Writes that waited {about}", label, times)
+    seconds = [((which,), each["seconds"]) for which, each in waited.items()]
+    text = f"Seconds that writes waited {about}"
+    yield _counters(f"near_wait_seconds{suffix}", text, label, seconds)
+
+
 def _writes(metrics: Metrics, counted: Counted) -> Iterator[Metric]:
     writes = _by_one(metrics["invalidations_by_entity_type"])
     yield _counters("invalidations", "Writes that invalidated something.", ("entity_type",), writes)
     stale = _by_one(metrics["stale_by_entity_type"])
     yield _counters("stale", "Stale hits by entity type.", ("entity_type",), stale)
-    waited = metrics["waits_by_entity_type"].items()
+    waited = metrics["waits_by_entity_type"]
     about, label = "for processes that keep values near.", ("entity_type",)
-    times = [((kind,), each["waits"]) for kind, each in waited]
-    yield _counters("near_waits", f"Writes that waited {about}", label, times)
-    seconds = [((kind,), each["seconds"]) for kind, each in waited]
-    yield _counters("near_wait_seconds", f"Seconds that writes waited {about}", label, seconds)
-    silent = [((kind,), each["silent"]) for kind, each in waited]
+    yield from _waits("", about, label, waited)
+    silent = [((kind,), each["silent"]) for kind, each in waited.items()]
     yield _counters("near_silent", f"Writes that waited a whole lease {about}", label, silent)
-    named = metrics["waits_by_name"].items()
-    about, label = "for processes that keep this near.", ("name",)
-    times = [((name,), each["waits"]) for name, each in named]
-    yield _counters("near_waits_for", f"Writes that waited {about}", label, times)
-    seconds = [((name,), each["seconds"]) for name, each in named]
-    yield _counters("near_wait_seconds_for", f"Seconds that writes waited {about}", label, seconds)
+    about = "for processes that keep this near."
+    yield from _waits("_for", about, ("name",), metrics["waits_by_name"])
     found: Mapping[str, Any] = metrics
     targets = [((kind,), found[field]) for kind, field in _TARGETS.items()]
     yield _counters("targets", "What was dropped.", ("kind",), targets)

@@ -227,12 +227,19 @@ def _beginning_with(prefix: str, counts: Mapping[str, int]) -> dict[str, int]:
 
 def _waits(counts: Mapping[str, int]) -> dict[str, Waits]:
     return {
-        entity_type: Waits(
-            waits=amount,
-            seconds=counts.get(f"waited_us:{entity_type}", 0) / 1_000_000,
-            silent=counts.get(f"silent:{entity_type}", 0),
-        )
-        for entity_type, amount in _beginning_with("waits:", counts).items()
+        entity_type: Waits(**waited, silent=counts.get(f"silent:{entity_type}", 0))
+        for entity_type, waited in _waited("waits:", "waited_us:", counts).items()
+    }
+
+
+def _waits_by_name(counts: Mapping[str, int]) -> dict[str, Waited]:
+    return _waited("waits_for:", "waited_for_us:", counts)
+
+
+def _waited(times: str, microseconds: str, counts: Mapping[str, int]) -> dict[str, Waited]:
+    return {
+        which: Waited(waits=n, seconds=counts.get(f"{microseconds}{which}", 0) / 1_000_000)
+        for which, n in _beginning_with(times, counts).items()
     }
 
 
@@ -242,10 +249,3 @@ def _in_all(waited: Iterable[Waited]) -> Waited:
         waits=sum(each["waits"] for each in found),
         seconds=round(sum(each["seconds"] for each in found), 6),
     )
-
-
-def _waits_by_name(counts: Mapping[str, int]) -> dict[str, Waited]:
-    return {
-        name: Waited(waits=amount, seconds=counts.get(f"waited_for_us:{name}", 0) / 1_000_000)
-        for name, amount in _beginning_with("waits_for:", counts).items()
-    }

@@ -165,6 +165,17 @@ class RedisStore(RedisReading):
         except Exception as error:
             raise ValueError(f"unreadable entry: {error!r}") from error
 
+    @guarded(*ERRORS)
+    def acquire(self, entry: str, token: str, timeout: float) -> bool:
+        name = self._lock_key(entry)
+        return bool(self._servers.ask("SET", name, token, "NX", "PX", ms(timeout)))
+
+    @guarded(*ERRORS)
+    def release(self, entry: str, token: str) -> None:
+        self._servers.ask(*script("release", [self._lock_key(entry)], token))
+
+    # What those need who change an entry by hand
+
     @guarded(*ERRORS, urgent=True)
     def remove(self, entry: str) -> None:
         self._change(entry, "UNLINK")
@@ -185,15 +196,6 @@ class RedisStore(RedisReading):
         Who keeps it near for longer than that is told in the same step.
         """
         return bool(self._change(entry, command, *when))
-
-    @guarded(*ERRORS)
-    def acquire(self, entry: str, token: str, timeout: float) -> bool:
-        name = self._lock_key(entry)
-        return bool(self._servers.ask("SET", name, token, "NX", "PX", ms(timeout)))
-
-    @guarded(*ERRORS)
-    def release(self, entry: str, token: str) -> None:
-        self._servers.ask(*script("release", [self._lock_key(entry)], token))
 
     # What writers need
 
