@@ -3,6 +3,7 @@
 #   make test PYTHON=python3.13 VENV=.venv-3.13   another interpreter, in its own environment
 #   make test DJANGO="django>=6" VENV=.venv-6     another Django, in its own environment
 #   make test ARGS="-n 0"                         in one process
+#   make test ARGS="-m slow"                      what it leaves out because it takes long; all: "-m ''"
 #   make drill ARGS="--only killed frozen"        some drills
 #   make bench ARGS=--peers                       other packages beside this one, in .venv-peers
 #   make compat ARGS="--only guardian --jobs 1"   one of the suites, one run at a time
@@ -47,8 +48,8 @@ serve: $(VENV)/.example ## Run the example site on this machine
 	$(PY) -m example_project.serve $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.example $(VENV)/.test ## Run the tests
-	$(PY) -m $(PYTEST) $(ARGS)
+test: $(VENV)/.example $(VENV)/.test ## Run the tests, but for the slow ones
+	$(PY) -m $(PYTEST) -m "not slow" $(ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/.example $(VENV)/.test ## Run the tests and report their coverage, which takes longer

@@ -21,9 +21,6 @@ from cache_invalidation.stores.messages import (
 from cache_invalidation.stores.redis.store import RedisStore
 from tests.consistency.exploration import ENTRY, MARK, TAG, TAGS, Drops, Explorer, Raw, Reader
 
-# Everything is explored, however long a busy machine takes for that.
-pytestmark = pytest.mark.slow
-
 
 def keys_in(store: Store, tags: tuple[str, ...]) -> dict[str, str]:
     """Return under which keys the store keeps what is looked at."""

@@ -48,7 +48,6 @@ PLACES = [place for number, place in _PLACES for _ in range(number)]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "sqlite"]),
-    pytest.mark.slow,
     pytest.mark.timeout(max(1800, EXAMPLES / 10)),
     # Some of the reads are reported, and not stored; what counts is that nothing is stale.
     pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning"),
@@ -116,6 +115,7 @@ def test_what_is_cached_is_what_is_in_the_database(
         assert statistics.share > LEAST_SHARE[PLACES[index][2]], statistics.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USUAL)
 def test_a_core_that_misses_writes_is_found_out(
     name: str, elsewhere: Executor, settings: Any
@@ -125,6 +125,7 @@ def test_a_core_that_misses_writes_is_found_out(
         explore(SEED, ("sqlite", "locmem", "usual"), 400, elsewhere, (Phase.generate,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNUSUAL if "EVERY_SABOTAGE" in os.environ else QUICK)
 def test_a_core_that_knows_usual_models_only_is_found_out(
     name: str, elsewhere: Executor, settings: Any
@@ -139,6 +140,7 @@ def test_a_core_that_knows_usual_models_only_is_found_out(
             explore(number, place, 30, elsewhere, (Phase.generate,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRECISE if "EVERY_SABOTAGE" in os.environ else QUICKLY_PRECISE)
 def test_a_core_that_drops_too_little_is_found_out(
     name: str, elsewhere: Executor, settings: Any

@@ -119,7 +119,6 @@ def _permit(site: Site) -> None:
 WRITES: Final[tuple[Callable[[Site], None], ...]] = (_rename, _price, _move, _promote, _permit)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_every_page_is_the_one_that_its_view_makes_now(shard: int) -> None:
     site = Site(shard)
