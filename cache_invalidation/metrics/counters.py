@@ -16,6 +16,7 @@ from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics import latency
 from cache_invalidation.metrics.labels import labels
 from cache_invalidation.metrics.notes import EVENTS, Event
+from cache_invalidation.metrics.tally import Tally
 from cache_invalidation.metrics.waiting import Detail, Hit, Waiting, Write
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.messages import NAMES_FOUND, TAGS_FOUND
@@ -39,12 +40,14 @@ class Counters:
     """
 
     def __init__(self) -> None:
+        self._tallies: dict[tuple[str, ...], Tally] = {}
         self._reset()
 
     def _reset(self) -> None:
         self._lock = Lock()
+        self._drop_tallies()
         self._wait(Waiting())
-        self._flush_at = 0.0
+        self.flush_at = 0.0
         # What was found out, of which the store was told.
         self._told: dict[str, set[str]] = {}
         self._forget_at = 0.0
@@ -60,8 +63,20 @@ class Counters:
             counts = self._counts
             for name in names:
                 counts[name] += 1
-        if monotonic() >= self._flush_at:
+        if monotonic() >= self.flush_at:
             self.flush()
+
+    def tally(self, *names: str) -> Tally:
+        """Return what adds one to each of `names`, and takes no lock.
+
+        Whoever calls it flushes when it is time, as `add` does.
+        """
+        with self._lock:
+            return self._tallies.setdefault(names, Tally(names))
+
+    def _drop_tallies(self) -> None:
+        for tally in self._tallies.values():
+            tally.take()
 
     def detail(self, amounts: Mapping[Detail, int]) -> None:
         """Add to counters of which there are only totals; see `details`."""
@@ -76,7 +91,7 @@ class Counters:
             events = self._waiting.events
             events.append(event)
             if len(events) >= EVENTS:
-                self._flush_at = 0.0
+                self.flush_at = 0.0
 
     def hit_first(self, name: str, hit: Hit, nonce: bytes, seconds: float | None) -> None:
         """Take note of a `hit` of an entry whose first hit is to be counted, perhaps not the first.
@@ -141,9 +156,12 @@ class Counters:
     def flush(self) -> None:
         """Add what was counted to the counters in the store; keep it if the store is down."""
         # No page must fail of a setting.
-        self._flush_at = monotonic() + Settings.METRICS_FLUSH_INTERVAL.usable()
+        self.flush_at = monotonic() + Settings.METRICS_FLUSH_INTERVAL.usable()
         with self._lock:
             waiting = self._waiting
+            for tally in self._tallies.values():
+                if number := tally.take():
+                    waiting.counts.update(dict.fromkeys(tally.names, number))
             self._wait(Waiting())
         if not waiting:
             return
@@ -158,6 +176,7 @@ class Counters:
     def discard(self) -> None:
         """Forget what was counted since the last flush, and all that was found out."""
         with self._lock:
+            self._drop_tallies()
             self._wait(Waiting())
             self._told = {}
 

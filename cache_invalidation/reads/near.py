@@ -184,10 +184,10 @@ class AtHand:
     What this leaves to others is found by them as well.
     """
 
-    __slots__ = ("_counted", "_kept", "_parts")
+    __slots__ = ("_count", "_kept", "_parts")
 
     def __init__(self, name: str) -> None:
-        self._counted = "hits", f"hits:{name}", f"near:{name}"
+        self._count = counters.tally("hits", f"hits:{name}", f"near:{name}").one
         self._kept: dict[Any, Kept] = {}
         self._parts = registry.parts
 
@@ -201,11 +201,13 @@ class AtHand:
             return ELSEWHERE
         if alive and has_any():
             return ELSEWHERE
-        value = kept.value
-        if not kept.lease.until > monotonic() < kept.expires:
+        value, now = kept.value, monotonic()
+        if not kept.lease.until > now < kept.expires:
             return ELSEWHERE
         kept.visited = kept.lease.was_used = True
-        counters.add(*self._counted)
+        self._count()
+        if now >= counters.flush_at:
+            counters.flush()
         hand_up(kept.versions, True)
         return value
 

@@ -56,7 +56,7 @@ def test_counts_wait_in_the_process_until_they_are_flushed(own: Counters):
 
 def test_an_interval_that_is_none_fails_no_page(own: Counters, settings):
     settings.CACHE_INVALIDATION["METRICS_FLUSH_INTERVAL"] = "often"
-    own._flush_at = 0
+    own.flush_at = 0
     own.add("hits")
     assert stored("hits") == 1
 

@@ -203,7 +203,7 @@ def test_who_tells_later_has_missed_for_the_same_cause():
     """Two processes miss the same at the same moment, and both fill it."""
     first, second = counters.__class__(), counters.__class__()
     for each in (first, second):
-        each._flush_at = float("inf")
+        each.flush_at = float("inf")
         each.note(notes.missed(NAME, "place", ""))
     for each in (first, second):
         each.note(notes.kept("place", 300, ""))
