@@ -15,7 +15,7 @@ from django.core.cache import caches
 
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
-from cache_invalidation.stores.messages import Delivery
+from cache_invalidation.stores.messages import NOTE_SIZE, NOTES, Delivery
 from cache_invalidation.stores.redis.store import RedisStore
 from example_project.servers import ValkeyServer
 from tests.stores.steps import MISS, drop, keep, recall, remember, sample, wait_until
@@ -273,6 +273,15 @@ def test_an_unread_tag_leaves_nothing_behind(redis_store, redis_client, settings
     settings.CACHE_INVALIDATION = {"FENCE_TIMEOUT": 0.2}
     redis_store.fence(tags, [], "killed")
     wait_until(lambda: redis_client.dbsize() == 0)
+
+
+def test_notes_take_what_they_need_and_not_twice_as_much(redis_store, redis_client):
+    for place in range(0, NOTES, NOTES // 50):
+        redis_store.count({"hits": 1}, notes={place: b"n" * NOTE_SIZE})
+    (key,) = redis_client.scan_iter("*:notes")
+    assert redis_client.strlen(key) == NOTES * NOTE_SIZE
+    assert redis_client.memory_usage(key) < 1.2 * NOTES * NOTE_SIZE
+    assert redis_store.notes([0, 1]) == {0: b"n" * NOTE_SIZE, 1: b"\0" * NOTE_SIZE}
 
 
 def test_a_tag_takes_the_same_memory_however_often_it_is_written(redis_store, redis_client):

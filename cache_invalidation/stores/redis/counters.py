@@ -24,6 +24,7 @@ from cache_invalidation.stores.messages import (
     NO_COUNTS,
     NO_NOTES,
     NOTE_SIZE,
+    NOTES,
     NOTHING_LEARNED,
     RECENT,
     TAGS_FOUND,
@@ -67,7 +68,7 @@ class RedisCounters(Store):
             commands.append(script("detail", [self._details], DETAILS, *added))
         if notes:
             written = chain.from_iterable(notes.items())
-            commands.append(script("note", [self._notes], NOTE_SIZE, *written))
+            commands.append(script("note", [self._notes], NOTE_SIZE, NOTES, *written))
         # A server without memory to spare may take the first and not the others: what it has
         # counted must not be counted again.
         unrefused(self._servers.ask_all(commands)[:1])
