@@ -21,7 +21,8 @@ from django.core.cache import caches
 from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.messages import Condition, Delivery, Filling
 from cache_invalidation.stores.redis.cluster import ClusterClient, ClusterConnectionFactory
-from cache_invalidation.stores.redis.connection import Command, Servers
+from cache_invalidation.stores.redis.connection import Servers
+from cache_invalidation.stores.redis.conversing import Command
 from cache_invalidation.stores.redis.counters import ERRORS
 from cache_invalidation.stores.redis.entries import pack
 from cache_invalidation.stores.redis.nodes import Nodes

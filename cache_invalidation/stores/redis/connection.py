@@ -12,12 +12,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
+from cache_invalidation.stores.redis.conversing import Command, converse
 from cache_invalidation.stores.redis.server import Server
 from cache_invalidation.stores.redis.waiting import Waiting
 
 logger = logging.getLogger("cache_invalidation")
-
-Command = tuple[Any, ...]
 
 # Seconds, where the project does not say. A server that hangs must not hold up a COMMIT.
 TIME_LIMITS: Final = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
@@ -278,36 +277,6 @@ def text_of(answers: Sequence[Any]) -> str:
     return "\n".join(a.decode() if isinstance(a, bytes) else str(a) for a in answers)
 
 
-def converse(
-    connection: Any,
-    commands: Sequence[Command],
-    keep_refusals: bool = False,
-    *,
-    is_new: bool = False,
-) -> list[Any]:
-    """Send commands over a connection, which is connected or about to be; return the answers.
-
-    A refusal is raised once all answers are read, or is among them if it is to be kept. After any
-    other error, and where the server turns out to be a replica, the connection is closed.
-    """
-    try:
-        packed = connection.pack_commands(commands)
-        connection.send_packed_command(packed, check_health=not is_new)
-        answers = [answer_or_refusal(connection) for _ in commands]
-    except BaseException:
-        # An answer that nobody has read would be taken for that of the next command.
-        connection.disconnect()
-        raise
-    for answer in answers:
-        if isinstance(answer, ResponseError):
-            if isinstance(answer, ReadOnlyError):
-                connection.disconnect()
-                raise answer
-            if not keep_refusals:
-                raise answer
-    return answers
-
-
 def scanned(ask: Callable[..., Any], match: str, count: int) -> Iterator[bytes]:
     """Iterate over the names of all keys of the one server that `ask` asks."""
     cursor = 0
@@ -317,18 +286,3 @@ def scanned(ask: Callable[..., Any], match: str, count: int) -> Iterator[bytes]:
         cursor = int(answer)
         if not cursor:
             return
-
-
-def unrefused(answers: list[Any]) -> list[Any]:
-    """Return `answers`; raise the first refusal that is among them."""
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
-
-
-def answer_or_refusal(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error

@@ -32,7 +32,8 @@ from cache_invalidation.stores.messages import (
     Mark,
     Notes,
 )
-from cache_invalidation.stores.redis.connection import Command, Servers, unrefused
+from cache_invalidation.stores.redis.connection import Servers
+from cache_invalidation.stores.redis.conversing import Command, unrefused
 from cache_invalidation.stores.redis.scripts import ms, script
 
 # The last three are what an answer of an unexpected shape leads to.

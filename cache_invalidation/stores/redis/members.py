@@ -20,12 +20,11 @@ from cache_invalidation.stores.redis.cluster import as_connection_error
 from cache_invalidation.stores.redis.connection import (
     INTRODUCTION,
     TIME_LIMITS,
-    Command,
-    converse,
     introduce,
     seconds_of,
     text_of,
 )
+from cache_invalidation.stores.redis.conversing import Command, converse
 from cache_invalidation.stores.redis.server import Server, digest
 from cache_invalidation.stores.redis.waiting import taken_from
 

@@ -29,7 +29,8 @@ from cache_invalidation.stores.near.waiting import (
     names_in,
     told_by,
 )
-from cache_invalidation.stores.redis.connection import MEMORY, Command, Servers, text_of
+from cache_invalidation.stores.redis.connection import MEMORY, Servers, text_of
+from cache_invalidation.stores.redis.conversing import Command
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters
 from cache_invalidation.stores.redis.scripts import script
 from cache_invalidation.stores.redis.server import Server

@@ -29,13 +29,11 @@ from cache_invalidation.stores.redis.cluster import as_connection_error, node_at
 from cache_invalidation.stores.redis.connection import (
     IDENTIFY,
     MEMORY,
-    Command,
-    answer_or_refusal,
     once,
     scanned,
     text_of,
-    unrefused,
 )
+from cache_invalidation.stores.redis.conversing import Command, answer_or_refusal, packed, unrefused
 from cache_invalidation.stores.redis.members import Members
 from cache_invalidation.stores.redis.server import Server
 from cache_invalidation.stores.redis.waiting import taken_from
@@ -194,9 +192,9 @@ class Nodes(Members):
                     taken.append((pool, taken_from(pool), positions))
             for _, connection, positions in taken:
                 mine = [commands[position] for position in positions]
-                packed = connection.pack_commands(shortened(mine) if are_short else mine)
+                sent = packed(connection, shortened(mine) if are_short else mine)
                 with _noted(failures, connection):
-                    connection.send_packed_command(packed)
+                    connection.send_packed_command(sent)
             for _, connection, positions in taken:
                 if connection.is_connected:
                     with _noted(failures, connection):

@@ -13,7 +13,7 @@ from cache_invalidation.stores.messages import (
     new_token,
 )
 from cache_invalidation.stores.near.registrar import Held
-from cache_invalidation.stores.redis.connection import Command, unrefused
+from cache_invalidation.stores.redis.conversing import Command, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS
 from cache_invalidation.stores.redis.entries import KINDS, unpack
 from cache_invalidation.stores.redis.near import RedisNear

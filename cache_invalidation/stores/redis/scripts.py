@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cache_invalidation.stores.messages import VERSION_GRACE
-from cache_invalidation.stores.redis.connection import IDENTIFY, Command, without_comments
+from cache_invalidation.stores.redis.connection import IDENTIFY, without_comments
+from cache_invalidation.stores.redis.conversing import Command
 
 _LUA = {path.stem: without_comments(path) for path in (Path(__file__).parent / "lua").glob("*.lua")}
 

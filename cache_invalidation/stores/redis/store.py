@@ -22,7 +22,8 @@ from cache_invalidation.stores.messages import (
     version_name,
 )
 from cache_invalidation.stores.near.waiting import Told
-from cache_invalidation.stores.redis.connection import Command, Primary, Servers, unrefused
+from cache_invalidation.stores.redis.connection import Primary, Servers
+from cache_invalidation.stores.redis.conversing import Command, unrefused
 from cache_invalidation.stores.redis.counters import ERRORS, spell
 from cache_invalidation.stores.redis.entries import pack
 from cache_invalidation.stores.redis.reading import RedisReading

@@ -26,10 +26,11 @@ class Waiting:
 
         Raises `MaxConnectionsError` if there is none to spare.
         """
-        with suppress(IndexError):
-            if not checked:
-                return self._idle.pop()
-        return taken_from(self._pool)
+        try:
+            connection = None if checked else self._idle.pop()
+        except IndexError:
+            connection = None
+        return taken_from(self._pool) if connection is None else connection
 
     def give_back(self, connection: Any) -> None:
         """Have somebody else use `connection`, which is closed unless it has worked."""
