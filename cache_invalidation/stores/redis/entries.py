@@ -30,10 +30,11 @@ def unpack(raw: bytes, mark: str) -> Entry | None:
     None for what somebody else has put there.
     """
     try:
-        is_salted = raw[0] > WITH_TAGS
-        last = len(raw) - SALT if is_salted else len(raw)
-        salt = raw[last:].decode(errors="replace")
-        if raw[0] in (PLAIN, PLAIN + SALTED):
+        kind, last, salt = raw[0], len(raw), ""
+        if kind > WITH_TAGS:
+            last -= SALT
+            salt = raw[last:].decode(errors="replace")
+        if kind == PLAIN or kind == PLAIN + SALTED:
             end = 14 + raw[13]
             return Entry(raw[1:13], (), raw[end:last], raw[14:end], mark, salt)
         begin = 18 + int.from_bytes(raw[13:17])

@@ -36,10 +36,19 @@ class RedisReading(RedisNear):
         if (with_further or head) and self._scripts_find_keys:
             # Slower than MGET, and faster than a second round trip.
             return self._look(entry, tags, head).found
-        names = [entry, self._mark_key(entry), *map(self.version_key, tags)]
-        (raw, marked, *found), identity = self._values(names)
-        versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
-        return self._found(raw, _text(marked) or "", versions)
+        (raw, marked, *found), identity = self._values(self._names(entry, tags))
+        return self._found(raw, _text(marked) or "", self._by_tag(tags, found, identity))
+
+    def _names(self, entry: str, tags: Sequence[str]) -> list[str]:
+        """Return under which names there are an entry, its mark and the versions of `tags`."""
+        above = self._versions  # As in `version_key`.
+        return [entry, self._mark_key(entry), *[above + tag for tag in tags]]
+
+    def _by_tag(
+        self, tags: Sequence[str], found: Sequence[bytes | None], identity: str
+    ) -> dict[str, Version]:
+        """Return, by tag, the versions that the server of this `identity` has returned."""
+        return self._valid(dict(zip(tags, _texts(found), strict=True)), identity)
 
     @guarded(*ERRORS)
     def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
@@ -47,46 +56,45 @@ class RedisReading(RedisNear):
 
     @guarded(*ERRORS)
     def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
-        names = [self._mark_key(entry), *map(self.version_key, tags)]
+        names = self._names(entry, tags)[1:]
         # In this order: what is dropped between the two shows in the second.
         head = ("GETRANGE", entry, 1, len(seal))
         (found, *values), identity = self._servers.look((head, *self._getting(names)))
         if found != seal:
             return None
         marked, *there = [value for some in values for value in some]
-        versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
-        return Found(None, versions, _text(marked) or "")
+        return Found(None, self._by_tag(tags, there, identity), _text(marked) or "")
 
     def _getting(self, names: Sequence[str]) -> list[Command]:
         """Return the commands whose answers have what stands under `names`, in lists."""
         return [("MGET", *names)]
 
     def _look(self, entry: str, tags: Sequence[str], head: int, holder: str = "") -> Held:
-        names = [entry, self._mark_key(entry), *map(self.version_key, tags)]
+        names = self._names(entry, tags)
         if holder:
             look = script("hold", names, self._versions, head, self._near, holder)
         else:
             look = script("lookup", names, self._versions, head)
         ((raw, (marked, *found), further, stamp, lives),), identity = self._servers.look((look,))
-        versions = self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
+        versions = self._by_tag(tags, found, identity)
         seconds = None if lives < 0 else lives / 1000
         if further:
             mark = _text(marked) or ""
             unpacked = unpack(raw, mark)
             if unpacked is not None:
-                versions.update(zip(unpacked.further, map(_text, further), strict=True))
+                versions.update(zip(unpacked.further, _texts(further), strict=True))
             return Held(Found(unpacked, dict(sorted(versions.items())), mark), stamp, seconds)
         return Held(self._found(raw, _text(marked) or "", versions), stamp, seconds)
 
     @guarded(*ERRORS)
     def lookup_many(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Found]:
-        names = [[e, self._mark_key(e), *map(self.version_key, tags)] for e, tags in wanted]
+        names = [self._names(entry, tags) for entry, tags in wanted]
         asked = list({name: None for each in names for name in each})  # Most have tags in common.
         values, identity = self._values(asked)
         answers, found = dict(zip(asked, values, strict=True)), []
         for (_, tags), each in zip(wanted, names, strict=True):
             raw, marked, *there = map(answers.__getitem__, each)
-            versions = self._valid(dict(zip(tags, map(_text, there), strict=True)), identity)
+            versions = self._by_tag(tags, there, identity)
             found.append(self._found(raw, _text(marked) or "", versions))
         return found
 
@@ -102,7 +110,7 @@ class RedisReading(RedisNear):
     @guarded(*ERRORS)
     def versions(self, tags: Sequence[str]) -> Versions:
         found, identity = self._values([self.version_key(tag) for tag in tags])
-        return self._valid(dict(zip(tags, map(_text, found), strict=True)), identity)
+        return self._by_tag(tags, found, identity)
 
     def _values(self, names: Sequence[str]) -> tuple[list[bytes | None], str]:
         """Return what stands under `names`, and the identity of the server that says so."""
@@ -139,4 +147,8 @@ class RedisReading(RedisNear):
 
 
 def _text(raw: bytes | None) -> Version:
-    return None if raw is None else str(raw, "utf-8", "replace")
+    return None if raw is None else raw.decode("utf-8", "replace")
+
+
+def _texts(raw: Sequence[bytes | None]) -> list[Version]:
+    return [None if each is None else each.decode("utf-8", "replace") for each in raw]

@@ -18,6 +18,8 @@ from cache_invalidation.stores.messages import (
     Condition,
     Delivery,
     Filling,
+    entry_name,
+    mark_name,
     new_token,
     version_name,
 )
@@ -49,7 +51,8 @@ class RedisStore(RedisReading):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._versions = self.shared(version_name(""))
+        self._versions, self._beside = self.shared(version_name("")), self.shared(mark_name(""))
+        self._entries = self._prefix + entry_name("")
         self._open()
 
     def _open(self) -> None:
@@ -113,8 +116,16 @@ class RedisStore(RedisReading):
     def pattern_place(self, pattern: str) -> str:
         return self._placed(self._codec.make_pattern, pattern)
 
+    # The next are looked for with each lookup: they are what `Store` would make of them.
+
+    def entry_place(self, key: str) -> str:
+        return self._entries + key if self.places_plainly else super().entry_place(key)
+
     def version_key(self, tag: str) -> str:
         return self._versions + tag
+
+    def _mark_key(self, entry: str) -> str:
+        return self._beside + entry
 
     # What readers need
 
