@@ -151,7 +151,7 @@ class Counters:
     def update(self, counts: Mapping[str, int]) -> None:
         """Add `counts`, without flushing; for those that have just seen the store fail."""
         with self._lock:
-            self._waiting.counts.update(counts)
+            self._waiting.count(counts)
 
     def flush(self) -> None:
         """Add what was counted to the counters in the store; keep it if the store is down."""
