@@ -21,10 +21,10 @@ LONGEST: Final = 10**9  # seconds; servers do not count much further
 def of_django() -> Any:
     """Return Django's settings as they are now, not to be kept.
 
-    They are those behind the lazy object, which takes its time, above all to tell that there is no
-    such setting.
+    They are those behind the lazy object, which takes its time for whatever it is asked, above all
+    to tell that there is no such setting.
     """
-    held: Any = django_settings._wrapped  # type: ignore[misc]
+    held: Any = object.__getattribute__(django_settings, "_wrapped")
     return django_settings if held is empty else held
 
 
@@ -49,8 +49,9 @@ class Setting(Generic[T]):
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
     def __get__(self, instance: object | None, owner: type) -> "Setting[T] | T":
-        if instance is None:
-            return self
+        return self if instance is None else self._now()
+
+    def _now(self) -> T:
         values = configured()
         if not isinstance(values, dict):
             raise InvalidSetting(f"CACHE_INVALIDATION is {values!r}, which is not a dict.")
@@ -61,7 +62,7 @@ class Setting(Generic[T]):
     def usable(self) -> T:
         """Return the value, or the default if it cannot be used: a system check says so."""
         try:
-            return self.__get__(settings, Settings)
+            return self._now()
         except InvalidSetting:
             return self.default
 
