@@ -135,7 +135,7 @@ def stored_at(payload: Any) -> float | None:
 
 
 def _is_wrapped(payload: Any) -> bool:
-    return isinstance(payload, bytes) and payload[:_HEAD].startswith(MARK) and len(payload) >= _HEAD
+    return isinstance(payload, bytes) and payload.startswith(MARK) and len(payload) >= _HEAD
 
 
 def _end(payload: bytes) -> int:

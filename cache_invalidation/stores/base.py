@@ -313,7 +313,7 @@ def guarded(
         @wraps(method)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             breaker = self.breaker
-            if not breaker.is_working and not self.admits(urgent=urgent):
+            if breaker.state is not State.WORKING and not self.admits(urgent=urgent):
                 self.recovery.begin()
                 raise StoreUnavailable(breaker.reason)
             outages, begun = breaker.outages, monotonic()

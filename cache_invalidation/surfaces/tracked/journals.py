@@ -135,6 +135,8 @@ class Journal(Sampled):
         conditions: Versions = NOTHING,
     ) -> None:
         self.events += 1
+        if self.is_blind:
+            return
         if self.begun is None and (self.looked is None or self.events > NOTED):
             self.lose_track()
         if not self.is_blind:
