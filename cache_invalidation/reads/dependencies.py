@@ -64,14 +64,15 @@ class Dependencies:
         Another thread may have sampled them meanwhile, and read what is older than this. What is a
         condition of one query may be what the value depends on by another: it is one tag.
         """
-        agreed = []
+        agreed = True
         for told, mine, others in (
             (versions, self.versions, self.conditions),
             (conditions, self.conditions, self.versions),
         ):
             for tag, v in told.items():
-                agreed.append(mine.setdefault(tag, v) == v == others.get(tag, v))
-        return all(agreed)
+                if not mine.setdefault(tag, v) == v == others.get(tag, v):
+                    agreed = False  # Take in the others all the same.
+        return agreed
 
 
 _NOBODY: Final = nullcontext()

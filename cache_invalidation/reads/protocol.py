@@ -134,7 +134,7 @@ def _with(found: Found, more: Versions) -> Found:
 def _asked(read: Read) -> tuple[str, ...]:
     """Return the tags whose versions are asked for together with the entry."""
     hint = hints.get(read.key)
-    return read.tags if hint is None else tuple(sorted({*read.tags, *hint}))
+    return tuple(sorted({*read.tags, *hint})) if hint else read.tags
 
 
 def judge(read: Read, found: Found, *, computes: bool = True) -> Outcome:

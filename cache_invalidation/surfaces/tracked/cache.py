@@ -9,7 +9,7 @@ from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django_redis.util import CacheKey
 
-from cache_invalidation.conf import Settings
+from cache_invalidation.conf import Settings, configured
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.tracking import Tracking, tracking_of
@@ -37,7 +37,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._given = (server, params)
-        self._found: dict[str, Tracking | None] = {}
+        # What was found of what is tracked, and by which settings of the app.
+        self._found: tuple[Any, Tracking | None] = (None, None)
 
     def _tracked(self, key: Any, version: int | None) -> Key | None:
         """Return what there is to do with a key that is tracked; None for all others."""
@@ -59,10 +60,11 @@ class TrackedCache(_Below):  # type: ignore[misc]
         """Return what is tracked, if this is the cache of the app, once it is ready."""
         if not (self.tracks_keys and apps.ready):
             return None
-        alias = Settings.CACHE.usable()
-        if alias not in self._found:
-            self._found[alias] = self._tracking_as(alias)
-        return self._found[alias]
+        told, found = self._found
+        if told is not (now := configured()):
+            found = self._tracking_as(Settings.CACHE.usable())
+            self._found = now, found
+        return found
 
     def _tracking_as(self, alias: str) -> Tracking | None:
         server, params = self._given

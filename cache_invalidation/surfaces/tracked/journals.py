@@ -11,10 +11,9 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -45,8 +44,7 @@ KEPT: Final = 3600.0
 ASKED: Final = 100  # keys that were looked for, and may be set
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):  # Made for each hit: see `Entry`.
     """A tracked key that was looked for by `read`, which may store what is set then.
 
     `events` says how much had been read in the unit before.

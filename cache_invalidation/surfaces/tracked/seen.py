@@ -30,10 +30,9 @@ def remember(versions: Versions) -> None:
         if len(_seen) >= REMEMBERED:
             _seen.clear()
         for tag, version in versions.items():
-            if version is None or is_fence(version):
-                continue
             known = _seen.get(tag)
-            if known is None or known[0] != version:
+            is_new = known is None or known[0] != version
+            if is_new and version is not None and not is_fence(version):
                 _seen[tag] = version, next(_numbers)
 
 
