@@ -64,15 +64,16 @@ class Dependencies:
         Another thread may have sampled them meanwhile, and read what is older than this. What is a
         condition of one query may be what the value depends on by another: it is one tag.
         """
-        agreed = True
-        for told, mine, others in (
-            (versions, self.versions, self.conditions),
-            (conditions, self.conditions, self.versions),
-        ):
-            for tag, v in told.items():
-                if not mine.setdefault(tag, v) == v == others.get(tag, v):
-                    agreed = False  # Take in the others all the same.
-        return agreed
+        agreed = _take_in(versions, self.versions, self.conditions)
+        return (not conditions or _take_in(conditions, self.conditions, self.versions)) and agreed
+
+
+def _take_in(told: Versions, mine: dict[str, Version], others: Versions) -> bool:
+    agreed = True
+    for tag, version in told.items():
+        if not mine.setdefault(tag, version) == version == others.get(tag, version):
+            agreed = False  # The others have to be taken in all the same.
+    return agreed
 
 
 _NOBODY: Final = nullcontext()

@@ -48,7 +48,11 @@ class RedisReading(RedisNear):
         self, tags: Sequence[str], found: Sequence[bytes | None], identity: str
     ) -> dict[str, Version]:
         """Return, by tag, the versions that the server of this `identity` has returned."""
-        return self._valid(dict(zip(tags, _texts(found), strict=True)), identity)
+        pairs = zip(tags, found, strict=True)
+        return self._valid(
+            {tag: raw if raw is None else raw.decode("utf-8", "replace") for tag, raw in pairs},
+            identity,
+        )
 
     @guarded(*ERRORS)
     def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
@@ -82,7 +86,7 @@ class RedisReading(RedisNear):
             mark = _text(marked) or ""
             unpacked = unpack(raw, mark)
             if unpacked is not None:
-                versions.update(zip(unpacked.further, _texts(further), strict=True))
+                versions.update(zip(unpacked.further, map(_text, further), strict=True))
             return Held(Found(unpacked, dict(sorted(versions.items())), mark), stamp, seconds)
         return Held(self._found(raw, _text(marked) or "", versions), stamp, seconds)
 
@@ -148,7 +152,3 @@ class RedisReading(RedisNear):
 
 def _text(raw: bytes | None) -> Version:
     return None if raw is None else raw.decode("utf-8", "replace")
-
-
-def _texts(raw: Sequence[bytes | None]) -> list[Version]:
-    return [None if each is None else each.decode("utf-8", "replace") for each in raw]

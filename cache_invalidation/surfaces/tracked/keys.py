@@ -86,9 +86,9 @@ class Key:
             pass  # Nobody waits, without a lock.
         if read.is_hit:
             read.storable = True
-        # A mark that stands beside a fence is not there for good.
-        mark = read.mark if read.mark and read.storable else None
-        seen.remember({**(read.versions or {}), **read.known, self._mark: mark})
+        seen.remember(read.versions or {}, read.known)
+        if read.mark and read.storable:  # One that stands beside a fence is not there for good.
+            seen.remember({self._mark: read.mark})
         journal.ask(read, events)
         return read
 

@@ -24,16 +24,17 @@ def now() -> int:
     return next(_numbers)
 
 
-def remember(versions: Versions) -> None:
+def remember(*found: Versions) -> None:
     """Take note of versions that the store has just returned."""
     with _lock:
         if len(_seen) >= REMEMBERED:
             _seen.clear()
-        for tag, version in versions.items():
-            known = _seen.get(tag)
-            is_new = known is None or known[0] != version
-            if is_new and version is not None and not is_fence(version):
-                _seen[tag] = version, next(_numbers)
+        for versions in found:
+            for tag, version in versions.items():
+                known = _seen.get(tag)
+                is_new = known is None or known[0] != version
+                if is_new and version is not None and not is_fence(version):
+                    _seen[tag] = version, next(_numbers)
 
 
 def before(number: int, tags: Iterable[str]) -> dict[str, Version]:
