@@ -161,7 +161,7 @@ class Counters:
             waiting = self._waiting
             for tally in self._tallies.values():
                 if number := tally.take():
-                    waiting.counts.update(dict.fromkeys(tally.names, number))
+                    waiting.count(dict.fromkeys(tally.names, number))
             self._wait(Waiting())
         if not waiting:
             return
