@@ -111,54 +111,48 @@ class Explorer:
     steps: dict[Any, Any] = field(default_factory=dict)
     own: int | None = None
 
-    def run(
+    def run(self, processes: tuple[int, ...] = (1, 1), writers: int = 2, **further: Any) -> int:
+        """Explore everything that can come of a world; return the number of worlds.
+
+        See `first`.
+        """
+        first = self.first(processes, writers, **further)
+        # Their hashes are kept alone: millions of worlds would not fit into memory.
+        seen, queue = {hash(first)}, [first]
+        while queue:
+            world = queue.pop()
+            self.worlds += 1
+            for successor in map(self.canonical, self.successors(world)):
+                known = len(seen)
+                seen.add(hash(successor))
+                if len(seen) > known:
+                    self.probe(successor)
+                    queue.append(successor)
+        return self.worlds
+
+    def first(
         self,
         processes: tuple[int, ...] = (1, 1),
         writers: int = 2,
         *,
-        losses: int = 0,
-        crashes: int = 0,
-        kills: int = 0,
         evicts: int = 0,
         leaves: int = 0,
-        limit: int | None = None,
         own: int | None = None,
         overwrite: bool = False,
-        **further: Any,
-    ) -> int:
-        """Explore everything with so many threads in each process; return the number of worlds.
+        **lost: Any,
+    ) -> World:
+        """Return the world with so many threads in each process, in which nothing has happened.
 
         `own` is the process in which the writers are, if it is one of these. Those that `overwrite`
-        set values.
+        set values. What may be `lost`, and how often, is as in `World`.
         """
         self.own, self.overwrites = own, overwrite
         made = tuple(
             Process(threads=(Thread(),) * threads, evicts=evicts, leaves=leaves)
             for threads in processes
         )
-        first = World(
-            Store(version=1, entry=(1, 0), epoch=1, epochs=1),
-            0,
-            made,
-            (Writer(),) * writers,
-            losses=losses,
-            crashes=crashes,
-            kills=kills,
-            **further,
-        )
-        seen, queue = {first}, [first]
-        while queue:
-            world = queue.pop()
-            self.worlds += 1
-            if limit is not None and self.worlds > limit:
-                break
-            for successor in self.successors(world):
-                canonical = self.canonical(successor)
-                if canonical not in seen:
-                    seen.add(canonical)
-                    self.probe(canonical)
-                    queue.append(canonical)
-        return self.worlds
+        store = Store(version=1, entry=(1, 0), epoch=1, epochs=1)
+        return World(store, 0, made, (Writer(),) * writers, **lost)
 
     # What is asked of a world
 
