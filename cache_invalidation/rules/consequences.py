@@ -209,7 +209,7 @@ def _add_rendered(result: Consequence, template: Template) -> None:
             key = key_as_stored(result.rule.model, change.pk)
             rendered = {template.render(lambda _: key)}
         else:
-            states = change.instances if change.is_known else ()
+            states = _states_for(template, result)
             with shielded(change.using):
                 rendered = {
                     template.render(resolve) for state in states for resolve in resolvers_for(state)
@@ -226,6 +226,19 @@ def _add_rendered(result: Consequence, template: Template) -> None:
     else:
         collapsed = template.collapsed()
         targets["pattern" if template.kind == "key" else template.kind].add(collapsed)
+
+
+def _states_for(template: Template, result: Consequence) -> tuple[Model, ...]:
+    """Return all states of the row that `template` is rendered for; none if not all are known.
+
+    Of a row that was created nobody may know the key, and all the rest.
+    """
+    change = result.change
+    if change.is_known:
+        return change.instances
+    if change.operation == "create" and template.paths <= result.rule.value_paths:
+        return () if change.new is None else (change.new,)
+    return ()
 
 
 def say(consequence: Consequence) -> None:

@@ -45,8 +45,11 @@ class Change:
         """Whether `instances` are all states that the row has been in, before and after.
 
         If not, what can be named by looking at them is not all that the change makes stale: rows
-        that were written by raw SQL, or more than ``ROW_TAG_LIMIT`` of them, have none.
+        that were written by raw SQL, or more than ``ROW_TAG_LIMIT`` of them, have none, and those
+        of ``bulk_create(ignore_conflicts=True)`` have no key.
         """
+        if any(state.pk is None for state in self.instances):
+            return False
         if self.operation == "create":
             return self.new is not None
         if self.operation == "delete":

@@ -145,6 +145,13 @@ class Rule:
         return frozenset({"pk", key.name, key.attname})
 
     @cached_property
+    def value_paths(self) -> frozenset[str]:
+        """The ways in which a template can name what is in the columns of a row, but its key."""
+        columns = self.model._meta.concrete_fields
+        paths = {c.attname for c in columns} | {c.name for c in columns if not c.is_relation}
+        return frozenset(paths - self.key_paths)
+
+    @cached_property
     def ignore(self) -> frozenset[str]:
         """The names of the fields that are ignored."""
         return self._changing(self.declaration.ignore)

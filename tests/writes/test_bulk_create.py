@@ -86,6 +86,38 @@ def test_rows_in_conflict_that_stay_as_they_are(counters, using, deliveries):
     assert deliveries.tags == {"testapp.counter", "testapp.counter:*"}
 
 
+class ByKey(ModelInvalidation):
+    tags = ["counter by key:{pk}", "of group:{group}"]
+
+
+class ByKeyInCode(ModelInvalidation):
+    families = ["counter by key"]
+
+    def get_tags(self, change):
+        named = {f"of group:{row.group}" for row in change.instances}
+        return named | {f"counter by key:{row.pk}" for row in change.instances}
+
+
+class ByKeyIfKnown(ByKeyInCode):
+    families = []
+
+    def get_tags(self, change):
+        return super().get_tags(change) if change.is_known else ["counter by key:*", "of group:*"]
+
+
+@pytest.mark.parametrize("declaration", [ByKey, ByKeyInCode, ByKeyIfKnown])
+def test_a_row_whose_key_nobody_knows_is_any_row_of_what_names_it_by_its_key(
+    using, deliveries, declaration
+):
+    with registry.override(Counter, declaration):
+        Counter.objects.using(using).bulk_create(
+            [Counter(name="c", group=3)], ignore_conflicts=True
+        )
+    assert "counter by key:*" in deliveries.tags
+    assert deliveries.family("of group") in ({"of group:3"}, {"of group:*"})
+    assert not any(tag.endswith(":None") for tag in deliveries.tags)
+
+
 @pytest.mark.parametrize("key", ["made up", "none", "the same"])
 @pytest.mark.parametrize("declaration", [ModelInvalidation, Grouped])
 def test_a_row_in_conflict_that_is_updated_is_another_one(counters, using, key, declaration):
