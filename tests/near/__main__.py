@@ -7,6 +7,7 @@ import argparse
 import os
 import signal
 import sys
+from math import inf
 
 import django
 from django.conf import settings
@@ -15,13 +16,14 @@ from django.utils.module_loading import import_string
 
 from example_project.scratch_database import scratch_database
 from example_project.servers import running_servers
+from tests.near.soak.course import FAST, Pace
 
 
 def main() -> int:
     """Run it, and print what came of it every minute."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _parser().parse_args()
-    module = "tests.settings" if options.keys else "tests.consistency.drills.settings"
+    module = "tests.settings" if options.overwritten else "tests.consistency.drills.settings"
     os.environ["DJANGO_SETTINGS_MODULE"] = module
     with running_servers():
         django.setup()
@@ -29,7 +31,7 @@ def main() -> int:
             sys.exit("DATABASE_URL: the soak needs PostgreSQL.")
         settings.DEBUG = False
         with scratch_database("soak"):
-            if options.keys:  # By hand, which has a race and troubles of its own.
+            if options.overwritten:  # Which has a race and troubles of its own.
                 return 0 if import_string("tests.near.soak_of_keys.soak")(options) else 1
             return 0 if _run(options) else 1
 
@@ -43,8 +45,11 @@ def _parser() -> argparse.ArgumentParser:
         "--only", nargs="+", metavar="NAME", help="troubles; a wrong name lists them"
     )
     parser.add_argument("--calm", action="store_true", help="no trouble")
-    ways = ("dropped", "overwritten")
-    parser.add_argument("--keys", choices=ways, help="tracked keys, and what writers do to them")
+    parser.add_argument("--fast", action="store_true", help="few writes, and nearly all reads near")
+    parser.add_argument("--reads", type=float, default=0, help="or longer, until there are so many")
+    parser.add_argument(
+        "--overwritten", action="store_true", help="race for tracked keys that writers set instead"
+    )
     parser.add_argument("--control", action="store_true", help="as --sabotage no_writer_waits")
     parser.add_argument("--sabotage", metavar="NAME", help="break the package; see the drills")
     return parser
@@ -67,6 +72,9 @@ def _run(options: argparse.Namespace) -> bool:
         seconds=options.seconds,
         readers=options.readers,
         writers=options.writers,
+        pace=FAST if options.fast else Pace(),
+        is_enough=lambda report: bool(report.reads >= options.reads),
+        longest=inf,
         sabotage="no_writer_waits" if options.control else options.sabotage,
         tell=lambda line: print(line, flush=True),
     )

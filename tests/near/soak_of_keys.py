@@ -1,4 +1,4 @@
-"""What `python -m tests.near --keys` does, with Django ready."""
+"""What `python -m tests.near --overwritten` does, with Django ready."""
 
 import os
 import random
@@ -24,12 +24,6 @@ from tests.near.keys import OPTIONS, caches_with
 
 ROUND = 60.0  # seconds
 
-#: The strategies for tracked keys, each with its control.
-KEYS: dict[str, tuple[type[Strategy], type[Strategy]]] = {
-    "dropped": (racing_keys.Dropped, racing_keys.DroppedByWhoDoesNotWait),
-    "overwritten": (racing_keys.Overwritten, racing_keys.OverwrittenByWhoDoesNotWait),
-}
-
 
 def soak(options: Namespace) -> bool:
     """Race for so many seconds; tell whether all that was read and is left is right."""
@@ -43,11 +37,11 @@ def soak(options: Namespace) -> bool:
 @contextmanager
 def _raced(options: Namespace) -> Iterator[type[Strategy]]:
     """Have the settings of what is to be raced; return that."""
-    blind = ["race:*"] if options.keys == "overwritten" else []
-    caches = caches_with(**{**OPTIONS, "BLIND": blind})
+    caches = caches_with(**{**OPTIONS, "BLIND": ["race:*"]})
     with override_settings(CACHES=caches, CACHE_INVALIDATION={}):
         get_store().ping()
-        yield KEYS[options.keys][options.control]
+        control = racing_keys.OverwrittenByWhoDoesNotWait
+        yield control if options.control else racing_keys.Overwritten
 
 
 def _races(strategy: type[Strategy], options: Namespace) -> list[Result]:

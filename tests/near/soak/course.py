@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from ctypes import Array, Structure, c_char, c_double, c_int, c_longlong
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from tests.consistency.drills.course import World
+
+KEYS: Final = "soak:"  # what those begin with that are tracked
 
 
 class State(IntEnum):
@@ -25,7 +28,7 @@ class Tally(Structure):
     """What one process has counted so far, and whoever came in its place when it was killed."""
 
     reads: int
-    near: int  # reads that were answered from the memory of the process
+    near: int  # reads for which nobody had to ask the server
     misses: int
     stale: int
     writes: int
@@ -58,10 +61,24 @@ class Tally(Structure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often what is done."""
+
+    reads: int = 1  # in what is one request
+    plain: float = 0.95  # the share of these that call a function of one row; others take longer
+    pause: float = 0.008  # seconds between two writes of a process, on average
+
+
+#: Nearly all that is read is near, and is read without much around it.
+FAST: Final = Pace(reads=500, plain=0.995, pause=0.2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Course(World):
     """The rows of a soak; goes to each process when that is started."""
 
-    until: float  # by the monotonic clock, in case that nobody is left to end it
+    until: c_double  # by the monotonic clock, in case that nobody is left to end it
+    pace: Pace
     icaos: Sequence[str]
     # For each writer, and each row, the newest value with which it has got control back.
     returned: "Array[c_longlong]"
@@ -74,4 +91,4 @@ class Course(World):
         return max(self.returned[row :: len(self.icaos)])
 
     def is_over(self) -> bool:
-        return self.state.value == State.END or time.monotonic() > self.until
+        return self.state.value == State.END or time.monotonic() > self.until.value

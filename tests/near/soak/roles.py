@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import StringIO
-from typing import Final
 
 from django.core.management import CommandError, call_command
 
@@ -13,8 +12,6 @@ from cache_invalidation import unit_of_work
 from tests.consistency.drills.roles import begin
 from tests.near.soak.course import Course, State, Tally
 from tests.near.soak.site import Site, look, race, raise_elevation
-
-WRITE_INTERVAL: Final = 0.008  # seconds between two writes of a process, on average
 
 
 def work(role: str, course: Course, number: int) -> None:
@@ -27,7 +24,7 @@ def work(role: str, course: Course, number: int) -> None:
 
 
 def read(course: Course, site: Site, number: int) -> None:
-    """Read something, or look at everything where it is time for that."""
+    """Read as much as a request does, or look at everything where it is time for that."""
     tally, rounds = course.tallies[number], course.rounds.value
     try:
         with unit_of_work():  # As a request is one.
@@ -59,7 +56,7 @@ def write(course: Course, site: Site, number: int) -> None:
     else:
         course.returned[number * len(course.icaos) + row] = elevation
         tally.writes += 1
-    time.sleep(random.uniform(0, 2 * WRITE_INTERVAL))
+    time.sleep(random.uniform(0, 2 * course.pace.pause))
 
 
 def drain(course: Course, site: Site, number: int) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from ctypes import c_int
+from ctypes import c_double, c_int
 from typing import Any, Final
 
 from django.db import connection
@@ -15,7 +15,7 @@ from example_project.topologies import SentinelGroup
 from tests.consistency.drills.processes import processes
 from tests.consistency.drills.topologies import sentinel_cache
 from tests.consistency.mixture import ROWS
-from tests.near.soak.course import Course, State, Tally
+from tests.near.soak.course import KEYS, Course, Pace, State, Tally
 from tests.near.soak.crew import Crew, SoakError
 from tests.near.soak.report import Report
 from tests.near.soak.troubles import FAILOVER, Mayhem, Scene
@@ -42,33 +42,35 @@ def soak(
     seconds: float,
     readers: int = 4,
     writers: int = 2,
+    pace: Pace = Pace(),  # noqa: B008  # It is frozen.
     sabotage: str | None = None,
     is_enough: Enough = _always,
+    longest: float = LONGEST,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Race with the troubles that have these `names`, and return what came of it.
 
     It lasts `seconds`, or longer, until what was counted `is_enough`: a busy machine takes its
-    time. `sabotage` breaks the package on purpose, in a way of that module. Sums are told to
-    `tell` at the end of each round.
+    time, up to `longest`. `sabotage` breaks the package on purpose, in a way of that module.
+    Sums are told to `tell` at the end of each round.
     """
     PendingInvalidation.objects.all().delete()
     with _cache(needs_sentinel=FAILOVER in names) as (cache, where):
         roles = ["write"] * writers + ["read"] * readers + ["drain"]
-        course = _course(cache, roles, seconds, sabotage)
+        course = _course(cache, roles, pace, sabotage)
         with Crew(course, roles) as crew:
             mayhem = Mayhem(Scene(crew=crew, **where), names)
-            began = time.monotonic()
-            while True:
-                left = began + seconds - time.monotonic()
-                _round(crew, mayhem, min(ROUND, left), is_enough if left <= ROUND else _always)
+            began, is_over = time.monotonic(), False
+            while not is_over:
+                is_over = _round(crew, mayhem, began + seconds, is_enough)
                 report = _report(course, mayhem, time.monotonic() - began)
                 tell(report.line())
-                if left <= ROUND:
-                    return report
+                if not is_over and report.seconds > seconds + longest:
+                    raise SoakError("There is not enough to judge.")
+            return report
 
 
-def _course(cache: Any, roles: list[str], seconds: float, sabotage: str | None) -> Course:
+def _course(cache: Any, roles: list[str], pace: Pace, sabotage: str | None) -> Course:
     rows = dict(Airport.objects.order_by("icao").values_list("icao", "elevation_ft")[:ROWS])
     if len(rows) < ROWS:
         raise SoakError(f"{ROWS} airports are needed, and there are {len(rows)}.")
@@ -77,7 +79,8 @@ def _course(cache: Any, roles: list[str], seconds: float, sabotage: str | None) 
         caches={"default": cache},
         cache_invalidation=SETTINGS,
         sabotage=sabotage,
-        until=time.monotonic() + seconds + 2 * LONGEST,
+        until=processes.RawValue(c_double, time.monotonic() + LONGEST),
+        pace=pace,
         icaos=list(rows),
         returned=processes.RawArray("q", list(rows.values()) * roles.count("write")),
         tallies=processes.RawArray(Tally, len(roles)),
@@ -99,23 +102,27 @@ def _cache(*, needs_sentinel: bool) -> Iterator[tuple[dict[str, Any], dict[str, 
             where = {"alone": stack.enter_context(ValkeyServer())}
             cache = {"LOCATION": where["alone"].url}
         options = {**TIME_OUTS, **cache.get("OPTIONS", {})}
-        backend = "django_redis.cache.RedisCache"
-        yield {"BACKEND": backend, "KEY_PREFIX": "soak", **cache, "OPTIONS": options}, where
+        backend = "cache_invalidation.backends.RedisCache"
+        tracked = [f"{KEYS}*"]
+        options |= {"TRACK": tracked, "NEAR": tracked}
+        yield {**cache, "BACKEND": backend, "KEY_PREFIX": "soak", "OPTIONS": options}, where
 
 
-def _round(crew: Crew, mayhem: Mayhem, seconds: float, is_enough: Enough) -> None:
-    """Race for so long, and until it is enough; then look at what is left."""
-    began = time.monotonic()
-    while (took := time.monotonic() - began) < seconds or not is_enough(
-        _report(crew.course, mayhem)
-    ):
-        if took > seconds + LONGEST:
-            raise SoakError("There is not enough to judge.")
+def _round(crew: Crew, mayhem: Mayhem, end: float, is_enough: Enough) -> bool:
+    """Race for a round, or until `end` and it `is_enough`; then look at what is left.
+
+    Tell if it is enough.
+    """
+    began, is_over = time.monotonic(), False
+    crew.course.until.value = began + ROUND + LONGEST
+    while not is_over and (now := time.monotonic()) < began + ROUND:
         mayhem.step()
         crew.check()
         time.sleep(0.01)
+        is_over = now >= end and is_enough(_report(crew.course, mayhem))
     mayhem.end()
     crew.look_for_what_is_left(lambda: not PendingInvalidation.objects.exists())
+    return is_over
 
 
 def _report(course: Course, mayhem: Mayhem, seconds: float = 0.0) -> Report:

@@ -7,18 +7,21 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Final, TypeVar
+from functools import wraps
+from typing import Any, Final, TypeVar
 
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Engine, Library
 
 from cache_invalidation import cached
-from cache_invalidation.metrics.counters import counters
+from cache_invalidation.reads.near import Looking
+from cache_invalidation.stores.messages import Found
 from cache_invalidation.views import cache_page
 from example_project.airports.models import Airport
 from tests.consistency.mixture import STATEMENTS, save
-from tests.near.soak.course import Course, Tally
+from tests.near.soak.course import KEYS, Course, Tally
 from tests.surfaces.asking import served
 
 T = TypeVar("T")
@@ -77,13 +80,19 @@ def of_block(icao: str) -> int:
     return int(_engine.get_template("soak").render(Context({"icao": icao})))
 
 
-#: Ways to read, each with its share of the reads: pages and blocks take a hundred times as long.
-WAYS: Final[dict[Callable[[str], int], float]] = {
-    of_one: 0.96,
-    of_list: 0.02,
-    of_page: 0.01,
-    of_block: 0.01,
-}
+def of_key(icao: str) -> int:
+    key = f"{KEYS}{icao}"
+    value: int | None = cache.get(key)
+    if value is None:
+        value = _site.get().query(icao)
+        cache.set(key, value, LIFETIME)
+    return value
+
+
+_of_one: Final[Callable[[str], int]] = of_one
+
+#: Ways to read besides that, which take up to a hundred times as long.
+OTHERS: Final[Sequence[Callable[[str], int]]] = (of_list, of_page, of_block, of_key)
 
 
 class Site:
@@ -94,7 +103,8 @@ class Site:
         self._tally = tally
         _site.set(self)
         _engine.get_template("soak")  # Whoever writes has to know that this may be near.
-        _count_near(tally)
+        self.asked = 0  # how often the server was asked for something
+        _count_what_is_asked()
 
     def query(self, icao: str) -> int:
         """Return what the database has, after a pause in which a writer may overtake the reader."""
@@ -114,15 +124,16 @@ class Site:
         return found
 
 
-def _count_near(tally: Tally) -> None:
-    """Have hits that are near counted for this process, besides for the site."""
-    add = counters.add
+def _count_what_is_asked() -> None:
+    look: Any = getattr(Looking.look, "__wrapped__", Looking.look)
 
-    def adding(*names: str) -> None:
-        tally.near += any(name.startswith("near:") for name in names)
-        add(*names)
+    @wraps(look)
+    def looking(*args: Any, **kwargs: Any) -> Found:
+        _site.get().asked += 1
+        found: Found = look(*args, **kwargs)
+        return found
 
-    counters.add = adding  # type: ignore[method-assign]
+    Looking.look = looking  # type: ignore[method-assign]
 
 
 def raise_elevation(icao: str) -> int:
@@ -152,22 +163,27 @@ def _in_autocommit(icao: str) -> int:
 
 
 def race(course: Course, site: Site, tally: Tally) -> None:
-    """Read a random row in a random way, and compare with what was written before."""
-    row = random.randrange(len(course.icaos))
-    (read,) = random.choices(list(WAYS), list(WAYS.values()))
-    # Noted before the read begins: what is committed in the meantime may be seen or not.
-    newest = course.newest(row)
-    value = read(course.icaos[row])
-    if value < newest:
-        tally.stale += 1
-        tally.note(f"{read.__name__} {course.icaos[row]}: {value}, and {newest} was written")
-    tally.reads += 1
+    """Read random rows in random ways, and compare each with what was written before."""
+    icaos, newest_of, pick, plain = course.icaos, course.newest, random.random, course.pace.plain
+    rows, near = len(icaos), 0
+    for _ in range(course.pace.reads):
+        row, asked = int(pick() * rows), site.asked
+        read = _of_one if pick() < plain else random.choice(OTHERS)
+        # Noted before the read begins: what is committed in the meantime may be seen or not.
+        newest = newest_of(row)
+        value = read(icaos[row])
+        if value < newest:
+            tally.stale += 1
+            tally.note(f"{read.__name__} {icaos[row]}: {value}, and {newest} was written")
+        near += site.asked == asked
+    tally.reads += course.pace.reads
+    tally.near += near
 
 
 def look(site: Site, tally: Tally) -> None:
     """Compare all that is cached with the database."""
     for icao, elevation in site.truth().items():
-        for read in WAYS:
+        for read in (_of_one, *OTHERS):
             value = read(icao)
             if value != elevation:
                 tally.left += 1
