@@ -48,6 +48,16 @@ def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:
     return bool(driver.info.transaction_status or pipeline)
 
 
+def is_interrupted(connection: BaseDatabaseWrapper) -> bool:
+    """Whether something has come in between a query and its answer, such as a `gevent.Timeout`.
+
+    No other query can be sent then, and what has come in between must not be lost in its error.
+    """
+    driver: Any = connection.connection
+    # 1 is "active", in both versions of psycopg.
+    return connection.vendor == "postgresql" and driver.info.transaction_status == 1
+
+
 def sees_snapshot() -> bool:
     """Whether a transaction of this thread may see older rows than are committed now.
 
@@ -183,6 +193,9 @@ def shielded(using: str) -> Iterator[None]:
         for sid in filter(None, savepoints):
             connection.savepoint_commit(sid)
     except BaseException:
+        if savepoints and is_interrupted(connection):
+            connection.needs_rollback = True
+            raise
         for sid in filter(None, savepoints):
             # First, since no statement is let through otherwise, not even this one.
             connection.needs_rollback = False

@@ -123,6 +123,29 @@ def test_nor_does_it_give_up_what_its_parent_holds(store, redis_client):
     assert redis_client.hexists(f"{store._near}h", holder)
 
 
+def test_a_thread_that_goes_on_in_a_child_says_nothing(store, redis_client, monkeypatch):
+    """Real ones do not; it is different with gevent."""
+    near, holder, ended = store.near, store.near.holder(), Event()
+
+    class Waited(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is None:
+                ended.set()
+                return True
+            return super().wait(timeout)
+
+    def renew(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("its parent is asked for that")
+
+    monkeypatch.setattr(holding, "Event", Waited)
+    before = near.memory
+    near.after_fork()
+    monkeypatch.setattr(store, "renew", renew)
+    assert ended.wait(PATIENCE)
+    assert not before.lease.holder
+    assert redis_client.hexists(f"{store._near}h", holder)
+
+
 def test_what_is_stored_without_a_lease_is_not_kept(store, product, monkeypatch):
     asks: list[bool] = []
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from cache_invalidation.connections import is_interrupted
 from cache_invalidation.observing.relations.relation import (
     ABSENT,
     Candidates,
@@ -243,12 +244,14 @@ def _fetch(connection: BaseDatabaseWrapper, sql: str, params: Any) -> list[Any]:
             return _rows(cursor, sql, params)
         cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
-            return _rows(cursor, sql, params)
+            found = _rows(cursor, sql, params)
         except BaseException:
-            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            if not is_interrupted(connection):
+                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+                cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
             raise
-        finally:
-            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        return found
 
 
 def _rows(cursor: Any, sql: str, params: Any) -> list[Any]:

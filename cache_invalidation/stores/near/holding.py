@@ -8,6 +8,7 @@ whoever waits, from before a lease was asked for; nobody has to agree on the tim
 
 import atexit
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -50,7 +51,11 @@ class Holding:
         self._told = self._refused = ""
 
     def after_fork(self) -> None:
-        """Go on in the child of a fork, which may use nothing that its parent holds."""
+        """Go on in the child of a fork, which may use nothing that its parent holds.
+
+        With gevent, the thread is a greenlet, and is here as well. It finds that another one may be
+        started, and says nothing any more: that would be taken for what its parent says.
+        """
         # For what is at hand. Its lock may be that of a thread which is not here.
         self.memory.lease.until = 0.0
         self._begin()
@@ -78,7 +83,7 @@ class Holding:
             if self._thread is not None or self._stopped.is_set():
                 return
             name = f"cache_invalidation near {self.registrar.alias}"
-            thread = Thread(target=self._run, name=name, daemon=True)
+            thread = Thread(target=self._run, args=[self._stopped], name=name, daemon=True)
             self._thread = thread
             try:
                 thread.start()
@@ -96,27 +101,33 @@ class Holding:
             with suppress(CacheInvalidationError):
                 self.registrar.leave(lease.holder)
 
-    def _run(self) -> None:
+    def _is_over(self, stopped: Event) -> bool:
+        """Whether the thread that was begun with `stopped` has to end."""
+        return stopped.is_set() or stopped is not self._stopped
+
+    def _run(self, stopped: Event) -> None:
         try:
-            if problem := self._problem():
+            if problem := self._problem(stopped):
                 logger.warning(
                     "The cache %r grants no leases (%s), so what is kept near is compared with it "
                     "at each hit.",
                     *(self.registrar.alias, problem),
                 )
                 return  # And is not asked again by this process.
-            while not self._stopped.is_set():
+            while not self._is_over(stopped):
                 try:
-                    if self._hold():
+                    if self._hold(stopped):
                         break
                 except CacheInvalidationError as error:
                     logger.log(self._level(error), "Nothing is kept near for now: %s", error)
-                    self._stopped.wait(settings.RETRY_INTERVAL)
+                    stopped.wait(settings.RETRY_INTERVAL)
                 except Exception:
                     logger.exception("Keeping values near failed; trying again.")
-                    self._stopped.wait(settings.RETRY_INTERVAL)
+                    stopped.wait(settings.RETRY_INTERVAL)
         finally:
-            if not self._stopped.is_set() and not self._told:
+            if stopped is not self._stopped:
+                Event().wait()  # For ever: `threading` knows no such thread, and would fail.
+            if not stopped.is_set() and not self._told:
                 self._thread = None
 
     def _level(self, error: CacheInvalidationError) -> int:
@@ -125,25 +136,30 @@ class Holding:
         self._refused = str(error) if is_news else self._refused
         return logging.WARNING if is_news else logging.INFO
 
-    def _problem(self) -> str:
-        while not self._stopped.is_set():
+    def _problem(self, stopped: Event) -> str:
+        told = ""
+        while not self._is_over(stopped):
             try:
-                self._told = self.registrar.grants_leases()
+                told = self.registrar.grants_leases()
             except CacheInvalidationError:
-                self._stopped.wait(settings.RETRY_INTERVAL)
+                stopped.wait(settings.RETRY_INTERVAL)
             else:
                 break
-        return self._told
+        if not self._is_over(stopped):
+            self._told = told
+        return told
 
-    def _hold(self) -> bool:
+    def _hold(self, stopped: Event) -> bool:
         """Keep a lease for as long as the server knows of it; tell if it is of no use any more."""
-        seconds = settings.NEAR_WAIT
+        seconds, memory = settings.NEAR_WAIT, self.memory
         lease = Lease(holder_name(new_token(), seconds))
         try:
             with self.registrar.ring(lease.holder) as ring:
-                keeping = _Keeping(self.registrar, self.memory, lease, seconds)
+                keeping = _Keeping(
+                    self.registrar, memory, lease, seconds, lambda: self._is_over(stopped)
+                )
                 used_at = monotonic()
-                while keeping.renew() and not self._stopped.is_set():
+                while keeping.renew():
                     if lease.was_used:
                         lease.was_used, used_at = False, monotonic()
                     elif monotonic() - used_at > IDLE:
@@ -154,16 +170,25 @@ class Holding:
                     keeping.listen(ring)
             return False
         finally:
-            self.memory.begin(Lease())
-            with suppress(CacheInvalidationError):
-                self.registrar.leave(lease.holder)
+            memory.begin(Lease())
+            if memory is self.memory:  # Else this is a child, and its parent holds on.
+                with suppress(CacheInvalidationError):
+                    self.registrar.leave(lease.holder)
 
 
 class _Keeping:
     """One lease, from when it is asked for until it is lost."""
 
-    def __init__(self, registrar: Registrar, memory: Memory, lease: Lease, seconds: float) -> None:
+    def __init__(
+        self,
+        registrar: Registrar,
+        memory: Memory,
+        lease: Lease,
+        seconds: float,
+        is_over: Callable[[], bool],
+    ) -> None:
         self._registrar = registrar
+        self._is_over = is_over
         self._memory = memory
         self._lease = lease
         self._seconds = seconds
@@ -178,9 +203,12 @@ class _Keeping:
         self._listen_until = 0.0
 
     def renew(self) -> bool:
-        """Renew the lease, as soon as what the server tells is dropped; tell if it is known."""
+        """Renew the lease, as soon as what the server tells is dropped.
+
+        Tell if the server knows it, and it has not to end.
+        """
         registrar, lease, memory = self._registrar, self._lease, self._memory
-        while True:
+        while not self._is_over():
             joins = not self._has_joined
             if memory.lease is not lease and not joins:
                 return False  # Somebody has found out that it may not answer any more.
@@ -202,7 +230,8 @@ class _Keeping:
             if answer.is_granted:
                 lease.until = sent + self._seconds
                 self._listen_until = sent + min(self._seconds / RENEWALS, TENDING)
-                return True
+                return not self._is_over()
+        return False
 
     def _drop(self, item: Item) -> None:
         if names := self._memory.drop(item.stamp, item.keys):
