@@ -29,12 +29,12 @@ def nearness(situation: Situation) -> Iterator[Finding]:
 
 
 def _near(situation: Situation, name: str) -> Finding | None:
-    """Evidence: many hits for each miss, of a function that is loaded, so that its options are
-    known; and as many values as were missed for the first time have room.
+    """Evidence: many hits for each miss, of what is not near; and as many values as were missed
+    for the first time have room.
 
     A hit then takes no round trip, but for the first one of each process.
     """
-    if name not in situation.parameters or name in situation.near:
+    if not _could_be_near(situation, name):
         return None
     found, hits = situation.figures[name], situation.hits(name)
     misses, fills = situation.reads(name) - hits, found["fills"]
@@ -48,6 +48,16 @@ def _near(situation: Situation, name: str) -> Finding | None:
         return None
     evidence = {"hits": hits, "misses": misses, "round_trip": situation.round_trip, "bytes": size}
     return alike(situation, Cure("near", name, patches.near(name)), evidence, seconds)
+
+
+def _could_be_near(situation: Situation, name: str) -> bool:
+    """Whether it is not. Of a function that is loaded the options say so, else it is not known.
+
+    Of anything else, that there are no hits from memory: there would be many.
+    """
+    if patches.kind_of(name) == "function":
+        return name in situation.parameters and name not in situation.near
+    return not situation.metrics["near_hits"].get(name)
 
 
 def _waits(situation: Situation, name: str) -> Finding | None:

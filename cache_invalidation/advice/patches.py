@@ -1,10 +1,22 @@
 """What to write: text that is put into a file, with what only the project knows left to it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from json import dumps
+from typing import Final, Literal, cast
 
 from cache_invalidation.metrics.figures import Dropped
 from cache_invalidation.operations.overview import ModelEntry, RuleEntry
+
+Near = Literal["function", "page", "block", "cache", "queries"]
+
+# Where it is said of each kind that it is kept near.
+_NEAR: Final[Mapping[Near, str]] = {
+    "function": "@cached(…{near})",
+    "page": "@cache_page(…{near})",
+    "block": "{% cached …{near} %}",
+    "cache": '"OPTIONS": {…, "NEAR": [{near}, …]}',
+    "queries": ".cached(…{near})",
+}
 
 
 def option(model: ModelEntry, called: str, name: str, values: Iterable[str]) -> str:
@@ -108,24 +120,50 @@ def unreadable() -> str:
 
 def uncached(name: str) -> str:
     """Return that `name` is not to be cached."""
-    return f"-@cached(…)   # of {name}"
+    kind = kind_of(name)
+    text = "cache.set(…)" if kind == "cache" else _NEAR[kind].replace("{near}", "")
+    return f"-{text}   # of {name}"
+
+
+def kind_of(name: str) -> Near:
+    """Return what is called `name` in the metrics, as far as keeping it near goes."""
+    kind, colon, _ = name.partition(":")
+    if colon and kind in _NEAR:
+        return cast("Near", kind)
+    return "queries" if name.endswith(".queries") else "function"
 
 
 def near(name: str) -> str:
     """Return the option."""
-    return (
-        f"+@cached(…, near=True)   # of {name}\n"
-        "# Who writes what it shows then waits until every process has dropped it. Return tuples\n"
-        "# instead of lists and instances where you can: nothing is decoded at a hit then."
+    kind = kind_of(name)
+    text = (
+        f"+{_with_near(name)}   # of {name}\n"
+        "# Who writes what it shows then waits until every process has dropped it."
     )
+    if kind == "queries":
+        return f"{text}\n# Where most of them are asked for; QUERIES keeps none near."
+    if kind in ("function", "cache"):
+        text += (
+            " Return tuples\n# instead of lists and instances where you can: nothing is decoded at "
+            "a hit then."
+        )
+    return text
 
 
 def not_near(name: str) -> str:
-    """Return the decorator or tag without the option."""
-    kind, colon, _ = name.partition(":")
-    start, end = ("{% cached", " %}") if colon and kind == "block" else ("@cached(", ")")
-    start = "@cache_page(" if colon and kind == "page" else start
-    return f"-{start} … near=True{end}   # of {name}\n+{start} …{end}"
+    """Return the decorator, the tag or the setting without the option."""
+    without = _NEAR[kind_of(name)].replace("{near}", "")
+    lines = [f"-{_with_near(name)}   # of {name}"]
+    if kind_of(name) != "cache":
+        lines.append(f"+{without}")
+    return "\n".join(lines)
+
+
+def _with_near(name: str) -> str:
+    kind = kind_of(name)
+    if kind == "cache":
+        return _NEAR[kind].replace("{near}", dumps(name.partition(":")[2]))
+    return _NEAR[kind].replace("{near}", " near=True" if kind == "block" else ", near=True")
 
 
 def exclude(labels: Iterable[str]) -> str:

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.http import HttpRequest, HttpResponse
 
 from cache_invalidation import cached
 from cache_invalidation.advice.advising import advice_on
 from cache_invalidation.advice.near import HITS
 from cache_invalidation.metrics import counters
 from cache_invalidation.stores import get_store
+from cache_invalidation.views import cache_page
 from tests.advice.conftest import ROUND_TRIP, Site
 from tests.advice.test_findings import figures, kinds, situation
 from tests.advice.test_workloads import the
 from tests.near.conftest import has_lease, in_use, keep_elsewhere, long_leases, other, until
+from tests.surfaces.asking import served
 from tests.testapp.models import Product
 
 __all__ = ["in_use", "long_leases", "other"]  # Fixtures.
@@ -127,6 +130,80 @@ def test_it_is_for_what_is_hit_a_hundred_times_for_each_miss():
 )
 def test_and_for_nothing_else(about: Any):
     assert "near" not in found(**about)
+
+
+@pytest.mark.parametrize(
+    ("name", "patch"),
+    [
+        ("page:shop.views.front", "+@cache_page(…, near=True)   # of page:shop.views.front"),
+        ("block:sidebar", "+{% cached … near=True %}   # of block:sidebar"),
+        ("cache:menu:*", '+"OPTIONS": {…, "NEAR": ["menu:*", …]}   # of cache:menu:*'),
+        ("shop.product.queries", "+.cached(…, near=True)   # of shop.product.queries"),
+    ],
+)
+def test_it_is_for_whatever_can_be_near(name: str, patch: str):
+    busy = situation({}, **ABLE)
+    busy.metrics["figures"], busy.metrics["functions"] = {name: figures()}, {name: BUSY}
+    (finding,) = [each for each in advice_on(busy)["findings"] if each["kind"] == "near"]
+    assert finding["patch"].splitlines()[0] == patch
+    assert finding["seconds"] == pytest.approx((100_000 - 10 * 100) * busy.round_trip)
+    busy.metrics["near_hits"] = {name: 1}
+    assert "near" not in [each["kind"] for each in advice_on(busy)["findings"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "patch"),
+    [
+        ("shop.menu", ["-@cached(…, near=True)   # of shop.menu", "+@cached(…)"]),
+        ("page:front", ["-@cache_page(…, near=True)   # of page:front", "+@cache_page(…)"]),
+        ("block:side", ["-{% cached … near=True %}   # of block:side", "+{% cached … %}"]),
+        ("cache:menu:*", ['-"OPTIONS": {…, "NEAR": ["menu:*", …]}   # of cache:menu:*']),
+        (
+            "shop.product.queries",
+            ["-.cached(…, near=True)   # of shop.product.queries", "+.cached(…)"],
+        ),
+    ],
+)
+def test_and_for_whatever_makes_writers_wait(name: str, patch: list[str]):
+    busy = situation({}, **ABLE)
+    busy.metrics["figures"] = {}
+    busy.metrics["waits_by_name"] = {name: {"waits": 100, "seconds": 100.0}}
+    (finding,) = advice_on(busy)["findings"]
+    assert (finding["kind"], finding["patch"].splitlines()) == ("waits", patch)
+
+
+# What a view closes over is a part of what it is, and a site changes.
+_takes: list[Callable[[float], None]] = []
+
+
+def page_of(site: Site, *, near: bool) -> Any:
+    _takes[:] = [site.takes]
+
+    @cache_page(300, near=near)
+    def front(request: HttpRequest) -> HttpResponse:
+        _takes[0](0.1)
+        return HttpResponse(",".join(Product.objects.values_list("name", flat=True)))
+
+    return front
+
+
+def test_a_page(site: Site, leased: Any):
+    row = Product.objects.create(name="0")
+
+    def work(page: Any) -> None:
+        leased()
+        for number in range(ROUNDS):
+            for _ in range(READS):
+                served(page, "/")
+            Product.objects.filter(pk=row.pk).update(name=str(number))
+
+    before = site.run(lambda: work(page_of(site, near=False)))
+    finding = the("near", advice_on(before)["findings"])
+    assert "+@cache_page(…, near=True)" in finding["patch"]
+    after = site.run(lambda: work(page_of(site, near=True)))
+    (near_hits,) = after.metrics["near_hits"].values()
+    assert near_hits * ROUND_TRIP == pytest.approx(finding["seconds"], rel=0.1)
+    assert "near" not in [each["kind"] for each in advice_on(after)["findings"]]
 
 
 def test_nor_for_what_is_missed_more_often():
