@@ -102,7 +102,11 @@ class CachedExtension(Extension):
 def _is_near(parser: Parser) -> bool:
     """Take ``near=True``, if that is what stands there. Anything else of that name is an error."""
     stream = parser.stream
-    if not (stream.current.test("name:near") and stream.look().type == "assign"):
+    if not stream.current.test("name:near"):
+        return False
+    if stream.look().type == "block_end":
+        parser.fail("near is no option: write near=True.")
+    if stream.look().type != "assign":
         return False
     stream.skip(2)
     if stream.next_if("name:True") is None and stream.next_if("name:true") is None:

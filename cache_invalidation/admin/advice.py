@@ -9,7 +9,7 @@ from cache_invalidation.admin.numbers import NOTHING, duration, number, percent
 from cache_invalidation.admin.pages import PageAdmin
 from cache_invalidation.admin.recent import since_words
 from cache_invalidation.advice.advising import read_advice
-from cache_invalidation.advice.findings import Finding, Kind
+from cache_invalidation.advice.findings import IN_SECONDS, Finding, Kind
 from cache_invalidation.exceptions import CacheInvalidationError
 from cache_invalidation.metrics.report import read_metrics
 
@@ -17,8 +17,6 @@ from cache_invalidation.metrics.report import read_metrics
 REGISTERED: Final[frozenset[Kind]] = frozenset(
     {"track", "volatile", "fields", "families", "exclude"}
 )
-
-SECONDS: Final = {"mean", "round_trip", "latency", "waited"}  # of the evidence; the rest is counted
 
 
 class AdviceAdmin(PageAdmin):
@@ -59,7 +57,7 @@ def _shown(finding: Finding) -> dict[str, Any]:
         "expected": _percent(finding["expected_hit_rate"]),
         "others": [name for name in finding["readers"] if name != finding["name"]],
         "figures": [
-            (name.replace("_", " "), duration(value) if name in SECONDS else number(value))
+            (name.replace("_", " "), duration(value) if name in IN_SECONDS else number(value))
             for name, value in finding["evidence"].items()
         ],
     }

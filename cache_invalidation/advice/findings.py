@@ -64,6 +64,10 @@ PART: Final = 0.01
 WRITES: Final = 3  # of those that drop it, the most frequent, that are shown as evidence
 
 
+#: Those figures among the evidence that are seconds; the others are counted.
+IN_SECONDS: Final = frozenset({"mean", "round_trip", "latency", "waited"})
+
+
 class Finding(TypedDict):
     """Something to change, and what is to be expected of it.
 

@@ -32,7 +32,7 @@ def check_settings(**kwargs: Any) -> Messages:
         if name not in known:
             yield Error(
                 f"CACHE_INVALIDATION has a key {name!r}, which means nothing.",
-                hint=f"The keys are {', '.join(sorted(known))}.",
+                hint=_where(name) or f"The keys are {', '.join(sorted(known))}.",
                 id="cache_invalidation.E002",
             )
             continue
@@ -44,6 +44,13 @@ def check_settings(**kwargs: Any) -> Messages:
                 hint=f"Leave it out to have the default, {known[name].default!r}.",
                 id="cache_invalidation.E003",
             )
+
+
+def _where(name: object) -> str:
+    """Return where the key `name` belongs, if it is one of another setting."""
+    if name not in ("TRACK", "BLIND", "NEAR"):
+        return ""
+    return f'It goes into CACHES["…"]["OPTIONS"][{name!r}], of the cache whose keys it is about.'
 
 
 @register()

@@ -22,6 +22,8 @@ from cache_invalidation.tags import MAX_LENGTH, check_characters, page_tag
 SUGGESTED: Final = 3
 COMPARED: Final = 10  # of the names in one request that nobody knows; it takes long among thousands
 
+LISTED: Final = "which cache_metrics and the registry in the admin list"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
@@ -91,7 +93,7 @@ class KnownNames(Known):
         if not close and self._comparisons and len(name) <= MAX_LENGTH:
             self._comparisons -= 1
             close = _close(name, known)
-        otherwise = f"{len(known)} others are known." if known else "None is known."
+        otherwise = f"{len(known)} others are known, {LISTED}." if known else "None is known."
         hint = suggest(close or list(further), otherwise)
         if not self.is_complete:
             hint += " The cache does not answer, so only functions of this process are known."

@@ -15,6 +15,7 @@ from django.urls import include, path
 from cache_invalidation import cached, invalidate
 from cache_invalidation.admin.advice import AdviceAdmin
 from cache_invalidation.admin.pages import Advice
+from cache_invalidation.management.commands.advise_cache import _finding
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from tests.advice.conftest import Site
@@ -43,6 +44,21 @@ def needless(site: Site) -> Any:
     reset_metrics()
     work()
     return work
+
+
+def test_seconds_have_a_unit_and_one_write_is_once():
+    finding: Any = {
+        **{"name": "menu", "summary": "", "readers": [], "patch": "", "seconds": 1.0},
+        **{"hit_rate": 0.5, "expected_hit_rate": 0.5},
+        "evidence": {"hits": 1234.0, "round_trip": 2.1471e-05},
+        "writes": [
+            {"deliveries": n, "cause": "save", "entity_type": "shop.product", "route": ""}
+            for n in (1, 2)
+        ],
+    }
+    text = "\n".join(_finding(1, finding, None))
+    assert "by hits 1,234, round_trip 21 µs\n" in text
+    assert "   once save of shop.product\n   2 times save of shop.product\n" in text
 
 
 urlpatterns = [

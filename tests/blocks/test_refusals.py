@@ -137,6 +137,13 @@ def test_near_that_would_be_taken_for_a_name_is_an_error(site, words):
         site.render("page")
 
 
+@pytest.mark.parametrize("words", ["near", "300 near", "300 sidebar near"])
+def test_near_without_a_value_is_an_error(site, words):
+    site.write(page=f"{{% load cache_invalidation %}}{{% cached {words} %}}{{% endcached %}}")
+    with pytest.raises(TemplateSyntaxError, match="write near=True"):
+        site.render("page")
+
+
 @pytest.mark.parametrize("timeout", ["'soon'", "unknown"])
 def test_what_is_no_timeout_is_an_error(site, timeout):
     site.write(

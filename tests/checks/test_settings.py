@@ -71,6 +71,13 @@ def test_e002_a_key_that_does_not_exist(key: Any):
     assert "FENCE_TIMEOUT" in str(message.hint)
 
 
+@pytest.mark.parametrize("key", ["NEAR", "TRACK", "BLIND"])
+def test_e002_says_of_an_option_of_caches_where_it_goes(key: str):
+    with override_settings(CACHE_INVALIDATION={key: ["product:*"]}):
+        message = only(reported(), Error, "E002")
+    assert f'CACHES["…"]["OPTIONS"][{key!r}]' in str(message.hint)
+
+
 def test_e003_a_value_of_the_wrong_type():
     with configured(FENCE_TIMEOUT="soon"):
         message = only(reported(), Error, "E003")

@@ -132,6 +132,13 @@ def test_near_is_true_and_the_last_word_of_a_block_of_jinja2(text):
         env.from_string(f"{{% cached {text} %}}{{% endcached %}}")
 
 
+@pytest.mark.parametrize("text", ["near", "300, near"])
+def test_near_without_a_value_is_no_option_in_jinja2(text):
+    env = Environment(extensions=["cache_invalidation.jinja.CachedExtension"])
+    with pytest.raises(TemplateSyntaxError, match="write near=True"):
+        env.from_string(f"{{% cached {text} %}}{{% endcached %}}")
+
+
 def test_near_is_true_and_the_last_word_of_a_cache_tag(monkeypatch):
     site = Site(monkeypatch)
     site.write(menu="{% load cache %}{% cache 300 name near=True product.pk %}{% endcache %}")

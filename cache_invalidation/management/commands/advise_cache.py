@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from cache_invalidation.advice.advising import Advice, read_advice
-from cache_invalidation.advice.findings import Finding
+from cache_invalidation.advice.findings import IN_SECONDS, Finding
 from cache_invalidation.exceptions import StoreUnavailable
 from cache_invalidation.management.base import ShowingCommand, sentence
 from cache_invalidation.management.costs import percent
@@ -96,8 +96,13 @@ def _finding(number: int, finding: Finding, period: float | None) -> Iterator[st
         each_hour = f", {duration(finding['seconds'] * 3600 / period)} each hour"
     yield f"   hit rate {rate}, to expect {expected}; saves {saves}{each_hour}"
     yield from (f"   for {name}" for name in finding["readers"])
-    yield f"   by {', '.join(f'{name} {n:,.6g}' for name, n in finding['evidence'].items())}"
+    yield f"   by {', '.join(_figure(name, n) for name, n in finding['evidence'].items())}"
     for write in finding["writes"]:
         where = f" in {write['route']}" if write["route"] else ""
-        yield f"   {write['deliveries']} times {write['cause']} of {write['entity_type']}{where}"
+        times = "once" if write["deliveries"] == 1 else f"{write['deliveries']} times"
+        yield f"   {times} {write['cause']} of {write['entity_type']}{where}"
     yield indent(finding["patch"], "     ")
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{name} {duration(value) if name in IN_SECONDS else f'{value:,.6g}'}"

@@ -113,6 +113,11 @@ def parse_cached(parser: Parser, token: Token) -> CachedNode:
     nodelist, about = _parse_until(parser, "endcached")
     tag, *words = token.split_contents()
     near = _take_near(tag, words)
+    if words and words[-1] == "near":
+        raise TemplateSyntaxError(
+            f'"{tag}" tag got near as the last word: write near=True to keep the block in the '
+            "memory of processes. A name or a variable has to be called otherwise."
+        )
     return CachedNode(
         nodelist,
         about,
