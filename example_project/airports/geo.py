@@ -1,33 +1,45 @@
-"""Distances on a sphere, and the cells that a search around a point touches; no database here."""
+"""Distances on a sphere, and the squares of the map that a point lies on; no database here."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Point = tuple[float, float]  # latitude and longitude, in degrees
-Cell = tuple[int, int]  # band, counted from the south pole, and column, from 180 degrees west
 
 EARTH_RADIUS_KM = 6371.0088
 
-# Wider than rounding can be wrong. A box may be some millimetres too large, never too small.
-_MARGIN = 1e-9  # radians
-
 _COMPASS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 
+# Up to sixteen degrees. What is farther away than that is not near.
+_LEVELS = range(6)
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """Every point between two parallels and inside of one or two spans of longitude, in degrees."""
 
-    south: float
-    north: float
-    spans: tuple[tuple[float, float], ...]
+class Square(NamedTuple):
+    """Half a degree wide on level 0, and on each further one as much as four of the level below.
 
-    def __contains__(self, point: Point) -> bool:
-        latitude, longitude = point
-        return self.south <= latitude <= self.north and any(
-            west <= longitude <= east for west, east in self.spans
-        )
+    Rows count from the south pole, and columns from 180 degrees west.
+    """
+
+    level: int
+    row: int
+    column: int
+
+    @property
+    def south_west(self) -> Point:
+        """The corner that belongs to it; the other three do not."""
+        return (self.row << self.level) / 2 - 90, (self.column << self.level) / 2 - 180
+
+    @property
+    def degrees(self) -> float:
+        return (1 << self.level) / 2
+
+
+def squares(point: Point) -> Iterator[Square]:
+    """Yield the squares in which a point lies, the smallest first, each inside of the next one."""
+    # Twice a float and half an integer are exact, so a database finds a point where this does.
+    row, column = math.floor(point[0] * 2) + 180, math.floor(point[1] * 2) + 360
+    for level in _LEVELS:
+        yield Square(level, row >> level, column >> level)
 
 
 def distance_km(here: Point, there: Point) -> float:
@@ -47,46 +59,6 @@ def direction(here: Point, there: Point) -> str:
     return _COMPASS[round(math.degrees(math.atan2(east, north)) / 45) % 8]
 
 
-def box_around(point: Point, radius_km: float) -> Box:
-    """Return a box that contains every point within `radius_km` of a point.
-
-    Around a pole it spans all longitudes; across the antimeridian it has two spans.
-    """
-    latitude, longitude = point
-    phi, angle = math.radians(latitude), radius_km / EARTH_RADIUS_KM + _MARGIN
-    south, north = phi - angle, phi + angle
-    if south <= -math.pi / 2 or north >= math.pi / 2:
-        return Box(max(math.degrees(south), -90), min(math.degrees(north), 90), ((-180, 180),))
-    # The circle is widest not at its centre's parallel but at the meridians that touch it.
-    reach = math.degrees(math.asin(math.sin(angle) / math.cos(phi)) + _MARGIN)
-    west, east = longitude - reach, longitude + reach
-    spans: tuple[tuple[float, float], ...] = ((west, east),)
-    if west < -180:
-        spans = ((west + 360, 180), (-180, east))
-    elif east > 180:
-        spans = ((west, 180), (-180, east - 360))
-    return Box(math.degrees(south), math.degrees(north), spans)
-
-
-def cell(point: Point, size: int) -> Cell:
-    """Return the band and the column of the cell of about `size` degrees in which a point lies."""
-    latitude, longitude = point
-    band = _band(latitude, size)
-    return band, _column(longitude, _columns(band, size))
-
-
-def cells(box: Box, size: int) -> Iterator[Cell]:
-    """Iterate over the cells that `box` touches, each once."""
-    for band in range(_band(box.south, size), _band(box.north, size) + 1):
-        count = _columns(band, size)
-        touched = {
-            column
-            for west, east in box.spans
-            for column in range(_column(west, count), _column(east, count) + 1)
-        }
-        yield from ((band, column) for column in sorted(touched))
-
-
 def _radians(here: Point, there: Point) -> tuple[float, float, float]:
     """Return the latitude here, the difference in longitude and the latitude there."""
     return math.radians(here[0]), math.radians(there[1] - here[1]), math.radians(there[0])
@@ -94,19 +66,3 @@ def _radians(here: Point, there: Point) -> tuple[float, float, float]:
 
 def _haversine(angle: float) -> float:
     return math.sin(angle / 2) ** 2
-
-
-def _band(latitude: float, size: int) -> int:
-    return math.floor((latitude + 90) / size)
-
-
-def _columns(band: int, size: int) -> int:
-    # Meridians meet at the poles: a band there is cut into fewer cells, to keep them equally wide.
-    middle = min(90.0, (band + 0.5) * size - 90)
-    return max(1, round(360 / size * math.cos(math.radians(middle))))
-
-
-def _column(longitude: float, count: int) -> int:
-    # 180° east and 180° west are one meridian, and it is in the last column or in the first; a box
-    # that touches it has both as its ends.
-    return min(count - 1, math.floor((longitude + 180) / 360 * count))

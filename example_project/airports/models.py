@@ -4,6 +4,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.urls import reverse
 
+from example_project.airports import bands
+
 # The first of the regional indicator letters; two of them are shown as a flag.
 _REGIONAL_A = 0x1F1E6
 
@@ -53,6 +55,14 @@ class Airport(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("airports:airport", args=[self.icao])
+
+    @property
+    def elevation_band(self) -> int:
+        return bands.band("elevation_ft", self.elevation_ft)
+
+    @property
+    def latitude_band(self) -> int:
+        return bands.band("latitude", self.latitude)
 
 
 def flag(code: str) -> str:

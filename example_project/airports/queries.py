@@ -3,24 +3,29 @@
 The pages are cached, and find out what is read here. What several of them need is cached on its own
 as well.
 
+A list is made of two things: which airports are in it, in which order, and their rows. The first is
+cached under a tag, which a rule drops when that changes; the second is asked for by codes. So what
+changes in an airport drops the pages that show it, and not all pages of all lists that it is in.
+
 They return plain values instead of model instances: small to store, and nothing that a template
 does with them can run a query behind the cache's back.
 """
 
 import heapq
+from collections.abc import Sequence
 
-from django.db.models import Avg, Count, Q, QuerySet
+from django.db.models import Count, Q
 
 from cache_invalidation import cached
-from example_project.airports import geo
+from example_project.airports import bands, geo, searching
 from example_project.airports.models import Airport, Country
-from example_project.airports.search_area import RADII_KM, tags_of_search
 from example_project.airports.values import (
     AirportDetail,
     AirportLine,
     CountryLine,
-    CountryStatistics,
+    Figures,
     Neighbour,
+    NorthernLine,
     Place,
     Records,
 )
@@ -29,11 +34,11 @@ from example_project.airports.values import (
 DAY = 24 * 60 * 60
 
 PAGE_SIZE = 100
-NEAREST = 10
+FEW = 5  # neighbours, for which one looks at a larger square of the map
 RECORDS = 10
 
 _LINE = ("icao", "iata", "name", "city", "subdivision", "country_id", "elevation_ft")
-_DETAIL = (*_LINE, "country__name", "latitude", "longitude", "timezone")
+_PLACE = ("icao", "iata", "name", "country_id", "latitude", "longitude")
 
 
 # Found out, it would depend on all that there is about any airport.
@@ -46,39 +51,42 @@ def countries() -> tuple[CountryLine, ...]:
     )
 
 
-def country_statistics(code: str) -> CountryStatistics | None:
-    """Return the figures of one country, or None if there is no such country."""
-    country = Country.objects.filter(code=code).first()
-    if country is None:
-        return None
-    airports = country.airports.order_by("elevation_ft", "icao")
+def country_name(code: str) -> str | None:
+    """Return the name of a country, or None if there is no such country."""
+    return Country.objects.filter(code=code).values_list("name", flat=True).first()
+
+
+# By their codes, which no edit changes. By their names, each new name would drop all pages.
+@cached(timeout=DAY, tags=["airports-of:{country}"])
+def codes_of(country: str) -> tuple[str, ...]:
+    """Return the codes of the airports of a country."""
+    airports = Airport.objects.filter(country=country)
+    return tuple(airports.order_by("icao").values_list("icao", flat=True))
+
+
+@cached(timeout=DAY, tags=["figures:{country}"])
+def figures(country: str) -> Figures:
+    """Return how many airports of a country have what."""
+    airports = Airport.objects.filter(country=country)
     subdivisions = (
-        country.airports.exclude(subdivision="")
+        airports.exclude(subdivision="")
         .values_list("subdivision")
         .annotate(count=Count("pk"))
         .order_by("-count", "subdivision")
     )
-    lowest, highest = airports.values_list(*_LINE).first(), airports.values_list(*_LINE).last()
-    return CountryStatistics(
-        code=code,
-        name=country.name,
-        highest=AirportLine(*highest) if highest else None,
-        lowest=AirportLine(*lowest) if lowest else None,
+    timezones = airports.order_by("timezone").values_list("timezone", flat=True)
+    return Figures(
+        with_iata=airports.exclude(iata="").count(),
+        timezones=tuple(timezones.distinct()),
         subdivisions=tuple((name, count) for name, count in subdivisions),
-        **country.airports.aggregate(
-            airports=Count("pk"),
-            with_iata=Count("pk", filter=~Q(iata="")),
-            timezones=Count("timezone", distinct=True),
-            mean_elevation_ft=Avg("elevation_ft"),
-        ),
     )
 
 
-def country_airports(code: str, page: int) -> tuple[AirportLine, ...]:
-    """Return one page of a country's airports, by name; pages count from 1."""
-    start = (page - 1) * PAGE_SIZE
-    rows = Airport.objects.filter(country=code).values_list(*_LINE)[start : start + PAGE_SIZE]
-    return tuple(AirportLine(*row) for row in rows)
+def lines(codes: Sequence[str]) -> tuple[AirportLine, ...]:
+    """Return the airports with these codes, in this order."""
+    rows = Airport.objects.filter(icao__in=codes).values_list(*_LINE)
+    found = {row[0]: AirportLine(*row) for row in rows}
+    return tuple(found[code] for code in codes if code in found)
 
 
 def airport(icao: str) -> AirportDetail | None:
@@ -92,62 +100,97 @@ def airport(icao: str) -> AirportDetail | None:
     return AirportDetail(*detail)
 
 
-def nearest(place: AirportDetail) -> tuple[Neighbour, ...]:
-    """Return the airports nearest to `place`, nearest first, without itself."""
-    for radius_km in RADII_KM:
-        found = nearest_within(place.latitude, place.longitude, radius_km)
-        # An airport finds itself as well, so one more has to be there.
-        if len(found) > NEAREST:
+def nearby(airport: AirportDetail) -> tuple[Neighbour, ...]:
+    """Return the airports on the same square of the map, nearest first, without itself.
+
+    It is the smallest square with more than a few, or the largest one. The page shows all that are
+    on it, so what drops it changes it. Ten that are the nearest, without a border, would depend on
+    others as well: on whatever might be nearer.
+    """
+    here = airport.latitude, airport.longitude
+    found: list[Neighbour] = []
+    for square in geo.squares(here):
+        found = [
+            _seen_from(here, place) for place in places_on(*square) if place.icao != airport.icao
+        ]
+        if len(found) > FEW:
             break
-    else:
-        found = nearest_on_earth(place.latitude, place.longitude)
-    places = [each for each in found if each.icao != place.icao][:NEAREST]
-    # Only where they are is cached by tags; what they are called, the page finds out.
-    codes = [each.icao for each in places]
-    rows = Airport.objects.filter(icao__in=codes).values_list("icao", "iata", "name", "country_id")
-    named = {row[0]: row for row in rows}
-    return tuple(
-        Neighbour(*named[each.icao], each.distance_km, each.direction)
-        for each in places
-        if each.icao in named
+    return tuple(sorted(found, key=lambda each: (each.distance_km, each.place.icao)))
+
+
+def _seen_from(here: geo.Point, place: Place) -> Neighbour:
+    there = place.latitude, place.longitude
+    return Neighbour(place, geo.distance_km(here, there), geo.direction(here, there))
+
+
+# No query shows that what is elsewhere does not count.
+@cached(timeout=DAY, tags=["square:{level}:{row}:{column}"])
+def places_on(level: int, row: int, column: int) -> tuple[Place, ...]:
+    """Return the airports on a square of the map."""
+    square = geo.Square(level, row, column)
+    south, west = square.south_west
+    airports = Airport.objects.filter(
+        latitude__gte=south,
+        latitude__lt=south + square.degrees,
+        longitude__gte=west,
+        longitude__lt=west + square.degrees,
     )
-
-
-# A search by latitude and longitude would depend on the whole table, and so would each page of an
-# airport: no query shows that what is far away does not count.
-@cached(timeout=DAY, tags=tags_of_search)
-def nearest_within(latitude: float, longitude: float, radius_km: int) -> tuple[Place, ...]:
-    """Return where the airports nearest to a point are, those within `radius_km` of it only."""
-    box = geo.box_around((latitude, longitude), radius_km)
-    in_span = Q()
-    for span in box.spans:
-        in_span |= Q(longitude__range=span)
-    # The box is what an index can find. Its corners are outside of the circle, and an airport
-    # there may be farther away than one which is just outside of the box.
-    candidates = Airport.objects.filter(in_span, latitude__range=(box.south, box.north))
-    return tuple(
-        place
-        for place in _nearest_of(candidates, latitude, longitude)
-        if place.distance_km <= radius_km
-    )
-
-
-@cached(timeout=DAY)
-def nearest_on_earth(latitude: float, longitude: float) -> tuple[Place, ...]:
-    """Return where the airports nearest to a point are, however far; for the emptiest places."""
-    return tuple(_nearest_of(Airport.objects.all(), latitude, longitude))
+    return tuple(Place(*row) for row in airports.order_by("icao").values_list(*_PLACE))
 
 
 def records() -> Records:
     """Return the airports and countries that stand out."""
-    airports = Airport.objects.all()
     return Records(
-        highest=_details(airports.order_by("-elevation_ft", "icao")),
-        lowest=_details(airports.order_by("elevation_ft", "icao")),
-        northernmost=_details(airports.order_by("-latitude", "icao")),
-        southernmost=_details(airports.order_by("latitude", "icao")),
+        highest=lines(most("elevation_ft", RECORDS)),
+        lowest=lines(least("elevation_ft", RECORDS)),
+        northernmost=_with_latitudes(most("latitude", RECORDS)),
+        southernmost=_with_latitudes(least("latitude", RECORDS)),
         most_airports=tuple(heapq.nlargest(RECORDS, countries(), key=lambda line: line.airports)),
     )
+
+
+def _with_latitudes(codes: Sequence[str]) -> tuple[NorthernLine, ...]:
+    rows = Airport.objects.filter(icao__in=codes).values_list(*_LINE, "latitude")
+    found = {row[0]: NorthernLine(*row) for row in rows}
+    return tuple(found[code] for code in codes if code in found)
+
+
+def most(field: str, number: int, country: str = "") -> list[str]:
+    """Return the codes of those airports, of a country or of all, that have the most of `field`."""
+    found: list[str] = []
+    for band in reversed(bands.upwards(field)):
+        if len(found) < number:
+            found += first_in_band(field, band, country, f"-{field}")
+    return found[:number]
+
+
+def least(field: str, number: int, country: str = "") -> list[str]:
+    """Return the codes of those airports that have the least of `field`."""
+    found: list[str] = []
+    for band in bands.upwards(field):
+        if len(found) < number:
+            found += first_in_band(field, band, country, field)
+    return found[:number]
+
+
+def _tags_of_band(field: str, band: int, country: str, order: str) -> list[str]:
+    return [f"{field}:{band}:{country}" if country else f"{field}:{band}"]
+
+
+@cached(timeout=DAY, tags=_tags_of_band)
+def first_in_band(field: str, band: int, country: str, order: str) -> tuple[str, ...]:
+    """Return the codes of the first airports in a band of heights or latitudes."""
+    airports = Airport.objects.filter(**bands.bounds(field, band))
+    if country:
+        airports = airports.filter(country=country)
+    return tuple(airports.order_by(order, "icao").values_list("icao", flat=True)[:RECORDS])
+
+
+@cached(timeout=DAY, tags=searching.tags_of_search)
+def codes_found(text: str) -> tuple[str, ...]:
+    """Return the codes of the airports that a search of the API finds; of all, if for nothing."""
+    airports = Airport.objects.filter(searching.matching(text)) if text else Airport.objects.all()
+    return tuple(airports.order_by("icao").values_list("icao", flat=True))
 
 
 def search(text: str) -> tuple[AirportLine, ...]:
@@ -160,17 +203,3 @@ def search(text: str) -> tuple[AirportLine, ...]:
         .order_by("-is_code", "is_minor", "name", "icao")
     )
     return tuple(AirportLine(*row) for row in airports.values_list(*_LINE)[:PAGE_SIZE])
-
-
-def _nearest_of(airports: QuerySet[Airport], latitude: float, longitude: float) -> list[Place]:
-    here = (latitude, longitude)
-    columns = airports.values_list("latitude", "longitude", "icao")
-    distances = ((geo.distance_km(here, row[:2]), row) for row in columns.order_by())
-    return [
-        Place(row[2], distance, geo.direction(here, row[:2]))
-        for distance, row in heapq.nsmallest(NEAREST + 1, distances)
-    ]
-
-
-def _details(airports: QuerySet[Airport]) -> tuple[AirportDetail, ...]:
-    return tuple(AirportDetail(*row) for row in airports.values_list(*_DETAIL)[:RECORDS])

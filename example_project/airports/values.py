@@ -37,46 +37,47 @@ class AirportDetail(AirportLine):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an airport is, as seen from another place."""
+    """Where an airport is, and what it is called; `country` is the code."""
 
     icao: str
-    distance_km: float
-    direction: str
+    iata: str
+    name: str
+    country: str
+    latitude: float
+    longitude: float
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
     """An airport as seen from another place."""
 
-    icao: str
-    iata: str
-    name: str
-    country: str
+    place: Place
     distance_km: float
     direction: str
 
 
 @dataclass(frozen=True, slots=True)
-class CountryStatistics:
-    """The figures of a country; those of a country without airports are 0 and None."""
+class Figures:
+    """The figures of a country."""
 
-    code: str
-    name: str
-    airports: int
     with_iata: int
-    timezones: int
-    mean_elevation_ft: float | None
-    highest: AirportLine | None
-    lowest: AirportLine | None
+    timezones: tuple[str, ...]
     subdivisions: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NorthernLine(AirportLine):
+    """An airport in a list of those farthest north or south."""
+
+    latitude: float
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
     """The airports and countries that stand out, each list with the most extreme first."""
 
-    highest: tuple[AirportDetail, ...]
-    lowest: tuple[AirportDetail, ...]
-    northernmost: tuple[AirportDetail, ...]
-    southernmost: tuple[AirportDetail, ...]
+    highest: tuple[AirportLine, ...]
+    lowest: tuple[AirportLine, ...]
+    northernmost: tuple[NorthernLine, ...]
+    southernmost: tuple[NorthernLine, ...]
     most_airports: tuple[CountryLine, ...]

@@ -4,8 +4,7 @@ The search is not cached, because hardly any two visitors ask the same; the bloc
 shows to those who are logged in what they have edited.
 """
 
-from math import ceil
-
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -22,17 +21,18 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @cache_page(queries.DAY)
 def country(request: HttpRequest, code: str) -> HttpResponse:
-    statistics = queries.country_statistics(code)
-    if statistics is None:
+    name = queries.country_name(code)
+    if name is None:
         raise Http404(f"There is no country with the code {code}.")
-    pages = max(1, ceil(statistics.airports / queries.PAGE_SIZE))
-    number = request.GET.get("page", "1")
-    page = min(pages, max(1, int(number))) if number.isdecimal() else 1
+    page = Paginator(queries.codes_of(code), queries.PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
-        "country": statistics,
-        "airports": queries.country_airports(code, page),
+        "code": code,
+        "name": name,
+        "figures": queries.figures(code),
+        "highest": queries.lines(queries.most("elevation_ft", 1, code)),
+        "lowest": queries.lines(queries.least("elevation_ft", 1, code)),
+        "airports": queries.lines(list(page.object_list)),
         "page": page,
-        "pages": pages,
     }
     return render(request, "airports/country.html", context)
 
@@ -42,12 +42,12 @@ def airport(request: HttpRequest, icao: str) -> HttpResponse:
     found = queries.airport(icao)
     if found is None:
         raise Http404(f"There is no airport with the code {icao}.")
-    context = {"airport": found, "nearest": queries.nearest(found)}
+    context = {"airport": found, "nearby": queries.nearby(found)}
     return render(request, "airports/airport.html", context)
 
 
-# Any airport might be the new highest one. Several visitors who find the page outdated wait for the
-# first of them to compute it, rather than all sorting the whole table.
+# Where nothing of it is cached, it takes many queries. Several visitors who find the page outdated
+# wait for the first of them to compute it.
 @cache_page(queries.DAY, lock=True)
 def records(request: HttpRequest) -> HttpResponse:
     return render(request, "airports/records.html", {"records": queries.records()})

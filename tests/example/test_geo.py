@@ -1,45 +1,17 @@
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from example_project.airports import geo
-from example_project.airports.search_area import RADII_KM, tags_of_place, tags_of_search
 
 latitudes = st.floats(-90, 90)
 longitudes = st.floats(-180, 180)
 points = st.tuples(latitudes, longitudes)
-radii = st.floats(0.1, 20_100)
 
 PARIS, SYDNEY = (48.8566, 2.3522), (-33.8688, 151.2093)
-
-
-@st.composite
-def circles(draw):
-    """A point, a radius and a point that is within the radius of the first one."""
-    latitude, longitude = draw(points)
-    radius = draw(radii)
-    return (latitude, longitude), radius, _travel((latitude, longitude), draw)(radius)
-
-
-def _travel(start, draw):
-    """Return a function that goes up to so many kilometres in a random direction."""
-    bearing, share = draw(st.floats(0, 2 * math.pi)), draw(st.floats(0, 1))
-
-    def go(radius):
-        phi, lam = map(math.radians, start)
-        angle = min(share * radius / geo.EARTH_RADIUS_KM, math.pi)
-        sine = math.sin(phi) * math.cos(angle) + math.cos(phi) * math.sin(angle) * math.cos(bearing)
-        to_phi = math.asin(max(-1, min(1, sine)))
-        turn = math.atan2(
-            math.sin(bearing) * math.sin(angle) * math.cos(phi),
-            math.cos(angle) - math.sin(phi) * math.sin(to_phi),
-        )
-        longitude = math.degrees(lam + turn)
-        return math.degrees(to_phi), (longitude + 180) % 360 - 180
-
-    return go
 
 
 def _vector(point):
@@ -78,44 +50,21 @@ def test_every_way_from_a_pole_leads_to_the_other():
     assert geo.direction((90, 0), PARIS) == "S"
 
 
-@given(circles())
-def test_a_box_holds_everything_within_the_radius(circle):
-    here, radius, there = circle
-    assert there in geo.box_around(here, radius)
+@given(points)
+def test_a_point_is_on_one_square_of_each_size_each_inside_of_the_next(point):
+    found = list(geo.squares(point))
+    assert [square.degrees for square in found] == [0.5, 1, 2, 4, 8, 16]
+    for square, larger in [*pairwise(found), (found[-1], found[-1])]:
+        for value, low, lower in zip(point, square.south_west, larger.south_west, strict=True):
+            assert lower <= low <= value < low + square.degrees <= lower + larger.degrees
 
 
-def test_a_box_leaves_out_most_of_the_earth():
-    box = geo.box_around(PARIS, 100)
-    assert SYDNEY not in box
-    assert box.north - box.south < 2
-    assert sum(east - west for west, east in box.spans) < 3
+@given(points, points)
+def test_two_points_share_the_squares_that_hold_both(here, there):
+    def holds(square, point):
+        (south, west), (latitude, longitude) = square.south_west, point
+        size = square.degrees
+        return south <= latitude < south + size and west <= longitude < west + size
 
-
-def test_a_box_across_the_antimeridian_has_two_spans():
-    box = geo.box_around((-17, 179.9), 100)
-    assert (-17, -179.9) in box
-    assert (-17, 0) not in box
-    assert len(box.spans) == 2
-
-
-def test_a_box_around_a_pole_spans_all_longitudes():
-    assert geo.box_around((-89.9, 0), 100).spans == ((-180, 180),)
-
-
-@given(circles(), st.sampled_from([2, 7, 8, 32, 180]))
-def test_the_cells_of_a_box_hold_every_point_of_it(circle, size):
-    here, radius, there = circle
-    assert geo.cell(there, size) in set(geo.cells(geo.box_around(here, radius), size))
-
-
-@given(circles().filter(lambda circle: circle[1] <= max(RADII_KM)))
-def test_a_search_shares_a_tag_with_every_place_that_it_may_find(circle):
-    (latitude, longitude), radius, there = circle
-    for reach in RADII_KM:
-        if radius <= reach:
-            assert {*tags_of_search(latitude, longitude, reach)} & {*tags_of_place(*there)}
-
-
-@given(latitudes, longitudes, st.sampled_from(RADII_KM))
-def test_a_search_depends_on_few_tags(latitude, longitude, radius_km):
-    assert len(tags_of_search(latitude, longitude, radius_km)) <= 9
+    shared = {square for square in geo.squares(here) if holds(square, there)}
+    assert shared == {*geo.squares(here)} & {*geo.squares(there)}
