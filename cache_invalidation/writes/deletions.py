@@ -25,6 +25,7 @@ from cache_invalidation.observing.many_to_many import (
     spelled,
     worth_asking,
 )
+from cache_invalidation.observing.relations import holds_to
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.registry import registry
@@ -87,8 +88,9 @@ def _held(between: Any, collector: Any) -> dict[Any, dict[Any, Any]]:
     """Return what is at the other end of the relations of rows that are about to be deleted.
 
     Where a rule looks at the values of these rows, they are locked by now, and nobody can add
-    another relation to them. Those that are there are locked as well, or others could move them to
-    another row at that end. For any other it is not worth a query.
+    another relation to them, if the database holds to the foreign key. Those that are there are
+    locked as well, or others could move them to another row at that end. For any other it is not
+    worth a query.
     """
     using = collector.using
     found: dict[Any, dict[Any, Any]] = {}
@@ -98,7 +100,7 @@ def _held(between: Any, collector: Any) -> dict[Any, dict[Any, Any]]:
         plan = registry.plan(table_of(end.related_model))
         if not keys or not plan.needs_state or is_suspended(using):
             continue
-        if len(keys) > settings.ROW_TAG_LIMIT:
+        if len(keys) > settings.ROW_TAG_LIMIT or not holds_to(connections[using], end):
             continue
         locked = _locked(all_rows(between, using).filter(**{f"{end.name}__in": keys}), using)
         if locked is not None:

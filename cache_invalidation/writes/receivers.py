@@ -20,6 +20,7 @@ from cache_invalidation.connections import in_transaction, shielded
 from cache_invalidation.delivery.fencing import batch_of, deliver
 from cache_invalidation.metrics.counters import counters
 from cache_invalidation.observing.many_to_many import Announced, announced
+from cache_invalidation.observing.relations import holds_to
 from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.declarations import Change
@@ -149,7 +150,8 @@ class _Relations:
         """Return the primary keys of the rows that are related, or cease to be.
 
         The relation names them by its ``to_field``; or it is about to be cleared, and does not name
-        them. None if it would take a query that no rule is worth.
+        them. None if it would take a query that no rule is worth, or
+        others may add more of them meanwhile.
         """
         through: Any = self.through
         target = through._meta.get_field(self.target)
@@ -159,6 +161,8 @@ class _Relations:
         if not any(registry.plan(model).needs_state for model in (self.owner, self.related)):
             return None
         if named is None:
+            if not holds_to(connections[self.using], through._meta.get_field(self.source)):
+                return None
             # With all of these locked, nobody can add another relation to this row meanwhile, or
             # move one to another row at the other end.
             rows.read(self.owner, self.instance.pk, self.using, deleting=True)

@@ -211,6 +211,64 @@ def test_relations_of_a_row_whose_rule_looks_at_values_are_locked_when_it_is_del
     assert found == [True]
 
 
+@pytest.fixture
+def unheld(using: str) -> Iterator[None]:
+    """Nothing in the database holds relations to the product that they refer to."""
+    if using == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    table = "testapp_product_tags"
+    constraints = connections[using].introspection.get_constraints
+    with connections[using].cursor() as cursor:
+        found = constraints(cursor, table).items()
+        name = next(n for n, c in found if c["foreign_key"] and c["columns"] == ["product_id"])
+    execute(using, f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    yield
+    execute(using, f"DELETE FROM {table}")
+    execute(
+        using,
+        f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY (product_id)"
+        " REFERENCES testapp_product (id) DEFERRABLE INITIALLY DEFERRED",
+    )
+
+
+@cached(name="products by tag", tags=["testapp.tag:{pk}"])
+def products_by_tag(pk: int, using: str) -> int:
+    return Product.tags.through.objects.using(using).filter(tag_id=pk).count()
+
+
+@pytest.mark.filterwarnings("ignore::cache_invalidation.CacheDependencyWarning")
+@pytest.mark.usefixtures("unheld")
+@pytest.mark.parametrize(
+    "write", [lambda product: product.delete(), lambda product: product.tags.clear()]
+)
+def test_others_may_add_relations_to_a_locked_row_that_nothing_in_the_database_holds_them_to(
+    using: str, products: list[Product], tags: list[Tag], write: Callable[[Product], Any]
+) -> None:
+    class Slugs(ModelInvalidation):
+        tags = ["slug:{slug}"]
+
+    between = Product.tags.through.objects.using(using)
+    read = Counted(between.filter(tag=tags[2]).count)
+    first = products[0].pk
+
+    def add() -> list[int]:
+        # It does not say which rows there are at the ends, so these are not locked before it.
+        execute(
+            using,
+            "INSERT INTO testapp_product_tags (product_id, tag_id)"
+            " SELECT product_id, %s FROM testapp_product_tags WHERE product_id = %s LIMIT 1",
+            [tags[2].pk, first],
+        )
+        return [read(), products_by_tag(tags[2].pk, using)]
+
+    with registry.override(Product, Slugs), meanwhile(using, add) as found:
+        write(products[0])
+    assert found == [[1, 1]]
+    assert [read(), between.count()] == [0, 1]
+    if products[0].pk is not None:  # What goes along with a product is no change of the tag.
+        assert products_by_tag(tags[2].pk, using) == 0
+
+
 def test_of_several_statements_on_relations_each_names_what_it_writes(
     using: str, products: list[Product], tags: list[Tag]
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,6 +37,7 @@ __all__ = [
     "AS_DECLARED",
     "Relation",
     "forget",
+    "holds_to",
     "keeps_values",
     "kept_relation",
     "relation",
@@ -103,6 +104,22 @@ def writes_more(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
     if not is_asked and connection.vendor == "sqlite" and in_transaction(connection):
         return True
     return _writes_more(connection, model)
+
+
+def holds_to(connection: BaseDatabaseWrapper, link: Any) -> bool:
+    """Whether nobody else adds a row that refers by `link` to a row which is locked for deletion.
+
+    The database looks for that row, and waits for the lock, if it holds to the foreign key. Where
+    there are no such locks, it has one writer at a time. This is for writers, as `keeps_values` is.
+    """
+    if not connection.features.has_select_for_update:
+        return True
+    table, target = (field.model._meta.db_table for field in (link, link.target_field))
+    read = Read(table=table, named=parts(table))
+    found = _relation(connection, read, _kept(connection, None))
+    if found.columns is None:
+        return bool(link.db_constraint)  # It was not asked.
+    return found.reference(link.column, parts(target)[-1], link.target_field.column) is not None
 
 
 def _writes_more(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
