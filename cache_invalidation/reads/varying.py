@@ -10,13 +10,17 @@ from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.timezone import get_current_timezone
+from django.utils import timezone
+from django.utils.timezone import get_current_timezone, get_default_timezone
 from django.utils.translation import get_language
 
 from cache_invalidation.conf import Settings
+from cache_invalidation.context import is_unset, variable_of
 from cache_invalidation.reads.spelling import dotted_name, is_found_by_name, spell
 
 Source = str | Callable[[], Any]
+
+_ZONE: Final = variable_of(getattr(timezone, "_active", None))
 
 
 def zone_now() -> str | bytes:
@@ -24,7 +28,7 @@ def zone_now() -> str | bytes:
 
     Raises `TypeError` for one that no other process knows.
     """
-    zone = get_current_timezone()
+    zone = get_default_timezone() if is_unset(_ZONE) else get_current_timezone()
     if type(zone) is ZoneInfo:
         return _spelled(zone)
     with suppress(TypeError):
