@@ -15,8 +15,6 @@ from cache_invalidation.exceptions import InvalidSetting
 
 T = TypeVar("T")
 
-_NOTHING: Final[dict[str, Any]] = {}
-
 LONGEST: Final = 10**9  # seconds; servers do not count much further
 
 
@@ -33,7 +31,7 @@ def of_django() -> Any:
 def configured() -> Any:
     """Return what the project put into ``settings.CACHE_INVALIDATION``; not checked."""
     found = getattr(of_django(), "CACHE_INVALIDATION", None)
-    return _NOTHING if found is None else found
+    return {} if found is None else found
 
 
 class Setting(Generic[T]):

@@ -7,9 +7,11 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.cache import caches
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django_redis.util import CacheKey
 
-from cache_invalidation.conf import Settings, configured
+from cache_invalidation.conf import Settings
 from cache_invalidation.reads.consistency import recomputing
 from cache_invalidation.stores.django_cache import verbatim
 from cache_invalidation.stores.tracking import Tracking, tracking_of
@@ -19,6 +21,17 @@ from cache_invalidation.surfaces.tracked.turns import add, incr
 
 # What tells apart two caches on one server, also if one of them leaves it out.
 _OF_DJANGO: Final = frozenset({"KEY_PREFIX", "VERSION", "KEY_FUNCTION", "TIMEOUT", "OPTIONS"})
+
+# Another one whenever settings have changed: as long as the app has its store, this is as it was.
+_era: object = object()
+
+
+@receiver(setting_changed, dispatch_uid="cache_invalidation.tracked")
+def _begin_era(setting: str, **kwargs: Any) -> None:
+    global _era
+    if setting in ("CACHES", "CACHE_INVALIDATION"):
+        _era = object()
+
 
 # What is below it differs: it is Django's cache, or that of django-redis.
 _Below: Any = object
@@ -37,8 +50,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._given = (server, params)
-        # What was found of what is tracked, and by which settings of the app.
-        self._found: tuple[Any, Tracking | None] = (None, None)
+        # What is tracked, and since which settings that is known.
+        self._found: tuple[object, Tracking | None] = (None, None)
 
     def _tracked(self, key: Any, version: int | None) -> Key | None:
         """Return what there is to do with a key that is tracked; None for all others."""
@@ -58,12 +71,14 @@ class TrackedCache(_Below):  # type: ignore[misc]
 
     def _tracking(self) -> Tracking | None:
         """Return what is tracked, if this is the cache of the app, once it is ready."""
-        if not (self.tracks_keys and apps.ready):
-            return None
-        told, found = self._found
-        if told is not (now := configured()):
-            found = self._tracking_as(Settings.CACHE.usable())
-            self._found = now, found
+        if not self.tracks_keys:
+            return None  # Though it may have the very attributes of one that does: see `verbatim`.
+        era, found = self._found
+        if era is not _era:
+            if not apps.ready:
+                return None
+            era, found = _era, self._tracking_as(Settings.CACHE.usable())
+            self._found = era, found
         return found
 
     def _tracking_as(self, alias: str) -> Tracking | None:
