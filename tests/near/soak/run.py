@@ -115,11 +115,11 @@ def _round(crew: Crew, mayhem: Mayhem, end: float, is_enough: Enough) -> bool:
     """
     began, is_over = time.monotonic(), False
     crew.course.until.value = began + ROUND + LONGEST
-    while not is_over and (now := time.monotonic()) < began + ROUND:
+    while not is_over and time.monotonic() < began + ROUND:
         mayhem.step()
         crew.check()
         time.sleep(0.01)
-        is_over = now >= end and is_enough(_report(crew.course, mayhem))
+        is_over = time.monotonic() >= end and is_enough(_report(crew.course, mayhem))
     mayhem.end()
     crew.look_for_what_is_left(lambda: not PendingInvalidation.objects.exists())
     return is_over
