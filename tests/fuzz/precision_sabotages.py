@@ -119,6 +119,9 @@ AIMS: Final[dict[str, Aim]] = {
     "values that are stored whatever is written meanwhile, PostgreSQL": Aim(
         shapes=related_reads.BY_KEY, races=True
     ),
+    "keys that point nowhere and are believed, PostgreSQL": Aim(
+        shapes=("joined", "joined only", "values beside keys"), loose=True
+    ),
     "tables between two models that nobody watches": _BETWEEN,
     "relations that are unknown and taken for none": _BETWEEN,
     "volatile fields of which no tag is told": Aim(tagged=True),

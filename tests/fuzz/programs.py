@@ -103,12 +103,14 @@ class Aim:
     """What programs are narrowed to, so that they find soon what one sabotage breaks.
 
     Reads of these shapes, with tags that are given or without; of the tables `between` two others,
-    and writes to these; or many races with who computes something for the first time.
+    and writes to these; over `loose` foreign keys, which the database does not hold to; or many
+    races with who computes something for the first time.
     """
 
     shapes: Sequence[str] = ()
     tagged: bool = False
     between: bool = False
+    loose: bool = False
     races: bool = False
 
     def reads(self, schema: Schema, table: Table) -> list[Read]:
@@ -120,6 +122,7 @@ class Aim:
             if (not self.shapes or read.shape in self.shapes)
             and (read.tags is not None) is self.tagged
             and (read.name in table.many or not self.between)
+            and (not self.loose or _is_loose(table, read.name))
         ]
 
     def writes(self, schema: Schema, table: Table) -> list[st.SearchStrategy[Any]]:
@@ -128,6 +131,11 @@ class Aim:
             return list(relation_writes(schema, table))
         tables = [table, *({} if self.tagged else table.relations).values()]
         return [kind(schema, each) for each in tables for kind in (orm_writes, raw_writes)]
+
+
+def _is_loose(table: Table, name: str) -> bool:
+    field: Any = table.model._meta.get_field(name.partition("__")[0])
+    return not getattr(field, "db_constraint", True)
 
 
 def aimed(schema: Schema, aim: Aim) -> st.SearchStrategy[Program]:
