@@ -71,9 +71,35 @@ def with_columns(row: Model, values: Mapping[str, Any]) -> Model:
 
 
 def _assign(row: Model, values: Mapping[str, Any]) -> Model:
-    row.__dict__.update(values)
+    held = row.__dict__
+    held.update(values)
     row._state.fields_cache.clear()  # Which related rows there are has been asked before.
+    for name in _computed(type(row)).intersection(held):
+        del held[name]
     return row
+
+
+def remembers(row: Model) -> bool:
+    """Whether `row` may hold what is older than its columns: related rows, what was computed."""
+    return bool(row._state.fields_cache) or not _attributes(type(row)).issuperset(row.__dict__)
+
+
+@cache
+def _attributes(model: type[Model]) -> frozenset[str]:
+    """Return what any instance has."""
+    return frozenset({"_state", *(column.attname for column in model._meta.concrete_fields)})
+
+
+@cache
+def _computed(model: type[Model]) -> frozenset[str]:
+    """Return what an instance keeps once it is asked for: cached properties, prefetched rows."""
+    found = {
+        name
+        for kind in model.__mro__
+        for name, attribute in vars(kind).items()
+        if hasattr(type(attribute), "__get__") and not hasattr(type(attribute), "__set__")
+    }
+    return frozenset(found - _attributes(model) | {"_prefetched_objects_cache"})
 
 
 def in_column(row: Model, field: "Field[Any, Any]") -> Any:

@@ -13,7 +13,13 @@ from django.db.models import Model, QuerySet
 from cache_invalidation.connections import in_transaction
 from cache_invalidation.observing.watcher import unrecorded
 from cache_invalidation.rules.catalog import all_rows
-from cache_invalidation.rules.loading import as_stored_in, in_column, is_plain, with_columns
+from cache_invalidation.rules.loading import (
+    as_stored_in,
+    in_column,
+    is_plain,
+    remembers,
+    with_columns,
+)
 from cache_invalidation.sql.names import parts
 from cache_invalidation.tags import table_of
 from cache_invalidation.writes.accounted import Account, Accounted
@@ -147,7 +153,8 @@ def state_after(
     if only_database_knows(written, using, raw):
         rows = all_rows(type(instance), using)
         return rows.filter(pk=instance.pk).first()
-    if written is instance and instance._state.fields_cache:
-        # Related objects that the project holds may be older than their rows.
+    if written is instance and remembers(instance):
+        # Related objects that the project holds may be older than their rows, and what its cached
+        # properties have computed may be of values that it had before.
         written = with_columns(instance, {})
     return written

@@ -4,6 +4,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 from django.db import models
+from django.utils.functional import cached_property
 
 from cache_invalidation.querysets import CachedQuerySet
 from tests.testapp.named import Named
@@ -58,7 +59,9 @@ class Restaurant(Place):
 
 
 class Author(Named):
-    pass
+    @cached_property
+    def initial(self) -> str:
+        return self.name[:1]
 
 
 class Book(models.Model):

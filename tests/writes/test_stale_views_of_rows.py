@@ -7,7 +7,7 @@ import pytest
 from cache_invalidation import ModelInvalidation, cached
 from tests.delivered import Delivered
 from tests.ruled import in_force
-from tests.testapp.models import Category, Product
+from tests.testapp.models import Author, Book, Category, Product
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "sqlite"])
 
@@ -24,7 +24,18 @@ class CategoryRule(ModelInvalidation):
     tags = ["slug:{slug}"]
 
 
-rules = in_force({Product: ProductRule, Category: CategoryRule})
+class AuthorRule(ModelInvalidation):
+    tags = ["initial:{initial}"]
+
+
+class BookRule(ModelInvalidation):
+    families = ["by"]
+
+    def get_tags(self, change):
+        return [] if change.new is None else [f"by:{a.name}" for a in change.new.authors.all()]
+
+
+rules = in_force({Product: ProductRule, Category: CategoryRule, Author: AuthorRule, Book: BookRule})
 
 
 def test_a_related_instance_may_be_older_than_its_row(using: str, deliveries: Delivered) -> None:
@@ -43,6 +54,39 @@ def test_a_related_row_is_looked_up_where_the_instance_was_saved(deliveries: Del
     deliveries.clear()
     Product(name="P", category_id=5).save(using="sqlite")
     assert deliveries.family("slug") == {"slug:in-sqlite"}
+
+
+@pytest.mark.parametrize("how", ["save", "update_fields", "bulk_create"])
+def test_what_an_instance_has_computed_may_be_of_what_it_held_before(
+    using: str, deliveries: Delivered, how: str
+) -> None:
+    author = Author(name="Ann")
+    if how != "bulk_create":
+        author.save(using=using)
+        author = Author.objects.using(using).get()
+    deliveries.clear()
+    before = author.initial
+    author.name = "Bea"
+    match how:
+        case "save":
+            author.save()
+        case "update_fields":
+            author.save(update_fields=["name"])
+        case "bulk_create":
+            Author.objects.using(using).bulk_create([author])
+    assert "initial:B" in deliveries.family("initial")
+    assert author.initial == before, "The instance is the project's."
+
+
+def test_what_was_prefetched_may_be_older_than_the_row(using: str, deliveries: Delivered) -> None:
+    Book.objects.using(using).create(title="B")
+    book = Book.objects.using(using).prefetch_related("authors").get()
+    author = Author.objects.using(using).create(name="Ann")
+    Book.objects.using(using).get().authors.add(author)
+    deliveries.clear()
+    book.save()
+    assert deliveries.family("by") == {"by:Ann"}
+    assert not book.authors.all(), "The instance is the project's."
 
 
 def test_an_enumeration_is_written_as_its_value(using: str, deliveries: Delivered) -> None:
