@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 from django.db import connections
-from django.db.models import CharField, DecimalField, FileField, FloatField, Model
+from django.db.models import CharField, DecimalField, FileField, FloatField, JSONField, Model
 
 from cache_invalidation.observing.relations import keeps_values
 from cache_invalidation.observing.rows_written import assigned_fields
@@ -31,6 +31,9 @@ _OF_FIELDS: Final = (
 _OF_MODELS: Final = ("_do_insert", "_do_update")
 
 _DIGITS: Final = 15  # SQLite keeps a decimal number as a float.
+
+# Ranges are stored with other bounds, arrays with elements of another type, and so on.
+_OF_POSTGRESQL: Final = "django.contrib.postgres."
 
 
 def only_database_knows(written: Model, using: str, raw: bool = False) -> bool:
@@ -130,6 +133,10 @@ def _is_any(value: Any) -> bool:
     return True
 
 
+def _is_there(value: Any) -> bool:
+    return value is not None
+
+
 def _altered(columns: Iterable[Any]) -> Iterator[tuple[str, Callable[[Any], bool]]]:
     for column in columns:
         *_, field = _with_referred(column)
@@ -139,6 +146,11 @@ def _altered(columns: Iterable[Any]) -> Iterator[tuple[str, Callable[[Any], bool
             yield column.attname, _is_no_number
         elif isinstance(field, CharField) and field.max_length is not None:
             yield column.attname, partial(_is_too_long, field.max_length)
+        elif isinstance(field, JSONField):
+            is_djangos = field.decoder is None and _is_djangos(field.encoder)
+            yield column.attname, _is_respelled if is_djangos else _is_any
+        elif any(kind.__module__.startswith(_OF_POSTGRESQL) for kind in type(field).__mro__):
+            yield column.attname, _is_there
 
 
 def _is_rounded(field: "DecimalField[Any, Any]", value: Any) -> bool:
@@ -159,6 +171,35 @@ def _is_rounded(field: "DecimalField[Any, Any]", value: Any) -> bool:
 def _is_no_number(value: Any) -> bool:
     """Whether SQLite has NULL for it."""
     return value is not None and str(value).strip().lower().lstrip("+-") == "nan"
+
+
+def _is_respelled(value: Any) -> bool:
+    """Whether JSON has something else for it, or PostgreSQL makes something else of that.
+
+    That puts keys in an order of its own, the short ones first, and knows no -0.0 and no 1e16.
+    """
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if type(part) is dict:
+            if not _is_in_order(list(part)):
+                return True
+            parts += part.values()
+        elif type(part) is list:
+            parts += part
+        elif type(part) is float:
+            if not 1e-4 < abs(part) < 1e15:
+                return True
+        elif part is not None and type(part) not in (str, int, bool):
+            return True
+    return False
+
+
+def _is_in_order(keys: list[Any]) -> bool:
+    if not all(type(key) is str for key in keys):
+        return False
+    spelled = [key.encode("utf-8", "surrogatepass") for key in keys]
+    return spelled == sorted(spelled, key=lambda key: (len(key), key))
 
 
 def _is_too_long(limit: int, value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Value
 from django.db.models.functions import Lower
@@ -136,6 +137,8 @@ class Measured(models.Model):
     ratio = models.FloatField(null=True)
     short = models.CharField(max_length=5, null=True)
     moment = models.DateTimeField(null=True)
+    facts = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    address = models.GenericIPAddressField(null=True)
 
     def __str__(self) -> str:
         return f"{self.pk}"

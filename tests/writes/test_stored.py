@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from django.core import serializers
-from django.db import transaction
+from django.db import connection, models, transaction
 from django.db.models import Model
 from django.utils import timezone
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from tests.delivered import Delivered
 from tests.elsewhere import elsewhere
+from tests.testapp.made import models_forgotten
 from tests.testapp.stored import (
     Computed,
     KeyedByCode,
@@ -197,6 +198,17 @@ NAIVE = datetime(2026, 1, 2, 3, 4, 5, 678901)
         ("short", "ab      "),
         ("moment", datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
         ("moment", "2026-01-02T03:04:05+05:30"),
+        ("facts", {1: "one"}),
+        ("facts", ("a", "b")),
+        ("facts", {"longer": 1, "b": {"y": 2, "x": 3}}),
+        ("facts", {"b": 1, "longer": ["a", None, True, 1.5]}),
+        ("facts", [1e16, -0.0]),
+        ("facts", {"at": datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)}),
+        ("facts", "text"),
+        ("address", "::1.2.3.4"),
+        ("address", "::FFFF:0A00:1"),
+        ("address", "2001:DB8:0:0:1:0:0:1"),
+        ("address", "10.0.0.1"),
     ],
 )
 @pytest.mark.parametrize("write", ["create", "save", "bulk_create", "update"])
@@ -242,3 +254,36 @@ def test_a_moment_without_a_zone_has_the_tag_of_the_moment_that_is_stored(
         deliveries.clear()
         rows.all().delete()
     assert written == deliveries.family("at")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("range", None), ("array", ("1.005", 2)), ("array", None)]
+)
+def test_types_of_postgresql_store_something_else(
+    deliveries: Delivered, kind: str, value: Any
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("The fields are of PostgreSQL")
+    from django.contrib.postgres.fields import ArrayField, IntegerRangeField
+    from django.db.backends.postgresql.psycopg_any import NumericRange
+
+    column: Any = ArrayField(models.DecimalField(max_digits=8, decimal_places=2), null=True)
+    if kind == "range":
+        column, value = IntegerRangeField(), NumericRange(1, 5, "[]")
+    with models_forgotten():
+        meta = type("Meta", (), {"app_label": "testapp"})
+        body = {"__module__": "tests.testapp.models", "Meta": meta, "value": column}
+        made: Any = type("OfPostgresql", (Model,), body)
+        with connection.schema_editor() as editor:
+            editor.create_model(made)
+        try:
+            rule = type("Rule", (ModelInvalidation,), {"tags": ["value:{value}"]})
+            with registry.override(made, rule):
+                made.objects.create(value=value)
+                written = deliveries.family("value")
+                deliveries.clear()
+                made.objects.all().delete()
+        finally:
+            with connection.schema_editor() as editor:
+                editor.delete_model(made)
+    assert written == deliveries.family("value")
