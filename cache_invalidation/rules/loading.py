@@ -74,8 +74,9 @@ def _assign(row: Model, values: Mapping[str, Any]) -> Model:
     held = row.__dict__
     held.update(values)
     row._state.fields_cache.clear()  # Which related rows there are has been asked before.
-    for name in _computed(type(row)).intersection(held):
-        del held[name]
+    for name in held.keys() - _attributes(type(row)):
+        if _is_computed(type(row), name):
+            del held[name]
     return row
 
 
@@ -90,16 +91,12 @@ def _attributes(model: type[Model]) -> frozenset[str]:
     return frozenset({"_state", *(column.attname for column in model._meta.concrete_fields)})
 
 
-@cache
-def _computed(model: type[Model]) -> frozenset[str]:
-    """Return what an instance keeps once it is asked for: cached properties, prefetched rows."""
-    found = {
-        name
-        for kind in model.__mro__
-        for name, attribute in vars(kind).items()
-        if hasattr(type(attribute), "__get__") and not hasattr(type(attribute), "__set__")
-    }
-    return frozenset(found - _attributes(model) | {"_prefetched_objects_cache"})
+def _is_computed(model: type[Model], name: str) -> bool:
+    """Whether an instance keeps under `name` what it would find out again if it had not."""
+    if name == "_prefetched_objects_cache":
+        return True
+    attribute = type(getattr_static(model, name, None))  # Such as a `cached_property`.
+    return hasattr(attribute, "__get__") and not hasattr(attribute, "__set__")
 
 
 def in_column(row: Model, field: "Field[Any, Any]") -> Any:
