@@ -11,7 +11,15 @@ from typing import Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import DateTimeField, DecimalField, Field, FileField, Model
+from django.db import router
+from django.db.models import (
+    DateTimeField,
+    DecimalField,
+    Field,
+    FileField,
+    ForeignObject,
+    Model,
+)
 from django.utils import timezone
 
 from cache_invalidation.exceptions import TemplateError
@@ -186,8 +194,21 @@ def _attribute(value: Any, name: str, value_of: ValueOf) -> Any:
     except FieldDoesNotExist:
         return getattr(value, name)
     if not isinstance(field, Field) or (field.is_relation and name != field.attname):
+        if isinstance(field, ForeignObject):
+            _look_up(value, field)
         return getattr(value, name)
     return as_stored(field, value_of(value, field))
+
+
+def _look_up(row: Model, field: Any) -> None:
+    """Have `row` refer to what is where writes go, if reads go elsewhere: a replica is behind."""
+    model = field.related_model
+    if field.is_cached(row) or None in field.get_local_related_value(row):
+        return
+    primary = router.db_for_write(model, instance=row)
+    if router.db_for_read(model, instance=row) != primary:
+        rows = model._base_manager.using(primary)
+        field.set_cached_value(row, rows.get(field.get_reverse_related_filter(row)))
 
 
 def as_stored(field: "Field[Any, Any]", value: Any) -> Any:

@@ -1,6 +1,7 @@
 """An instance may hold what is not in the database; tags are made of what is."""
 
 from enum import Enum
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,34 @@ def test_what_was_prefetched_may_be_older_than_the_row(using: str, deliveries: D
     book.save()
     assert deliveries.family("by") == {"by:Ann"}
     assert not book.authors.all(), "The instance is the project's."
+
+
+class ToReplica:
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+    def allow_relation(self, *objects: Any, **hints: Any) -> bool:
+        return True
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize("how", ["save", "update"])
+def test_a_related_row_is_not_looked_up_in_a_replica(
+    deliveries: Delivered, settings: Any, how: str
+) -> None:
+    Category.objects.using("other").create(pk=5, name="C", slug="old")
+    Category.objects.using("default").create(pk=5, name="C", slug="new")
+    Product.objects.using("default").create(name="P", category_id=5)
+    settings.DATABASE_ROUTERS = [ToReplica()]
+    deliveries.clear()
+    if how == "save":
+        Product(name="Q", category_id=5).save()
+    else:
+        Product.objects.update(price=4)
+    assert deliveries.family("slug") == {"slug:new"}
 
 
 def test_an_enumeration_is_written_as_its_value(using: str, deliveries: Delivered) -> None:
