@@ -147,7 +147,18 @@ def _is_there(value: Any) -> bool:
 
 def _is_of_texts(field: Any) -> bool:
     """Whether it is an array of texts, as which tags and the like are kept."""
-    return isinstance(getattr(field, "base_field", None), CharField | TextField)
+    base = getattr(field, "base_field", None)
+    return isinstance(base, CharField | TextField) and not _prepares(base)
+
+
+def _is_no_list_of_texts(limit: int | None, value: Any) -> bool:
+    """Whether an array has something else for it, or cuts off the spaces of a text."""
+    if value is None:
+        return False
+    return type(value) is not list or not all(
+        each is None or (type(each) is str and (limit is None or len(each) <= limit))
+        for each in value
+    )
 
 
 def _altered(columns: Iterable[Any]) -> Iterator[tuple[str, Callable[[Any], bool]]]:
@@ -163,7 +174,10 @@ def _altered(columns: Iterable[Any]) -> Iterator[tuple[str, Callable[[Any], bool
             is_djangos = field.decoder is None and _is_djangos(field.encoder)
             yield column.attname, _is_respelled if is_djangos else _is_any
         elif any(kind.__module__.startswith(_OF_POSTGRESQL) for kind in type(field).__mro__):
-            yield column.attname, _is_respelled if _is_of_texts(field) else _is_there
+            if _is_of_texts(field):
+                yield column.attname, partial(_is_no_list_of_texts, field.base_field.max_length)
+            else:
+                yield column.attname, _is_there
 
 
 def _is_rounded(field: "DecimalField[Any, Any]", value: Any) -> bool:
@@ -201,7 +215,7 @@ def _is_respelled(value: Any) -> bool:
         elif type(part) is list:
             parts += part
         elif type(part) is float:
-            if part and not 1e-4 < abs(part) < 1e15:
+            if repr(part) != "0.0" and not 1e-4 < abs(part) < 1e15:
                 return True
         elif part is not None and type(part) not in (str, int, bool):
             return True

@@ -20,6 +20,7 @@ from tests.testapp.stored import (
     Computed,
     KeyedByCode,
     Loaded,
+    LowerField,
     LowerMail,
     Measured,
     Placed,
@@ -203,6 +204,7 @@ NAIVE = datetime(2026, 1, 2, 3, 4, 5, 678901)
         ("facts", {"b": 1, "longer": ["a", None, True, 1.5]}),
         ("facts", [1e16, 0.0]),
         ("facts", {"at": datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)}),
+        ("facts", -0.0),
         ("facts", "text"),
         ("address", "::1.2.3.4"),
         ("address", "::FFFF:0A00:1"),
@@ -256,7 +258,16 @@ def test_a_moment_without_a_zone_has_the_tag_of_the_moment_that_is_stored(
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("range", None), ("array", ("1.005", 2)), ("array", None), ("texts", ["a"])]
+    ("kind", "value"),
+    [
+        ("range", None),
+        ("array", ("1.005", 2)),
+        ("array", None),
+        ("texts", ["a"]),
+        ("texts", [1]),
+        ("texts", ["ab     "]),
+        ("prepared", ["A"]),
+    ],
 )
 def test_types_of_postgresql_store_something_else(
     deliveries: Delivered, kind: str, value: Any
@@ -268,7 +279,9 @@ def test_types_of_postgresql_store_something_else(
 
     column: Any = ArrayField(models.DecimalField(max_digits=8, decimal_places=2), null=True)
     if kind == "texts":
-        column = ArrayField(models.TextField())
+        column = ArrayField(models.CharField(max_length=5))
+    if kind == "prepared":
+        column = ArrayField(LowerField(max_length=5))
     if kind == "range":
         column, value = IntegerRangeField(), NumericRange(1, 5, "[]")
     with models_forgotten():
