@@ -30,9 +30,10 @@ def invalidate(
     """Make stale whatever depends on `target` and on the names given; return all that was named.
 
     `target` is an instance, as if it had been saved, a model, as if all its rows had been, or a
-    queryset, as if each row in it had been. Inside a transaction on the database `using` this
-    happens at its COMMIT, and not at all after a rollback; outside of one it happens at once. A
-    store that fails is logged and counted, not raised.
+    queryset, as if each row in it had been. Rules see an instance as it is in memory: if the row
+    was something else before, name what depends on that as well. Inside a transaction on the
+    database `using` this happens at its COMMIT, and not at all after a rollback; outside of one it
+    happens at once. A store that fails is logged and counted, not raised.
 
     Raises `ValueError` for a name that is empty, not a string, longer than 250 characters or has
     control characters, for a tag with a star that stands for no family, such as ``category:4*``,
