@@ -138,8 +138,19 @@ def _relations() -> Iterator[Any]:
     for model in apps.get_models(include_auto_created=True):
         for field in model._meta.local_many_to_many:
             # It is a name, or nothing, as long as the other end is not there.
-            if getattr(field.remote_field.through, "_meta", None):
+            if getattr(field.remote_field.through, "_meta", None) and _has_ends(field):
                 yield field
+
+
+def _has_ends(field: Any) -> bool:
+    """Whether the model between has foreign keys to both; Django has a check for that."""
+    if not isinstance(field, models.ManyToManyField):
+        return True
+    try:
+        _ends(field)
+    except AttributeError:
+        return False
+    return True
 
 
 @cache

@@ -165,8 +165,14 @@ def _apply_to_child(rule: Rule, change: Change, plan: Plan) -> Iterator[Conseque
     # its state before and after differ in the columns of the parent alone.
     link = "__".join(link.name for link in links_to(rule.model, change.model))
     with shielded(change.using):
-        child = all_rows(rule.model, change.using).filter(**{link: change.pk}).first()
+        found = all_rows(rule.model, change.using).filter(**{link: change.pk})
+        child = found.first()
+        # Its row may be there without that of its parent, which is asked for along with it.
+        key = found.values_list("pk", flat=True).first() if child is None else None
     if child is None:
+        if key is not None:
+            unknown = replace(change, model=rule.model, pk=key, old=None, new=None)
+            yield _apply(rule, unknown, plan)
         return
     states = [_with_values_of(child, state) for state in (change.old, change.new)]
     of_child = replace(change, model=rule.model, pk=child.pk, old=states[0], new=states[1])
