@@ -83,8 +83,11 @@ def compare(without: Run, with_app: Run) -> list[Difference]:
     ]
 
 
-def doubts(without: Run, with_app: Run) -> list[str]:
-    """Return why the two runs prove nothing; none if they do."""
+def doubts(without: Run, with_app: Run, *, delivers: bool = True) -> list[str]:
+    """Return why the two runs prove nothing; none if they do.
+
+    The app has to have delivered something, where there is something that it `delivers`.
+    """
     found = []
     for name, run in ("without the app", without), ("with the app", with_app):
         if not run.complete:
@@ -93,7 +96,7 @@ def doubts(without: Run, with_app: Run) -> list[str]:
             found.append(f"No test passed in the run {name}:\n{run.output}")
     if without.delivered is not None:
         found.append("The app was there in the run without it.")
-    if with_app.complete and not with_app.delivered:
+    if with_app.complete and not with_app.delivered and (delivers or with_app.delivered is None):
         found.append("The app has invalidated nothing in the run with it.")
     if with_app.unwatched:
         number, example = len(with_app.unwatched), min(with_app.unwatched)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Final
 
 import django
@@ -46,12 +47,17 @@ class Finding:
 
 def find(job: Job, without: Run, with_app: Run) -> Finding:
     """Compare two runs of a job, test by test."""
+    suite = job.suite
     return Finding(
         job=job,
         tests=frozenset(without.results),
         passed_without=without.number_of("passed"),
-        differences=compare(without, with_app),
-        doubts=doubts(without, with_app),
+        differences=[
+            each
+            for each in compare(without, with_app)
+            if not any(fnmatchcase(each.test, name) for name in suite.timed)
+        ],
+        doubts=doubts(without, with_app, delivers=job.part not in suite.idle),
     )
 
 

@@ -27,6 +27,11 @@ class Suite:
     parts: Mapping[str, Sequence[str]] = field(default_factory=lambda: {ALL: ()})
     #: Those of the short form.
     short: Sequence[str] = ()
+    #: Those in which nothing is committed by way of a model that is there: the app has to be in
+    #: place, and has nothing to deliver.
+    idle: Sequence[str] = ()
+    #: Names of tests that judge by the clock, and fail on a busy machine; `*` stands for anything.
+    timed: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -105,6 +110,7 @@ DJANGO: Final = Suite(
         "backends": _labels("asgi backends dbshell handlers logging_tests postgres_tests wsgi"),
     },
     short=("writes", "transactions", "inheritance", "many-to-many"),
+    idle=("migrations", "backends"),
 )
 
 SUITES: Final = {
@@ -122,7 +128,12 @@ SUITES: Final = {
             distribution="django-simple-history",
             command=("runtests.py",),
         ),
-        Suite(name="guardian", distribution="django-guardian", command=("manage.py", "test")),
+        Suite(
+            name="guardian",
+            distribution="django-guardian",
+            command=("manage.py", "test"),
+            timed=("*.IndexVsNoIndexPerformanceTestCase.*_timing",),
+        ),
         Suite(
             name="reversion",
             distribution="django-reversion",

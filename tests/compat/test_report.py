@@ -66,6 +66,31 @@ def test_runs_that_prove_nothing_are_told():
     assert "guardian on sqlite: The app has invalidated nothing" in render(found)
 
 
+def test_where_there_is_nothing_to_deliver_the_app_only_has_to_be_there():
+    django_own, nothing = SUITES["django"], run(None)
+    for part, delivered, is_clean in [
+        ("migrations", 0, True),
+        ("migrations", None, False),
+        ("writes", 0, False),
+    ]:
+        finding = find(Job(django_own, part, "sqlite"), nothing, run(delivered))
+        assert hold([finding], []).is_clean is is_clean, (part, delivered)
+
+
+def test_what_judges_by_the_clock_is_left_out():
+    slow = "guardian.IndexVsNoIndexPerformanceTestCase.test_lookup_timing"
+    lines = {
+        outcome: {"test": slow, "outcome": outcome, "text": "", "watched": True}
+        for outcome in ("passed", "failed")
+    }
+    fine = {"test": "t.other", "outcome": "passed", "text": "", "watched": True}
+    without = read(map(json.dumps, [fine, lines["passed"], {"delivered": None}]))
+    with_app = read(map(json.dumps, [fine, lines["failed"], {"delivered": 1}]))
+    assert hold([find(Job(GUARDIAN, "all", "sqlite"), without, with_app)], []).is_clean
+    other = find(Job(SUITES["filter"], "all", "sqlite"), without, with_app)
+    assert not hold([other], []).is_clean
+
+
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Run]]:
     """The runs with the app that are still to come, with an empty list of differences."""
