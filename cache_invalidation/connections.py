@@ -51,14 +51,13 @@ def is_open_for_driver(connection: BaseDatabaseWrapper) -> bool:
 def is_interrupted(connection: BaseDatabaseWrapper) -> bool:
     """Whether something has come in between a query and its answer, such as a `gevent.Timeout`.
 
-    Or the driver has closed the connection meanwhile. No other query can be sent then, and what has
-    come in between must not be lost in its error.
+    No other query can be sent then, and what has come in between must not be lost in its error.
     """
     driver: Any = connection.connection
     if connection.vendor != "postgresql" or driver is None:
         return False
-    # 1 is "active" and 4 "unknown", in both versions of psycopg.
-    return driver.info.transaction_status in (1, 4)
+    # 1 is "active", in both versions of psycopg. One that is closed is left to those who find out.
+    return bool(driver.info.transaction_status == 1)
 
 
 def sees_snapshot() -> bool:

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,11 +168,14 @@ def test_nor_if_their_process_is_stopped_or_cut_off(
         for _ in range(6):
             near = writing.report().near
             writing.write_until(lambda it, near=near: it.near >= near + 500)  # type: ignore[misc]
-            os.kill(writing.process.pid, signal.SIGSTOP)
+            pid = writing.process.pid
+            os.kill(pid, signal.SIGSTOP)
             client.execute_command("CLIENT", "KILL", "TYPE", random.choice(["pubsub", "normal"]))
+            # Not after the write, which may have to wait for a lock that the other one holds.
+            going_on = threading.Timer(random.uniform(0, 1), os.kill, [pid, signal.SIGCONT])
+            going_on.start()
             writing.write()
-            time.sleep(random.uniform(0, 0.5))
-            os.kill(writing.process.pid, signal.SIGCONT)
+            going_on.join()
         writing.have_all_look(READERS)
         report = writing.report()
     assert report.is_right, report

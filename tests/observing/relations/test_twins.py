@@ -8,6 +8,7 @@ from django.db import models
 from cache_invalidation import ModelInvalidation, cached, registry
 from tests.cursors import execute
 from tests.observing.relations.conftest import make_model
+from tests.testapp.made import models_forgotten
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -24,13 +25,14 @@ def twin(define):
         'CREATE TABLE twin ("Code" integer PRIMARY KEY, "code" integer, name text)',
         "DROP TABLE twin",
     )
-    return make_model(
-        "Twin",
-        "twin",
-        a=models.IntegerField(primary_key=True, db_column="Code"),
-        b=models.IntegerField(db_column="code"),
-        name=models.TextField(),
-    )
+    with models_forgotten():
+        yield make_model(
+            "Twin",
+            "twin",
+            a=models.IntegerField(primary_key=True, db_column="Code"),
+            b=models.IntegerField(db_column="code"),
+            name=models.TextField(),
+        )
 
 
 TWINS: dict[str, Any] = {
