@@ -167,8 +167,9 @@ def _apply_to_child(rule: Rule, change: Change, plan: Plan) -> Iterator[Conseque
     with shielded(change.using):
         found = all_rows(rule.model, change.using).filter(**{link: change.pk})
         child = found.first()
-        # Its row may be there without that of its parent, which is asked for along with it.
-        key = found.values_list("pk", flat=True).first() if child is None else None
+        # Its row may be left when that of its parent, which is asked for along with it, is gone.
+        is_left = child is None and change.operation == "delete"
+        key = found.values_list("pk", flat=True).first() if is_left else None
     if child is None:
         if key is not None:
             unknown = replace(change, model=rule.model, pk=key, old=None, new=None)
