@@ -11,6 +11,7 @@ from cache_invalidation.exceptions import InvalidSetting
 from cache_invalidation.rules.catalog import is_excluded
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores.near import is_in_use
+from cache_invalidation.stores.tracking import OPTIONS
 
 # Seconds for which hardly anybody wants a request to wait.
 LONG: Final = 5.0
@@ -48,7 +49,7 @@ def check_settings(**kwargs: Any) -> Messages:
 
 def _where(name: object) -> str:
     """Return where the key `name` belongs, if it is one of another setting."""
-    if name not in ("TRACK", "BLIND", "NEAR"):
+    if name not in OPTIONS:
         return ""
     return f'It goes into CACHES["…"]["OPTIONS"][{name!r}], of the cache whose keys it is about.'
 

@@ -12,9 +12,8 @@ from cache_invalidation.checks.cache import store
 from cache_invalidation.checks.registering import Messages, register
 from cache_invalidation.conf import Settings
 from cache_invalidation.rules.registry import registry
-from cache_invalidation.stores.tracking import NEVER, as_fnmatch, is_list_of_globs
+from cache_invalidation.stores.tracking import NEVER, OPTIONS, as_fnmatch, is_list_of_globs
 
-_OPTIONS: Final = ("TRACK", "BLIND", "NEAR")
 _BACKEND: Final = "cache_invalidation.backends.RedisCache"
 
 
@@ -25,7 +24,7 @@ def check_tracked_keys(**kwargs: Any) -> Messages:
         options = cache.get("OPTIONS") or {}
         if not isinstance(options, dict):
             continue
-        for name in _OPTIONS:
+        for name in OPTIONS:
             yield from _check_globs(alias, name, options.get(name, []))
         if str(cache.get("BACKEND", "")).startswith("cache_invalidation.backends."):
             yield from _check_names(alias, options)
@@ -42,8 +41,8 @@ def check_tracked_keys(**kwargs: Any) -> Messages:
 def _check_names(alias: str, options: dict[str, Any]) -> Messages:
     """E021: what is nearly the name of an option."""
     for name in options:
-        meant = get_close_matches(str(name).upper(), _OPTIONS, cutoff=0.7)
-        if name not in _OPTIONS and meant:
+        meant = get_close_matches(str(name).upper(), OPTIONS, cutoff=0.7)
+        if name not in OPTIONS and meant:
             problem = f"OPTIONS of the cache {alias!r} has {name!r}, which nobody reads."
             yield _wrong_option(problem, f"Write {meant[0]!r}.")
 

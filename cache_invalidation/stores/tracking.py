@@ -20,6 +20,8 @@ from cache_invalidation.tags import escape, shorten
 
 #: Of so many beginnings of a key there is a tag; each is one version more in every lookup.
 PREFIXES: Final = 8
+#: What OPTIONS of a cache may say of its keys.
+OPTIONS: Final = ("TRACK", "BLIND", "NEAR")
 KNOWN: Final = 10_000  # keys of which it is remembered what matches them
 
 #: What is never tracked, since it is not made from what was read: sessions, and the throttles of
@@ -114,7 +116,7 @@ def tracking_of(alias: str) -> Tracking | None:
         return None
     options = caches.settings[alias].get("OPTIONS") or {}
     # What is no list of patterns names nothing; a system check says so.
-    track, blind, near = (options.get(name, ()) for name in ("TRACK", "BLIND", "NEAR"))
+    track, blind, near = (options.get(name, ()) for name in OPTIONS)
     return Tracking(
         track if is_list_of_globs(track) else (),
         ("*",) if blind is True else blind if is_list_of_globs(blind) else (),
