@@ -84,16 +84,16 @@ def manual(tag: str, write: Dropped) -> str:
 
 def timeout(name: str, seconds: int) -> str:
     """Return where the timeout of what is called `name` is written."""
-    kind, colon, rest = name.partition(":")
-    if colon and kind == "block":
-        line = f"{{% cached {seconds} … %}}"
-    elif colon and kind == "cache":
-        line = f"cache.set({dumps(rest)}, value, timeout={seconds})"
-    elif name.endswith(".queries"):
-        line = f'CACHE_INVALIDATION = {{"QUERIES": {{{dumps(name[:-8])}: {seconds}}}}}'
-    else:
-        line = f"@cache_page({seconds})" if colon else f"@cached(timeout={seconds})"
-    return f"+{line}\n# If all that it shows comes from the database; nothing is stale by that."
+    models, key = dumps(name.removesuffix(".queries")), dumps(name.partition(":")[2])
+    lines: dict[Near, str] = {
+        "function": f"@cached(timeout={seconds})",
+        "page": f"@cache_page({seconds})",
+        "block": f"{{% cached {seconds} … %}}",
+        "cache": f"cache.set({key}, value, timeout={seconds})",
+        "queries": f'CACHE_INVALIDATION = {{"QUERIES": {{{models}: {seconds}}}}}',
+    }
+    why = "# If all that it shows comes from the database; nothing is stale by that."
+    return f"+{lines[kind_of(name)]}\n{why}"
 
 
 def refresh(timeout: float) -> str:
