@@ -150,8 +150,8 @@ class _Relations:
         """Return the primary keys of the rows that are related, or cease to be.
 
         The relation names them by its ``to_field``; or it is about to be cleared, and does not name
-        them. None if it would take a query that no rule is worth, or
-        others may add more of them meanwhile.
+        them. None if it would take a query that no rule is worth, or if others may add more of them
+        meanwhile.
         """
         through: Any = self.through
         target = through._meta.get_field(self.target)
