@@ -52,9 +52,7 @@ def test_relations_without_a_model_of_their_own_have_one():
 
 @pytest.mark.usefixtures("made_at_run_time")
 @database
-def test_a_relation_through_a_model_that_has_no_foreign_keys_breaks_no_write(
-    made_at_run_time, caplog
-):
+def test_a_relation_through_a_model_that_has_no_foreign_keys_breaks_no_write(caplog):
     meta = type("Meta", (), {"app_label": "testapp"})
     made: dict[str, Any] = {"__module__": __name__, "Meta": meta}
     between = type("Unrelated", (models.Model,), dict(made))
@@ -65,6 +63,7 @@ def test_a_relation_through_a_model_that_has_no_foreign_keys_breaks_no_write(
     assert caplog.messages == []
 
 
+@pytest.mark.usefixtures("made_at_run_time")
 def test_a_model_made_at_run_time_is_known_at_once():
     assert "testapp_brand_new" not in catalog.tables()
     made = make_twin("testapp_brand_new")
