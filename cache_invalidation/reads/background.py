@@ -14,6 +14,8 @@ from typing import Any, Final
 from django.core.cache import caches
 from django.db import connections
 
+from cache_invalidation.forking import not_in_children
+
 logger = logging.getLogger("cache_invalidation")
 
 THREADS: Final = 2
@@ -163,7 +165,8 @@ class Background:
 
 def _call(task: Task) -> None:
     try:
-        task()
+        with not_in_children(connections.all()):
+            task()
     except BaseException:
         # Also one that would end the thread, while others are told that it is there.
         logger.exception("Something failed in the background of the cache.")

@@ -9,12 +9,15 @@ A thread asks the store once per ``RETRY_INTERVAL``. Once it answers:
 3. If that cannot be done completely, everything that the store holds is made invalid.
 4. Readers trust it again.
 5. What is left, because it was too much for the time, is delivered.
+
+Nobody can end a thread that hangs, such as on a database that is gone. Another takes its place.
 """
 
 import logging
 import os
 from collections.abc import Callable
-from threading import Event, Lock, Thread, get_ident
+from math import inf
+from threading import Event, Lock, Thread, current_thread, get_ident
 from time import monotonic
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -23,12 +26,17 @@ from django.db import connections
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
+from cache_invalidation.forking import not_in_children
 from cache_invalidation.stores.breaker import Breaker
 
 logger = logging.getLogger("cache_invalidation")
 
 # Of RETRY_INTERVAL: what is waited at most for others that hang.
 LONGEST_ASK: Final = 10.0
+
+# Seconds after which an attempt is taken to hang, besides those that it waits for others; twice as
+# many for the next one, since each may have a connection to the database.
+LONGEST_ATTEMPT: Final = 60.0
 
 # Of RETRY_INTERVAL: what a writer may take from its last look at the state of the store to COMMIT.
 MARGIN: Final = 0.5
@@ -72,6 +80,8 @@ class Recovery:
         self._lock = Lock()
         self._stopped = Event()
         self._thread: Thread | None = None
+        self._hanging = 0
+        self._trying_since = inf
         # When somebody last began to ask without having been answered yet; by the monotonic clock.
         self._asked = monotonic()
 
@@ -91,10 +101,11 @@ class Recovery:
         if asked is not None:
             self._asked = max(self._asked, asked)
         with self._lock:
-            if self._stopped.is_set() or (self._thread and self._thread.is_alive()):
+            if self._stopped.is_set() or self._is_attended():
                 return
             name = f"cache_invalidation recovery of {self._store.alias}"
             self._thread = Thread(target=self._run, name=name, daemon=True)
+            self._trying_since = inf
             try:
                 self._thread.start()
             except RuntimeError as error:
@@ -102,17 +113,39 @@ class Recovery:
                 logger.warning("Nobody waits for the cache %r: %s", self._store.alias, error)
                 self._thread = None
 
+    def _is_attended(self) -> bool:
+        """Whether there is a thread that waits for the store, and does not hang."""
+        if self._thread is None or not self._thread.is_alive():
+            self._hanging = 0
+            return False
+        longest = self._settling() + LONGEST_ATTEMPT * 2**self._hanging
+        if monotonic() - self._trying_since < longest:
+            return True
+        self._hanging += 1
+        logger.error("Whoever waits for the cache %r hangs; going on anew.", self._store.alias)
+        return False
+
     def stop(self) -> None:
         """End the thread soon; it is not started again."""
         self._stopped.set()
 
     def _run(self) -> None:
-        breaker = self._store.breaker
-        while not breaker.is_working and not self._stopped.is_set():
-            begun = monotonic()
-            self._try_once()
-            if not breaker.is_working:
-                self._stopped.wait(max(0.0, begun + settings.RETRY_INTERVAL - monotonic()))
+        with not_in_children():
+            while not self._is_over():
+                begun = self._trying_since = monotonic()
+                self._try_once()
+                if not self._is_over():
+                    self._trying_since = inf
+                    self._wait_until(begun + settings.RETRY_INTERVAL)
+
+    def _is_over(self) -> bool:
+        """Whether this thread has to end; another one may have taken its place."""
+        is_replaced = self._thread is not current_thread()
+        return is_replaced or self._stopped.is_set() or self._store.breaker.is_working
+
+    def _wait_until(self, deadline: float) -> None:
+        with not_in_children():
+            self._stopped.wait(max(0.0, deadline - monotonic()))
 
     def _try_once(self) -> None:
         """Ask the store, and close the breaker if it is back."""
@@ -134,17 +167,19 @@ class Recovery:
         breaker.attended_by(get_ident())
         self._asked = monotonic()
         try:
-            store.ping()
+            with not_in_children():
+                store.ping()
         finally:
             breaker.attended_by(None)
         failures = breaker.answered()
         deadline = monotonic() + self._settling()
         # A list, since each of them has to be done.
         is_complete = all([self._is_done(step, deadline) for step in _steps])  # noqa: C419
-        self._stopped.wait(max(0.0, deadline - monotonic()))
+        self._wait_until(deadline)
         losses = breaker.losses
         if losses or not is_complete:
-            store.drop_everything()
+            with not_in_children():
+                store.drop_everything()
             breaker.made_up_for(losses)
         return breaker.caught_up(failures)
 
@@ -162,7 +197,8 @@ class Recovery:
 
     def _is_done(self, step: Step, deadline: float | None) -> bool:
         try:
-            return step(deadline, self._stopped)
+            with not_in_children(connections.all()):
+                return step(deadline, self._stopped)
         except StoreRefused:
             return False
         except CacheInvalidationError:

@@ -1,6 +1,7 @@
 """Scenes that need nobody else, each in a process where everything is a greenlet."""
 
 import logging
+import os
 from collections.abc import Callable
 from threading import Event, get_ident
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import gevent
 from django.conf import settings
 from django.core.cache import cache, caches
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.test import override_settings
 from django.utils import translation
 from gevent.event import Event as Turn
@@ -17,12 +18,15 @@ from cache_invalidation import cached, unit_of_work
 from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.reads.background import background
 from cache_invalidation.stores import get_store
+from cache_invalidation.stores.recovery import on_recovery
 from example_project.servers import ValkeyServer
 from tests.near.conftest import has_lease, until
 from tests.stores.steps import PATIENCE
 from tests.testapp.models import Category, Product
 
 computed: list[str] = []
+
+CHILDREN = 5  # Each may be the first to read what their parent is answered.
 
 #: Whose turn it is to go on, where two of them take turns.
 inside, outside = Turn(), Turn()
@@ -188,6 +192,55 @@ def the_background_works() -> None:
     assert background.wait(PATIENCE)
     assert background.run(lambda: gevent.sleep(PATIENCE))
     gevent.sleep(0)
+
+
+def _is_left_to_the_parent(begin: Callable[[Callable[[], bool]], object]) -> None:
+    """Fork beside a greenlet that asks the database, and see that it is answered then and later."""
+    parent, children, answers = os.getpid(), list[int](), list[int]()
+
+    def work() -> bool:
+        with connection.cursor() as cursor:
+            if not answers:
+                inside.set()
+                cursor.execute("SELECT pg_sleep(0.3)")
+            if os.getpid() == parent:
+                assert outside.wait(PATIENCE)
+                cursor.execute("SELECT 1")
+                answers.append(cursor.fetchone()[0])
+        return True
+
+    inside.clear()
+    outside.clear()
+    begin(work)
+    assert inside.wait(PATIENCE)
+    for _ in range(CHILDREN):
+        if not (child := os.fork()):
+            gevent.sleep(0.5)  # The greenlet goes on, as far as it may.
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * CHILDREN
+    outside.set()
+    until(lambda: len(answers) > 0)
+
+
+def the_background_is_left_to_the_parent() -> None:
+    """A child does not end the connections of a task that its parent is in the middle of."""
+    _is_left_to_the_parent(background.run)
+    assert background.wait(PATIENCE)
+
+
+def outages_are_left_to_the_parent() -> None:
+    """A child does not end the connection by which its parent delivers what was not delivered."""
+    logging.disable(logging.ERROR)
+    store = get_store()
+
+    def begin(work: Callable[[], bool]) -> None:
+        on_recovery(lambda deadline, stopped: work())
+        store.breaker.failed(OSError("it is down"))
+        store.recovery.begin()
+
+    _is_left_to_the_parent(begin)
+    until(lambda: store.breaker.is_working)
 
 
 def it_ends() -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
+from cache_invalidation.forking import not_in_children
 from cache_invalidation.stores.messages import new_token
 from cache_invalidation.stores.near.memory import Lease, Memory
 from cache_invalidation.stores.near.registrar import Item, Registrar, Ring
@@ -107,28 +108,30 @@ class Holding:
 
     def _run(self, stopped: Event) -> None:
         try:
-            if problem := self._problem(stopped):
-                logger.warning(
-                    "The cache %r grants no leases (%s), so what is kept near is compared with it "
-                    "at each hit.",
-                    *(self.registrar.alias, problem),
-                )
-                return  # And is not asked again by this process.
-            while not self._is_over(stopped):
-                try:
-                    if self._hold(stopped):
-                        break
-                except CacheInvalidationError as error:
-                    logger.log(self._level(error), "Nothing is kept near for now: %s", error)
-                    stopped.wait(settings.RETRY_INTERVAL)
-                except Exception:
-                    logger.exception("Keeping values near failed; trying again.")
-                    stopped.wait(settings.RETRY_INTERVAL)
+            with not_in_children():
+                self._keep_on(stopped)
         finally:
-            if stopped is not self._stopped:
-                Event().wait()  # For ever: `threading` knows no such thread, and would fail.
             if not stopped.is_set() and not self._told:
                 self._thread = None
+
+    def _keep_on(self, stopped: Event) -> None:
+        if problem := self._problem(stopped):
+            logger.warning(
+                "The cache %r grants no leases (%s), so what is kept near is compared with it at "
+                "each hit.",
+                *(self.registrar.alias, problem),
+            )
+            return  # And is not asked again by this process.
+        while not self._is_over(stopped):
+            try:
+                if self._hold(stopped):
+                    break
+            except CacheInvalidationError as error:
+                logger.log(self._level(error), "Nothing is kept near for now: %s", error)
+                stopped.wait(settings.RETRY_INTERVAL)
+            except Exception:
+                logger.exception("Keeping values near failed; trying again.")
+                stopped.wait(settings.RETRY_INTERVAL)
 
     def _level(self, error: CacheInvalidationError) -> int:
         # What is refused, such as for a permission that is missing, stays so, and is told once.

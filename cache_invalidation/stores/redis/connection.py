@@ -1,10 +1,13 @@
 """Connections that know which server they lead to. See `cache_invalidation.stores.redis.server`."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -253,8 +256,23 @@ def _limit_sentinels(manager: Any) -> None:
         sentinel.connection_pool.connection_kwargs.update(limits)
 
 
+_opened: "WeakSet[Any]" = WeakSet()
+
+
+def _after_fork() -> None:
+    # With gevent, the child has the greenlets that wait for an answer, and would take it away from
+    # its parent. redis-py closes the copies that the child has, and nothing else.
+    for connection in list(_opened):
+        with suppress(Exception):
+            connection.disconnect()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def introduce(connection: Any) -> Server:
     """Return what the server behind a new connection says of itself."""
+    _opened.add(connection)
     server = Server()
     try:
         server.learn(text_of(converse(connection, INTRODUCTION, is_new=True)))
