@@ -125,23 +125,18 @@ def test_nor_does_it_give_up_what_its_parent_holds(store, redis_client):
 
 def test_a_thread_that_goes_on_in_a_child_says_nothing(store, redis_client, monkeypatch):
     """Real ones do not; it is different with gevent."""
-    near, holder, ended = store.near, store.near.holder(), Event()
-
-    class Waited(Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            if timeout is None:
-                ended.set()
-                return True
-            return super().wait(timeout)
+    near, holder, thread = store.near, store.near.holder(), store.near._thread
+    assert holder
+    assert thread
 
     def renew(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("its parent is asked for that")
 
-    monkeypatch.setattr(holding, "Event", Waited)
     before = near.memory
     near.after_fork()
     monkeypatch.setattr(store, "renew", renew)
-    assert ended.wait(PATIENCE)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
     assert not before.lease.holder
     assert redis_client.hexists(f"{store._near}h", holder)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from redis import Connection
 
 from cache_invalidation import ModelInvalidation, cached, registry
 from cache_invalidation.stores.redis import connection as redis_connection
@@ -31,7 +32,7 @@ def test_a_server_that_does_not_say_which_it_is_is_used_and_warned_of(
 ) -> None:
     said = [b"redis_version:7.4.0", b"role:master"]
     monkeypatch.setattr(redis_connection, "converse", lambda *args, **kwargs: said)
-    server = redis_connection.introduce(None)
+    server = redis_connection.introduce(Connection())
     assert server.identity == ""
     assert server.problem is None
     assert "goes unnoticed" in caplog.text
