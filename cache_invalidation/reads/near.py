@@ -20,6 +20,7 @@ from cache_invalidation.stores.messages import Entry, Filling, Found, Versions
 from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.stores.near.immutable import is_immutable
 from cache_invalidation.stores.near.memory import Kept, Lease
+from cache_invalidation.stores.near.registrar import Held
 from cache_invalidation.transactions.batch import alive
 from cache_invalidation.transactions.open_batches import has_any
 
@@ -76,15 +77,18 @@ class Looking:
     def look(self, tags: tuple[str, ...], *, with_further: bool) -> Found:
         """Return what is there."""
         read, store, memory = self._read, self._store, self._holding.memory
-        if holder := self._holder():
-            held = self._holding.registrar.hold(read.entry, tags, holder)
-            self._stamp, self._lives = held.stamp, held.lives
-            self._under = self._names(held.found.versions)
-            return held.found
+        if holder := self.holder():
+            return self.held(self._holding.registrar.hold(read.entry, tags, holder))
         kept = memory.get(read.entry)
         if kept is not None and (found := self._look_again(kept, tags)) is not None:
             return found
         return store.lookup(read.entry, tags, with_further=with_further)
+
+    def held(self, held: Held) -> Found:
+        """Return what was found, by whoever has looked for many, and remember what as."""
+        self._stamp, self._lives = held.stamp, held.lives
+        self._under = self._names(held.found.versions)
+        return held.found
 
     def _look_again(self, kept: Kept, tags: tuple[str, ...]) -> Found | None:
         """Return what is kept, with the versions of now, if the same still is in the store.
@@ -107,7 +111,7 @@ class Looking:
     def fill(self, filling: Filling) -> bool:
         """Store what was computed, and keep it; tell whether it could be stored."""
         self._stamp = 0
-        if not (holder := self._holder()):
+        if not (holder := self.holder()):
             is_stored = self._store.fill(filling)
         else:
             self._under = self._names(filling.versions) | self._names(filling.conditions)
@@ -130,7 +134,8 @@ class Looking:
         if self._stamp:
             self._holding.memory.let_go(self._lease, self._under, self._stamp)
 
-    def _holder(self) -> str:
+    def holder(self) -> str:
+        """Return who is to be registered; "" if nobody has the lease that it was begun under."""
         holder = self._holding.holder()
         return holder if holder == self._lease.holder else ""
 

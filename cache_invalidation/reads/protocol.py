@@ -5,6 +5,7 @@ Used by `cached` for functions and for coroutines; nothing in here knows which o
 
 import logging
 from collections.abc import Generator, Sequence
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Final
 
@@ -28,6 +29,9 @@ from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.transactions.open_batches import written_by_this_thread
 
 logger = logging.getLogger("cache_invalidation")
+
+# So many values at most are looked for at once to be kept near: the server gets a script for each.
+MOST_HELD: Final = 100
 
 POLL_INTERVAL: Final = 0.02  # seconds between two looks of a caller that waits for another
 
@@ -101,10 +105,53 @@ def _look_near(
             return "bypasses"
         if near.take(read, kept, store):
             return "hits"
-    read.looking = near.Looking(read, store, holding)
-    found = read.looking.look(_asked(read), with_further=with_further)
+    looking = near.Looking(read, store, holding)
+    found = looking.look(_asked(read), with_further=with_further)
+    return _judge_near(read, looking=looking, found=found, computes=computes)
+
+
+def looks_for_all(reads: Sequence[Read]) -> list[Look]:
+    """Look at many places at once; return for each read how `attempt` is to look.
+
+    What is kept near, or is to be, is among them. Raises `CacheInvalidationError` if the store
+    fails.
+    """
+    holding = get_store().near
+    looks = {} if holding is None else _looks_near(reads, holding)
+    if rest := [number for number in range(len(reads)) if number not in looks]:
+        found = look_for_all([reads[number] for number in rest])
+        looks |= {n: partial(judge, found=each) for n, each in zip(rest, found, strict=True)}
+    return [look for _, look in sorted(looks.items())]
+
+
+def _looks_near(reads: Sequence[Read], holding: Holding) -> dict[int, Look]:
+    """Return how to look for what is in the memory of this process, and for what is to be."""
+    store, looks, begun = get_store(), dict[int, Look](), dict[int, near.Looking]()
+    for number, read in enumerate(reads):
+        if not read.near:
+            continue
+        read.entry = read.entry or store.entry_place(read.key)
+        kept = holding.memory.get(read.entry)
+        if kept is not None and near.is_valid(kept):
+            looks[number] = look_once  # It is still there, or it takes one round trip more.
+        elif len(begun) < MOST_HELD:
+            begun[number] = near.Looking(read, store, holding)
+    holder, *others = {looking.holder() for looking in begun.values()} or {""}
+    if holder and not others:
+        wanted = [(reads[number].entry, _asked(reads[number])) for number in begun]
+        all_held = holding.registrar.hold_all(wanted, holder)
+        for (number, looking), held in zip(begun.items(), all_held, strict=True):
+            looks[number] = partial(_judge_near, looking=looking, found=looking.held(held))
+    return looks
+
+
+def _judge_near(
+    read: Read, *, looking: near.Looking, found: Found, computes: bool = True
+) -> Outcome:
+    """Do what `judge` does, and keep what was found."""
+    read.looking = looking
     outcome = judge(read, found, computes=computes)
-    read.looking.end(found, is_hit=outcome == "hits")
+    looking.end(found, is_hit=outcome == "hits")
     return outcome
 
 

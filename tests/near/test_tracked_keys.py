@@ -11,12 +11,14 @@ from django.db import transaction
 
 from cache_invalidation import CacheDependencyWarning, invalidate, unit_of_work
 from cache_invalidation.metrics.report import read_metrics
+from cache_invalidation.reads import protocol
 from cache_invalidation.stores import get_store, near
 from cache_invalidation.stores.near.waiting import holder_name
 from cache_invalidation.stores.redis.store import RedisStore
 from cache_invalidation.stores.tracking import Tracking
 from tests.near.conftest import has_lease, until
 from tests.near.keys import OPTIONS, acting, caches_with
+from tests.round_trips import round_trips
 from tests.stores.conftest import cluster, cluster_alias
 from tests.testapp.models import Category, Product
 
@@ -190,12 +192,61 @@ def test_counters_are_always_asked_for(store, away):
         assert (cache.get("product:count"), kept(away)) == (4, 0)
 
 
-def test_many_are_asked_for_in_one_round_trip(store, monkeypatch):
-    assert put("old")
-    commands = asked(store, monkeypatch)
+def get_many(*keys: str) -> Any:
     with unit_of_work():
-        assert cache.get_many([KEY, "product:2"]) == {KEY: "old"}
-    assert len(commands) == 1
+        return cache.get_many([KEY, *keys])
+
+
+def test_many_are_kept_and_what_is_kept_is_not_asked_for(store, away):
+    assert put("old")
+    assert put("old", "product:2")
+    with acting(away):
+        for asked_for, needed in ((), 1), (("product:2", "product:3"), 1), (("product:2",), 0):
+            with round_trips() as trips:
+                assert get_many(*asked_for) == dict.fromkeys([KEY, *asked_for][:2], "old")
+            assert trips.number == needed
+    assert put("new")
+    with acting(away):
+        assert get_many("product:2") == {KEY: "new", "product:2": "old"}
+        assert kept(away) == 2
+    assert read_metrics()["near_hits"] == {"cache:product:*": 5}
+
+
+def test_of_many_those_that_are_not_near_are_asked_for_as_ever(store, away):
+    with unit_of_work():
+        cache.get_many([KEY, "names"])
+        assert cache.set_many({KEY: "old", "names": "old"}) == []
+    with acting(away):
+        for _ in range(2):
+            assert get_many("names", "other") == {KEY: "old", "names": "old"}
+        assert kept(away) == 1
+
+
+def test_of_very_many_some_are_kept_each_time(store, away, monkeypatch):
+    monkeypatch.setattr(protocol, "MOST_HELD", 2)
+    keys = [f"product:{number}" for number in range(1, 6)]
+    for key in keys:
+        assert put(key, key)
+    with acting(away):
+        for expected in (2, 4, 5, 5):
+            assert get_many(*keys) == dict(zip(keys, keys, strict=True))
+            assert kept(away) == expected
+
+
+def test_many_that_this_transaction_has_written_are_not_taken_from_memory(store, product):
+    put_name()
+    with transaction.atomic():
+        Product.objects.update(name="new")
+        assert get_many() == {}
+        transaction.set_rollback(True)
+    assert get_many() == {KEY: "old"}
+
+
+def test_many_are_found_without_a_lease(store, away):
+    assert put("old")
+    with acting(away):
+        away.near.lose()
+        assert get_many("product:2") == {KEY: "old"}
 
 
 def test_hits_and_waits_are_counted_by_pattern(store, away):

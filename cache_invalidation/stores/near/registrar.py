@@ -49,6 +49,9 @@ class Registrar(Protocol):
     def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
         """Do what `lookup` does; register `holder` for what is found."""
 
+    def hold_all(self, wanted: Sequence[tuple[str, Sequence[str]]], holder: str) -> list[Held]:
+        """Do what `hold` does for many pairs of an entry and its tags, in one round trip."""
+
     def fill_and_hold(self, filling: Filling, holder: str) -> int | None:
         """Do what `fill` does, and register `holder`; return its stamp, None if nothing was stored.
 

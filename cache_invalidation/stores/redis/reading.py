@@ -35,7 +35,9 @@ class RedisReading(RedisNear):
     ) -> Found:
         if (with_further or head) and self._scripts_find_keys:
             # Slower than MGET, and faster than a second round trip.
-            return self._look(entry, tags, head).found
+            look = script("lookup", self._names(entry, tags), self._versions, head)
+            (answer,), identity = self._servers.look((look,))
+            return self._held(tags, answer, identity).found
         (raw, marked, *found), identity = self._values(self._names(entry, tags))
         return self._found(raw, _text(marked) or "", self._by_tag(tags, found, identity))
 
@@ -54,9 +56,18 @@ class RedisReading(RedisNear):
             identity,
         )
 
-    @guarded(*ERRORS)
     def hold(self, entry: str, tags: Sequence[str], holder: str) -> Held:
-        return self._look(entry, tags, 0, holder)
+        return self.hold_all([(entry, tags)], holder)[0]
+
+    @guarded(*ERRORS)
+    def hold_all(self, wanted: Sequence[tuple[str, Sequence[str]]], holder: str) -> list[Held]:
+        about = self._versions, 0, self._near, holder
+        looks = [script("hold", self._names(entry, tags), *about) for entry, tags in wanted]
+        answers, identity = self._servers.look(looks)
+        return [
+            self._held(tags, answer, identity)
+            for (_, tags), answer in zip(wanted, answers, strict=True)
+        ]
 
     @guarded(*ERRORS)
     def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
@@ -73,13 +84,8 @@ class RedisReading(RedisNear):
         """Return the commands whose answers have what stands under `names`, in lists."""
         return [("MGET", *names)]
 
-    def _look(self, entry: str, tags: Sequence[str], head: int, holder: str = "") -> Held:
-        names = self._names(entry, tags)
-        if holder:
-            look = script("hold", names, self._versions, head, self._near, holder)
-        else:
-            look = script("lookup", names, self._versions, head)
-        ((raw, (marked, *found), further, stamp, lives),), identity = self._servers.look((look,))
+    def _held(self, tags: Sequence[str], answer: Any, identity: str) -> Held:
+        raw, (marked, *found), further, stamp, lives = answer
         versions = self._by_tag(tags, found, identity)
         seconds = None if lives < 0 else lives / 1000
         if further:

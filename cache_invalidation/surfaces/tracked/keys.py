@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from cache_invalidation.reads.dependencies import Dependencies, collecting, runn
 from cache_invalidation.reads.measured import count_computing, count_not_stored
 from cache_invalidation.reads.near import Looking
 from cache_invalidation.reads.observed import tell_computed
-from cache_invalidation.reads.protocol import attempt, judge, look_for_all, look_once
+from cache_invalidation.reads.protocol import attempt, look_once, looks_for_all
 from cache_invalidation.reads.read import Look, Read
 from cache_invalidation.reads.recorders import Sampled
 from cache_invalidation.reads.storing import fail, finish, learn, store
@@ -309,12 +308,12 @@ def get_many(keys: Sequence[Key]) -> list[Any]:
     """Return what `Key.get` returns for each of them, in one round trip."""
     if recomputing.get() is not None:
         return [key.get() for key in keys]
-    journal, reads = current(), [key.read() for key in keys]
+    journal, reads = current(), [key.read(near=key.near) for key in keys]
     try:
-        found = look_for_all(reads)
+        looks = looks_for_all(reads)
     except CacheInvalidationError:
         return [key.get() for key in keys]  # Which counts them.
     return [
-        key.value_of(key.look(journal, partial(judge, found=each), read))
-        for key, read, each in zip(keys, reads, found, strict=True)
+        key.value_of(key.look(journal, look, read))
+        for key, read, look in zip(keys, reads, looks, strict=True)
     ]
