@@ -5,15 +5,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from functools import cached_property, wraps
-from time import monotonic
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django.core.cache import caches
 from django.utils.safestring import SafeString
 
-from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused, StoreUnavailable
+from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
 from cache_invalidation.stores.breaker import Breaker, State
 from cache_invalidation.stores.counting import Counting
 from cache_invalidation.stores.messages import (
@@ -34,10 +33,6 @@ from cache_invalidation.stores.near.waiting import Told
 from cache_invalidation.stores.recovery import Recovery
 from cache_invalidation.stores.tracking import Tracking, tracking_of
 from cache_invalidation.tags import ROOT
-
-S = TypeVar("S", bound="Store")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _ENTRY = re.compile(rf"(?:^|\W){NAMESPACE}(?:e:|~)")  # One with a long name has a digest.
 
@@ -297,39 +292,3 @@ class Store(Counting):
         `PatternsNotSupported` where keys cannot be listed.
         """
         raise PatternsNotSupported(f"The cache {self.alias!r} cannot list its keys.")
-
-
-def guarded(
-    *errors: type[BaseException], urgent: bool = False
-) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
-    """Make a method of a store raise `StoreUnavailable` for `errors`, and ask the breaker first.
-
-    For what is a refusal, that is `StoreRefused`.
-
-    What is `urgent` goes on as soon as a store that was down answers again.
-    """
-
-    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-        @wraps(method)
-        def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            breaker = self.breaker
-            if breaker.state is not State.WORKING and not self.admits(urgent=urgent):
-                self.recovery.begin()
-                raise StoreUnavailable(breaker.reason)
-            outages, begun = breaker.outages, monotonic()
-            try:
-                return method(self, *args, **kwargs)
-            except StoreUnavailable:
-                raise
-            except errors as error:
-                text = f"{type(error).__name__}: {error}"
-                if isinstance(error, self.refusals):
-                    breaker.refused(error)
-                    raise StoreRefused(text) from error
-                breaker.failed(error, outages)
-                self.recovery.begin(begun)
-                raise StoreUnavailable(text) from error
-
-        return call
-
-    return decorate

@@ -21,8 +21,8 @@ from django.core.cache.backends.base import BaseCache, InvalidCacheKey, default_
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported, StoreRefused
-from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.django_counters import DAY, LAST, DjangoCounters
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import (
     MARK_TIMEOUT,
     NAMESPACE,

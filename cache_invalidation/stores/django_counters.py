@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from django.core.cache.backends.base import BaseCache
 
-from cache_invalidation.stores.base import Store, guarded
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import (
     CALLS,
     CALLS_FADE,

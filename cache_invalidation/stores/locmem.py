@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.cache import caches
 
-from cache_invalidation.stores.base import guarded
 from cache_invalidation.stores.django_cache import DjangoCacheStore, verbatim
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import entry_name
 from cache_invalidation.stores.tracking import as_fnmatch
 from cache_invalidation.tags import escape_glob

@@ -14,7 +14,7 @@ import pytest
 
 from cache_invalidation import cached
 from cache_invalidation.exceptions import PatternsNotSupported, StoreUnavailable
-from cache_invalidation.stores import base, get_store, recovery
+from cache_invalidation.stores import get_store, guarding, recovery
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import State
 from cache_invalidation.stores.messages import Delivery, Filling
@@ -202,7 +202,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         passed += 10_000
 
     monkeypatch.setattr(recovery.Recovery, "_run", lambda self: None)
-    for module in (recovery, base):
+    for module in (recovery, guarding):
         monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + passed)
     return later
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.core.cache import caches
 
-from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import Condition, Delivery, Filling
 from cache_invalidation.stores.redis.cluster import ClusterClient, ClusterConnectionFactory
 from cache_invalidation.stores.redis.connection import Servers

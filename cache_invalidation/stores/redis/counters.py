@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from cache_invalidation.stores.base import Store, guarded
+from cache_invalidation.stores.base import Store
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import (
     CALLS,
     CALLS_FADE,

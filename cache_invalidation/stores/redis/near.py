@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
 from cache_invalidation.stores import near
-from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import NAMESPACE, Filling, Found, OnWait, new_token
 from cache_invalidation.stores.near.holding import Holding
 from cache_invalidation.stores.near.registrar import Held, Item, Renewal, Ring

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import (
     VERSION_GRACE,
     Found,

@@ -12,7 +12,7 @@ from redis.exceptions import MaxConnectionsError, ResponseError
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import PatternsNotSupported
-from cache_invalidation.stores.base import guarded
+from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import (
     MARK_TIMEOUT,
     Condition,
