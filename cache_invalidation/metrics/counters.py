@@ -3,7 +3,7 @@
 import atexit
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize, register_after_fork
@@ -41,6 +41,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._reads: dict[tuple[str, str], Callable[[], object]] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -63,6 +64,15 @@ class Counters:
             counts = self._counts
             for name in names:
                 counts[name] += 1
+        if monotonic() >= self.flush_at:
+            self.flush()
+
+    def add_read(self, outcome: str, name: str) -> None:
+        """Count how a lookup of `name` ended; takes no lock, since every hit comes here."""
+        one = self._reads.get((outcome, name))
+        if one is None:
+            one = self._reads[outcome, name] = self.tally(outcome, f"{outcome}:{name}").one
+        one()
         if monotonic() >= self.flush_at:
             self.flush()
 

@@ -53,7 +53,7 @@ def attempt(read: Read, look: Look | None = None) -> Generator[float, None, None
     if not read.refresh:
         if outcome == "misses":
             count_miss(read.name, read.absence, read.mark)
-        counters.add(outcome, f"{outcome}:{read.name}")
+        counters.add_read(outcome, read.name)
         if observers:
             tell_lookup(read, outcome, began)
     if read.is_hit and read.versions is not None:

@@ -48,34 +48,43 @@ class Tracking:
         self._blind = tuple(blind)
         self.near = tuple(near)
         self._near = _one_of(self.near)
-        self._globs: tuple[str, ...] = ()
-        self._matching: re.Pattern[str] = _one_of(())
+        # All globs, and what matches any of them.
+        self._matching: tuple[tuple[str, ...], re.Pattern[str]] = (), _one_of(())
         self._known: dict[str, str | None] = {}
         self._rules: frozenset[str] | None = None
 
     def glob_of(self, key: str) -> str | None:
         """Return the glob by which `key` is tracked, None if it is not."""
-        globs = self.globs
+        # Every key comes here, also those that are not tracked.
+        if not named_by_rules or named_by_rules[0]() is not self._rules:
+            self._match_rules()
+        known = self._known
         try:
-            return self._known[key]
+            return known[key]
         except KeyError:
-            return self._look_up(key, globs)
+            return self._look_up(key, known)
 
     @property
     def globs(self) -> tuple[str, ...]:
         """What is tracked: by `track`, and by the rules that there are now."""
+        self._match_rules()
+        return self._matching[0]
+
+    def _match_rules(self) -> None:
         rules = named_by_rules[0]() if named_by_rules else frozenset()
         if rules is not self._rules:
-            self._globs = (*self.track, *sorted(rules.difference(self.track)))
-            self._matching, self._known, self._rules = _one_of(self._globs), {}, rules
-        return self._globs
+            globs = (*self.track, *sorted(rules.difference(self.track)))
+            # In this order: what another thread has matched by the rules before is not kept.
+            self._matching = globs, _one_of(globs)
+            self._known, self._rules = {}, rules
 
-    def _look_up(self, key: str, globs: Sequence[str]) -> str | None:
-        match = None if key.startswith(NEVER) else self._matching.fullmatch(key)
+    def _look_up(self, key: str, known: dict[str, str | None]) -> str | None:
+        globs, matching = self._matching
+        match = None if key.startswith(NEVER) else matching.fullmatch(key)
         found = globs[(match.lastindex or 1) - 1] if match else None
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        self._known[key] = found
+        if len(known) >= KNOWN:
+            known.clear()
+        known[key] = found
         return found
 
     def may_be_blind(self, key: str) -> bool:

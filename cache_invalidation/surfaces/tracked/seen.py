@@ -26,15 +26,23 @@ def now() -> int:
 
 def remember(*found: Versions) -> None:
     """Take note of versions that the store has just returned."""
+    for versions in found:
+        for tag, version in versions.items():
+            known = _seen.get(tag)
+            if known is None or known[0] != version:
+                _take_note(tag, version)
+
+
+def _take_note(tag: str, version: Version) -> None:
+    if version is None or is_fence(version):
+        return
     with _lock:
+        known = _seen.get(tag)
+        if known is not None and known[0] == version:
+            return  # Another thread was faster: it was seen when that has seen it.
         if len(_seen) >= REMEMBERED:
             _seen.clear()
-        for versions in found:
-            for tag, version in versions.items():
-                known = _seen.get(tag)
-                is_new = known is None or known[0] != version
-                if is_new and version is not None and not is_fence(version):
-                    _seen[tag] = version, next(_numbers)
+        _seen[tag] = version, next(_numbers)
 
 
 def before(number: int, tags: Iterable[str]) -> dict[str, Version]:
