@@ -5,25 +5,27 @@ and each goes on with what belongs to the parent, such as a connection to the da
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from threading import Event
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _in_use: dict[int, list[BaseDatabaseWrapper]] = {}
 
 
 @contextmanager
-def not_in_children(connections: Iterable[BaseDatabaseWrapper] = ()) -> Iterator[None]:
+def not_in_children(*, asks_databases: bool = False) -> Iterator[None]:
     """In a child that was forked during this block, never go on after it, even if it raises.
 
-    Nor may the greenlet end there: `threading` knows no such thread, and would fail. It cannot take
-    an answer away from its parent by one of the `connections`, if their driver has a `fileno()`.
+    Nor may the greenlet end there: `threading` knows no such thread, and would fail. If it
+    `asks_databases`, it cannot take an answer away from its parent, where the driver's connections
+    have a `fileno()`.
     """
-    pid, theirs = os.getpid(), list(connections)
+    pid, theirs = os.getpid(), _databases() if asks_databases else []
     _in_use[id(theirs)] = theirs
     try:
         yield
@@ -31,6 +33,15 @@ def not_in_children(connections: Iterable[BaseDatabaseWrapper] = ()) -> Iterator
         if os.getpid() != pid:
             Event().wait()
         del _in_use[id(theirs)]
+
+
+def _databases() -> list[BaseDatabaseWrapper]:
+    """Return what this thread uses to connect to databases, whether it has done so or not."""
+    found = []
+    for alias in connections:
+        with suppress(Exception):  # Its settings are wrong, and nobody uses it, perhaps.
+            found.append(connections[alias])
+    return found
 
 
 def _after_fork() -> None:

@@ -165,7 +165,7 @@ class Background:
 
 def _call(task: Task) -> None:
     try:
-        with not_in_children(connections.all()):
+        with not_in_children(asks_databases=True):
             task()
     except BaseException:
         # Also one that would end the thread, while others are told that it is there.

@@ -197,7 +197,7 @@ class Recovery:
 
     def _is_done(self, step: Step, deadline: float | None) -> bool:
         try:
-            with not_in_children(connections.all()):
+            with not_in_children(asks_databases=True):
                 return step(deadline, self._stopped)
         except StoreRefused:
             return False
