@@ -24,7 +24,7 @@ from tests.fuzz.sabotages import QUICK, REFUSED, UNUSUAL, USUAL
 from tests.fuzz.schemas import Grammar
 from tests.fuzz.tables import created
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "600"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 _SEED = os.environ.get("FUZZ_SEED", "1")
 SEED = random.randrange(2**32) if _SEED == "random" else int(_SEED)
 # Of the reads that have to be hits, or nothing is tested. What fails half-way has everybody read

@@ -16,7 +16,7 @@ from tests.querysets.asking import both
 from tests.querysets.programs import Different, Program, Run, programs
 from tests.testapp.novels import Novel
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "600")) // 20
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300")) // 20
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 LEAST_SHARE = 0.3  # of the queries have to be hits, or nothing is tested
