@@ -5,27 +5,34 @@ and each goes on with what belongs to the parent, such as a connection to the da
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from threading import Event
-from typing import Any
 
-from django.db import connections
+from django.db import connections as databases
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _in_use: dict[int, list[BaseDatabaseWrapper]] = {}
 
 
+def of_this_thread() -> list[BaseDatabaseWrapper]:
+    """Return the connections that this thread has to databases, and those that it may open."""
+    found = []
+    for alias in databases:
+        with suppress(Exception):  # Such as a driver that is not there: nobody uses that one.
+            found.append(databases[alias])
+    return found
+
+
 @contextmanager
-def not_in_children(*, asks_databases: bool = False) -> Iterator[None]:
+def not_in_children(connections: Iterable[BaseDatabaseWrapper] = ()) -> Iterator[None]:
     """In a child that was forked during this block, never go on after it, even if it raises.
 
-    Nor may the greenlet end there: `threading` knows no such thread, and would fail. If it
-    `asks_databases`, it cannot take an answer away from its parent, where the driver's connections
-    have a `fileno()`.
+    Nor may the greenlet end there: `threading` knows no such thread, and would fail. It cannot take
+    an answer away from its parent by one of the `connections`, if their driver has a `fileno()`.
     """
-    pid, theirs = os.getpid(), _databases() if asks_databases else []
+    pid, theirs = os.getpid(), list(connections)
     _in_use[id(theirs)] = theirs
     try:
         yield
@@ -35,24 +42,17 @@ def not_in_children(*, asks_databases: bool = False) -> Iterator[None]:
         del _in_use[id(theirs)]
 
 
-def _databases() -> list[BaseDatabaseWrapper]:
-    """Return what this thread uses to connect to databases, whether it has done so or not."""
-    found = []
-    for alias in connections:
-        with suppress(Exception):  # Its settings are wrong, and nobody uses it, perhaps.
-            found.append(connections[alias])
-    return found
-
-
 def _after_fork() -> None:
     # Not closed: that would end the session of the parent, and what is opened next would be used.
-    null = os.open(os.devnull, os.O_RDWR)
-    for wrapper in chain(*_in_use.values()):
-        connection: Any = wrapper.connection
-        with suppress(Exception):  # It is closed, or nothing that other greenlets could wait for.
-            os.dup2(null, connection.fileno())
-    os.close(null)
+    theirs = [each.connection for each in chain(*_in_use.values()) if each.connection is not None]
     _in_use.clear()
+    if not theirs:
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for connection in theirs:
+        with suppress(Exception):  # It is closed, or nothing that other greenlets could wait for.
+            os.dup2(null, connection.fileno(), inheritable=False)
+    os.close(null)
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.core.cache import caches
 from django.db import connections
 
-from cache_invalidation.forking import not_in_children
+from cache_invalidation.forking import not_in_children, of_this_thread
 
 logger = logging.getLogger("cache_invalidation")
 
@@ -165,7 +165,7 @@ class Background:
 
 def _call(task: Task) -> None:
     try:
-        with not_in_children(asks_databases=True):
+        with not_in_children(of_this_thread()):
             task()
     except BaseException:
         # Also one that would end the thread, while others are told that it is there.

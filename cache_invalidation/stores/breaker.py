@@ -5,6 +5,8 @@ store is back, but a thread of its own; see `cache_invalidation.stores.recovery`
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Lock, get_ident
@@ -36,8 +38,10 @@ class Breaker:
         self.outages = 0
         self.reason = ""
         self.since: datetime | None = None
-        # How many invalidations were lost for good, since everything was last made invalid.
+        # How many invalidations were lost for good, and after how many of them everything was last
+        # made invalid. Two threads may do so for the same ones.
         self.losses = 0
+        self._made_up = 0
         self.failures = 0
         self._refusals: set[str] = set()
         # The thread that is finding out whether the store is back.
@@ -55,9 +59,20 @@ class Breaker:
             return True
         return urgent and self.state is State.RECOVERING
 
-    def attended_by(self, thread: int | None) -> None:
-        """Let the thread of this identifier, and no other, ask the store while it is down."""
-        self._attendant = thread
+    @property
+    def has_losses(self) -> bool:
+        """Whether invalidations were lost for good since everything was last made invalid."""
+        return self.losses > self._made_up
+
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Let this thread, and no other, ask the store while it is down."""
+        thread = self._attendant = get_ident()
+        try:
+            yield
+        finally:
+            if self._attendant == thread:  # Else another one has taken its place.
+                self._attendant = None
 
     def refused(self, error: BaseException) -> None:
         """Take note that the store refuses a command; logged once for each kind of error."""
@@ -101,7 +116,7 @@ class Breaker:
     def made_up_for(self, losses: int) -> None:
         """Take note that everything was made invalid after so many invalidations were lost."""
         with self._lock:
-            self.losses -= losses
+            self._made_up = max(self._made_up, losses)
 
     def answered(self) -> int:
         """Let writers use the store again; return what `caught_up` wants to be given."""

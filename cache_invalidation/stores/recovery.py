@@ -17,7 +17,7 @@ import logging
 import os
 from collections.abc import Callable
 from math import inf
-from threading import Event, Lock, Thread, current_thread, get_ident
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Final, Protocol
 from weakref import WeakSet
@@ -26,7 +26,7 @@ from django.db import connections
 
 from cache_invalidation.conf import settings
 from cache_invalidation.exceptions import CacheInvalidationError, StoreRefused
-from cache_invalidation.forking import not_in_children
+from cache_invalidation.forking import not_in_children, of_this_thread
 from cache_invalidation.stores.breaker import Breaker
 
 logger = logging.getLogger("cache_invalidation")
@@ -68,6 +68,16 @@ class Waiting(Protocol):
     def after_fork(self) -> None: ...
 
 
+class _Attendant(Thread):
+    """A thread that calls `attend` with itself, to wait for a store."""
+
+    # When it began an attempt that is not over, which may hang; by the monotonic clock.
+    trying_since = inf
+
+    def __init__(self, attend: "Callable[[_Attendant], None]", name: str) -> None:
+        super().__init__(target=attend, args=(self,), name=name, daemon=True)
+
+
 class Recovery:
     """Of one store, whenever it is down: one thread at a time, for as long as that lasts."""
 
@@ -79,9 +89,8 @@ class Recovery:
     def _forget(self) -> None:
         self._lock = Lock()
         self._stopped = Event()
-        self._thread: Thread | None = None
+        self._thread: _Attendant | None = None
         self._hanging = 0
-        self._trying_since = inf
         # When somebody last began to ask without having been answered yet; by the monotonic clock.
         self._asked = monotonic()
 
@@ -100,18 +109,23 @@ class Recovery:
         """
         if asked is not None:
             self._asked = max(self._asked, asked)
+        alias, failure = self._store.alias, None
         with self._lock:
             if self._stopped.is_set() or self._is_attended():
                 return
-            name = f"cache_invalidation recovery of {self._store.alias}"
-            self._thread = Thread(target=self._run, name=name, daemon=True)
-            self._trying_since = inf
+            others = self._hanging
+            name = f"cache_invalidation recovery of {alias}"
+            self._thread = _Attendant(self._run, name)
             try:
                 self._thread.start()
             except RuntimeError as error:
                 # There are too many, or the interpreter is about to end. The next call tries again.
-                logger.warning("Nobody waits for the cache %r: %s", self._store.alias, error)
-                self._thread = None
+                self._thread, failure = None, error
+        # Without the lock: whoever writes the log may hang, or use this cache.
+        if others:
+            logger.error("Whoever waits for the cache %r hangs; going on anew.", alias)
+        if failure is not None:
+            logger.warning("Nobody waits for the cache %r: %s", alias, failure)
 
     def _is_attended(self) -> bool:
         """Whether there is a thread that waits for the store, and does not hang."""
@@ -119,38 +133,37 @@ class Recovery:
             self._hanging = 0
             return False
         longest = self._settling() + LONGEST_ATTEMPT * 2**self._hanging
-        if monotonic() - self._trying_since < longest:
+        if monotonic() - self._thread.trying_since < longest:
             return True
         self._hanging += 1
-        logger.error("Whoever waits for the cache %r hangs; going on anew.", self._store.alias)
         return False
 
     def stop(self) -> None:
         """End the thread soon; it is not started again."""
         self._stopped.set()
 
-    def _run(self) -> None:
+    def _run(self, thread: _Attendant) -> None:
         with not_in_children():
-            while not self._is_over():
-                begun = self._trying_since = monotonic()
-                self._try_once()
-                if not self._is_over():
-                    self._trying_since = inf
+            while not self._is_over(thread):
+                begun = thread.trying_since = monotonic()
+                self._try_once(thread)
+                if not self._is_over(thread):
+                    thread.trying_since = inf
                     self._wait_until(begun + settings.RETRY_INTERVAL)
 
-    def _is_over(self) -> bool:
+    def _is_over(self, thread: _Attendant) -> bool:
         """Whether this thread has to end; another one may have taken its place."""
-        is_replaced = self._thread is not current_thread()
+        is_replaced = self._thread is not thread
         return is_replaced or self._stopped.is_set() or self._store.breaker.is_working
 
     def _wait_until(self, deadline: float) -> None:
         with not_in_children():
             self._stopped.wait(max(0.0, deadline - monotonic()))
 
-    def _try_once(self) -> None:
+    def _try_once(self, thread: _Attendant) -> None:
         """Ask the store, and close the breaker if it is back."""
         try:
-            if self._is_back():
+            if self._is_back(thread):
                 for step in _steps:
                     self._is_done(step, None)
         except CacheInvalidationError:
@@ -161,23 +174,23 @@ class Recovery:
             # Nobody else uses the connections of this thread.
             connections.close_all()
 
-    def _is_back(self) -> bool:
+    def _is_back(self, thread: _Attendant) -> bool:
         """Whether the store answers, and what it holds can be trusted."""
         store, breaker = self._store, self._store.breaker
-        breaker.attended_by(get_ident())
         self._asked = monotonic()
-        try:
-            with not_in_children():
-                store.ping()
-        finally:
-            breaker.attended_by(None)
+        with breaker.attended(), not_in_children():
+            store.ping()
+        if self._thread is not thread:
+            return False  # For another one to say, which may have done so long ago.
         failures = breaker.answered()
         deadline = monotonic() + self._settling()
         # A list, since each of them has to be done.
         is_complete = all([self._is_done(step, deadline) for step in _steps])  # noqa: C419
         self._wait_until(deadline)
+        if self._thread is not thread:
+            return False
         losses = breaker.losses
-        if losses or not is_complete:
+        if breaker.has_losses or not is_complete:
             with not_in_children():
                 store.drop_everything()
             breaker.made_up_for(losses)
@@ -197,7 +210,7 @@ class Recovery:
 
     def _is_done(self, step: Step, deadline: float | None) -> bool:
         try:
-            with not_in_children(asks_databases=True):
+            with not_in_children(of_this_thread()):
                 return step(deadline, self._stopped)
         except StoreRefused:
             return False

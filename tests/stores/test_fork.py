@@ -13,7 +13,7 @@ import pytest
 from django.core.cache import caches
 from django.db import connection, connections
 
-from cache_invalidation.forking import not_in_children
+from cache_invalidation.forking import not_in_children, of_this_thread
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.django_cache import DjangoCacheStore
@@ -95,7 +95,7 @@ def test_a_store_that_cannot_be_opened_in_the_child_is_no_matter_to_the_others(s
 @pytest.mark.django_db(transaction=True)
 def test_a_child_does_not_hear_what_a_thread_of_its_parent_is_answered(monkeypatch):
     monkeypatch.setitem(connections.settings, "broken", {"ENGINE": "nowhere"})
-    with not_in_children(asks_databases=True):
+    with not_in_children(of_this_thread()):
         connection.ensure_connection()
         descriptor = connection.connection.fileno()
 
