@@ -218,12 +218,26 @@ class Interrupts(frozenset[str]):
         raise KeyboardInterrupt
 
 
+def kept_as(place: str, lease: Lease, stamp: int, keys: frozenset[str]) -> Kept:
+    return Kept(place, b"1", True, 1, lease, stamp, {}, b"", keys, 1e9, b"")
+
+
+def test_what_was_looked_up_last_and_not_kept_is_given_up_with_what_was_kept():
+    memory, lease = Memory(), Lease("me")
+    memory.begin(lease)
+    assert memory.keep(kept_as("first", lease, 1, frozenset({"first", "both"})), 10**6)
+    memory.let_go(lease, {"second", "both"}, 2)
+    assert memory.take_given_up() == {"second": 2}
+    memory.drop(3, ["first"])
+    assert memory.take_given_up() == {"first": 1, "both": 2}
+
+
 def test_who_is_interrupted_leaves_nothing_half_done():
     memory, lease = Memory(), Lease("me")
     memory.begin(lease)
 
     def keep(place: str, stamp: int, keys: frozenset[str]) -> bool:
-        return memory.keep(Kept(place, b"1", True, 1, lease, stamp, {}, b"", keys, 1e9, b""), 10**6)
+        return memory.keep(kept_as(place, lease, stamp, keys), 10**6)
 
     assert keep("first", 1, frozenset("b"))
     with pytest.raises(KeyboardInterrupt):

@@ -182,6 +182,9 @@ class Memory:
         with self._changing():
             if lease is self.lease:
                 self._give_up(keys - self._under.keys(), stamp)
+                # The server knows only the last stamp: by an older one, nothing is given up.
+                for key in keys & self._under.keys():
+                    self._stamps[key] = max(stamp, self._stamps[key])
 
     def _part(self, kept: Kept, keys: Iterable[str]) -> None:
         """Give up those of `keys` under which nothing else is kept."""
