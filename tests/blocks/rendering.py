@@ -35,6 +35,9 @@ class Site:
         self.sources: dict[str, str] = {}
         self.counted: Counter[str] = Counter()
         monkeypatch.setattr(counters, "add", self._count)
+        monkeypatch.setattr(
+            counters, "add_read", lambda how, name: self._count(how, f"{how}:{name}")
+        )
         self.restart()
 
     def _count(self, *names: str) -> None:

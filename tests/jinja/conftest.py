@@ -56,6 +56,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count what is counted."""
     found: Counter[str] = Counter()
     monkeypatch.setattr(counters, "add", lambda *names: found.update(names))
+    monkeypatch.setattr(
+        counters, "add_read", lambda how, name: found.update([how, f"{how}:{name}"])
+    )
     trail.steps.clear()
     return found
 
