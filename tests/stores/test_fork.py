@@ -112,13 +112,13 @@ def test_a_child_does_not_hear_what_a_thread_of_its_parent_is_answered(monkeypat
 def test_a_child_closes_its_copies_of_connections_and_its_parent_goes_on(valkey):
     store = get_store()
     store.ping()
-    opened = len(redis_connection._opened)
+    opened = len(redis_connection.opened)
     assert opened
 
     def are_closed() -> None:
-        assert not any(each.is_connected for each in list(redis_connection._opened))
+        assert not any(each.is_connected for each in list(redis_connection.opened))
         get_store().ping()
 
     assert ends_well_in_a_child(are_closed)
     store.ping()
-    assert len(redis_connection._opened) == opened  # The parent needed no other one.
+    assert len(redis_connection.opened) == opened  # The parent needed no other one.

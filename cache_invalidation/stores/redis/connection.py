@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -108,7 +109,7 @@ class Primary:
         self._is_introduced = False
         self._era = 0  # Of how many servers it has turned out that they were demoted.
         options = self._pool.connection_kwargs
-        options["redis_connect_func"] = self._introduced(options.get("redis_connect_func"))
+        options["redis_connect_func"] = self._introduced(options["redis_connect_func"])
 
     @property
     def identity(self) -> str:
@@ -172,14 +173,11 @@ class Primary:
         self._waiting.distrust()
         self._pool.disconnect()
 
-    def _introduced(self, project_hook: Callable[[Any], None] | None) -> Callable[[Any], None]:
+    def _introduced(self, sets_up: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return what sets up a connection, and finds out where it leads before it is used."""
 
         def on_connect(connection: Any) -> None:
-            if project_hook is None:
-                connection.on_connect()
-            else:
-                project_hook(connection)
+            sets_up(connection)
             self._newest = connection.cache_invalidation = server = introduce(connection)
             self._is_introduced = True
             if server.problem:
@@ -243,6 +241,7 @@ def _client(django_redis_client: Any) -> "Redis":
     options.setdefault("retry", Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)))
     if sentinels := getattr(pool, "sentinel_manager", None):
         _limit_sentinels(sentinels)
+    options["redis_connect_func"] = partial(_set_up, hook=options.get("redis_connect_func"))
     client: Redis = factory.redis_client_cls(
         connection_pool=pool, **factory.redis_client_cls_kwargs
     )
@@ -256,13 +255,14 @@ def _limit_sentinels(manager: Any) -> None:
         sentinel.connection_pool.connection_kwargs.update(limits)
 
 
-_opened: "WeakSet[Any]" = WeakSet()
+#: Connections that there may be.
+opened: "WeakSet[Any]" = WeakSet()
 
 
 def _after_fork() -> None:
     # With gevent, the child has the greenlets that wait for an answer, and would take it away from
     # its parent. redis-py closes the copies that the child has, and nothing else.
-    for connection in list(_opened):
+    for connection in list(opened):
         with suppress(Exception):
             connection.disconnect()
 
@@ -270,9 +270,17 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+def _set_up(connection: Any, hook: Callable[[Any], None] | None) -> None:
+    """Set up a new connection, as a `hook` of the project does if there is one."""
+    opened.add(connection)
+    if hook is None:
+        connection.on_connect()
+    else:
+        hook(connection)
+
+
 def introduce(connection: Any) -> Server:
     """Return what the server behind a new connection says of itself."""
-    _opened.add(connection)
     server = Server()
     try:
         server.learn(text_of(converse(connection, INTRODUCTION, is_new=True)))

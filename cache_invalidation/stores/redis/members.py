@@ -21,6 +21,7 @@ from cache_invalidation.stores.redis.connection import (
     INTRODUCTION,
     TIME_LIMITS,
     introduce,
+    opened,
     seconds_of,
     text_of,
 )
@@ -115,6 +116,7 @@ class Members:
 
     def _introduced(self, project_hook: Callable[[Any], None] | None) -> Callable[[Any], None]:
         def on_connect(connection: Any) -> None:
+            opened.add(connection)
             if project_hook is not None:
                 project_hook(connection)
             self._newest = server = introduce(connection)
