@@ -37,9 +37,14 @@ def not_in_children(connections: Iterable[BaseDatabaseWrapper] = ()) -> Iterator
     try:
         yield
     finally:
-        if os.getpid() != pid:
-            Event().wait()
+        stay_behind(pid)
         del _in_use[id(theirs)]
+
+
+def stay_behind(pid: int) -> None:
+    """Never go on if this is no longer the process `pid`, but a child of it."""
+    if os.getpid() != pid:
+        Event().wait()
 
 
 def _after_fork() -> None:

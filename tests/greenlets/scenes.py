@@ -5,8 +5,10 @@ import os
 from collections.abc import Callable
 from threading import Event, get_ident
 from typing import Any
+from unittest import mock
 
 import gevent
+import redis
 from django.conf import settings
 from django.core.cache import cache, caches
 from django.db import connection, connections, transaction
@@ -19,6 +21,7 @@ from cache_invalidation.models import PendingInvalidation
 from cache_invalidation.reads.background import background
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.recovery import on_recovery
+from cache_invalidation.stores.redis.connection import Primary
 from example_project.servers import ValkeyServer
 from tests.near.conftest import has_lease, until
 from tests.stores.steps import PATIENCE
@@ -241,6 +244,30 @@ def outages_are_left_to_the_parent() -> None:
 
     _is_left_to_the_parent(begin)
     until(lambda: store.breaker.is_working)
+
+
+def what_was_asked_is_left_to_the_parent() -> None:
+    """A child does not ask again what its parent waits for: that would say it once more."""
+    parent, exchange = os.getpid(), Primary._exchange_once
+    heard, says = os.pipe()
+
+    def noted(self: Primary, *args: Any, **kwargs: Any) -> Any:
+        os.write(says, b"p" if os.getpid() == parent else b"c")
+        return exchange(self, *args, **kwargs)
+
+    get_store().ping()
+    with mock.patch.object(Primary, "_exchange_once", noted):
+        with redis.Redis.from_url(settings.CACHES["default"]["LOCATION"]) as client:
+            client.client_pause(300)
+        asking = gevent.spawn(get_store().ping)
+        gevent.sleep(0)
+        if not (child := os.fork()):
+            gevent.sleep(0.5)
+            os._exit(0)
+        asking.get(timeout=PATIENCE)
+        assert os.waitpid(child, 0)[1] == 0
+    os.close(says)
+    assert b"c" not in os.read(heard, 1000)
 
 
 def it_ends() -> None:

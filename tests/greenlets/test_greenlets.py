@@ -47,6 +47,7 @@ SCENES = [
     "the_background_works",
     "the_background_is_left_to_the_parent",
     "outages_are_left_to_the_parent",
+    "what_was_asked_is_left_to_the_parent",
     "it_ends",
 ]
 

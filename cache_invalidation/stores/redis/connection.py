@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
+from cache_invalidation.forking import stay_behind
 from cache_invalidation.stores.redis.conversing import Command, converse
 from cache_invalidation.stores.redis.server import Server
 from cache_invalidation.stores.redis.waiting import Waiting
@@ -193,6 +194,7 @@ class Primary:
     def _exchange(
         self, commands: Sequence[Command], *, keep_refusals: bool = False
     ) -> tuple[list[Any], Server]:
+        pid = os.getpid()
         try:
             return self._exchange_once(commands, keep_refusals)
         except MaxConnectionsError:
@@ -204,6 +206,7 @@ class Primary:
             self._waiting.distrust()
             self._pool.disconnect(inuse_connections=False)
         except RedisConnectionError:
+            stay_behind(pid)  # The parent has asked, and hears the answer.
             self._waiting.distrust()  # The server had closed this connection.
         try:
             return self._exchange_once(commands, keep_refusals, checked=True)
