@@ -12,15 +12,21 @@ from zoneinfo import ZoneInfo
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from django.utils.timezone import get_current_timezone, get_default_timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, trans_real
 
-from cache_invalidation.conf import Settings
+from cache_invalidation.conf import Settings, of_django
 from cache_invalidation.context import is_unset, variable_of
 from cache_invalidation.reads.spelling import dotted_name, is_found_by_name, spell
 
 Source = str | Callable[[], Any]
 
+_LANGUAGE: Final = variable_of(getattr(trans_real, "_active", None))
 _ZONE: Final = variable_of(getattr(timezone, "_active", None))
+
+
+def language_now() -> str | None:
+    """Return the code of the language that is in force; None if nothing is to be translated."""
+    return of_django().LANGUAGE_CODE if is_unset(_LANGUAGE) else get_language()
 
 
 def zone_now() -> str | bytes:
@@ -46,7 +52,7 @@ def _spelled(zone: ZoneInfo) -> str:
 
 
 #: What can be named, and what it is now.
-NAMED: Final[Mapping[str, Callable[[], Any]]] = {"language": get_language, "timezone": zone_now}
+NAMED: Final[Mapping[str, Callable[[], Any]]] = {"language": language_now, "timezone": zone_now}
 
 _numbers = count()
 

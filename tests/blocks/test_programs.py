@@ -143,7 +143,7 @@ def sabotaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         named = kinds["name"]
         kinds["name"] = lambda self, rest: "" if rest == "user" else named(self, rest)
     else:
-        name = "cache_invalidation.surfaces.inputs.always.get_language"
+        name = "cache_invalidation.surfaces.inputs.always.language_now"
         monkeypatch.setattr(name, lambda: "")
     monkeypatch.setattr(around, "_KINDS", kinds)
 

@@ -162,7 +162,7 @@ SABOTAGES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "a header": lambda: _of(outlook._PARTS, "META"),
     "a parameter": lambda: _of(outlook._PARTS, "GET"),
     "all parameters": lambda: _of(outlook._WHOLES, "GET"),
-    "the language": lambda: mock.patch.object(always, "get_language", _constant),
+    "the language": lambda: mock.patch.object(always, "language_now", _constant),
     "the time zone": lambda: mock.patch.object(always, "zone_now", _constant),
     "the host": lambda: _together(
         mock.patch.object(visits, "host_of", _constant), _of(outlook._PARTS, "META")

@@ -61,10 +61,11 @@ def portray(value: Any, but: object = None) -> str:
 
     Raises `Opaque` for a value that may keep something where it cannot be seen.
     """
-    painter = _Painter(but)
+    if (plain := _PLAIN.get(type(value))) is not None:
+        return plain(value)
     try:
         with apart():
-            return painter.portray(value)
+            return _Painter(but).portray(value)
     except RecursionError:
         raise Opaque("it holds values in values too deep to be followed") from None
 
@@ -163,7 +164,8 @@ class _Painter:
         related = dict(state.fields_cache) or None  # Which it is for most, and soon portrayed.
         carried = dict(vars(value))
         del carried["_state"]
-        return self.all([state.db, state.adding, related]) + self.items(carried.items())
+        items = chain.from_iterable(carried.items())
+        return self.all([state.db, state.adding, related, *items])
 
     def _file(self, value: FieldFile) -> str:
         if getattr(value, "_file", None) is not None:
