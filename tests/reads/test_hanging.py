@@ -62,9 +62,10 @@ def test_those_that_hang_keep_others_from_nothing(hanging, monkeypatch, caplog):
     with aged():
         hanging(limit, limit)  # He who has no turn finds out.
     deadline = time.monotonic() + PATIENCE
-    while hanging(limit, limit) == before:
+    while "stored" not in refreshed(NAME):  # Which is counted after it is there.
         assert time.monotonic() < deadline, "it still waits"
         time.sleep(0.01)
+    assert hanging(limit, limit) != before
     assert refreshed(NAME) == {"hanging": limit, "stored": 1}
     errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert len(errors) == 1
