@@ -19,7 +19,8 @@ from cache_invalidation.observing.relations import relation
 from cache_invalidation.observing.rows_written import models_written
 from cache_invalidation.observing.tags_read import tags_read
 from cache_invalidation.observing.watcher import recorder
-from cache_invalidation.reads.cached_functions import BoundCached, CachedCoroutine, CachedFunction
+from cache_invalidation.reads.cached_calls import BoundCached
+from cache_invalidation.reads.cached_functions import CachedCoroutine, CachedFunction
 from cache_invalidation.sql import Statement
 from cache_invalidation.stores import get_store
 from cache_invalidation.tags import expand, model_tag

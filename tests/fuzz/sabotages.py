@@ -13,7 +13,7 @@ from typing import Any, Final
 from unittest import mock
 
 from cache_invalidation.observing import relations, watcher
-from cache_invalidation.reads import arguments, cached_functions
+from cache_invalidation.reads import arguments, cached_calls
 from cache_invalidation.rules.code import FromCode
 from cache_invalidation.rules.plans import Plan, Plans
 from cache_invalidation.rules.registry import registry
@@ -94,7 +94,7 @@ UNUSUAL: Final[dict[str, Sabotage]] = {
     "writes that are not noted beforehand": lambda: mock.patch.object(Begun, "note"),
     "arguments by their text": lambda: mock.patch.object(arguments, "spell", _spell),
     "attributes that are taken over": lambda: mock.patch.object(
-        cached_functions._Cached, "_look_like", _look_like
+        cached_calls.Cached, "_look_like", _look_like
     ),
     "code that stands for the rows it knows": lambda: mock.patch.object(FromCode, "_stand_for"),
     "blocks that never commit by themselves": lambda: mock.patch.object(
