@@ -274,9 +274,12 @@ def test_nobody_is_registered_for_what_is_not_kept(store, product, redis_client)
 
 def test_a_server_that_has_become_another_leaves_a_young_epoch(store, redis_client):
     root, epoch = store.version_key("root"), f"{store._near}e"
-    redis_client.set(epoch, "+1.1@before")
-    redis_client.execute_command(*script("identify", [root], "after", store._near))
-    found = redis_client.get(epoch)
+    # In one step: the thread of the store says which server it is as well.
+    with redis_client.pipeline() as steps:
+        steps.set(epoch, "+1.1@before")
+        steps.execute_command(*script("identify", [root], "after", store._near))
+        steps.get(epoch)
+        *_, found = steps.execute()
     assert found.startswith(b"-")
     assert found.endswith(b"@after")
 

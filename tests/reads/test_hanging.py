@@ -13,7 +13,7 @@ from cache_invalidation.reads import ahead
 from cache_invalidation.reads import background as threads
 from cache_invalidation.reads.background import background
 from tests.reads.aging import TIMEOUT, aged, hit_when_due, nothing_begun, refreshed, settle
-from tests.stores.steps import PATIENCE
+from tests.stores.steps import PATIENCE, wait_until
 
 __all__ = ["nothing_begun"]
 
@@ -62,10 +62,10 @@ def test_those_that_hang_keep_others_from_nothing(hanging, monkeypatch, caplog):
     with aged():
         hanging(limit, limit)  # He who has no turn finds out.
     deadline = time.monotonic() + PATIENCE
-    while "stored" not in refreshed(NAME):  # Which is counted after it is there.
+    while hanging(limit, limit) == before:
         assert time.monotonic() < deadline, "it still waits"
         time.sleep(0.01)
-    assert hanging(limit, limit) != before
+    wait_until(lambda: "stored" in refreshed(NAME))  # It is counted when others have it already.
     assert refreshed(NAME) == {"hanging": limit, "stored": 1}
     errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert len(errors) == 1

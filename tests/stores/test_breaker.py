@@ -152,14 +152,22 @@ def test_nobody_asks_a_store_that_is_down(use, directory: Path, answer):
         assert server.connections == attempts
 
 
-def test_it_is_asked_again_at_once_and_then_once_in_each_interval(use, directory: Path, settings):
+def test_it_is_asked_again_at_once_and_then_once_in_each_interval(
+    use, directory: Path, settings, monkeypatch
+):
+    deadlines, wait = [], recovery.Recovery._wait_until
+
+    def noted(self: recovery.Recovery, deadline: float) -> None:
+        deadlines.append(deadline)
+        wait(self, deadline)
+
+    monkeypatch.setattr(recovery.Recovery, "_wait_until", noted)
     with FakeServer(directory) as server:
         store = use(server.url, RETRY_INTERVAL=0.02)
         fails(lambda: store.versions(["a"]))
         wait_until(lambda: store.breaker.failures > 5)
         settings.CACHE_INVALIDATION["RETRY_INTERVAL"] = 3600
-        failures = store.breaker.failures
-        wait_until(lambda: store.breaker.failures > failures)
+        wait_until(lambda: deadlines[-1] > time.monotonic() + PATIENCE)
         attempts = server.connections
         for step in steps_of(store):
             fails(step)
@@ -355,6 +363,8 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
         for step in steps_of(store):
             step()
         assert store.breaker.outages == outage
+        # The thread says so after everybody may use it.
+        wait_until(lambda: caplog.records[-1].levelname == "WARNING")
         assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"] * outage
     assert "'default' failed (ConnectionError" in caplog.records[0].getMessage()
     assert "'default' answers again" in caplog.records[1].getMessage()

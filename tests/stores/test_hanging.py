@@ -79,6 +79,8 @@ def test_one_that_hung_says_nothing_any_more(use, valkey, monkeypatch, caplog, w
     hanging.is_found_out(store)
     is_over(store)
     hanging.goes_on()
+    # The other one says so after everybody may use it.
+    wait_until(lambda: "answers again" in caplog.text)
     assert caplog.text.count("answers again") == 1
 
 

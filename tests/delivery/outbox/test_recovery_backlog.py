@@ -9,14 +9,14 @@ from cache_invalidation import cached
 from cache_invalidation.delivery.outbox import draining
 from cache_invalidation.delivery.outbox.draining import drain_all
 from cache_invalidation.models import PendingInvalidation
-from cache_invalidation.stores import recovery
+from cache_invalidation.stores import get_store, recovery
 from cache_invalidation.stores.breaker import State
 from example_project.servers import ValkeyServer
 from tests.delivered import update_behind_the_back
 from tests.delivery.outbox.rows import let_wait, names, rows
 from tests.elsewhere import elsewhere
 from tests.outages import Use, suspended, wait_for
-from tests.stores.steps import wait_until
+from tests.stores.steps import PATIENCE, wait_until
 from tests.testapp.models import Category, Product
 
 DATABASES = ["default", "other", "sqlite"]
@@ -88,6 +88,9 @@ def test_what_somebody_else_has_locked_is_not_waited_for(use: Use, valkey: Valke
         (locked,) = PendingInvalidation.objects.select_for_update()
     try:
         wait_for(State.WORKING)
+        thread = get_store().recovery._thread
+        assert thread is not None
+        thread.join(PATIENCE)  # Else it might deliver the row when that is not locked any more.
         assert elsewhere(names) == ["a"]
         assert elsewhere(rows) == [locked]
     finally:
