@@ -1,13 +1,15 @@
 """What a child of a fork may not do with what its parent has."""
 
 import os
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from cache_invalidation import forking
+from cache_invalidation.forking import not_in_children, of_this_thread
 from cache_invalidation.reads.background import Background
 from cache_invalidation.stores import recovery
 from tests.stores.steps import PATIENCE
@@ -39,6 +41,23 @@ def test_so_is_what_waits_for_a_cache(unusable):
 
 def test_a_child_needs_no_null_device_where_nothing_is_in_use(monkeypatch):
     monkeypatch.setattr(os, "devnull", "/not/there")
-    with forking.not_in_children(forking.of_this_thread()):
+    with not_in_children(of_this_thread()):
         pass
     assert ends_well_in_a_child(forking._after_fork)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_does_not_hear_what_a_thread_of_its_parent_is_answered(monkeypatch):
+    monkeypatch.setitem(connections.settings, "broken", {"ENGINE": "nowhere"})
+    with not_in_children(of_this_thread()):
+        connection.ensure_connection()
+        descriptor = connection.connection.fileno()
+
+        def is_null() -> None:
+            assert os.fstat(descriptor).st_rdev == Path(os.devnull).stat().st_rdev
+
+        assert ends_well_in_a_child(is_null)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+    assert not ends_well_in_a_child(is_null)

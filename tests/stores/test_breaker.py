@@ -265,43 +265,6 @@ def test_a_store_that_fails_while_it_recovers_is_not_trusted(use, valkey, catchi
     assert not store.breaker.has_losses
 
 
-def test_another_takes_the_place_of_one_that_hangs(use, valkey, monkeypatch, caplog):
-    store = use(valkey.url, RETRY_INTERVAL=0.001)
-    hanging, goes_on, passed = threading.Event(), threading.Event(), 0.0
-
-    def hangs_at_first(*args: Any) -> bool:
-        if not hanging.is_set():
-            hanging.set()
-            goes_on.wait(PATIENCE)
-        return True
-
-    monkeypatch.setattr(recovery, "_steps", [hangs_at_first])
-    monkeypatch.setattr(recovery, "monotonic", lambda: time.monotonic() + passed)
-    store.distrust(StoreUnavailable("down"), lost=False)
-    assert hanging.wait(PATIENCE)
-    fails(lambda: store.versions(["a"]))
-    assert "hangs" not in caplog.text
-    passed = 3600
-    fails(lambda: store.versions(["a"]))
-    assert "hangs" in caplog.text
-    wait_until(lambda: store.breaker.is_working)
-    goes_on.set()
-    store.versions(["a"])
-
-
-def test_a_thread_that_waits_for_its_turn_does_not_hang(use, directory: Path, monkeypatch, caplog):
-    passed = 0.0
-    monkeypatch.setattr(recovery, "monotonic", lambda: time.monotonic() + passed)
-    with FakeServer(directory) as server:
-        store = use(server.url)
-        fails(lambda: store.versions(["a"]))
-        has_been_asked(store)
-        wait_until(lambda: store.recovery._thread.trying_since > time.monotonic())
-        passed = 100_000
-        fails(lambda: store.versions(["a"]))
-    assert "hangs" not in caplog.text
-
-
 def test_an_invalidation_that_was_lost_is_made_up_for(use, valkey):
     store = use(valkey.url, RETRY_INTERVAL=0.001)
     remember(store, "page", "value", ROOT, "a")

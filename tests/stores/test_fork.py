@@ -6,14 +6,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.db import connection, connections
 
-from cache_invalidation.forking import not_in_children, of_this_thread
 from cache_invalidation.stores import get_store
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.django_cache import DjangoCacheStore
@@ -90,23 +87,6 @@ def test_a_store_that_cannot_be_opened_in_the_child_is_no_matter_to_the_others(s
     with held_elsewhere(store._lock):
         assert ends_well_in_a_child(lambda: drop(store, "a"))
     assert {each.alias for each in gone} == {"gone"}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_child_does_not_hear_what_a_thread_of_its_parent_is_answered(monkeypatch):
-    monkeypatch.setitem(connections.settings, "broken", {"ENGINE": "nowhere"})
-    with not_in_children(of_this_thread()):
-        connection.ensure_connection()
-        descriptor = connection.connection.fileno()
-
-        def is_null() -> None:
-            assert os.fstat(descriptor).st_rdev == Path(os.devnull).stat().st_rdev
-
-        assert ends_well_in_a_child(is_null)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            assert cursor.fetchone() == (1,)
-    assert not ends_well_in_a_child(is_null)
 
 
 def test_a_child_closes_its_copies_of_connections_and_its_parent_goes_on(valkey):

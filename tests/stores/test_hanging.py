@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from cache_invalidation.stores import recovery
 from cache_invalidation.stores.base import Store
 from cache_invalidation.stores.breaker import Breaker
 from cache_invalidation.tags import ROOT
+from tests.stores.fake_server import FakeServer
 from tests.stores.steps import MISS, PATIENCE, recall, remember, wait_until
-from tests.stores.test_breaker import fails, nothing_waits, use
+from tests.stores.test_breaker import directory, fails, has_been_asked, nothing_waits, use
 
-__all__ = ["nothing_waits", "use"]
+__all__ = ["directory", "nothing_waits", "use"]
 
 
 class Hanging:
@@ -50,6 +52,43 @@ class Hanging:
 
 def is_over(store: Store) -> None:
     wait_until(lambda: store.breaker.is_working)
+
+
+def test_another_takes_the_place_of_one_that_hangs(use, valkey, monkeypatch, caplog):
+    store = use(valkey.url, RETRY_INTERVAL=0.001)
+    hanging, goes_on, passed = threading.Event(), threading.Event(), 0.0
+
+    def hangs_at_first(*args: Any) -> bool:
+        if not hanging.is_set():
+            hanging.set()
+            goes_on.wait(PATIENCE)
+        return True
+
+    monkeypatch.setattr(recovery, "_steps", [hangs_at_first])
+    monkeypatch.setattr(recovery, "monotonic", lambda: time.monotonic() + passed)
+    store.distrust(StoreUnavailable("down"), lost=False)
+    assert hanging.wait(PATIENCE)
+    fails(lambda: store.versions(["a"]))
+    assert "hangs" not in caplog.text
+    passed = 3600
+    fails(lambda: store.versions(["a"]))
+    assert "hangs" in caplog.text
+    wait_until(lambda: store.breaker.is_working)
+    goes_on.set()
+    store.versions(["a"])
+
+
+def test_a_thread_that_waits_for_its_turn_does_not_hang(use, directory: Path, monkeypatch, caplog):
+    passed = 0.0
+    monkeypatch.setattr(recovery, "monotonic", lambda: time.monotonic() + passed)
+    with FakeServer(directory) as server:
+        store = use(server.url)
+        fails(lambda: store.versions(["a"]))
+        has_been_asked(store)
+        wait_until(lambda: store.recovery._thread.trying_since > time.monotonic())
+        passed = 100_000
+        fails(lambda: store.versions(["a"]))
+    assert "hangs" not in caplog.text
 
 
 def test_what_two_threads_make_up_for_is_not_counted_twice(use, valkey, monkeypatch):
