@@ -1,32 +1,43 @@
 """Which request is being answered: said with what it has invalidated."""
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from django.core.signals import request_finished, request_started
+from django.core.handlers.base import BaseHandler
+from django.http import HttpRequest
 from django.urls import get_resolver
+
+from cache_invalidation.context import during
+from cache_invalidation.wrapping import wrap
 
 #: The route of what is at no path of the project's URLs.
 UNKNOWN: Final = "?"
+
+LONGEST: Final = 250  # characters of a path
 
 _path: ContextVar[str | None] = ContextVar("cache_invalidation_path", default=None)
 
 
 def install() -> None:
-    """Take note of each request. May be called again."""
-    request_started.connect(_begin, dispatch_uid="cache_invalidation.requests")
-    request_finished.connect(_end, dispatch_uid="cache_invalidation.requests")
+    """Take note of each request. May be called again.
+
+    Not by signals: under ASGI, what their receivers set is not set where the request is answered.
+    """
+    wrap(BaseHandler, "get_response", _answer)
+    wrap(BaseHandler, "get_response_async", _aanswer)
 
 
-def _begin(
-    environ: dict[str, Any] | None = None, scope: dict[str, Any] | None = None, **kwargs: Any
-) -> None:
-    found = (environ or {}).get("PATH_INFO") or (scope or {}).get("path")
-    _path.set(str(found)[:250] if found else None)
+def _answer(method: Callable[..., Any], handler: Any, request: HttpRequest) -> Any:
+    with during(_path, request.path_info[:LONGEST]):
+        return method(handler, request)
 
 
-def _end(**kwargs: Any) -> None:
-    _path.set(None)
+async def _aanswer(
+    method: Callable[..., Awaitable[Any]], handler: Any, request: HttpRequest
+) -> Any:
+    with during(_path, request.path_info[:LONGEST]):
+        return await method(handler, request)
 
 
 def route_of(path: str | None) -> str:

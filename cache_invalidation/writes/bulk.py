@@ -27,13 +27,13 @@ from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.loading import with_columns
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
+from cache_invalidation.wrapping import is_wrapped, wrap
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import add, is_suspended
 from cache_invalidation.writes.compiled import accounted, accounting
 from cache_invalidation.writes.stored import is_rewritten, key_of, only_database_knows
-from cache_invalidation.writes.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
 
 logger = logging.getLogger("cache_invalidation")

@@ -15,8 +15,8 @@ from django.db.models import Model
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLInsertCompiler, SQLUpdateCompiler
 
+from cache_invalidation.wrapping import wrap
 from cache_invalidation.writes.accounted import Account, Accounted
-from cache_invalidation.writes.wrapping import wrap
 
 # Where on a query its account is.
 _ACCOUNT: Final = "_cache_invalidation_account"

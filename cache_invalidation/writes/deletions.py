@@ -30,9 +30,9 @@ from cache_invalidation.rules import catalog
 from cache_invalidation.rules.catalog import all_rows
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
+from cache_invalidation.wrapping import is_wrapped, wrap
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.collect import is_suspended
-from cache_invalidation.writes.wrapping import is_wrapped, wrap
 
 logger = logging.getLogger("cache_invalidation")
 

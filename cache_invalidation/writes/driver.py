@@ -16,7 +16,7 @@ from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 
 from cache_invalidation.observing.watcher import Watcher
-from cache_invalidation.writes.wrapping import is_wrapped, wrap
+from cache_invalidation.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
 
 # Stands for the cursor that is asked what a statement has found: any number of rows, of any kind.

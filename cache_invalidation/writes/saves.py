@@ -26,13 +26,13 @@ from cache_invalidation.context import during
 from cache_invalidation.rules.declarations import Change
 from cache_invalidation.rules.registry import registry
 from cache_invalidation.tags import table_of
+from cache_invalidation.wrapping import is_wrapped, wrap
 from cache_invalidation.writes import rows
 from cache_invalidation.writes.accounted import Account
 from cache_invalidation.writes.begun import Begun
 from cache_invalidation.writes.collect import collect, is_suspended
 from cache_invalidation.writes.compiled import accounting
 from cache_invalidation.writes.stored import fields_saved, key_of
-from cache_invalidation.writes.wrapping import is_wrapped, wrap
 from cache_invalidation.writes.writing import writing
 
 

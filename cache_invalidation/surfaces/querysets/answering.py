@@ -34,7 +34,7 @@ from cache_invalidation.surfaces.querysets.keys import key_of
 from cache_invalidation.surfaces.querysets.names import name_of
 from cache_invalidation.surfaces.querysets.wanted import Wanted, refused, wanted
 from cache_invalidation.tags import expand, function_tag
-from cache_invalidation.writes.wrapping import wrap
+from cache_invalidation.wrapping import wrap
 
 _WRITING: Final = (SQLDeleteCompiler, SQLInsertCompiler, SQLUpdateCompiler)
 

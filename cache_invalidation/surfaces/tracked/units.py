@@ -17,7 +17,7 @@ from cache_invalidation.stores.near import take_into_use
 from cache_invalidation.stores.tracking import is_tracked, keeps_near
 from cache_invalidation.surfaces.tracked import seen
 from cache_invalidation.surfaces.tracked.journals import Journal
-from cache_invalidation.writes.wrapping import wrap
+from cache_invalidation.wrapping import wrap
 
 
 def install() -> None:

@@ -1,18 +1,19 @@
-"""Methods of Django that are wrapped, each of them once."""
+"""Methods of Django that are wrapped, once by each who wants to know of calls."""
 
 from collections.abc import Callable
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
-# On a wrapper. Whoever wraps it takes its attributes along.
+# On a wrapper: who observes. Whoever wraps it takes its attributes along.
 _MARK: Final = "_cache_invalidation_observes"
 
 
 def wrap(owner: Any, name: str, observed: Callable[..., Any]) -> None:
     """Have calls of a method of `owner` go to `observed`, with the method in front of arguments."""
-    if not is_wrapped(owner, name):
-        method = getattr(owner, name)
+    method = getattr(owner, name)
+    observers: frozenset[Any] = getattr(method, _MARK, frozenset())
+    if observed not in observers:
 
         @wraps(method)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -24,7 +25,7 @@ def wrap(owner: Any, name: str, observed: Callable[..., Any]) -> None:
 
         # Servers, for instance, ask whether what they call is one.
         replacement = coroutine if iscoroutinefunction(method) else wrapper
-        setattr(replacement, _MARK, True)
+        setattr(replacement, _MARK, observers | {observed})
         setattr(owner, name, replacement)
 
 
