@@ -17,6 +17,7 @@ class CacheInvalidationConfig(AppConfig):
         from cache_invalidation.delivery.outbox import draining
         from cache_invalidation.metrics import requests
         from cache_invalidation.observing import watcher
+        from cache_invalidation.reads import one_by_one
         from cache_invalidation.rules.registry import registry
         from cache_invalidation.stores import tracking, writes_are_seen
         from cache_invalidation.surfaces.querysets import answering
@@ -47,6 +48,7 @@ class CacheInvalidationConfig(AppConfig):
         answering.install()
         draining.install()
         requests.install()
+        one_by_one.install()
         watcher.install(statements.write)
         units.install()
         writes_are_seen()

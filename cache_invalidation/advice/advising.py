@@ -1,6 +1,6 @@
 """Advice on what to change, from the metrics and the registry."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from statistics import median
 from time import perf_counter
@@ -15,6 +15,7 @@ from cache_invalidation.advice.findings import Finding
 from cache_invalidation.advice.misses import needless_misses
 from cache_invalidation.advice.near import nearness
 from cache_invalidation.advice.situation import Situation
+from cache_invalidation.advice.together import togetherness
 from cache_invalidation.advice.uses import uses
 from cache_invalidation.conf import Settings
 from cache_invalidation.exceptions import CacheInvalidationError
@@ -27,6 +28,7 @@ from cache_invalidation.rules.registry import registry
 from cache_invalidation.stores import get_store
 
 LOOKS: Final = 9  # at the cache, of which the median is what asking it takes
+COMPANY: Final = 10  # entries that are looked for at once, to see what that takes
 
 
 class Advice(TypedDict):
@@ -59,6 +61,7 @@ def read_advice(before: Mapping[str, Any] | None = None) -> Advice:
 def advice_on(found: Situation) -> Advice:
     """Return what to change in a situation. The same for the same situation."""
     findings = [*needless_drops(found), *needless_misses(found), *uses(found), *nearness(found)]
+    findings += togetherness(found)
     return Advice(
         period=None if found.period is None else round(found.period, 3),
         reads=found.metrics["hits"] + found.metrics["misses"],
@@ -89,6 +92,7 @@ def situation(
         near=frozenset(name for name, each in loaded.items() if each.near),
         near_bytes=Settings.NEAR_BYTES.usable(),
         grants_leases=_grants_leases(),
+        in_company=_in_company(round_trip),
     )
 
 
@@ -125,10 +129,25 @@ def _grants_leases() -> bool:
 
 def _round_trip() -> float:
     """Return the seconds that asking the cache for one entry takes this process, about."""
-    store, took = get_store(), []
+    store = get_store()
     place = store.entry_place("cache_invalidation.advice")
+    return _took(lambda: store.lookup(place, ()))
+
+
+def _in_company(round_trip: float) -> float:
+    """Return the seconds that asking for one more takes in the same `round_trip`, about."""
+    store = get_store()
+    if not store.looks_at_many:
+        return round_trip
+    places = [store.entry_place(f"cache_invalidation.advice:{n}") for n in range(COMPANY)]
+    took = _took(lambda: store.lookup_many([(place, ()) for place in places]))
+    return max(0.0, took - round_trip) / (COMPANY - 1)
+
+
+def _took(look: Callable[[], object]) -> float:
+    took = []
     for _ in range(LOOKS):
         begun = perf_counter()
-        store.lookup(place, ())
+        look()
         took.append(perf_counter() - begun)
     return median(took)

@@ -166,6 +166,15 @@ def _with_near(name: str) -> str:
     return _NEAR[kind].replace("{near}", " near=True" if kind == "block" else ", near=True")
 
 
+def together(route: str) -> str:
+    """Return the decorator of a view."""
+    return (
+        f"+@cached_together   # the view at {dumps(route)}\n"
+        "# from cache_invalidation import cached_together. What is committed elsewhere after the\n"
+        "# first lookup of a request may not be in its answer."
+    )
+
+
 def exclude(labels: Iterable[str]) -> str:
     """Return the setting."""
     return f' CACHE_INVALIDATION = {{\n+    "EXCLUDE": {_list(labels)},\n }}'

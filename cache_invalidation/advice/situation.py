@@ -26,7 +26,8 @@ class Situation:
     those of each function that is loaded, `refreshed` those that are refreshed ahead. The rows of
     models that are `looked_at` are read before and after updates, since a rule asks. Those
     functions that are loaded are kept `near`, of which a process keeps `near_bytes`; that is worth
-    it if the cache `grants_leases`.
+    it if the cache `grants_leases`. To look for one value more with others takes `in_company`
+    seconds.
     """
 
     metrics: Metrics
@@ -44,6 +45,7 @@ class Situation:
     near: frozenset[str] = frozenset()
     near_bytes: int = 0
     grants_leases: bool = False
+    in_company: float = 0.0
 
     @property
     def figures(self) -> Mapping[str, Figures]:

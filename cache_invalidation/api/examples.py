@@ -102,6 +102,7 @@ METRICS: Final[dict[str, Any]] = RATES | {
     "pending_invalidations": 0,
     "fetched_together": 4200,
     "fetched_in_vain": 17,
+    "could_be_together": {"products/<int:pk>/": {"requests": 40, "lookups": 120}},
     "checked_hits": 0,
     "stale_hits": 0,
     "stale_rate": None,

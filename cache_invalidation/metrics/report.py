@@ -14,6 +14,7 @@ from cache_invalidation.metrics.shapes import (
     Metrics,
     Minute,
     Rates,
+    Spared,
     StoreState,
     Waited,
     Waits,
@@ -70,6 +71,7 @@ def metrics_of(counted: Counted) -> Metrics:
         waits_by_name=_waits_by_name(counts),
         fetched_together=counts.get("fetched_together", 0),
         fetched_in_vain=counts.get("fetched_in_vain", 0),
+        could_be_together=_spared(counts),
         invalidations_by_entity_type=_by_entity_type(counts),
         tag_invalidations=counts.get("tags", 0),
         key_invalidations=counts.get("keys", 0),
@@ -240,6 +242,13 @@ def _waited(times: str, microseconds: str, counts: Mapping[str, int]) -> dict[st
     return {
         which: Waited(waits=n, seconds=counts.get(f"{microseconds}{which}", 0) / 1_000_000)
         for which, n in _beginning_with(times, counts).items()
+    }
+
+
+def _spared(counts: Mapping[str, int]) -> dict[str, Spared]:
+    return {
+        route: Spared(requests=requests, lookups=counts.get(f"spared:{route}", 0))
+        for route, requests in _beginning_with("watched:", counts).items()
     }
 
 

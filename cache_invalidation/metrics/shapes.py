@@ -43,6 +43,16 @@ class Waits(Waited):
     silent: int
 
 
+class Spared(TypedDict):
+    """In so many `requests`, one by one, so many values were got that could be fetched together.
+
+    That are `lookups` besides the first one of each.
+    """
+
+    requests: int
+    lookups: int
+
+
 class Metrics(Rates):
     """Everything counted since `since` (ISO 8601), by all processes that flushed.
 
@@ -51,9 +61,10 @@ class Metrics(Rates):
     reason. `stored` has, by the last of these names only, how often a value was: "sealed" under
     what it depends on, or "blind". `refreshed` has, by the name of a function, what became of its
     refreshes. `fetched_together` counts what `cached_together` has fetched before it was asked for,
-    `fetched_in_vain` what of that nobody has used. `figures` has what else was measured, by all of
-    these names; `dropped` what writes have dropped. The last two are kept to so many counters; of
-    what found no room there are only so many `details_left_out`.
+    `fetched_in_vain` what of that nobody has used. `could_be_together` has, by the route of a view,
+    what it could fetch in the requests that were watched for that. `figures` has what else was
+    measured, by all of these names; `dropped` what writes have dropped. The last two are kept to so
+    many counters; of what found no room there are only so many `details_left_out`.
     """
 
     functions: dict[str, Rates]
@@ -68,6 +79,7 @@ class Metrics(Rates):
     waits_by_name: dict[str, Waited]
     fetched_together: int
     fetched_in_vain: int
+    could_be_together: dict[str, Spared]
     invalidations_by_entity_type: dict[str, int]
     tag_invalidations: int
     key_invalidations: int

@@ -64,13 +64,17 @@ class Block:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._token is not None:
             ahead.reset(self._token)
+        if kind is None:
+            self._learn()
         self._is_over = True
-        if self._profile is not None and self._asked and kind is None:
-            self._profile.learn(dict(self._asked))  # Another thread may go on.
         if fetched := len(self._fetched):
             used = len(self._used)
             counters.update({"fetched_together": fetched, "fetched_in_vain": fetched - used})
         self._fetched = _NOTHING
+
+    def _learn(self) -> None:
+        if self._profile is not None and self._asked:
+            self._profile.learn(dict(self._asked))  # Another thread may go on.
 
     def give_up(self) -> None:
         """Use nothing of what was fetched, and fetch nothing: something is being written."""
@@ -125,7 +129,7 @@ class Block:
             reads.setdefault(read.entry, read)
         if len(reads) == 1:
             return None
-        self._surroundings = _surroundings()
+        self._surroundings = surroundings()
         found = dict(zip(reads, look_for_all(list(reads.values())), strict=True))
         self._fetched = {place: each for place, each in found.items() if place != first.entry}
         return found[first.entry]
@@ -147,10 +151,10 @@ class Block:
         if found is None or not found.versions.keys() >= set(read.tags):
             return None
         # Who has begun a transaction since, with a lock perhaps, wants to know what is true now.
-        return found if self._surroundings == _surroundings() else None
+        return found if self._surroundings == surroundings() else None
 
 
-def _surroundings() -> tuple[Any, ...]:
+def surroundings() -> tuple[Any, ...]:
     """Return the store, and the blocks of the transactions that this thread is in."""
     opened = [each for each in connections.all(initialized_only=True) if in_transaction(each)]
     return get_store(), [(each.alias, *each.atomic_blocks) for each in opened]

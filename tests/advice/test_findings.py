@@ -78,6 +78,7 @@ def situation(found: Any, dropped: Any = (), rules: Any = (), **about: Any) -> S
         "details_left_out": 0,
         "near_hits": {},
         "waits_by_name": {},
+        "could_be_together": {},
     }
     entry = {"function": NAME, "tags": None, "code": [], "found": ["shop.product"], "timeout": 300}
     other = {"model": "shop.other", "tags": ["shop.other", "shop.other:{pk}"], "rules": []}

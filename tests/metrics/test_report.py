@@ -55,6 +55,7 @@ def test_before_anything_is_counted_everything_is_zero():
         "failed_invalidations": 0,
         "pending_invalidations": 0,
         "fetched_together": 0,
+        "could_be_together": {},
         "fetched_in_vain": 0,
         "checked_hits": 0,
         "stale_hits": 0,
