@@ -332,7 +332,7 @@ def test_what_another_release_cannot_decode(site: Site, rule: Any, redis_client:
             if together:
                 (name,) = redis_client.keys("*:ci:e:*advice.front*")
                 raw = redis_client.get(name)
-                redis_client.set(name, raw[: 14 + raw[13]] + b"\x80unreadable")
+                redis_client.set(name, raw[: 10 + raw[9]] + b"\x80unreadable")
 
     finding = Both(site, "unreadable")(work, lambda: lambda: work(together=False))
     assert "CODE_VERSION" in finding["patch"]

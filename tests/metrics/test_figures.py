@@ -216,7 +216,7 @@ def test_what_cannot_be_read_is_counted_as_such(redis_client: Any):
     shelf(1)
     name = redis_client.keys("*:ci:e:*shelf*")[0]
     raw = redis_client.get(name)
-    redis_client.set(name, raw[: 14 + raw[13]] + b"\x80unreadable")
+    redis_client.set(name, raw[: 10 + raw[9]] + b"\x80unreadable")
     shelf(1)
     assert missed() == {"new": 1, "unreadable": 1}
 

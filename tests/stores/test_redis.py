@@ -1,5 +1,6 @@
 """How entries and versions lie in Redis, and what a restart does to them."""
 
+import contextvars
 import json
 import subprocess
 import sys
@@ -79,8 +80,35 @@ def test_aliases_with_other_names_share_nothing(settings, config: dict[str, Any]
 def test_values_go_through_the_serializer_and_the_compressor(redis_client):
     remember(get_store("zlib"), "page", {"list": ["value"] * 100}, "a")
     raw = redis_client.get("zlib:1:ci:e:page")
-    assert json.loads(zlib.decompress(raw[14 + raw[13] :])) == {"list": ["value"] * 100}
+    assert json.loads(zlib.decompress(raw[10 + raw[9] :])) == {"list": ["value"] * 100}
     assert len(raw) < 150
+
+
+@pytest.mark.parametrize("kind", [5, 6])
+def test_a_tracked_key_as_it_was_laid_out_before_is_none_and_in_nobodys_way(
+    settings, redis_client, kind
+):
+    settings.CACHE_INVALIDATION = {"CACHE": "tracked"}
+    cache, place = caches["tracked"], get_store("tracked").entry_place("k:1:product:1")
+    assert contextvars.Context().run(set_after_get, cache, "old")
+    raw = redis_client.get(place)
+    redis_client.set(place, bytes([kind]) + raw[1:9] + b"1234" + raw[9:])
+    assert cache.get("product:1") is None
+    assert not cache.has_key("product:1")
+    assert contextvars.Context().run(cache.add, "product:1", "new")
+    assert cache.get("product:1") == "new"
+
+
+def set_after_get(cache: Any, value: str) -> Any:
+    cache.get("product:1")
+    return cache.set("product:1", value)
+
+
+def test_what_a_compressor_begins_with_is_no_kind_of_entry(redis_store, redis_client):
+    lz4 = b"\x04\x22\x4d\x18 and so on"
+    redis_client.set(redis_store.entry_place("page"), lz4)
+    found = redis_store.lookup(redis_store.entry_place("page"), [])
+    assert (found.entry, found.plain) == (None, lz4)
 
 
 def test_a_value_that_cannot_be_decoded_any_more_is_a_value_error():

@@ -9,11 +9,11 @@ if type(entry) ~= 'string' then
 end
 local found = #KEYS > 1 and redis.call('MGET', unpack(KEYS, 2)) or {}
 local further, names = {}, {}
-local traces = 13
+local traces = 9
 local kind = entry and string.byte(entry)
-if (kind == 4 or kind == 6) and #entry > 17 then
-  traces = 17 + struct.unpack('>I4', string.sub(entry, 14, 17))
-  for tag in string.gmatch(string.sub(entry, 18, traces), '[^\n]+') do
+if (kind == 17 or kind == 19) and #entry > 13 then
+  traces = 13 + struct.unpack('>I4', string.sub(entry, 10, 13))
+  for tag in string.gmatch(string.sub(entry, 14, traces), '[^\n]+') do
     names[#names + 1] = ARGV[1] .. tag
     further[#further + 1] = redis.call('MGET', ARGV[1] .. tag)[1]
   end
