@@ -204,6 +204,8 @@ class _Keeping:
         self._tend_at = monotonic() + TENDING
         self._ask_at = 0.0
         self._listen_until = 0.0
+        # A renewal before that is to confirm something, and a writer waits for it: it says no more.
+        self._give_up_at = 0.0
 
     def renew(self) -> bool:
         """Renew the lease, as soon as what the server tells is dropped.
@@ -215,8 +217,8 @@ class _Keeping:
             joins = not self._has_joined
             if memory.lease is not lease and not joins:
                 return False  # Somebody has found out that it may not answer any more.
-            given_up = {} if joins else memory.take_given_up()
             sent = monotonic()
+            given_up = {} if joins or sent < self._give_up_at else memory.take_given_up()
             answer = registrar.renew(
                 lease.holder, self._confirmed, given_up, self._dropped, joins=joins
             )
@@ -233,6 +235,8 @@ class _Keeping:
             if answer.is_granted:
                 lease.until = sent + self._seconds
                 self._listen_until = sent + min(self._seconds / RENEWALS, TENDING)
+                if sent >= self._give_up_at:
+                    self._give_up_at = self._listen_until
                 return not self._is_over()
         return False
 

@@ -32,8 +32,8 @@ MEMORY: Final[Command] = ("INFO", "memory")
 
 def without_comments(script: Path) -> str:
     """Return the text of a Lua script for the server, which gets and hashes it at each call."""
-    lines = script.read_text().splitlines(keepends=True)
-    return "".join(line for line in lines if not line.lstrip().startswith("--"))
+    lines = map(str.lstrip, script.read_text().splitlines(keepends=True))
+    return "".join(line for line in lines if not line.startswith("--"))
 
 
 _LUA = Path(__file__).parent / "lua"

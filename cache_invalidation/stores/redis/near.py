@@ -15,12 +15,12 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from cache_invalidation.conf import settings
-from cache_invalidation.exceptions import StoreRefused, StoreUnavailable
+from cache_invalidation.exceptions import StoreRefused
 from cache_invalidation.stores import near
 from cache_invalidation.stores.guarding import guarded
 from cache_invalidation.stores.messages import NAMESPACE, Filling, Found, OnWait, new_token
 from cache_invalidation.stores.near.holding import Holding
-from cache_invalidation.stores.near.registrar import Held, Item, Renewal, Ring
+from cache_invalidation.stores.near.registrar import Held, Renewal, Ring
 from cache_invalidation.stores.near.waiting import (
     LONGEST,
     NOBODY,
@@ -32,6 +32,7 @@ from cache_invalidation.stores.near.waiting import (
 from cache_invalidation.stores.redis.connection import MEMORY, Servers, text_of
 from cache_invalidation.stores.redis.conversing import Command
 from cache_invalidation.stores.redis.counters import ERRORS, RedisCounters
+from cache_invalidation.stores.redis.ring import RedisRing, item_of
 from cache_invalidation.stores.redis.scripts import script
 from cache_invalidation.stores.redis.server import Server
 
@@ -98,7 +99,7 @@ class RedisNear(RedisCounters):
         """Listen to what this holder is told at once."""
         with self._lessor.subscription() as subscribed:
             self._subscribe(subscribed, f"{self._near}c:{holder}")
-            yield _Ring(subscribed)
+            yield RedisRing(subscribed)
 
     @guarded(*ERRORS)
     def _subscribe(self, subscription: Any, channel: str) -> None:
@@ -122,7 +123,7 @@ class RedisNear(RedisCounters):
         if not answer:
             return None
         epoch, granted, *items = answer
-        return Renewal(epoch.decode(), bool(granted), [_item(json.loads(item)) for item in items])
+        return Renewal(epoch.decode(), bool(granted), [item_of(json.loads(item)) for item in items])
 
     @guarded(*ERRORS)
     def settle(self, epoch: str) -> None:
@@ -284,23 +285,6 @@ class RedisNear(RedisCounters):
         _sleep_until(self._untold[1] + max(LONGEST, settings.NEAR_WAIT))
 
 
-class _Ring:
-    def __init__(self, subscribed: Any) -> None:
-        self._subscribed = subscribed
-
-    def listen(self, seconds: float) -> tuple[int, Item] | None:
-        try:
-            message = self._subscribed.get_message(timeout=seconds)
-        except ERRORS as error:
-            # Such as one to subscribe, which is answered only now.
-            kind = StoreRefused if isinstance(error, ResponseError) else StoreUnavailable
-            raise kind(f"{type(error).__name__}: {error}") from error
-        if message is None or message["type"] != "message":
-            return None
-        before, *item = json.loads(message["data"])
-        return before, _item(item)
-
-
 def _ends(told: Told) -> float:
     """Return when the leases of those who were told are over, and of all others that there may be.
 
@@ -313,8 +297,3 @@ def _ends(told: Told) -> float:
 
 def _sleep_until(moment: float) -> None:
     sleep(max(0.0, moment - monotonic()))
-
-
-def _item(told: Sequence[Any]) -> Item:
-    stamp, _, keys = told
-    return Item(stamp, keys)

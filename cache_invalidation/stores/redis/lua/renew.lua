@@ -36,8 +36,9 @@ for _, item in ipairs(redis.call('LRANGE', queue, 0, -1)) do
     end
     redis.call('LPOP', queue)
     local answer = stamp .. ' ' .. holder .. (names[tostring(stamp)] or '')
-    redis.call('RPUSH', near .. 'a:' .. token, answer)
-    redis.call('PEXPIRE', near .. 'a:' .. token, 60000)
+    if redis.call('RPUSH', near .. 'a:' .. token, answer) == 1 then
+      redis.call('PEXPIRE', near .. 'a:' .. token, 60000)
+    end
   elseif #left < 1000 then
     left[#left + 1] = item
   end

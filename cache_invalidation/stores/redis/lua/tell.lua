@@ -18,10 +18,10 @@ local function tell(token, near, identity, knows, keys)
   for _, key in ipairs(keys) do
     local register = near .. 'r:' .. redis.sha1hex(key)
     for _, holder in ipairs(redis.call('HKEYS', register)) do
-      if redis.call('HEXISTS', near .. 'h', holder) == 0 then
-        redis.call('HDEL', register, holder)
-      elseif held[holder] then
+      if held[holder] then
         table.insert(held[holder], key)
+      elseif redis.call('HEXISTS', near .. 'h', holder) == 0 then
+        redis.call('HDEL', register, holder)
       else
         held[holder] = {key}
         found[#found + 1] = holder
@@ -31,14 +31,14 @@ local function tell(token, near, identity, knows, keys)
   local told = {''}
   for _, holder in ipairs(found) do
     local stamp = redis.pcall('HINCRBY', near .. 'h', holder, 1)
-    local queue, item, before = near .. 'q:' .. holder, nil, nil
+    local queue, item, length = near .. 'q:' .. holder, nil, nil
     if type(stamp) == 'number' then
-      before = redis.call('LINDEX', queue, -1)
-      item = redis.pcall('RPUSH', queue, cjson.encode({stamp, token, held[holder]}))
+      item = cjson.encode({stamp, token, held[holder]})
+      length = redis.pcall('RPUSH', queue, item)
     end
-    if type(item) == 'number' then
-      before = before and cjson.decode(before)[1] or 0
-      local ring = cjson.encode({before, stamp, token, held[holder]})
+    if type(length) == 'number' then
+      local before = length > 1 and cjson.decode(redis.call('LINDEX', queue, -2))[1] or 0
+      local ring = '[' .. string.format('%.0f', before) .. ',' .. string.sub(item, 2)
       redis.pcall('PUBLISH', near .. 'c:' .. holder, ring)
       told[#told + 1] = holder
       told[#told + 1] = stamp
