@@ -61,7 +61,7 @@ def _expiring(name: str, command: str, in_ms: Callable[[Any], int]) -> Any:
             return bool(getattr(super(RedisCache, self), name)(key, when, version=version, **kw))
         if when is DEFAULT_TIMEOUT:
             when = self.default_timeout
-        return by_hand.expire(tracked.place(), command, in_ms(when))
+        return by_hand.expire(tracked.place(), tracked.name, command, in_ms(when))
 
     method.__name__ = name
     method.__doc__ = f"Do what `{name}` of `django-redis` does."
@@ -87,16 +87,16 @@ class RedisCache(TrackedCache, DjangoRedisCache):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().persist(key, version=version, **kw))
-        return by_hand.persist(tracked.place())
+        return by_hand.persist(tracked.place(), tracked.name)
 
-    def _put(self, place: str, value: Any, timeout: Any) -> bool:
-        return by_hand.put(place, value, self._lifetime(timeout))
+    def _put(self, place: str, name: str, value: Any, timeout: Any) -> bool:
+        return by_hand.put(place, name, value, self._lifetime(timeout))
 
-    def _touch(self, place: str, timeout: Any) -> bool:
+    def _touch(self, place: str, name: str, timeout: Any) -> bool:
         lifetime = self._lifetime(timeout)
         if lifetime is None:
-            return by_hand.persist(place)
-        return by_hand.expire(place, "PEXPIRE", round(lifetime * 1000))
+            return by_hand.persist(place, name)
+        return by_hand.expire(place, name, "PEXPIRE", round(lifetime * 1000))
 
     def clear(self) -> Any:
         """Remove everything; nobody has any of it in his memory any more."""

@@ -19,6 +19,7 @@ from cache_invalidation.connections import in_transaction, is_open_for_driver
 from cache_invalidation.delivery.outbox import rows as outbox
 from cache_invalidation.delivery.sending import (
     announce,
+    count_wait,
     counts,
     delete_patterns,
     describe,
@@ -167,14 +168,14 @@ def deliver(batch: Batch, fence: Fence | None = None, *, commits_later: bool = F
         return _deliver(batch, fence, commits_later)
     except BaseException as error:
         if not isinstance(error, Exception):
-            _wait_for_leases()  # The fence stays until it lapses.
+            _wait_for_leases(batch)  # The fence stays until it lapses.
             raise
         # A write that is committed must not look as if it failed.
         logger.exception("Delivering an invalidation failed: %s", describe(batch, batch.entries))
         number = sum(map(len, (batch.tags, batch.keys, batch.patterns, batch.entries)))
         counters.update({"failed": max(1, number)})
         _distrust(StoreUnavailable(repr(error)), lost=True)
-        _wait_for_leases()
+        _wait_for_leases(batch)
         return False
 
 
@@ -202,6 +203,7 @@ def withdraw(batch: Batch, fence: Fence) -> None:
         tags=fence.tags,
         entries=sorted(batch.entry_places),
         is_fenced=fence.holds,
+        on_wait=count_wait(batch),
     )
     with suppress(CacheInvalidationError):  # It lapses by itself.
         get_store().deliver(delivery)
@@ -240,7 +242,7 @@ def _deliver(batch: Batch, fence: Fence, commits_later: bool) -> bool:
         waits_whole = batch.pending is not None
         _not_delivered(batch, rest, fence, error)
         if rest is batch:
-            _wait_for_leases()
+            _wait_for_leases(batch)
         elif not waits_whole:
             _announce_without_patterns(batch, fence, monotonic() - started)
         return False
@@ -289,9 +291,9 @@ def _not_delivered(batch: Batch, rest: Batch, fence: Fence, error: CacheInvalida
         _distrust(error, lost=True)
 
 
-def _wait_for_leases() -> None:
+def _wait_for_leases(batch: Batch) -> None:
     with suppress(StoreUnavailable):  # There may be no such cache.
-        get_store().wait_for_leases()
+        get_store().wait_for_leases(count_wait(batch))
 
 
 def _distrust(error: CacheInvalidationError, *, lost: bool = False) -> None:

@@ -25,7 +25,7 @@ from cache_invalidation.metrics.requests import current_path
 from cache_invalidation.observers import about_write
 from cache_invalidation.signals import invalidated, invalidation_failed
 from cache_invalidation.stores import get_store
-from cache_invalidation.stores.messages import Delivery
+from cache_invalidation.stores.messages import Delivery, OnWait
 from cache_invalidation.stores.near.waiting import NOBODY, Told
 from cache_invalidation.tags import Invalidation
 from cache_invalidation.transactions.batch import Batch, Targets
@@ -63,7 +63,7 @@ def send(
         last=json.dumps(said),
         is_fenced=is_fenced,
         told=told,
-        on_wait=partial(counters.waited, said["entity_type"]),
+        on_wait=count_wait(batch),
     )
     if not get_store().deliver(delivery):
         counters.update(delivery.counts)
@@ -118,6 +118,11 @@ def announce(batch: Batch, tags: Sequence[str], said: Summary, seconds: float) -
         entities=dict(batch.entities),
         duration=seconds,
     )
+
+
+def count_wait(batch: Batch) -> OnWait:
+    """Return what counts that `batch` had to wait for those who keep near what it changes."""
+    return partial(counters.waited, most_common(batch.entities))
 
 
 def counts(batch: Batch, tags: Sequence[str]) -> dict[str, int]:

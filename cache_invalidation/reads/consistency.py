@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from hashlib import blake2b
 from random import random
 from typing import Any, Final, Literal
@@ -187,7 +188,8 @@ class Check:
         with suppress(StoreUnavailable):
             store = get_store()
             places = {self.read.entry, *map(store.entry_place, self._inner.payloads)}
-            store.deliver(Delivery(token=new_token(), entries=sorted(places)))
+            on_wait = partial(counters.waited, self.read.name)
+            store.deliver(Delivery(token=new_token(), entries=sorted(places), on_wait=on_wait))
         self._log(payload, difference)
 
     def _log(self, payload: bytes, difference: Difference) -> None:

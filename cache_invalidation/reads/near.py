@@ -119,7 +119,7 @@ class Looking:
             is_stored, self._stamp = stamp is not None, stamp or 0
         if is_stored and self._read.refresh and not filling.salt:
             # Under the same versions as before: nothing else tells that there is another value.
-            self._holding.registrar.tell(filling.entry)
+            self._holding.registrar.tell(filling.entry, filling.on_wait)
         elif is_stored:
             self._lives = filling.timeout
             self._keep(filling, filling.payload, filling.versions, filling.nonce)

@@ -21,6 +21,7 @@ from cache_invalidation.stores.messages import (
     Delivery,
     Filling,
     Found,
+    OnWait,
     Versions,
     entry_name,
     lock_name,
@@ -222,9 +223,9 @@ class Store(Counting):
     def discard(self, entry: str, seal: bytes) -> None:
         """Delete what is at that place if it still is the entry with this `seal`."""
 
-    def remove(self, entry: str) -> None:
+    def remove(self, entry: str, on_wait: OnWait) -> None:
         """Delete what is at that place, whatever it is, and have nobody find it any more."""
-        self.deliver(Delivery(token=new_token(), keys=[entry]))
+        self.deliver(Delivery(token=new_token(), keys=[entry], on_wait=on_wait))
 
     @abstractmethod
     def decode(self, payload: Any) -> Any:
@@ -244,9 +245,12 @@ class Store(Counting):
         """Ask every server of the cache for something."""
         self.versions((ROOT,))
 
-    def drop_everything(self) -> None:
-        """Make everything invalid that is stored."""
-        self.deliver(Delivery(token=new_token(), tags=[ROOT]))
+    def drop_everything(self, on_wait: OnWait | None = None) -> None:
+        """Make everything invalid that is stored.
+
+        Without `on_wait`, that is on behalf of nobody's write.
+        """
+        self.deliver(Delivery(token=new_token(), tags=[ROOT], on_wait=on_wait))
 
     # What writers need
 
@@ -272,7 +276,7 @@ class Store(Counting):
         that long.
         """
 
-    def wait_for_leases(self) -> None:
+    def wait_for_leases(self, on_wait: OnWait) -> None:
         """Wait until nobody answers alone who was not told, because the store failed."""
 
     @abstractmethod

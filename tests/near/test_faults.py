@@ -200,7 +200,7 @@ def test_an_argument_that_cannot_be_part_of_a_key_is_told_of_as_ever(store):
 
 def test_a_delivery_that_is_broken_off_waits_for_leases(store, product, monkeypatch):
     waited = []
-    monkeypatch.setattr(store, "wait_for_leases", lambda: waited.append(True))
+    monkeypatch.setattr(store, "wait_for_leases", lambda on_wait: waited.append(True))
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("too late")

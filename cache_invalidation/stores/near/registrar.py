@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from cache_invalidation.stores.messages import Filling, Found
+from cache_invalidation.stores.messages import Filling, Found, OnWait
 
 
 class Held(NamedTuple):
@@ -61,7 +61,7 @@ class Registrar(Protocol):
     def look_again(self, entry: str, seal: bytes, tags: Sequence[str]) -> Found | None:
         """Return the versions of `tags` and the mark, if the entry still is that with this seal."""
 
-    def tell(self, entry: str) -> None:
+    def tell(self, entry: str, on_wait: OnWait | None) -> None:
         """Have all who keep what was found at this place look again, and wait for them."""
 
     def grants_leases(self) -> str:

@@ -148,20 +148,20 @@ class RedisNear(RedisCounters):
         self._lessor.ask(*script("leave", [], self._near, holder))
 
     @guarded(*ERRORS)
-    def tell(self, entry: str) -> None:
+    def tell(self, entry: str, on_wait: OnWait | None) -> None:
         """See `Registrar.tell`."""
         token = new_token()
         answer = self._servers.ask(*script("again", [entry], token, *self._telling()))
-        self._wait_for_told(token, answer, entry)
+        self._wait_for_told(token, answer, entry, on_wait)
 
     # What those need who change an entry by hand
 
-    def _change(self, entry: str, *command: Any) -> Any:
+    def _change(self, entry: str, on_wait: OnWait, *command: Any) -> Any:
         """Do to an entry what `command` says; return the answer, once all who keep it know."""
         token = new_token()
         change = script("change", [entry], token, *self._telling(), *command)
         answer, told = self._ask_surely(change)
-        self._wait_for_told(token, told, entry)
+        self._wait_for_told(token, told, entry, on_wait)
         return answer
 
     def _ask_surely(self, command: Command) -> Any:
@@ -174,14 +174,12 @@ class RedisNear(RedisCounters):
             self._lose_lease()
             raise
 
-    def _wait_for_told(
-        self, token: str, answer: Any, entry: str, on_wait: OnWait | None = None
-    ) -> None:
+    def _wait_for_told(self, token: str, answer: Any, entry: str, on_wait: OnWait | None) -> None:
         if told := self._told([answer], [entry]):
             self._wait(token, told, (), on_wait)
 
     @guarded(*ERRORS)
-    def clear(self) -> None:
+    def clear(self, on_wait: OnWait) -> None:
         """Remove all that is in the database of the cache, and wait until nobody has it near.
 
         Holders cannot be told: what would tell them goes as well.
@@ -199,6 +197,7 @@ class RedisNear(RedisCounters):
         told = Told({name.decode(): 0 for name in others}, young, monotonic())
         if told:
             _sleep_until(_ends(told))
+            on_wait(monotonic() - told.at, 0, {})
         if epoch.startswith("-"):
             self._servers.ask(*script("settle", [f"{self._near}e"], epoch))
 
@@ -237,7 +236,7 @@ class RedisNear(RedisCounters):
         token: str,
         told: Told,
         answered: Collection[bytes],
-        on_wait: OnWait | None = None,
+        on_wait: OnWait | None,
     ) -> None:
         """Wait until all have answered that they have dropped it, or their leases are over.
 
@@ -274,7 +273,7 @@ class RedisNear(RedisCounters):
         """Trust nothing that is kept near: nobody knows what the server has done."""
         self.near.lose()
 
-    def wait_for_leases(self) -> None:
+    def wait_for_leases(self, on_wait: OnWait) -> None:
         """See `Store.wait_for_leases`. Who could not be told has no new lease either."""
         self._lose_lease()
         if not (near.is_in_use() and settings.NEAR_WAIT and self.finds_holders):
@@ -282,7 +281,10 @@ class RedisNear(RedisCounters):
         outage = self.breaker.outages
         if self.breaker.is_working or self._untold[0] != outage:
             self._untold = (outage, monotonic())
-        _sleep_until(self._untold[1] + max(LONGEST, settings.NEAR_WAIT))
+        began, ends = monotonic(), self._untold[1] + max(LONGEST, settings.NEAR_WAIT)
+        if began < ends:
+            _sleep_until(ends)
+            on_wait(monotonic() - began, 0, {})
 
 
 def _ends(told: Told) -> float:

@@ -18,6 +18,7 @@ from cache_invalidation.stores.messages import (
     Condition,
     Delivery,
     Filling,
+    OnWait,
     entry_name,
     mark_name,
     new_token,
@@ -189,25 +190,25 @@ class RedisStore(RedisReading):
     # What those need who change an entry by hand
 
     @guarded(*ERRORS, urgent=True)
-    def remove(self, entry: str) -> None:
-        self._change(entry, "UNLINK")
+    def remove(self, entry: str, on_wait: OnWait) -> None:
+        self._change(entry, on_wait, "UNLINK")
 
     @guarded(*ERRORS)
-    def put_plain(self, entry: str, value: Any, timeout: float | None) -> bool:
+    def put_plain(self, entry: str, value: Any, timeout: float | None, on_wait: OnWait) -> bool:
         """Put a value where an entry may be, as it is, if nothing is there; tell whether it was.
 
         Who keeps near what was there, and has been evicted, is told in the same step.
         """
         lives = () if timeout is None else ("PX", ms(timeout))
-        return bool(self._change(entry, "SET", self.encode(value), "NX", *lives))
+        return bool(self._change(entry, on_wait, "SET", self.encode(value), "NX", *lives))
 
     @guarded(*ERRORS)
-    def expire(self, entry: str, command: str, *when: int) -> bool:
+    def expire(self, entry: str, on_wait: OnWait, command: str, *when: int) -> bool:
         """Have an entry expire by ``PEXPIRE`` or ``PEXPIREAT``, or never; tell whether it does now.
 
         Who keeps it near for longer than that is told in the same step.
         """
-        return bool(self._change(entry, command, *when))
+        return bool(self._change(entry, on_wait, command, *when))
 
     # What writers need
 

@@ -98,11 +98,11 @@ class TrackedCache(_Below):  # type: ignore[misc]
         """Return the seconds that what is there lives yet; None for ever."""
         raise NotImplementedError
 
-    def _put(self, place: str, value: Any, timeout: Any) -> bool:
+    def _put(self, place: str, name: str, value: Any, timeout: Any) -> bool:
         """Put a value there, as it is, if there is nothing; tell whether it was."""
         return bool(self._plain().add(CacheKey(place), value, timeout))
 
-    def _touch(self, place: str, timeout: Any) -> bool:
+    def _touch(self, place: str, name: str, timeout: Any) -> bool:
         """Let what is there live for `timeout` seconds from now; tell whether it is there."""
         return bool(self._plain().touch(CacheKey(place), timeout))
 
@@ -158,7 +158,8 @@ class TrackedCache(_Below):  # type: ignore[misc]
         if tracked is None:
             return bool(super().add(key, value, timeout, version, **kw))
         lifetime = self._lifetime(timeout)
-        return add(tracked, value, lifetime, lambda place: self._put(place, value, timeout))
+        name = tracked.name
+        return add(tracked, value, lifetime, lambda place: self._put(place, name, value, timeout))
 
     def get_or_set(
         self,
@@ -256,7 +257,7 @@ class TrackedCache(_Below):  # type: ignore[misc]
         tracked = self._tracked(key, version)
         if tracked is None:
             return bool(super().touch(key, timeout, version, **kw))
-        return tracked.exists() and self._touch(tracked.place(), timeout)
+        return tracked.exists() and self._touch(tracked.place(), tracked.name, timeout)
 
     def incr_version(self, key: Any, delta: int = 1, version: int | None = None, **kw: Any) -> int:
         """Move the value to another version of its key."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -259,7 +260,7 @@ class Key:
     def remove(self) -> None:
         """Delete what is there now, for whatever reason it is there."""
         try:
-            get_store().remove(self.place())
+            get_store().remove(self.place(), partial(counters.waited, self.name))
         except CacheInvalidationError as error:
             logger.warning("Could not delete %r: %s", self.key, error)
 
