@@ -20,13 +20,14 @@ from cache_invalidation.reads.spelling import dotted_name, is_found_by_name, spe
 
 Source = str | Callable[[], Any]
 
-_LANGUAGE: Final = variable_of(getattr(trans_real, "_active", None))
 _ZONE: Final = variable_of(getattr(timezone, "_active", None))
 
 
 def language_now() -> str | None:
     """Return the code of the language that is in force; None if nothing is to be translated."""
-    return of_django().LANGUAGE_CODE if is_unset(_LANGUAGE) else get_language()
+    # Asked for each time: `django.test` puts another one there when a test changes LANGUAGE_CODE.
+    variable = variable_of(getattr(trans_real, "_active", None))
+    return of_django().LANGUAGE_CODE if is_unset(variable) else get_language()
 
 
 def zone_now() -> str | bytes:

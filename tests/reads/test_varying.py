@@ -1,6 +1,7 @@
 """`cached(vary_on=…)` and ``CODE_VERSION``: one value for each of what it is for."""
 
 import threading
+from contextvars import Context as EmptyContext
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta, tzinfo
 from datetime import timezone as fixed_zone
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import settings as django_settings
 from django.db import transaction
 from django.http import HttpResponse
 from django.template import Context, Engine, Library, Node
@@ -17,6 +19,7 @@ from django.utils import timezone, translation
 from cache_invalidation import CacheDependencyWarning, cached
 from cache_invalidation.middleware import CachePageMiddleware
 from cache_invalidation.operations.rechecks import recheck_entries
+from cache_invalidation.surfaces.inputs.always import always
 from cache_invalidation.views import cache_page
 from tests.testapp.models import Product
 
@@ -388,6 +391,23 @@ def test_a_check_on_demand_does_not_take_another_language_for_a_stale_value():
         spoken_once(3)
         found = {each.outcome for each in recheck_entries([spoken_once.signature.name])}
     assert found == {"fresh", "not recomputable"}
+
+
+@pytest.mark.parametrize("name", ["LANGUAGE_CODE", "LANGUAGES", "LOCALE_PATHS"])
+def test_languages_are_told_apart_after_a_test_has_changed_what_they_are(name):
+    @cached(vary_on="language")
+    def spoken_after():
+        return translation.get_language()
+
+    def ask(language):
+        with translation.override(language):
+            assert spoken_after() == language
+            assert always(()).startswith(f"({language!r}")
+
+    with override_settings(**{name: getattr(django_settings, name)}):  # Django begins anew.
+        pass
+    for language in ("de", "en"):
+        EmptyContext().run(ask, language)  # As in a thread in which there never was a language.
 
 
 def test_two_threads_have_their_own():
