@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest
-from django.urls import get_resolver
 
 from cache_invalidation.context import during
 from cache_invalidation.metrics.counters import counters
@@ -37,19 +36,22 @@ def install() -> None:
 class Watched(Block):
     """A request, as the block that there could be."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, request: HttpRequest) -> None:
         super().__init__(self._begun)
-        self._path = path
+        self._request: HttpRequest | None = request
         self._route = ""
         self._worth: frozenset[Call] = frozenset()
         self._spared = 0
 
     def _begun(self) -> tuple[str, Given] | None:
-        """Return what it is called and what it is for, by the URL, as with a view decorated."""
-        try:
-            match = get_resolver().resolve(self._path)
-        except Exception:  # noqa: BLE001 - there is no such page, or an URLconf of its own
-            return None
+        """Return what it is called and what it is for, by the URL, as with a view decorated.
+
+        By what Django has found there, which nobody has to find again: a converter of the project
+        may ask the database.
+        """
+        match = getattr(self._request, "resolver_match", None)
+        if match is None:
+            return None  # There is no view yet, or none at all.
         self._route = str(match.route)
         given = {str(number): value for number, value in enumerate(match.args, 1)}
         return f"route {self._route}", {**given, **match.kwargs}
@@ -69,6 +71,7 @@ class Watched(Block):
         """Learn from it, and count."""
         self._learn()
         self._is_over = True
+        self._request = None  # A task that goes on has this in its context.
         if self._asked:
             counters.update({f"watched:{self._route}": 1, f"spared:{self._route}": self._spared})
 
@@ -97,7 +100,7 @@ def _is_watched(request: HttpRequest) -> bool:
 
 @contextmanager
 def _watching(request: HttpRequest) -> Iterator[None]:
-    watched = Watched(request.path_info)
+    watched = Watched(request)
     try:
         with during(ahead, watched):
             yield

@@ -1,14 +1,18 @@
 """Requests that are watched: what they ask for one by one, and could ask for at once."""
 
+import gc
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
+from weakref import ref
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from cache_invalidation import cached, cached_together
 from cache_invalidation.metrics.report import read_metrics, reset_metrics
@@ -86,7 +90,46 @@ async def waits(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponse("".join([await aname(pk, what) for what in ("a", "b", "c")]))
 
 
+converted: list[str] = []
+
+
+class OfProject(StringConverter):
+    """Notes what it is asked for; one of a project may ask the database."""
+
+    def to_python(self, value: str) -> str:
+        converted.append(value)
+        return value
+
+
+register_converter(OfProject, "of_project")
+
+
+def called(request: HttpRequest, pk: int, how: str) -> HttpResponse:
+    return answer(pk)
+
+
+def own_urls(get_response: Any) -> Any:
+    def middleware(request: HttpRequest) -> Any:
+        name(Product.objects.earliest("pk").pk)  # Nobody knows of a view yet.
+        request.urlconf = own  # type: ignore[assignment]
+        return get_response(request)
+
+    return middleware
+
+
+kept: list[Any] = []
+
+
+def goes_on(request: HttpRequest, pk: int) -> HttpResponse:
+    kept[:] = ref(request), copy_context()  # As of a task that goes on.
+    return answer(pk)
+
+
+own = (path("own/<int:pk>/", front),)
+
 urlpatterns = [
+    path("called/<int:pk>/<of_project:how>/", called),
+    path("goes_on/<int:pk>/", goes_on),
     path(ROUTE, front),
     path("one/<int:pk>/", one),
     path("none/", none),
@@ -161,6 +204,26 @@ def test_a_coroutine_is_watched_as_well():
         assert get(f"/waits/{product.pk}/").status_code == 200
     found = read_metrics()["could_be_together"]["waits/<int:pk>/"]
     assert found == {"requests": LEARNS + 1, "lookups": 2}
+
+
+def test_no_converter_of_the_project_is_asked_again():
+    ask("/called/{pk}/twice/")
+    assert len(converted) == 2 * (LEARNS + SEEN)  # requests
+
+
+def test_an_urlconf_of_its_own_is_that_of_the_request(settings):
+    settings.MIDDLEWARE = [f"{__name__}.own_urls"]
+    requests = 2 * SEEN
+    found = ask("/own/{pk}/")
+    assert found == {"own/<int:pk>/": {"requests": requests, "lookups": 2 * requests}}
+
+
+def test_who_goes_on_does_not_keep_the_request():
+    Client().get(f"/goes_on/{Product.objects.create(name='boot').pk}/")
+    gc.collect()
+    request, context = kept
+    assert context[ahead] is not None
+    assert request() is None
 
 
 def test_a_block_around_a_request_stays():
