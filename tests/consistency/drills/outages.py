@@ -36,8 +36,7 @@ def killed(stage: Stage, server: ValkeyServer) -> None:
 def old_snapshot(stage: Stage, server: ValkeyServer) -> None:
     """Killed, and started with what it held a while ago."""
     dump, old = server.directory / "dump.rdb", server.directory / "old.rdb"
-    stage.fill()
-    with client(server) as direct:
+    with stage.filled(), client(server) as direct:
         direct.save()
     shutil.copy(dump, old)
     stage.go_on(stage.pace.fault / 2)
@@ -88,8 +87,9 @@ def cut(path: Path) -> None:
 
 def refused(stage: Stage, server: ValkeyServer) -> None:
     """Connections refused; what the server holds stays."""
-    stage.fill()
-    with unreachable(server):
+    with ExitStack() as stack:
+        with stage.filled():
+            stack.enter_context(unreachable(server))
         stage.go_on(stage.pace.fault)
         stage.hush()
 

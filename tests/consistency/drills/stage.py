@@ -175,10 +175,15 @@ class Stage:
                 raise DrillError(f"A write takes longer than {PATIENCE:g} s: {self.last_error()}")
             lock.release()
 
-    def fill(self) -> None:
-        """Have cached what is read."""
+    @contextmanager
+    def filled(self) -> Iterator[None]:
+        """Have cached what is read, and nobody in the middle of a write, until the block ends.
+
+        A fence on all rows would leave nothing of that.
+        """
         self.hush()
         self.everybody_reads()
+        yield
         self.course.quiet.clear()
 
     def everybody_reads(self) -> None:
