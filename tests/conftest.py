@@ -94,6 +94,12 @@ def empty_caches(redis_client: redis.Redis) -> None:
                 recovering.stop()
             thread.join(PATIENCE)
             assert not thread.is_alive(), f"{thread.name} of another test does not end"
+    for store in list(stores._stores.values()):
+        holding = store.near
+        if holding is not None and (keeping := holding._thread) is not None:
+            stores._forget("CACHES")  # It would tell the server things that this test counts.
+            keeping.join(PATIENCE)
+            assert not keeping.is_alive(), f"{keeping.name} of another test does not end"
     redis_client.flushdb()
     for alias in ("locmem", "tracked_locmem"):
         caches[alias].clear()

@@ -19,7 +19,10 @@ from cache_invalidation.metrics.report import read_metrics, reset_metrics
 from cache_invalidation.reads import one_by_one, profiles
 from cache_invalidation.stores import get_store
 from cache_invalidation.transactions.ahead import ahead
+from tests.near.conftest import in_use, long_leases
 from tests.testapp.models import Product
+
+__all__ = ["in_use", "long_leases"]  # Fixtures.
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +47,7 @@ def near() -> int:
 
 
 def answer(pk: int) -> HttpResponse:
-    return HttpResponse(f"{total('stock', pk)} {total('price', pk)} {name(pk)} {near()}")
+    return HttpResponse(f"{total('stock', pk)} {total('price', pk)} {name(pk)}")
 
 
 def front(request: HttpRequest, pk: int) -> HttpResponse:
@@ -65,6 +68,10 @@ def begins(request: HttpRequest, pk: int) -> HttpResponse:
 
 def one(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponse(name(pk))
+
+
+def keeps(request: HttpRequest, pk: int) -> HttpResponse:
+    return HttpResponse(f"{name(pk)} {near()}")
 
 
 def none(request: HttpRequest) -> HttpResponse:
@@ -132,6 +139,7 @@ urlpatterns = [
     path("goes_on/<int:pk>/", goes_on),
     path(ROUTE, front),
     path("one/<int:pk>/", one),
+    path("keeps/<int:pk>/", keeps),
     path("none/", none),
     path("writes/<int:pk>/", writes),
     path("begins/<int:pk>/", begins),
@@ -175,6 +183,11 @@ def test_what_a_view_asks_for_is_learned_by_what_it_is_for():
 )
 def test_only_what_a_block_would_give_is_counted(address: str):
     (counted,) = ask(address).values()
+    assert counted == {"requests": 2 * SEEN, "lookups": 0}
+
+
+def test_what_is_kept_near_needs_no_round_trip():
+    (counted,) = ask("/keeps/{pk}/").values()
     assert counted == {"requests": 2 * SEEN, "lookups": 0}
 
 
